@@ -1,0 +1,35 @@
+# Two commands for a newcomer:   make demo   make test      (and `make bench` for the timings)
+# Needs a Python >= 3.11; another interpreter: make demo PYTHON=python3.12
+PYTHON ?= python3
+BIN := .venv/bin
+JOBS ?= 2
+
+.PHONY: demo test lint types tests bench clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/ready
+	$(BIN)/mvg demo --output runs/demo
+
+test: lint types tests
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+tests: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks
+
+# Made again only when a pin or a range changed.
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mvg needs Python >= 3.11, this is " + sys.version.split()[0] + "; name another one: make demo PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
