@@ -1,0 +1,189 @@
+"""Images in files: read any format as a Volume or LabelMap, write any format whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg._plugins import contributions
+from mvg.errors import FileProblem, GeometryProblem, MvgError
+from mvg.imaging import formats
+from mvg.imaging.formats import Format, Stored
+from mvg.imaging.volume import LabelMap, Volume
+
+
+def read(path: Path | str) -> Volume:
+    """The image in a file, or in a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
+
+    Pictures of equal color channels are read as gray. FileProblem for what is missing, empty, truncated, 4D, in true
+    color, or holds NaN or infinity; GeometryProblem for an affine that cannot be inverted.
+    """
+    path, stored = _load(path)
+    voxels = _single(_in_colors(stored), stored.last, path)
+    if voxels.dtype.kind not in "biuf":
+        raise FileProblem(f"'{path}' holds values of type {voxels.dtype}", "real numbers", "convert the image")
+    with np.errstate(over="ignore"):
+        array = voxels.astype(np.float32)
+    if voxels.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(array.size - np.isfinite(array).sum())
+        raise FileProblem(
+            f"'{path}' holds {bad} values that are NaN or infinite", "finite values", "replace them, for example by 0"
+        )
+    array.flags.writeable = False
+    return _placed(Volume, array, stored, path)
+
+
+def read_labels(path: Path | str) -> LabelMap:
+    """The labels in a file, every value exactly as stored; floats are accepted when all are whole numbers.
+
+    Pictures with a palette give their indices. Errors as in `read`.
+    """
+    path, stored = _load(path)
+    voxels = _single(stored.voxels, stored.last, path)
+    if voxels.dtype.kind == "f":
+        whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))
+        if not whole or np.abs(voxels).max() >= 2**53:
+            raise FileProblem(f"'{path}' holds fractions", "whole numbers as labels", "hand over a label map")
+        voxels = voxels.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
+    if voxels.dtype.kind not in "biu":
+        raise FileProblem(f"'{path}' holds values of type {voxels.dtype}", "integer labels", "convert the labels")
+    return _placed(LabelMap, voxels, stored, path)
+
+
+def write(volume: Volume | LabelMap, path: Path | str) -> None:
+    """Writes in the format of the suffix, whole or not at all: under another name in the same folder, then renamed.
+
+    Affines return bit for bit where the format can hold them, always when the volume was read from that format.
+    FileProblem when the format is unknown or cannot hold the values, or the place is missing, read-only or full;
+    GeometryProblem when the format cannot hold the affine.
+    """
+    path = Path(path)
+    form = _known().get(suffix_of(path))
+    if form is None:
+        raise FileProblem(f"'{path.name}' to be written", f"a name that ends in {_listed()}", "choose one of these")
+    if not path.parent.is_dir():
+        raise FileProblem(f"no folder '{path.parent}'", f"a folder to write '{path.name}' in", "make the folder first")
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        form.save(volume, folder / path.name)
+        # A header names its data, so it comes last.
+        for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
+            os.replace(part, path.parent / part.name)
+    except MvgError:
+        raise
+    except Exception as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def suffix_of(path: Path | str) -> str:
+    """The suffix that names a known format, in lower case ("scan.nii.gz" -> ".nii.gz"); "" when there is none."""
+    name = Path(path).name.lower()
+    found = [suffix for suffix in _known() if name.endswith(suffix) and len(name) > len(suffix)]
+    return max(found, key=len, default="")
+
+
+def stem_of(path: Path | str) -> str:
+    """The file name without that suffix ("scan.nii.gz" -> "scan")."""
+    return Path(path).name[: len(Path(path).name) - len(suffix_of(path))]
+
+
+@cache
+def _known() -> dict[str, Format]:
+    found = [cast(Format, module) for module in contributions(formats).values()]
+    return {suffix: form for form in found for suffix in form.SUFFIXES}
+
+
+def _listed() -> str:
+    return ", ".join(sorted(_known()))
+
+
+def _load(path: Path | str) -> tuple[Path, Stored]:
+    path = Path(path)
+    form = _format_for(path)
+    try:
+        return path, form.load(path)
+    except MvgError:
+        raise
+    except PermissionError as error:
+        raise FileProblem(f"'{path}' may not be read", "a readable file", "change its permissions") from error
+    except Exception as error:
+        raise FileProblem(
+            f"'{path}' cannot be read ({_told(error)})",
+            f"a whole, undamaged {suffix_of(path) or 'DICOM'} image",
+            "copy, download or convert it again",
+        ) from error
+
+
+def _format_for(path: Path) -> Format:
+    if not path.exists():
+        raise FileProblem(f"no file or folder '{path}'", "an image", "check the path")
+    if path.is_dir():
+        return _known()[".dcm"]
+    if path.stat().st_size == 0:
+        raise FileProblem(f"'{path}' is empty", "an image", "copy or download it again")
+    suffix = suffix_of(path)
+    if suffix in _known():
+        return _known()[suffix]
+    with path.open("rb") as file:
+        if file.read(132)[128:] == b"DICM":
+            return _known()[".dcm"]
+    raise FileProblem(f"'{path}' has no known suffix", f"{_listed()} or a DICOM folder", "convert or rename it")
+
+
+def _in_colors(stored: Stored) -> NDArray[Any]:
+    return stored.voxels if stored.palette is None else stored.palette[stored.voxels]
+
+
+def _single(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
+    """The one volume (X, Y, Z) in an array that may have fewer or more axes."""
+    if 0 in voxels.shape or voxels.ndim == 0:
+        raise FileProblem(f"'{path}' has the shape {voxels.shape}", "at least one voxel along each axis", "replace it")
+    if voxels.ndim > 3 and last == "color":
+        first = voxels[..., 0]
+        if not all(np.array_equal(first, voxels[..., channel]) for channel in range(1, voxels.shape[-1])):
+            raise FileProblem(
+                f"'{path}' is a color image of {voxels.shape[-1]} channels",
+                "one channel, or equal ones",
+                "convert it to gray or keep the channel you need",
+            )
+        voxels = first
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim > 3:
+        raise FileProblem(
+            f"'{path}' is {voxels.ndim}D, of shape {voxels.shape}", "one volume of three axes", "split it into volumes"
+        )
+    return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
+
+
+_Kind = TypeVar("_Kind", Volume, LabelMap)
+
+
+def _placed(kind: type[_Kind], voxels: NDArray[Any], stored: Stored, path: Path) -> _Kind:
+    try:
+        return kind(voxels, stored.affine, stored.header)
+    except GeometryProblem as problem:
+        raise GeometryProblem(f"'{path}': {problem.found}", problem.expected, problem.action) from problem
+
+
+def _unwritable(path: Path, error: Exception) -> FileProblem:
+    return FileProblem(
+        f"'{path}' could not be written ({_told(error)})",
+        "a writable folder with space left",
+        "free space, change its permissions or choose another folder",
+    )
+
+
+def _told(error: Exception) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return (lines[-1].strip() if lines else type(error).__name__)[:200]

@@ -1,0 +1,37 @@
+"""File formats, one per file. `mvg.imaging.files` finds them by itself and does all the checking.
+
+A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`. Heavy libraries are imported
+inside these two, and whatever they raise is turned into a FileProblem by `mvg.imaging.files`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.imaging.volume import Header, LabelMap, Volume
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds, unchecked: voxels (X, Y[, Z[, ...]]) of any type and the affine (4, 4) to RAS+ mm.
+
+    last: what the axes after Z are, if any; palette: the (n, 3) colors that voxels index, for pictures that have one.
+    """
+
+    voxels: NDArray[Any]
+    affine: NDArray[np.float64]
+    header: Header | None = None
+    last: Literal["time", "color"] = "time"
+    palette: NDArray[np.uint8] | None = None
+
+
+class Format(Protocol):
+    """What a module of this folder offers."""
+
+    SUFFIXES: tuple[str, ...]
+    load: Callable[[Path], Stored]
+    save: Callable[[Volume | LabelMap, Path], None]

@@ -1,0 +1,88 @@
+"""NIfTI-1 and NIfTI-2, plain or gzipped. Geometry fields of the header are kept, so affines return bit for bit."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.imaging.formats import Stored
+from mvg.imaging.volume import Header, LabelMap, Volume
+
+SUFFIXES = (".nii", ".nii.gz")
+
+_GEOMETRY = (
+    "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
+    "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+_MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_NATIVE = (np.uint8, np.int16, np.int32, np.uint16)  # integers that every reader knows, best known first
+
+
+def load(path: Path) -> Stored:
+    """Reads the whole file at once, so that a damaged end never goes unnoticed."""
+    import nibabel
+
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+    image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(content)
+    voxels = np.asanyarray(image.dataobj)
+    color = voxels.dtype.names is not None
+    if color:
+        voxels = np.stack([voxels[name] for name in voxels.dtype.names], axis=-1)
+    affine = _affine(image.header)
+    kind = "nifti2" if second else "nifti1"
+    return Stored(
+        voxels, affine, Header(kind, image.header.binaryblock, affine.tobytes()), "color" if color else "time"
+    )
+
+
+def save(volume: Volume | LabelMap, path: Path) -> None:
+    """Writes float32, or the smallest common integer type that holds the labels."""
+    import nibabel
+
+    source = volume.header
+    same = source is not None and source.kind.startswith("nifti") and source.affine == volume.affine.tobytes()
+    second = same and source is not None and source.kind == "nifti2"
+    image_class = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+    header = image_class.header_class()
+    voxels = _storable(volume)
+    header.set_data_dtype(voxels.dtype)
+    header.set_data_shape(voxels.shape)
+    if same and source is not None:
+        original = image_class.header_class(_native(source.content, image_class.header_class), check=False)
+        for field in _GEOMETRY:
+            header[field] = original[field]
+    else:
+        header.set_xyzt_units("mm")
+        header.set_sform(volume.affine, code="scanner")
+        header.set_qform(volume.affine, code="scanner", strip_shears=True)
+    # Without an affine nibabel leaves the header's own geometry untouched.
+    image_class(voxels, None, header).to_filename(path)
+
+
+def _affine(header: Any) -> NDArray[np.float64]:
+    affine = np.array(header.get_best_affine(), np.float64)
+    scale = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    if scale != 1:
+        affine[:3] *= scale
+    return affine
+
+
+def _native(content: bytes, header_class: Any) -> bytes:
+    """The header block in this machine's byte order."""
+    header = header_class(content, check=False)
+    return bytes(header.as_byteswapped("<").binaryblock if header.endianness != "<" else content)
+
+
+def _storable(volume: Volume | LabelMap) -> NDArray[Any]:
+    if isinstance(volume, Volume):
+        return volume.voxels
+    low, high = int(volume.voxels.min()), int(volume.voxels.max())
+    for kind in (*_NATIVE, np.uint32, np.int64, np.uint64):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return volume.voxels.astype(kind)
+    raise AssertionError("an integer fits one of numpy's types")

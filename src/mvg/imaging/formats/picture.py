@@ -1,0 +1,92 @@
+"""Pictures: PNG, JPEG, TIFF and BMP, as volumes of one axial slice with pixels of 1 mm."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import FileProblem
+from mvg.imaging.formats import Stored
+from mvg.imaging.volume import Header, LabelMap, Volume
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+_NAMES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
+_ONLY_BYTES = (".jpg", ".jpeg", ".bmp")
+_LOSSY = (".jpg", ".jpeg")
+_OVERSHOOT = 0.1  # how far beyond the range of its source a computed picture may reach and still be clipped
+
+
+def load(path: Path) -> Stored:
+    """Columns become the first axis and rows the second, so that `pictures("axial")[0]` is the picture as stored."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise FileProblem(f"'{path}' has {image.n_frames} pages", "a picture of one page", "store each page alone")
+        image.load()
+        palette = None
+        if image.mode == "P":
+            palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV", "PA"):
+            image = image.convert("RGB")
+        pixels = np.array(image)
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    depth = 8 * pixels.dtype.itemsize if pixels.dtype.kind == "u" else 0
+    voxels = pixels.swapaxes(0, 1)[:, :, None]
+    if pixels.ndim == 3:
+        voxels = voxels[..., : 1 if pixels.shape[2] == 2 else 3]  # without transparency
+    return Stored(voxels, affine, Header("picture", bytes([depth]), affine.tobytes()), "color", palette)
+
+
+def save(volume: Volume | LabelMap, path: Path) -> None:
+    """Writes 8 or 16 bits per pixel, whichever the source had or the values need; TIFF holds any float32 value."""
+    from PIL import Image
+
+    if 1 not in volume.shape:
+        raise FileProblem(
+            f"'{path}' is to hold a volume of shape {volume.shape}", "one slice", "write volumes as .nii.gz"
+        )
+    pixels = np.ascontiguousarray(volume.pictures(volume.plane)[0])
+    suffix = path.suffix.lower()
+    if isinstance(volume, LabelMap):
+        if suffix in _LOSSY:
+            raise FileProblem(f"labels for '{path}'", "a format without loss", "write labels as .png")
+        stored: NDArray[Any] = _unsigned(pixels, suffix, path)
+    elif suffix in (".tif", ".tiff"):
+        stored = _exact(pixels)
+    else:
+        stored = _unsigned(_in_range(pixels, volume.header), suffix, path)
+    Image.fromarray(stored).save(path, format=_NAMES[suffix], **({"quality": 95} if suffix in _LOSSY else {}))
+
+
+def _in_range(pixels: NDArray[Any], header: Header | None) -> NDArray[Any]:
+    """Whole numbers; those a little outside of the range that the source had are clipped to it."""
+    whole = np.rint(pixels)
+    if header is not None and header.kind == "picture" and header.content[0] in (8, 16):
+        full = 2 ** header.content[0] - 1
+        if -_OVERSHOOT * full <= whole.min() and whole.max() <= (1 + _OVERSHOOT) * full:
+            return np.clip(whole, 0, full)
+    return whole
+
+
+def _exact(pixels: NDArray[Any]) -> NDArray[Any]:
+    for kind in (np.uint8, np.uint16):
+        if pixels.min() >= 0 and pixels.max() <= np.iinfo(kind).max and np.array_equal(pixels, np.rint(pixels)):
+            return pixels.astype(kind)
+    return pixels
+
+
+def _unsigned(pixels: NDArray[Any], suffix: str, path: Path) -> NDArray[Any]:
+    bits = 8 if pixels.max() <= 255 else 16
+    most = 255 if suffix in _ONLY_BYTES else 65535
+    if pixels.min() < 0 or pixels.max() > most:
+        raise FileProblem(
+            f"values from {pixels.min()} to {pixels.max()} for '{path}'",
+            f"0 to {most}",
+            "write .tif or .nii.gz instead",
+        )
+    return pixels.astype(np.uint8 if bits == 8 else np.uint16)

@@ -1,0 +1,176 @@
+"""Frames: how a slice of any size fits into the model's square, and the way back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import GeometryProblem
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels: its first row and column, and its number of rows and columns."""
+
+    top: int
+    left: int
+    rows: int
+    cols: int
+
+    @property
+    def index(self) -> tuple[Any, slice, slice]:
+        """Indexes the last two axes of an array."""
+        return ..., slice(self.top, self.top + self.rows), slice(self.left, self.left + self.cols)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Takes the box `source` of a picture of `shape` (rows, cols) to the box `target` of a square of side `size`.
+
+    Shrinking averages (antialiased linear), growing interpolates linearly, equal sizes copy. Outside of `target` the
+    square is 0. Every method takes stacks: (..., rows, cols) or (..., size, size).
+    """
+
+    shape: tuple[int, int]
+    size: int
+    source: Box
+    target: Box
+
+    @classmethod
+    def letterbox(cls, shape: tuple[int, int], pixel_spacing: tuple[float, float], size: int) -> "Frame":
+        """The whole picture, as large as fits, centred, in its physical aspect (`pixel_spacing`: row, column in mm)."""
+        extent = _extent(shape, pixel_spacing)
+        return cls._centred(shape, extent, max(extent) / size, size)
+
+    @classmethod
+    def padded(cls, shape: tuple[int, int], pixel_spacing: tuple[float, float], size: int) -> "Frame":
+        """As `letterbox`, but never finer than the finer of the two pixel spacings: small pictures are only padded."""
+        extent = _extent(shape, pixel_spacing)
+        return cls._centred(shape, extent, max(max(extent) / size, min(pixel_spacing)), size)
+
+    @classmethod
+    def _centred(cls, shape: tuple[int, int], extent: tuple[float, float], pixel: float, size: int) -> "Frame":
+        rows, cols = (min(size, max(1, round(length / pixel))) for length in extent)
+        target = Box((size - rows) // 2, (size - cols) // 2, rows, cols)
+        return cls(shape, size, Box(0, 0, *shape), target)
+
+    @classmethod
+    def tiles(cls, shape: tuple[int, int], size: int, overlap: int) -> tuple["Frame", ...]:
+        """Crops at native resolution that cover the picture, neighbours sharing at least `overlap` pixels.
+
+        A picture smaller than `size` is padded at its end. See `assemble` for the way back.
+        """
+        if not 0 <= overlap < size:
+            raise GeometryProblem(
+                f"tiles of {size} pixels that overlap by {overlap}", "an overlap below the size", "choose a smaller one"
+            )
+        frames = []
+        for top, rows in _spans(shape[0], size, overlap):
+            for left, cols in _spans(shape[1], size, overlap):
+                frames.append(cls(shape, size, Box(top, left, rows, cols), Box(0, 0, rows, cols)))
+        return tuple(frames)
+
+    def apply(self, picture: NDArray[Any]) -> NDArray[np.float32]:
+        """Pictures (..., rows, cols) as squares (..., size, size), float32; GeometryProblem on another shape."""
+        self._check(picture, self.shape)
+        square = np.zeros((*picture.shape[:-2], self.size, self.size), np.float32)
+        square[self.target.index] = _resized(picture[self.source.index], self.target.rows, self.target.cols)
+        return square
+
+    def apply_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Labels (..., rows, cols) as squares (..., size, size) of the same type; each pixel takes the nearest."""
+        self._check(labels, self.shape)
+        square = np.zeros((*labels.shape[:-2], self.size, self.size), labels.dtype)
+        square[self.target.index] = _nearest(labels[self.source.index], self.target.rows, self.target.cols)
+        return square
+
+    def restore(self, square: NDArray[Any]) -> NDArray[np.float32]:
+        """Squares (..., size, size) as pictures (..., rows, cols), float32; 0 outside of `source`."""
+        self._check(square, (self.size, self.size))
+        picture = np.zeros((*square.shape[:-2], *self.shape), np.float32)
+        picture[self.source.index] = _resized(square[self.target.index], self.source.rows, self.source.cols)
+        return picture
+
+    def restore_labels(self, square: NDArray[Any]) -> NDArray[Any]:
+        """Label squares (..., size, size) as (..., rows, cols) of the same type; exact where `apply` did not shrink."""
+        self._check(square, (self.size, self.size))
+        labels = np.zeros((*square.shape[:-2], *self.shape), square.dtype)
+        labels[self.source.index] = _nearest(square[self.target.index], self.source.rows, self.source.cols)
+        return labels
+
+    @staticmethod
+    def _check(picture: NDArray[Any], expected: tuple[int, int]) -> None:
+        if picture.shape[-2:] != expected:
+            raise GeometryProblem(
+                f"a picture of shape {picture.shape}", f"(..., {expected[0]}, {expected[1]})", "make a frame for it"
+            )
+
+
+def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """One picture (..., rows, cols) from the squares (..., size, size) of all `frames`: their weighted average.
+
+    Weights fall linearly from a square's centre to its border, so that seams vanish.
+    """
+    size = frames[0].size
+    ramp = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5).astype(np.float32)
+    weight = np.outer(ramp, ramp)
+    total = np.zeros((*squares[0].shape[:-2], *frames[0].shape), np.float32)
+    weights = np.zeros(frames[0].shape, np.float32)
+    for frame, square in zip(frames, squares, strict=True):
+        share = frame.restore(weight)
+        total += frame.restore(square) * share
+        weights += share
+    return total / weights
+
+
+def _extent(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> tuple[float, float]:
+    if min(shape) < 1 or not min(pixel_spacing) > 0:
+        raise GeometryProblem(
+            f"a picture of shape {shape} with pixels of {pixel_spacing} mm", "positive numbers", "repair the file"
+        )
+    return shape[0] * pixel_spacing[0], shape[1] * pixel_spacing[1]
+
+
+def _spans(length: int, size: int, overlap: int) -> list[tuple[int, int]]:
+    """Starts and lengths of the tiles along one axis."""
+    if length <= size:
+        return [(0, length)]
+    count = -(-(length - overlap) // (size - overlap))
+    return [(round(k * (length - size) / (count - 1)), size) for k in range(count)]
+
+
+def _resized(picture: NDArray[Any], rows: int, cols: int) -> NDArray[np.float32]:
+    result = np.asarray(picture, np.float32)
+    # The axis that shrinks more goes first: less is left for the second product.
+    vertical_first = rows * picture.shape[-1] <= cols * picture.shape[-2]
+    for vertical in (vertical_first, not vertical_first):
+        if vertical and rows != picture.shape[-2]:
+            result = np.matmul(_weights(picture.shape[-2], rows), result)
+        elif not vertical and cols != picture.shape[-1]:
+            result = np.matmul(result, _weights(picture.shape[-1], cols).T)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _weights(before: int, after: int) -> NDArray[np.float32]:
+    """The matrix (after, before) that resizes one axis: a triangle as wide as the coarser of the two pixel grids."""
+    scale = before / after
+    centres = (np.arange(after) + 0.5) * scale - 0.5
+    if scale < 1:
+        centres = np.clip(centres, 0, before - 1)  # growing repeats the border
+    reach = np.abs(centres[:, None] - np.arange(before)[None, :]) / max(scale, 1.0)
+    weights = np.maximum(0, 1 - reach)
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights.flags.writeable = False
+    return weights
+
+
+def _nearest(labels: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:
+    vertical, horizontal = (
+        np.minimum((2 * np.arange(after) + 1) * before // (2 * after), before - 1)
+        for before, after in ((labels.shape[-2], rows), (labels.shape[-1], cols))
+    )
+    return labels[..., vertical[:, None], horizontal[None, :]]

@@ -1,0 +1,94 @@
+"""Windows: which raw intensities become the range [0, 1] that the model sees, and back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import GeometryProblem, UnknownName
+
+_NAMED = {
+    "soft tissue": (-160.0, 240.0),
+    "lung": (-1350.0, 150.0),
+    "full": (-1024.0, 3071.0),
+    "paper": (-100.0, 200.0),  # Sec. 4.1
+}
+_PERCENTILES = (0.5, 99.5)
+_ENOUGH = 4_000_000  # voxels that percentiles are taken from
+
+
+@dataclass(frozen=True)
+class Window:
+    """The raw intensities `low` and `high` (HU for CT) that become 0 and 1; clips outside, inverts inside.
+
+    Raises GeometryProblem unless both are finite and low < high.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise GeometryProblem(
+                f"a window from {self.low} to {self.high}", "two finite numbers, the lower first", "correct the window"
+            )
+
+    @classmethod
+    def named(cls, name: str) -> "Window":
+        """A window in HU by its name: "soft tissue", "lung", "full" or "paper"; UnknownName for others."""
+        if name not in _NAMED:
+            raise UnknownName("window", name, _NAMED)
+        return cls(*_NAMED[name])
+
+    @classmethod
+    def fit(cls, voxels: NDArray[Any], modality: str) -> "Window":
+        """The window for raw voxels of any shape: soft tissue for CT in HU, else their 0.5 to 99.5 percentiles.
+
+        CT without negative values is not in HU and is treated as any other modality. Non-finite values are ignored;
+        images that are constant, or nearly so, get a window of positive width.
+        """
+        values = _sample(voxels)
+        if _is_ct(modality) and values.size and values.min() < 0:
+            return cls.named("soft tissue")
+        if values.size == 0:
+            return cls(0.0, 1.0)
+        low, high = (float(edge) for edge in np.percentile(values, _PERCENTILES))
+        if not _apart(low, high):
+            low, high = float(values.min()), float(values.max())
+        return cls(low, high) if _apart(low, high) else cls(low, low + max(1.0, abs(low)))
+
+    def apply(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        """Raw intensities of any shape as float32 in [0, 1], clipped."""
+        scaled = np.asarray(raw, np.float32) - np.float32(self.low)
+        scaled *= np.float32(1 / (self.high - self.low))
+        return np.clip(scaled, 0, 1, out=scaled)
+
+    def invert(self, scaled: NDArray[Any]) -> NDArray[np.float32]:
+        """Values of [0, 1] as raw intensities, float32; inverse of `apply` for what was not clipped."""
+        raw = np.asarray(scaled, np.float32) * np.float32(self.high - self.low)
+        raw += np.float32(self.low)
+        return raw
+
+
+def guess_modality(voxels: NDArray[Any]) -> str:
+    """ "CT" when some voxel lies below -500 (only HU do), "other" for everything else."""
+    return "CT" if np.nanmin(voxels) < -500 else "other"
+
+
+def _is_ct(modality: str) -> bool:
+    words = modality.upper().replace("-", " ").replace("/", " ").replace("(", " ").replace(",", " ").split()
+    return "CT" in words
+
+
+def _apart(low: float, high: float) -> bool:
+    # Narrower than float32 can resolve at this magnitude counts as constant.
+    return high - low > 1e-6 * max(abs(low), abs(high)) and np.isfinite(1 / (high - low))
+
+
+def _sample(voxels: NDArray[Any]) -> NDArray[np.float64]:
+    flat = np.asarray(voxels).ravel()
+    if flat.size > _ENOUGH:
+        step = flat.size // _ENOUGH
+        flat = flat[:: step if step % 2 else step + 1]  # odd: never in phase with rows of even length
+    return np.asarray(flat[np.isfinite(flat)], np.float64)
