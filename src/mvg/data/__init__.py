@@ -1,0 +1,8 @@
+"""Where pictures come from: cards and cases of data sets, and the store of prepared slices."""
+
+from mvg.data.case import Card, Case, DataSet
+from mvg.data.preparation import prepare
+from mvg.data.sets import open_folder
+from mvg.data.store import Store, StoredSet, StoredSlice
+
+__all__ = ["Card", "Case", "DataSet", "Store", "StoredSet", "StoredSlice", "open_folder", "prepare"]

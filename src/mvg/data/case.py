@@ -1,0 +1,82 @@
+"""What a data set is before anything is read: its card, its cases and its split by patient."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from mvg.errors import FileProblem
+
+Side = Literal["train", "val"]
+
+# Hashed in front of every patient. Chosen once so that small public sets get about a fifth of their patients on each
+# side instead of none; it never changes, or published scores would mix the sides.
+_SALT = "mvg-2510:"
+
+
+def side_of(patient: str) -> Side:
+    """The side a patient falls on: "val" for about one in five, by md5, the same in every data set and on every machine."""
+    return "val" if int(hashlib.md5((_SALT + patient).encode()).hexdigest(), 16) % 5 == 0 else "train"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a data set holds, and under which terms; tasks are offered from this alone.
+
+    name: short and unique, the folder's name; title: for people.
+    modality: "CT", "MRI", "ultrasound", "X-ray", ... or "other"; region: "brain", "abdomen", ... or "" if unknown.
+    units: "HU" when images hold Hounsfield units, else "" (arbitrary intensities).
+    channels: one name per registered image of a case; labels: value (1..255) -> name, background left out.
+    image_target: name of the target picture, or None; image_task: the task kind which that target answers
+    ("denoising", "inpainting" or "synthesis"), "" without a target.
+    patient: regular expression; its match at the start of a case's name is the patient.
+    """
+
+    name: str
+    title: str
+    modality: str
+    region: str
+    channels: tuple[str, ...]
+    labels: dict[int, str] = field(default_factory=dict, hash=False)
+    units: str = ""
+    image_target: str | None = None
+    image_task: str = ""
+    patient: str = ".+"
+    license: str = ""
+    citation: str = ""
+    note: str = ""
+
+    def patient_of(self, case: str) -> str:
+        """The patient of a case; raises FileProblem when the pattern does not match the case's name."""
+        match = re.match(self.patient, case)
+        if match is None or not match.group(0):
+            raise FileProblem(
+                f"case '{case}' of {self.name} has no patient by the pattern '{self.patient}'",
+                "a match at the start of every case's name",
+                "correct 'patient' in dataset.json",
+            )
+        return match.group(0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One study: registered images (one path per channel), and its label map and image target where given."""
+
+    name: str
+    patient: str
+    images: tuple[Path, ...]
+    labels: Path | None = None
+    target: Path | None = None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A card and its cases, ordered by name."""
+
+    card: Card
+    cases: tuple[Case, ...]
+
+    def split(self, side: Side) -> "DataSet":
+        """The cases of one side; patients never lie on both (Sec. 4.1 leaves the split open, ours is by `side_of`)."""
+        return replace(self, cases=tuple(case for case in self.cases if side_of(case.patient) == side))

@@ -1,0 +1,99 @@
+"""Cuts one case into the slices that the store keeps: windowed, framed, 16 bit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.data.case import Card, Case
+from mvg.errors import FileProblem, GeometryProblem
+from mvg.imaging.files import read, read_labels
+from mvg.imaging.frame import Box, Frame
+from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import Window
+
+LARGEST = 512  # no stored picture is larger
+FULL_SCALE = 65535  # what 1.0 is stored as
+
+
+@dataclass(frozen=True)
+class Cut:
+    """All slices of one case along its plane, empty ones too.
+
+    images: (n, C, s, s) uint16, [0, 1] scaled to 65535; labels: (n, s, s) uint8 or None; target: (n, s, s) uint16 or None.
+    windows: one per channel, target_window: the target's; both give raw intensities back from [0, 1].
+    box: where the picture lies in the s x s square; spacing: (row, column) mm of a stored pixel.
+    """
+
+    images: NDArray[np.uint16]
+    labels: NDArray[np.uint8] | None
+    target: NDArray[np.uint16] | None
+    plane: Plane
+    windows: tuple[Window, ...]
+    target_window: Window | None
+    box: Box
+    spacing: tuple[float, float]
+
+
+def cut(case: Case, card: Card) -> Cut:
+    """Reads a case and cuts it; pictures are shrunk to 512 where larger, made square, and never enlarged.
+
+    Raises FileProblem for unreadable files and label values above 255, GeometryProblem for files on different grids.
+    """
+    channels = [read(path) for path in case.images]
+    for volume, path in zip(channels[1:], case.images[1:], strict=True):
+        _on_same_grid(volume, path, channels[0], case.images[0])
+    plane = channels[0].plane
+    rows, columns = channels[0].pictures(plane).shape[1:]
+    frame = _frame((rows, columns), channels[0].pixel_spacing(plane))
+    windows = tuple(_window(volume, card) for volume in channels)
+    images = np.stack([_stored(v, plane, w, frame) for v, w in zip(channels, windows, strict=True)], axis=1)
+
+    labels, target, target_window = None, None, None
+    if case.labels is not None:
+        label_map = read_labels(case.labels)
+        _on_same_grid(label_map, case.labels, channels[0], case.images[0])
+        labels = _stored_labels(label_map, case.labels, plane, frame)
+    if case.target is not None:
+        volume = read(case.target)
+        _on_same_grid(volume, case.target, channels[0], case.images[0])
+        target_window = _window(volume, card)
+        target = _stored(volume, plane, target_window, frame)
+    rows_mm, columns_mm = channels[0].pixel_spacing(plane)
+    spacing = (rows_mm * frame.shape[0] / frame.target.rows, columns_mm * frame.shape[1] / frame.target.cols)
+    return Cut(images, labels, target, plane, windows, target_window, frame.target, spacing)
+
+
+def _on_same_grid(volume: Volume | LabelMap, path: Path, first: Volume, first_path: Path) -> None:
+    if not volume.same_grid(first, tolerance=0.1):
+        raise GeometryProblem(
+            f"{path} has shape {volume.shape} and spacing {np.round(volume.spacing, 3).tolist()}, "
+            f"{first_path.name} has {first.shape} and {np.round(first.spacing, 3).tolist()}",
+            "one grid (shape and affine, within 0.1 mm) for all files of a case",
+            "resample it onto the grid of the first image",
+        )
+
+
+def _window(volume: Volume, card: Card) -> Window:
+    """Percentiles of the volume; Hounsfield units keep their whole range, so that tasks choose their own windows."""
+    return Window.named("full") if card.units == "HU" else Window.fit(volume.voxels, "other")
+
+
+def _frame(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> Frame:
+    """The smallest square that holds the picture in its physical aspect at its finer spacing, at most 512."""
+    extent = max(shape[0] * pixel_spacing[0], shape[1] * pixel_spacing[1])
+    side = min(LARGEST, max(1, round(extent / min(pixel_spacing))))
+    return Frame.padded(shape, pixel_spacing, side)
+
+
+def _stored(volume: Volume, plane: Plane, window: Window, frame: Frame) -> NDArray[np.uint16]:
+    pictures = frame.apply(window.apply(volume.pictures(plane)))
+    return np.rint(pictures * FULL_SCALE).astype(np.uint16)
+
+
+def _stored_labels(labels: LabelMap, path: Path, plane: Plane, frame: Frame) -> NDArray[np.uint8]:
+    low, high = int(labels.voxels.min()), int(labels.voxels.max())
+    if low < 0 or high > 255:
+        raise FileProblem(f"{path} holds labels from {low} to {high}", "label values 0 to 255", "renumber the labels")
+    return frame.apply_labels(labels.pictures(plane)).astype(np.uint8)

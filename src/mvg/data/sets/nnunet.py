@@ -1,0 +1,146 @@
+"""Any folder in the nnU-Net raw layout: the universal way in.
+
+    FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _0001, ...
+    FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
+    FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
+    FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
+                                         name, modality, region, units ("HU"), patient (regular expression), targets,
+                                         target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
+"""
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvg.data.case import Card, Case, DataSet
+from mvg.errors import FileProblem
+from mvg.imaging.files import read, read_labels, stem_of
+from mvg.imaging.window import guess_modality
+
+_CHANNEL = re.compile(r"(.+)_(\d{4})$")
+
+
+def recognises(folder: Path) -> bool:
+    """Whether the folder is in this layout: it has `imagesTr`."""
+    return (folder / "imagesTr").is_dir()
+
+
+def open(folder: Path) -> DataSet:
+    """The data set in `folder`; without dataset.json the card comes from the folder's name, its files and label values.
+
+    Raises FileProblem for a missing or empty imagesTr, gaps in the channels, or an unreadable dataset.json.
+    """
+    images = _images(folder)
+    labels, targets = _by_case(folder / "labelsTr"), _by_case(folder / "targetsTr")
+    card = _card(folder, images, labels, bool(targets))
+    cases = (
+        Case(name, card.patient_of(name), paths, labels.get(name), targets.get(name)) for name, paths in images.items()
+    )
+    return DataSet(card, tuple(cases))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _by_case(folder: Path) -> dict[str, Path]:
+    return {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
+
+
+def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Case name -> its images by channel; every case must have the same channels 0, 1, ..."""
+    where = folder / "imagesTr"
+    if not where.is_dir():
+        raise FileProblem(f"{folder} has no imagesTr", "the nnU-Net raw layout, imagesTr/CASE_0000.*", "check the path")
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
+    for path in _files(where):
+        if match := _CHANNEL.match(stem_of(path)):
+            found[match.group(1)][int(match.group(2))] = path
+    if not found:
+        raise FileProblem(
+            f"no image called CASE_0000.* in {where}",
+            "file names that end in a channel of four digits",
+            "rename the images, for example liver7.nii.gz to liver7_0000.nii.gz",
+        )
+    count = max(len(channels) for channels in found.values())
+    for name, channels in found.items():
+        if sorted(channels) != list(range(count)):
+            raise FileProblem(
+                f"case {name} in {where} has the channels {', '.join(f'{c:04d}' for c in sorted(channels))}",
+                f"{count} channels from 0000 on, as in the other cases",
+                "add the missing images or remove the case",
+            )
+    return {name: tuple(found[name][channel] for channel in range(count)) for name in sorted(found)}
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return {}
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as problem:
+        raise FileProblem(f"{path} cannot be read ({problem})", "valid JSON", "correct or remove the file") from problem
+    if not isinstance(described, dict):
+        raise FileProblem(f"{path} holds a {type(described).__name__}", "a JSON object", "correct or remove the file")
+    return described
+
+
+def _card(folder: Path, images: dict[str, tuple[Path, ...]], labels: dict[str, Path], targets: bool) -> Card:
+    described = _described(folder)
+    first = next(iter(images.values()))
+    old_channels = described.get("modality") if isinstance(described.get("modality"), dict) else None
+    names = described.get("channel_names") or old_channels or {}
+    modality = "" if old_channels else str(described.get("modality", ""))
+    # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs one image.
+    units = str(described.get("units", ""))
+    if not units and modality in ("", "CT") and guess_modality(read(first[0]).voxels) == "CT":
+        units, modality = "HU", "CT"
+    target = str(described.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
+    channels = tuple(str(names.get(str(c), f"channel {c}")) for c in range(len(first)))
+    return Card(
+        name=folder.resolve().name,
+        title=str(described.get("name", folder.resolve().name)),
+        modality=modality or "other",
+        region=str(described.get("region", "")),
+        channels=channels,
+        labels=_named_labels(described.get("labels"), labels),
+        units=units,
+        image_target=target,
+        image_task=str(described.get("target_task", _guess_task(*channels, target))) if target else "",
+        patient=str(described.get("patient", ".+")),
+        license=str(described.get("license", described.get("licence", ""))),
+        citation=str(described.get("citation", described.get("reference", ""))),
+        note=str(described.get("note", described.get("description", ""))),
+    )
+
+
+def _guess_task(*names: str | None) -> str:
+    """The task an image target answers, by the words in the names of channels and target."""
+    words = " ".join(name or "" for name in names).lower()
+    if re.search(r"dose|nois", words):
+        return "denoising"
+    return "inpainting" if re.search(r"void|inpaint|masked", words) else "synthesis"
+
+
+def _named_labels(described: object, labels: dict[str, Path]) -> dict[int, str]:
+    """Label value -> name, from dataset.json in either of nnU-Net's forms, else from the values in the label maps."""
+    if not isinstance(described, dict):
+        found: set[int] = set()
+        for path in labels.values():
+            found |= {int(value) for value in np.unique(read_labels(path).voxels)}
+        return {value: f"label {value}" for value in sorted(found - {0})}
+    named: dict[int, str] = {}
+    for key, value in described.items():
+        if isinstance(value, list):  # a region of several values (nnU-Net's region-based training)
+            for part in value:
+                named.setdefault(int(part), f"label {part}")
+        elif isinstance(value, int):
+            named[value] = str(key)
+        else:  # the first version of the layout: {"1": "liver"}
+            named[int(key)] = str(value)
+    return {value: name for value, name in sorted(named.items()) if value != 0 and name != "ignore"}

@@ -1,0 +1,245 @@
+"""Prepared slices on disk: written once by `prepare`, read by memory map, by as many processes as like.
+
+    OUTPUT/SET/images.npy    (n, C, S, S) uint16: [0, 1] scaled to 65535, one Window per volume and channel
+    OUTPUT/SET/labels.npy    (n, S, S) uint8, where the set has label maps
+    OUTPUT/SET/targets.npy   (n, S, S) uint16, where the set has image targets
+    OUTPUT/SET/slices.json   the card, and per case its patient, windows, pixel spacing, ...; written last: its presence
+                             says that the set is complete
+    OUTPUT/SET/parts/        finished cases of an unfinished set, so that an interrupted run goes on where it stopped
+
+S is the set's largest picture side rounded up to a multiple of 16, at most 512; smaller pictures are padded with 0.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.data.case import Card, Side, side_of
+from mvg.errors import FileProblem
+from mvg.imaging.frame import Box
+from mvg.imaging.window import Window
+
+FORMAT = 1
+INDEX = "slices.json"
+_FULL_SCALE = np.float32(1 / 65535)
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """What the index says of one slice.
+
+    number: its place in the arrays; case, patient; index: its place in its volume of `count` slices along `plane`.
+    windows, target_window: give raw intensities back from [0, 1]; spacing: (row, column) mm of a stored pixel.
+    box: where the picture lies in the square; labelled: whether its case has a label map; present: the labels in it.
+    filled: the share of the picture that is brighter than background.
+    """
+
+    number: int
+    case: str
+    patient: str
+    index: int
+    count: int
+    plane: str
+    windows: tuple[Window, ...]
+    target_window: Window | None
+    spacing: tuple[float, float]
+    box: Box
+    labelled: bool
+    present: tuple[int, ...]
+    filled: float
+
+    @property
+    def position(self) -> float:
+        """Where in the volume the slice lies, in (0, 1)."""
+        return (self.index + 0.5) / self.count
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSlice:
+    """One prepared slice: images (C, s, s) and target (s, s) uint16 of [0, 1] * 65535, labels (s, s) uint8.
+
+    `crop` keeps the uncropped slice in `whole` (and where the crop lies in it in `top`, `left`), because physics that
+    acts along rays needs the whole body.
+    """
+
+    card: Card
+    row: SliceRow
+    images: NDArray[np.uint16]
+    labels: NDArray[np.uint8] | None
+    target: NDArray[np.uint16] | None
+    whole: "StoredSlice | None" = None
+    top: int = 0
+    left: int = 0
+
+    def picture(self, channel: int) -> NDArray[np.float32]:
+        """One channel (s, s) in [0, 1], in the window that it was stored with."""
+        return self.images[channel] * _FULL_SCALE
+
+    def raw(self, channel: int) -> NDArray[np.float32]:
+        """One channel (s, s) in the units of its file: HU for a card in HU."""
+        return self.row.windows[channel].invert(self.picture(channel))
+
+    def target_picture(self) -> NDArray[np.float32]:
+        """The image target (s, s) in [0, 1], in the window that it was stored with."""
+        assert self.target is not None, "only for slices with an image target"
+        return self.target * _FULL_SCALE
+
+    def raw_target(self) -> NDArray[np.float32]:
+        """The image target (s, s) in the units of its file."""
+        assert self.row.target_window is not None, "only for slices with an image target"
+        return self.row.target_window.invert(self.target_picture())
+
+    def crop(self, top: int, left: int, size: int) -> "StoredSlice":
+        """The square of `size` pixels from row `top` and column `left` on, which lies inside this slice."""
+        index = (..., slice(top, top + size), slice(left, left + size))
+        cropped = replace(
+            self,
+            images=self.images[index],
+            labels=None if self.labels is None else self.labels[index],
+            target=None if self.target is None else self.target[index],
+            whole=self.whole or self,
+            top=self.top + top,
+            left=self.left + left,
+        )
+        assert cropped.images.shape[-2:] == (size, size), "the crop lies inside the slice"
+        return cropped
+
+    def random_crop(self, size: int, rng: np.random.Generator) -> "StoredSlice":
+        """A square of `size` pixels at a random place whose middle shows something; all of it where it is no larger."""
+        side = self.images.shape[-1]
+        if side <= size:
+            return self
+        inside = np.argwhere(self.images[0, ::8, ::8] > 65535 // 8)  # above -500 HU in the full window
+        middle = rng.choice(inside) * 8 if len(inside) else np.array([side // 2, side // 2])
+        top, left = np.clip(middle + rng.integers(-4, 5, 2) - size // 2, 0, side - size)
+        return self.crop(int(top), int(left), size)
+
+
+class StoredSet:
+    """All prepared slices of one data set: a sequence of StoredSlice. Cheap to pickle; arrays open on first use.
+
+    card: what the set is; side: S; rows: one SliceRow per slice.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Opens OUTPUT/SET; raises FileProblem when it is not complete or of another version."""
+        self.folder = Path(folder)
+        index = _read_index(self.folder)
+        self.side: int = index["side"]
+        card = index["card"]
+        labels = {int(value): name for value, name in card["labels"].items()}
+        self.card = Card(**{**card, "labels": labels, "channels": tuple(card["channels"])})
+        self.rows: tuple[SliceRow, ...] = _rows(index["cases"])
+        self._arrays: list[str] = index["arrays"]
+
+    def __reduce__(self) -> tuple[Callable[[Path], "StoredSet"], tuple[Path]]:
+        return StoredSet, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> StoredSlice:
+        row = self.rows[number]
+        labels = self.labels[row.number] if self.labels is not None and row.labelled else None
+        target = self.targets[row.number] if self.targets is not None and row.target_window is not None else None
+        return StoredSlice(self.card, row, self.images[row.number], labels, target)
+
+    def numbers(self, side: Side) -> NDArray[np.int64]:
+        """The numbers of the slices of one side ("train" or "val"), split by patient."""
+        return np.array([row.number for row in self.rows if side_of(row.patient) == side], np.int64)
+
+    @cached_property
+    def images(self) -> NDArray[np.uint16]:
+        """(n, C, S, S) uint16, read-only, memory mapped."""
+        return self._map("images.npy")
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """(n, S, S) uint8, read-only, memory mapped; None where the set has no label maps."""
+        return self._map("labels.npy") if "labels.npy" in self._arrays else None
+
+    @cached_property
+    def targets(self) -> NDArray[np.uint16] | None:
+        """(n, S, S) uint16, read-only, memory mapped; None where the set has no image targets."""
+        return self._map("targets.npy") if "targets.npy" in self._arrays else None
+
+    def _map(self, name: str) -> NDArray[Any]:
+        try:
+            array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as problem:
+            raise FileProblem(
+                f"{self.folder / name} cannot be read ({problem})", "a prepared array", "prepare the set again"
+            ) from problem
+        if len(array) != len(self.rows):
+            raise FileProblem(
+                f"{self.folder / name} holds {len(array)} slices",
+                f"{len(self.rows)}, as {INDEX} says",
+                "prepare the set again",
+            )
+        return np.asarray(array)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of prepared sets; sets: name -> StoredSet, in alphabetical order."""
+
+    folder: Path
+    sets: dict[str, StoredSet]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Store":
+        """Opens what `prepare` wrote to `folder`; raises FileProblem when it is missing, empty or half prepared."""
+        folder = Path(folder)
+        found = sorted(p.parent for p in folder.glob(f"*/{INDEX}"))
+        unfinished = sorted(p.parent.name for p in folder.glob("*/parts") if p.parent not in found)
+        if unfinished or not found:
+            raise FileProblem(
+                f"{folder} {'is half prepared: ' + ', '.join(unfinished) if unfinished else 'holds no prepared set'}",
+                f"folders with {INDEX}, as 'mvg prepare' writes them",
+                f"run 'mvg prepare FOLDER... --output {folder}' (it goes on where it stopped)",
+            )
+        return cls(folder, {path.name: StoredSet(path) for path in found})
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    try:
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise FileProblem(f"{path} cannot be read ({problem})", "a prepared set", "prepare it again") from problem
+    if index.get("format") != FORMAT:
+        raise FileProblem(f"{path} has format {index.get('format')}", f"format {FORMAT}", "prepare the set again")
+    return index
+
+
+def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
+    rows: list[SliceRow] = []
+    for case in cases:
+        windows = tuple(Window(*edges) for edges in case["windows"])
+        target_window = Window(*case["target_window"]) if case["target_window"] else None
+        for index in range(case["count"]):
+            present = tuple(case["present"][index]) if case["labelled"] else ()
+            rows.append(
+                SliceRow(
+                    number=len(rows),
+                    case=case["name"],
+                    patient=case["patient"],
+                    index=index,
+                    count=case["count"],
+                    plane=case["plane"],
+                    windows=windows,
+                    target_window=target_window,
+                    spacing=tuple(case["spacing"]),
+                    box=Box(*case["box"]),
+                    labelled=case["labelled"],
+                    present=present,
+                    filled=case["filled"][index],
+                )
+            )
+    return tuple(rows)

@@ -1,0 +1,118 @@
+"""Inpainting: a picture with a region voided -> the healthy picture (Sec. 3.1; BraTS-Local).
+
+Voids are smooth blobs inside the body that keep away from lesions, so that what is asked for is healthy tissue. Where
+the data bring voided images, or a label that names the void, those are used instead.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mvg.data.case import Card
+from mvg.data.store import SliceRow, StoredSlice
+from mvg.tasks.task import Task, shown, shown_target
+
+_LESION = re.compile(r"lesion|tumou?r|abnormal|edema|oedema|enhancing|necro|metasta|stroke|infarct|cancer|hematoma")
+_VOID = re.compile(r"void|inpaint")
+_MODALITIES = ("MRI", "CT")  # a void in a projection or an echo has no healthy tissue of its own to restore
+_ENOUGH = 0.08  # less of the picture filled, and no void fits
+_MARGIN = 3  # pixels between a void and a lesion
+
+
+@dataclass(frozen=True)
+class Inpainting(Task):
+    """Fills the voids of one channel; voided pixels are 0 in the image, the target is the whole picture.
+
+    masks: where voids come from, "drawn" (random), "labels" (a label that names the void) or "target" (real pairs).
+    """
+
+    channel: int
+    masks: str
+
+    @classmethod
+    def offered_by(cls, card: Card) -> list[Self]:
+        named = list(enumerate(card.channels))
+        if card.image_task == "inpainting":
+            return [cls(f"inpainting:{card.channels[0]}", card, 0, "target")]
+        if any(_VOID.search(name.lower()) for name in card.labels.values()):
+            return [cls(f"inpainting:{name}", card, channel, "labels") for channel, name in named]
+        if card.modality not in _MODALITIES or card.image_target is not None:
+            return []
+        return [cls(f"inpainting:{name}", card, channel, "drawn") for channel, name in named]
+
+    def accepts(self, row: SliceRow) -> bool:
+        if self.masks == "target":
+            return row.target_window is not None
+        if self.masks == "labels":
+            return any(_VOID.search(self.card.labels.get(value, "").lower()) for value in row.present)
+        return row.filled >= _ENOUGH
+
+    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        picture = shown(piece, self.channel)
+        if self.masks == "target":
+            return picture, shown_target(piece)
+        return np.where(self.void(piece, rng), np.float32(0), picture), picture
+
+    def void(self, piece: StoredSlice, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """The pixels (s, s) that are voided."""
+        if self.masks == "labels":
+            return _labelled(piece, _VOID)
+        healthy = body(piece)
+        lesion = _labelled(piece, _LESION)
+        if lesion.any():
+            healthy &= ~ndimage.binary_dilation(lesion, iterations=_MARGIN)
+        return drawn_voids(healthy, rng)
+
+
+def _labelled(piece: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
+    values = [value for value, name in piece.card.labels.items() if pattern.search(name.lower())]
+    if piece.labels is None or not values:
+        return np.zeros(piece.images.shape[-2:], np.bool_)
+    return np.isin(piece.labels, values)
+
+
+def body(piece: StoredSlice) -> NDArray[np.bool_]:
+    """The pixels (s, s) of the largest thing in the picture, its holes filled."""
+    bright = piece.images[0] > 65535 // 8
+    parts, count = ndimage.label(bright)
+    if count == 0:
+        return bright
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(ndimage.binary_fill_holes(parts == sizes.argmax()), np.bool_)
+
+
+def drawn_voids(healthy: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """One to three smooth blobs (s, s) inside `healthy`, each with a radius of 5 to 18 % of the body's size.
+
+    A blob is an ellipse of random axes whose radius is modulated by a few low harmonics. Empty when `healthy` is.
+    """
+    void = np.zeros_like(healthy)
+    if not healthy.any():
+        return void
+    depth = ndimage.distance_transform_edt(healthy)
+    size = float(np.sqrt(healthy.sum()))
+    for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
+        radius = rng.uniform(0.05, 0.18) * size
+        # Half of the blob may leave the healthy region and is cut off there: cortex is voided as often as the middle.
+        fitting = np.argwhere(depth >= min(0.5 * radius, 0.9 * depth.max()))
+        void |= blob(healthy.shape, rng.choice(fitting), radius, rng)
+    return void & healthy
+
+
+def blob(
+    shape: tuple[int, ...], center: NDArray[np.int64], radius: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """A smooth random region (rows, columns) round `center`, about `radius` pixels wide from there."""
+    stretch, turn = rng.uniform(0.65, 1.0), rng.uniform(0, np.pi)
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    y, x = rows - center[0], cols - center[1]
+    along, across = x * np.cos(turn) + y * np.sin(turn), (y * np.cos(turn) - x * np.sin(turn)) / stretch
+    angle, edge = np.arctan2(across, along), np.ones(shape)
+    for harmonic in (2, 3, 4, 5):
+        edge += rng.normal(0, 0.16 / harmonic) * np.cos(harmonic * angle + rng.uniform(0, 2 * np.pi))
+    return np.asarray(np.hypot(along, across) <= radius * edge, np.bool_)

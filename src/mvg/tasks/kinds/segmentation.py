@@ -1,0 +1,30 @@
+"""Segmentation: a slice -> its label map (Table 1). One task per channel of every set that has labels."""
+
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.data.case import Card
+from mvg.data.store import SliceRow, StoredSlice
+from mvg.tasks.task import Task, shown
+
+
+class Segmentation(Task):
+    """The labels of the card, from one channel; targets are uint8 label values, others than the card's are 0."""
+
+    answers: ClassVar[Literal["labels", "image"]] = "labels"
+
+    @classmethod
+    def offered_by(cls, card: Card) -> list[Self]:
+        return [cls(f"segmentation:{channel}", card) for channel in card.channels] if card.labels else []
+
+    def accepts(self, row: SliceRow) -> bool:
+        return row.labelled
+
+    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        assert piece.labels is not None, "only slices that the task accepts"
+        channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
+        known = np.zeros(256, np.uint8)
+        known[list(self.card.labels)] = list(self.card.labels)
+        return shown(piece, channel), known[piece.labels]

@@ -1,0 +1,39 @@
+"""Cross-modal synthesis: one contrast -> another of the same patient (Sec. 3.1), for each ordered pair of channels."""
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.data.case import Card
+from mvg.data.store import SliceRow, StoredSlice
+from mvg.tasks.task import Task, shown, shown_target
+
+_ENOUGH = 0.02  # less of the picture filled, and there is nothing to synthesize
+
+
+@dataclass(frozen=True)
+class Synthesis(Task):
+    """Channel number `source` -> channel number `goal`; a `goal` of None is the card's image target."""
+
+    source: int
+    goal: int | None
+
+    @classmethod
+    def offered_by(cls, card: Card) -> list[Self]:
+        names = card.channels
+        found = [cls(f"synthesis:{names[a]}->{names[b]}", card, a, b) for a, b in permutations(range(len(names)), 2)]
+        if card.image_task == "synthesis":
+            found += [cls(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
+        return found
+
+    def accepts(self, row: SliceRow) -> bool:
+        return row.filled >= _ENOUGH and (self.goal is not None or row.target_window is not None)
+
+    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        image = shown(piece, self.source)
+        if self.goal is not None:
+            return image, shown(piece, self.goal)
+        return image, shown_target(piece) if self.card.units == "HU" else piece.target_picture()
