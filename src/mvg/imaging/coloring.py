@@ -79,7 +79,7 @@ class Coloring:
             for value, color in zip(self.values, self.colors, strict=True):
                 if 0 <= value < 256:
                     table[value] = color
-            return table[labels]
+            return np.asarray(table[labels])
         order = np.argsort(self.labels)
         known = self.labels[order]
         place = np.minimum(np.searchsorted(known, labels), len(known) - 1)

@@ -73,10 +73,13 @@ def write(volume: Volume | LabelMap, path: Path | str) -> None:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        form.save(volume, folder / path.name)
-        # A header names its data, so it comes last.
-        for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
-            os.replace(part, path.parent / part.name)
+        written = folder / (stem_of(path) + suffix_of(path))
+        form.save(volume, written)
+        # A header names the file of its voxels, so it appears last.
+        for part in folder.iterdir():
+            if part != written:
+                os.replace(part, path.parent / part.name)
+        os.replace(written, path)
     except MvgError:
         raise
     except Exception as error:
@@ -146,8 +149,8 @@ def _in_colors(stored: Stored) -> NDArray[Any]:
 
 def _single(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
     """The one volume (X, Y, Z) in an array that may have fewer or more axes."""
-    if 0 in voxels.shape or voxels.ndim == 0:
-        raise FileProblem(f"'{path}' has the shape {voxels.shape}", "at least one voxel along each axis", "replace it")
+    if 0 in voxels.shape or voxels.ndim < 2:
+        raise FileProblem(f"'{path}' has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
     if voxels.ndim > 3 and last == "color":
         first = voxels[..., 0]
         if not all(np.array_equal(first, voxels[..., channel]) for channel in range(1, voxels.shape[-1])):

@@ -123,7 +123,8 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
         share = frame.restore(weight)
         total += frame.restore(square) * share
         weights += share
-    return total / weights
+    total /= weights
+    return total
 
 
 def _extent(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> tuple[float, float]:
@@ -163,9 +164,9 @@ def _weights(before: int, after: int) -> NDArray[np.float32]:
         centres = np.clip(centres, 0, before - 1)  # growing repeats the border
     reach = np.abs(centres[:, None] - np.arange(before)[None, :]) / max(scale, 1.0)
     weights = np.maximum(0, 1 - reach)
-    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    weights.flags.writeable = False
-    return weights
+    matrix = np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    matrix.flags.writeable = False  # shared by all callers
+    return matrix
 
 
 def _nearest(labels: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:

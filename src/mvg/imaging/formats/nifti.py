@@ -28,11 +28,11 @@ def load(path: Path) -> Stored:
     if content[:2] == b"\x1f\x8b":
         content = gzip.decompress(content)
     second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
-    image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(content)
+    image: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(content)
     voxels = np.asanyarray(image.dataobj)
-    color = voxels.dtype.names is not None
+    color = bool(voxels.dtype.names)
     if color:
-        voxels = np.stack([voxels[name] for name in voxels.dtype.names], axis=-1)
+        voxels = np.stack([voxels[name] for name in voxels.dtype.names or ()], axis=-1)
     affine = _affine(image.header)
     kind = "nifti2" if second else "nifti1"
     return Stored(
@@ -45,14 +45,15 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     import nibabel
 
     source = volume.header
-    same = source is not None and source.kind.startswith("nifti") and source.affine == volume.affine.tobytes()
-    second = same and source is not None and source.kind == "nifti2"
-    image_class = nibabel.Nifti2Image if second else nibabel.Nifti1Image
+    if source is not None and not (source.kind.startswith("nifti") and source.affine == volume.affine.tobytes()):
+        source = None  # the grid is another one by now, or another format spelled it
+    second = source is not None and source.kind == "nifti2"
+    image_class: Any = nibabel.Nifti2Image if second else nibabel.Nifti1Image
     header = image_class.header_class()
     voxels = _storable(volume)
     header.set_data_dtype(voxels.dtype)
     header.set_data_shape(voxels.shape)
-    if same and source is not None:
+    if source is not None:
         original = image_class.header_class(_native(source.content, image_class.header_class), check=False)
         for field in _GEOMETRY:
             header[field] = original[field]

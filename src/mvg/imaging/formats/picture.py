@@ -22,9 +22,11 @@ def load(path: Path) -> Stored:
     """Columns become the first axis and rows the second, so that `pictures("axial")[0]` is the picture as stored."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise FileProblem(f"'{path}' has {image.n_frames} pages", "a picture of one page", "store each page alone")
+    with Image.open(path) as opened:
+        pages = getattr(opened, "n_frames", 1)
+        if pages > 1:
+            raise FileProblem(f"'{path}' has {pages} pages", "a picture of one page", "store each page alone")
+        image: Image.Image = opened
         image.load()
         palette = None
         if image.mode == "P":
@@ -35,7 +37,7 @@ def load(path: Path) -> Stored:
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    depth = 8 * pixels.dtype.itemsize if pixels.dtype.kind == "u" else 0
+    depth = 8 if pixels.dtype == np.uint8 else 16 if pixels.dtype.kind in "ui" else 0
     voxels = pixels.swapaxes(0, 1)[:, :, None]
     if pixels.ndim == 3:
         voxels = voxels[..., : 1 if pixels.shape[2] == 2 else 3]  # without transparency
@@ -69,8 +71,8 @@ def _in_range(pixels: NDArray[Any], header: Header | None) -> NDArray[Any]:
     if header is not None and header.kind == "picture" and header.content[0] in (8, 16):
         full = 2 ** header.content[0] - 1
         if -_OVERSHOOT * full <= whole.min() and whole.max() <= (1 + _OVERSHOOT) * full:
-            return np.clip(whole, 0, full)
-    return whole
+            return np.asarray(np.clip(whole, 0, full))
+    return np.asarray(whole)
 
 
 def _exact(pixels: NDArray[Any]) -> NDArray[Any]:

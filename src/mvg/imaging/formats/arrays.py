@@ -1,0 +1,46 @@
+"""Plain arrays: npz and HDF5 files with the entries `voxels` (X, Y, Z) and `affine` (4, 4) to RAS+ mm."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mvg.errors import FileProblem
+from mvg.imaging.formats import Stored
+from mvg.imaging.volume import LabelMap, Volume
+
+SUFFIXES = (".npz", ".h5", ".hdf5")
+
+
+def load(path: Path) -> Stored:
+    """Both entries; objects and pickles are refused."""
+    if path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as entries:
+            _check(entries.files, path)
+            return Stored(entries["voxels"], entries["affine"])
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        _check(file.keys(), path)
+        return Stored(np.asarray(file["voxels"]), np.asarray(file["affine"]))
+
+
+def save(volume: Volume | LabelMap, path: Path) -> None:
+    """Both entries, the voxels compressed."""
+    if path.suffix.lower() == ".npz":
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, voxels=volume.voxels, affine=volume.affine)
+        return
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("voxels", data=volume.voxels, compression="gzip", compression_opts=4)
+        file.create_dataset("affine", data=volume.affine)
+
+
+def _check(names: Iterable[str], path: Path) -> None:
+    found = sorted(names)
+    if not {"voxels", "affine"} <= set(found):
+        raise FileProblem(
+            f"'{path}' holds {', '.join(found) or 'nothing'}", "the entries voxels and affine", "save it with both"
+        )
