@@ -1,0 +1,69 @@
+"""Denoising of low-dose CT (Sec. 3.1): physics on full-dose slices in HU, real pairs where a set has them.
+
+Every dose and every window is a task of its own: the prompts of an episode show the noise that the query has, as they
+do when a user's scanner made both.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.data.case import Card
+from mvg.data.store import SliceRow, StoredSlice
+from mvg.imaging.window import Window
+from mvg.tasks.projection import low_dose_noise
+from mvg.tasks.task import Task, shown, shown_target
+
+DOSES = (0.5, 0.25, 0.1)  # shares of the full dose
+WINDOWS = ("soft tissue", "lung")
+_ENOUGH = 0.05  # less of the picture filled, and there is no body to denoise
+
+
+@dataclass(frozen=True)
+class Denoising(Task):
+    """Low dose -> full dose of one channel, both through the named `window`; at native resolution.
+
+    dose: the share of photons that is simulated, None for the real pairs of the set.
+    """
+
+    channel: int
+    dose: float | None
+    window: str
+
+    framing: ClassVar[Literal["letterbox", "native"]] = "native"
+
+    @classmethod
+    def offered_by(cls, card: Card) -> list[Self]:
+        if card.image_target is not None and card.image_task != "denoising":
+            return []
+        windows = WINDOWS if card.units == "HU" else WINDOWS[:1]
+        doses: tuple[float | None, ...] = DOSES if card.units == "HU" else ()
+        if card.image_task == "denoising":
+            doses = (None,)
+        return [
+            cls(_name(name, dose, window), card, channel, dose, window)
+            for channel, name in enumerate(card.channels)
+            for dose in doses
+            for window in windows
+        ]
+
+    def accepts(self, row: SliceRow) -> bool:
+        return row.filled >= _ENOUGH and (self.dose is not None or row.target_window is not None)
+
+    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        window = Window.named(self.window)
+        if self.dose is None:
+            return shown(piece, self.channel, window), shown_target(piece, window)
+        full = piece.raw(self.channel)
+        whole = piece.whole.raw(self.channel) if piece.whole else full
+        pixel = float(np.mean(piece.row.spacing))
+        noise = low_dose_noise(whole, pixel, (piece.top, piece.left, len(full)), self.dose, rng)
+        return window.apply(full + noise), window.apply(full)
+
+
+def _name(channel: str, dose: float | None, window: str) -> str:
+    """denoising:CT@25%, with the window's name behind where it is not soft tissue."""
+    share = "" if dose is None else f"@{dose:.0%}"
+    return f"denoising:{channel}{share}" + ("" if window == WINDOWS[0] else f", {window}")
