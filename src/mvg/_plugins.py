@@ -1,4 +1,4 @@
-"""Finds contributions by file name: one file in a plural folder is one contribution, and its file name is its public name."""
+"""Finds contributions by file name: a file in a plural folder is one contribution, its file name is its public name."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -6,16 +6,29 @@ from types import ModuleType
 
 from mvg.errors import UnknownName
 
+# What one contribution of a plural folder is called in an error.
+_KIND = {
+    "baselines": "baseline",
+    "formats": "format",
+    "kinds": "kind of task",
+    "metrics": "metric",
+    "objectives": "objective",
+    "sets": "layout",
+    "strategies": "strategy",
+}
+
 
 def contributions(package: ModuleType) -> dict[str, ModuleType]:
-    """All contributions of a package, imported: file name -> module, in alphabetical order; names with a leading _ are skipped."""
-    names = sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_"))
-    return {name: import_module(f"{package.__name__}.{name}") for name in names}
+    """All contributions of a package, imported: file name -> module, by name; a leading _ hides a file."""
+    return {name: import_module(f"{package.__name__}.{name}") for name in _names(package)}
 
 
 def named(package: ModuleType, name: str) -> ModuleType:
     """The contribution of that name; raises UnknownName, which lists the known ones."""
-    names = {found.name for found in iter_modules(package.__path__) if not found.name.startswith("_")}
-    if name not in names:
-        raise UnknownName(package.__name__.rsplit(".", 1)[-1].removesuffix("s"), name, names)
+    if name not in _names(package):
+        raise UnknownName(_KIND.get(package.__name__.rsplit(".", 1)[-1], "contribution"), name, _names(package))
     return import_module(f"{package.__name__}.{name}")
+
+
+def _names(package: ModuleType) -> list[str]:
+    return sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_"))

@@ -16,7 +16,7 @@ _SALT = "mvg-2510:"
 
 
 def side_of(patient: str) -> Side:
-    """The side a patient falls on: "val" for about one in five, by md5, the same in every data set and on every machine."""
+    """The side a patient falls on, by md5: "val" for about one in five, the same in every data set and everywhere."""
     return "val" if int(hashlib.md5((_SALT + patient).encode()).hexdigest(), 16) % 5 == 0 else "train"
 
 

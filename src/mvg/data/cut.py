@@ -21,7 +21,7 @@ FULL_SCALE = 65535  # what 1.0 is stored as
 class Cut:
     """All slices of one case along its plane, empty ones too.
 
-    images: (n, C, s, s) uint16, [0, 1] scaled to 65535; labels: (n, s, s) uint8 or None; target: (n, s, s) uint16 or None.
+    images: (n, C, s, s) uint16, [0, 1] scaled to 65535; labels: (n, s, s) uint8; target: (n, s, s) uint16, as images.
     windows: one per channel, target_window: the target's; both give raw intensities back from [0, 1].
     box: where the picture lies in the s x s square; spacing: (row, column) mm of a stored pixel.
     """
@@ -39,7 +39,8 @@ class Cut:
 def cut(case: Case, card: Card) -> Cut:
     """Reads a case and cuts it; pictures are shrunk to 512 where larger, made square, and never enlarged.
 
-    Raises FileProblem for unreadable files and label values above 255, GeometryProblem for files on different grids.
+    Raises FileProblem for unreadable files and labels that the card does not name or that do not fit into 8 bit,
+    GeometryProblem for files on different grids.
     """
     channels = [read(path) for path in case.images]
     for volume, path in zip(channels[1:], case.images[1:], strict=True):
@@ -54,7 +55,8 @@ def cut(case: Case, card: Card) -> Cut:
     if case.labels is not None:
         label_map = read_labels(case.labels)
         _on_same_grid(label_map, case.labels, channels[0], case.images[0])
-        labels = _stored_labels(label_map, case.labels, plane, frame)
+        _only_known(label_map, case.labels, card)
+        labels = frame.apply_labels(label_map.pictures(plane)).astype(np.uint8)
     if case.target is not None:
         volume = read(case.target)
         _on_same_grid(volume, case.target, channels[0], case.images[0])
@@ -92,8 +94,11 @@ def _stored(volume: Volume, plane: Plane, window: Window, frame: Frame) -> NDArr
     return np.rint(pictures * FULL_SCALE).astype(np.uint16)
 
 
-def _stored_labels(labels: LabelMap, path: Path, plane: Plane, frame: Frame) -> NDArray[np.uint8]:
-    low, high = int(labels.voxels.min()), int(labels.voxels.max())
-    if low < 0 or high > 255:
-        raise FileProblem(f"{path} holds labels from {low} to {high}", "label values 0 to 255", "renumber the labels")
-    return frame.apply_labels(labels.pictures(plane)).astype(np.uint8)
+def _only_known(labels: LabelMap, path: Path, card: Card) -> None:
+    unknown = sorted(set(labels.values) - set(card.labels))
+    if unknown or min(labels.values, default=1) < 1 or max(labels.values, default=1) > 255:
+        raise FileProblem(
+            f"{path} holds the label values {', '.join(map(str, unknown or labels.values))}",
+            f"values of 0 to 255 among those of {card.name}: {', '.join(map(str, card.labels))}",
+            "renumber the labels, or name them in dataset.json",
+        )

@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, DataSet
@@ -19,6 +20,8 @@ from mvg.data.store import FORMAT, INDEX
 from mvg.errors import FileProblem
 
 Progress = Callable[[str, int, int], None]
+_LAYERS = ("images", "labels", "targets")
+_Entry = dict[str, Any]  # what the index says of a case; JSON
 
 
 def prepare(folders: Sequence[Path], output: Path, progress: Progress | None = None) -> None:
@@ -34,12 +37,17 @@ def prepare(folders: Sequence[Path], output: Path, progress: Progress | None = N
         raise FileProblem(
             f"several folders are called {', '.join(doubled)}", "one name per data set", "rename a folder"
         )
-    for found in sets:
+    for folder, found in zip(folders, sets, strict=True):
+        target = Path(output) / found.card.name
+        if target.resolve() == Path(folder).resolve():
+            raise FileProblem(
+                f"{target} is the data set itself", "an output apart from the data", "choose another output"
+            )
         try:
-            _prepare_set(found, Path(output) / found.card.name, progress or _silent)
+            _prepare_set(found, target, progress or _silent)
         except OSError as problem:
             raise FileProblem(
-                f"{problem.strerror or problem} at {problem.filename or output}",
+                f"{problem.strerror or problem} at {problem.filename or target}",
                 f"room and permission to write to {output}",
                 "free space or choose another output",
             ) from problem
@@ -52,14 +60,14 @@ def _silent(_set: str, _done: int, _total: int) -> None:
 def _prepare_set(found: DataSet, folder: Path, progress: Progress) -> None:
     total, parts = len(found.cases), folder / "parts"
     if not _is_complete(found, folder):
+        parts.mkdir(parents=True, exist_ok=True)
         # An old index must not describe new arrays, not even for the moment of their exchange.
         (folder / INDEX).unlink(missing_ok=True)
-        parts.mkdir(parents=True, exist_ok=True)
         for done, case in enumerate(found.cases):
             progress(found.card.name, done, total)
-            part = _part_path(parts, case)
-            if _read_entry(part).get("source") != _source(case, found.card):
-                _write_part(part, cut(case, found.card), _source(case, found.card), case)
+            part, source = _part_path(parts, case), _source(case, found.card)
+            if not part.is_file() or _read_entry(part)["source"] != source:
+                _write_part(part, cut(case, found.card), source, case)
         _assemble(found, folder)
     shutil.rmtree(parts, ignore_errors=True)
     progress(found.card.name, total, total)
@@ -68,24 +76,16 @@ def _prepare_set(found: DataSet, folder: Path, progress: Progress) -> None:
 def _is_complete(found: DataSet, folder: Path) -> bool:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = (index["format"], index["card"], [case["source"] for case in index["cases"]])
+    except (OSError, ValueError, KeyError):
         return False
-    wanted = {"format": FORMAT, "card": _plain(asdict(found.card)), "sources": [_source(case, found.card) for case in found.cases]}
-    known = {
-        "format": index.get("format"),
-        "card": index.get("card"),
-        "sources": [case.get("source") for case in index.get("cases", [])],
-    }
+    card = json.loads(json.dumps(asdict(found.card)))  # tuples as lists and keys as strings, as the index has them
+    wanted = (FORMAT, card, [_source(case, found.card) for case in found.cases])
     return wanted == known and all((folder / name).is_file() for name in index["arrays"])
 
 
-def _plain(value: Any) -> Any:
-    """As JSON gives it back: tuples as lists, keys as strings."""
-    return json.loads(json.dumps(value))
-
-
 def _source(case: Case, card: Card) -> list[str]:
-    """What a part was made from: patient, units, files with size and time of change; when it differs, it is remade."""
+    """What a part is made from: patient, units, files with size and time of change; when it differs, it is remade."""
     paths = [*case.images, *(path for path in (case.labels, case.target) if path is not None)]
     files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
     return [f"{FORMAT} {case.patient} {card.units}", *files]
@@ -95,22 +95,19 @@ def _part_path(parts: Path, case: Case) -> Path:
     return parts / f"{case.name}.npz"
 
 
-def _read_entry(path: Path) -> dict[str, Any]:
-    """The entry of a finished part; empty when there is none."""
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as part:
-        entry: dict[str, Any] = json.loads(str(part["entry"]))
+def _read_entry(part: Path) -> _Entry:
+    with np.load(part, allow_pickle=False) as arrays:
+        entry: _Entry = json.loads(str(arrays["entry"]))
     return entry
 
 
 def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
-    present = [[int(v) for v in np.unique(labels) if v] for labels in piece.labels] if piece.labels is not None else []
-    entry = {
+    count = len(piece.images)
+    entry: _Entry = {
         "name": case.name,
         "patient": case.patient,
         "source": source,
-        "count": len(piece.images),
+        "count": count,
         "side": piece.images.shape[-1],
         "plane": piece.plane,
         "windows": [[window.low, window.high] for window in piece.windows],
@@ -118,54 +115,50 @@ def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
         "spacing": list(piece.spacing),
         "box": [piece.box.top, piece.box.left, piece.box.rows, piece.box.cols],
         "labelled": piece.labels is not None,
-        "present": present,
+        "present": [[]] * count if piece.labels is None else [np.unique(p[p > 0]).tolist() for p in piece.labels],
         "filled": [round(float(share), 4) for share in _filled(piece)],
     }
-    arrays = {"images": piece.images, "entry": np.array(json.dumps(entry))}
-    if piece.labels is not None:
-        arrays["labels"] = piece.labels
-    if piece.target is not None:
-        arrays["targets"] = piece.target
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    os.replace(partial, path)
+    layers = zip(_LAYERS, (piece.images, piece.labels, piece.target), strict=True)
+    arrays: dict[str, NDArray[Any]] = {name: array for name, array in layers if array is not None}
+    with _whole(path) as file:
+        np.savez(file, allow_pickle=False, entry=np.array(json.dumps(entry)), **arrays)
 
 
 def _filled(piece: Cut) -> NDArray[np.float64]:
     """Per slice, the share of its picture above an eighth of the window: -500 HU, and background elsewhere."""
     shown = piece.images[:, 0][piece.box.index] > FULL_SCALE // 8
-    return shown.mean(axis=(1, 2), dtype=np.float64)
+    return np.asarray(shown.mean(axis=(1, 2)), np.float64)
 
 
 def _assemble(found: DataSet, folder: Path) -> None:
     """Joins the parts of all cases, each centred in the square of the set, and writes the index last."""
     paths = [_part_path(folder / "parts", case) for case in found.cases]
-    entries = [_read_entry(path) for path in paths]
+    parts = [(path, _read_entry(path)) for path in paths]
+    entries = [entry for _, entry in parts]
     side = 16 * -(-max(entry["side"] for entry in entries) // 16)
-    count = sum(entry["count"] for entry in entries)
-    layers: dict[str, tuple[type, tuple[int, ...]]] = {"images": (np.uint16, (len(found.card.channels),))}
-    if any(entry["labelled"] for entry in entries):
-        layers["labels"] = (np.uint8, ())
-    if any(entry["target_window"] for entry in entries):
-        layers["targets"] = (np.uint16, ())
-    for stale in {"images", "labels", "targets"} - set(layers):
-        (folder / f"{stale}.npy").unlink(missing_ok=True)
-    for name, (dtype, inner) in layers.items():
-        _join(folder, name, np.dtype(dtype), (count, *inner, side, side), list(zip(paths, entries, strict=True)))
+    wanted = {
+        "images": True,
+        "labels": any(entry["labelled"] for entry in entries),
+        "targets": any(entry["target_window"] for entry in entries),
+    }
+    for name in _LAYERS:
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+        if wanted[name]:
+            dtype: type[np.generic] = np.uint8 if name == "labels" else np.uint16
+            inner = (len(found.card.channels),) if name == "images" else ()
+            _join(folder / f"{name}.npy", name, np.dtype(dtype), (*inner, side, side), parts)
     index = {
         "format": FORMAT,
         "side": side,
-        "arrays": [f"{name}.npy" for name in layers],
+        "arrays": [f"{name}.npy" for name in _LAYERS if wanted[name]],
         "card": asdict(found.card),
         "cases": [_moved(entry, side) for entry in entries],
     }
-    partial = folder / f"{INDEX}.partial"
-    partial.write_text(json.dumps(index, indent=1), encoding="utf-8")
-    os.replace(partial, folder / INDEX)
+    with _whole(folder / INDEX) as file:
+        file.write(json.dumps(index, indent=1).encode())
 
 
-def _moved(entry: dict[str, Any], side: int) -> dict[str, Any]:
+def _moved(entry: _Entry, side: int) -> _Entry:
     """The entry of a part once its squares lie in the middle of squares of `side`."""
     shift = (side - entry["side"]) // 2
     top, left, rows, cols = entry["box"]
@@ -174,21 +167,31 @@ def _moved(entry: dict[str, Any], side: int) -> dict[str, Any]:
 
 
 def _join(
-    folder: Path,
-    name: str,
-    dtype: np.dtype[Any],
-    shape: tuple[int, ...],
-    parts: Sequence[tuple[Path, dict[str, Any]]],
+    path: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Sequence[tuple[Path, _Entry]]
 ) -> None:
-    partial = folder / f"{name}.npy.partial"
-    joined = open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
-    at = 0
-    for path, entry in parts:
-        inside = slice((shape[-1] - entry["side"]) // 2, (shape[-1] - entry["side"]) // 2 + entry["side"])
-        with np.load(path, allow_pickle=False) as part:
-            if name in part:
-                joined[at : at + entry["count"], ..., inside, inside] = part[name]
-        at += entry["count"]
-    joined.flush()
-    del joined
-    os.replace(partial, folder / f"{name}.npy")
+    """Writes one layer of all parts as an array (n, *shape), case by case, so that memory stays flat."""
+    count = sum(entry["count"] for _, entry in parts)
+    header = header_data_from_array_1_0(np.empty((0, *shape), dtype)) | {"shape": (count, *shape)}
+    with _whole(path) as file:
+        write_array_header_1_0(file, header)
+        for part_path, entry in parts:
+            block = np.zeros((entry["count"], *shape), dtype)
+            shift = (shape[-1] - entry["side"]) // 2
+            inside = slice(shift, shift + entry["side"])
+            with np.load(part_path, allow_pickle=False) as part:
+                if name in part:
+                    block[..., inside, inside] = part[name]
+            file.write(block.data)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that appears under its name only when it was written to the end."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

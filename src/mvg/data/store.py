@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mvg.data.case import Card, Side, side_of
 from mvg.errors import FileProblem
 from mvg.imaging.frame import Box
+from mvg.imaging.volume import Plane
 from mvg.imaging.window import Window
 
 FORMAT = 1
@@ -45,7 +46,7 @@ class SliceRow:
     patient: str
     index: int
     count: int
-    plane: str
+    plane: Plane
     windows: tuple[Window, ...]
     target_window: Window | None
     spacing: tuple[float, float]
@@ -79,7 +80,7 @@ class StoredSlice:
 
     def picture(self, channel: int) -> NDArray[np.float32]:
         """One channel (s, s) in [0, 1], in the window that it was stored with."""
-        return self.images[channel] * _FULL_SCALE
+        return _as_float(self.images[channel])
 
     def raw(self, channel: int) -> NDArray[np.float32]:
         """One channel (s, s) in the units of its file: HU for a card in HU."""
@@ -88,7 +89,7 @@ class StoredSlice:
     def target_picture(self) -> NDArray[np.float32]:
         """The image target (s, s) in [0, 1], in the window that it was stored with."""
         assert self.target is not None, "only for slices with an image target"
-        return self.target * _FULL_SCALE
+        return _as_float(self.target)
 
     def raw_target(self) -> NDArray[np.float32]:
         """The image target (s, s) in the units of its file."""
@@ -129,7 +130,7 @@ class StoredSet:
 
     def __init__(self, folder: Path) -> None:
         """Opens OUTPUT/SET; raises FileProblem when it is not complete or of another version."""
-        self.folder = Path(folder)
+        self.folder = Path(folder).resolve()
         index = _read_index(self.folder)
         self.side: int = index["side"]
         card = index["card"]
@@ -205,6 +206,12 @@ class Store:
                 f"run 'mvg prepare FOLDER... --output {folder}' (it goes on where it stopped)",
             )
         return cls(folder, {path.name: StoredSet(path) for path in found})
+
+
+def _as_float(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    scaled = np.asarray(stored, np.float32)
+    scaled *= _FULL_SCALE
+    return scaled
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

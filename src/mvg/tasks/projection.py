@@ -40,11 +40,11 @@ def low_dose_noise(
     assert 0 < dose < 1, "a share of the full dose"
     top, left, size = box
     views = int(np.ceil(np.pi / 2 * size))
-    angles = np.arange(views) * (np.pi / views)
+    angles = _angles(views)
     middle = (slice_hu.shape[0] - 1) / 2
     y, x = top + (size - 1) / 2 - middle, left + (size - 1) / 2 - middle
     bins = fft.next_fast_len(int(np.ceil(size * np.sqrt(2))) + 2 * _MARGIN, real=True)
-    # Detector pixels are as wide as the picture's; each view's detector is centred on the ray through the crop's middle.
+    # Detector pixels are as wide as the picture's, and each detector is centred on the ray through the crop's middle.
     places = (x * np.cos(angles) + y * np.sin(angles))[:, None] + (np.arange(bins) - (bins - 1) / 2)[None, :]
     lines = _line_integrals(slice_hu, pixel_mm, places, views)
     # The variance that is missing at full dose is that of a scan with I d / (1 - d) photons.
@@ -52,7 +52,11 @@ def low_dose_noise(
     counts = rng.poisson(photons * np.exp(-lines))
     noise = -np.log(np.maximum(counts, 0.5) / (photons * np.exp(-lines)))
     filtered = _FINE * fft.irfft(fft.rfft(noise.astype(np.float32), axis=1) * _ramp(bins), n=_FINE * bins, axis=1)
-    return _backprojected(filtered, angles, size) * np.float32(1000 / (WATER * pixel_mm))
+    return _backprojected(np.asarray(filtered, np.float32), angles, size) * np.float32(1000 / (WATER * pixel_mm))
+
+
+def _angles(views: int) -> NDArray[np.float64]:
+    return np.asarray(np.arange(views) * (np.pi / views), np.float64)
 
 
 def _line_integrals(
@@ -69,7 +73,7 @@ def _line_integrals(
     sinogram = (_projector(side, views) @ attenuation.ravel()).reshape(views, detector)
     # The padded square's middle lies (side * block - S) / 2 pixels further than the slice's.
     shift = (side * block - slice_hu.shape[0]) / 2
-    angles = np.arange(views) * (np.pi / views)
+    angles = _angles(views)
     at = (places - (shift * (np.cos(angles) + np.sin(angles)))[:, None]) / block + (detector - 1) / 2
     low = np.clip(np.floor(at).astype(np.int64), 0, detector - 2)
     part = np.clip(at - low, 0, 1)
@@ -82,7 +86,7 @@ def _projector(side: int, views: int) -> sparse.csr_array:
     """The matrix (views * 2 side, side * side) that sums pixels along parallel rays, one pixel apart."""
     detector, middle = 2 * side, (side - 1) / 2
     rows, cols = np.mgrid[:side, :side].reshape(2, -1) - middle
-    angles = np.arange(views) * (np.pi / views)
+    angles = _angles(views)
     at = rows[None] * np.sin(angles)[:, None] + cols[None] * np.cos(angles)[:, None] + (detector - 1) / 2
     low = np.floor(at).astype(np.int32)
     part = (at - low).astype(np.float32)

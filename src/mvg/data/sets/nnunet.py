@@ -1,20 +1,19 @@
 """Any folder in the nnU-Net raw layout: the universal way in.
 
-    FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _0001, ...
-    FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
-    FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
-    FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
-                                         name, modality, region, units ("HU"), patient (regular expression), targets,
-                                         target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
+FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _0001, ...
+FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
+FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
+FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
+                                     name, modality, region, units ("HU"), patient (regular expression), targets,
+                                     target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
 """
 
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mvg.data.case import Card, Case, DataSet
 from mvg.errors import FileProblem
@@ -35,7 +34,7 @@ def open(folder: Path) -> DataSet:
     Raises FileProblem for a missing or empty imagesTr, gaps in the channels, or an unreadable dataset.json.
     """
     images = _images(folder)
-    labels, targets = _by_case(folder / "labelsTr"), _by_case(folder / "targetsTr")
+    labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
     card = _card(folder, images, labels, bool(targets))
     cases = (
         Case(name, card.patient_of(name), paths, labels.get(name), targets.get(name)) for name, paths in images.items()
@@ -47,8 +46,17 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
-def _by_case(folder: Path) -> dict[str, Path]:
-    return {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
+def _by_case(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
+    """Case name -> its file in `folder`, empty when there is no such folder; files of no case are left out."""
+    found = {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
+    matching = {name: found[name] for name in cases if name in found}
+    if found and not matching:
+        raise FileProblem(
+            f"no file in {folder} is called as a case of imagesTr (the first is {next(iter(found.values())).name})",
+            f"names such as {next(iter(cases))}, without a channel",
+            "rename the files",
+        )
+    return matching
 
 
 def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -87,6 +95,15 @@ def _described(folder: Path) -> dict[str, Any]:
         raise FileProblem(f"{path} cannot be read ({problem})", "valid JSON", "correct or remove the file") from problem
     if not isinstance(described, dict):
         raise FileProblem(f"{path} holds a {type(described).__name__}", "a JSON object", "correct or remove the file")
+    try:
+        re.compile(str(described.get("patient", "")))
+        _values(described.get("labels", {}))
+    except (re.error, ValueError, TypeError, AttributeError) as problem:
+        raise FileProblem(
+            f"{path} has a 'patient' or 'labels' that cannot be understood ({problem})",
+            "a regular expression, and label names with their values",
+            "correct the file",
+        ) from problem
     return described
 
 
@@ -96,10 +113,12 @@ def _card(folder: Path, images: dict[str, tuple[Path, ...]], labels: dict[str, P
     old_channels = described.get("modality") if isinstance(described.get("modality"), dict) else None
     names = described.get("channel_names") or old_channels or {}
     modality = "" if old_channels else str(described.get("modality", ""))
-    # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs one image.
     units = str(described.get("units", ""))
-    if not units and modality in ("", "CT") and guess_modality(read(first[0]).voxels) == "CT":
-        units, modality = "HU", "CT"
+    if "units" not in described and modality in ("", "CT"):
+        # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs one image.
+        voxels = read(first[0]).voxels
+        if guess_modality(voxels) == "CT" or (modality == "CT" and voxels.min() < 0):
+            units, modality = "HU", "CT"
     target = str(described.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
     channels = tuple(str(names.get(str(c), f"channel {c}")) for c in range(len(first)))
     return Card(
@@ -128,19 +147,22 @@ def _guess_task(*names: str | None) -> str:
 
 
 def _named_labels(described: object, labels: dict[str, Path]) -> dict[int, str]:
-    """Label value -> name, from dataset.json in either of nnU-Net's forms, else from the values in the label maps."""
-    if not isinstance(described, dict):
-        found: set[int] = set()
-        for path in labels.values():
-            found |= {int(value) for value in np.unique(read_labels(path).voxels)}
-        return {value: f"label {value}" for value in sorted(found - {0})}
+    """Label value -> name, from dataset.json, else from the values in the label maps; empty without label maps."""
+    if labels and not described:
+        found = {value for path in labels.values() for value in read_labels(path).values}
+        return {value: f"label {value}" for value in sorted(found)}
+    return _values(described or {}) if labels else {}
+
+
+def _values(described: Any) -> dict[int, str]:
+    """Label value -> name, from either form of nnU-Net: {"liver": 1} or {"1": "liver"}; background left out."""
     named: dict[int, str] = {}
     for key, value in described.items():
         if isinstance(value, list):  # a region of several values (nnU-Net's region-based training)
             for part in value:
                 named.setdefault(int(part), f"label {part}")
-        elif isinstance(value, int):
-            named[value] = str(key)
+        elif isinstance(value, int) or not str(key).isdigit():
+            named[int(value)] = str(key)
         else:  # the first version of the layout: {"1": "liver"}
             named[int(key)] = str(value)
-    return {value: name for value, name in sorted(named.items()) if value != 0 and name != "ignore"}
+    return {value: name for value, name in sorted(named.items()) if value != 0}

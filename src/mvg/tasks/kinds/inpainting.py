@@ -72,12 +72,12 @@ def _labelled(piece: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]
     values = [value for value, name in piece.card.labels.items() if pattern.search(name.lower())]
     if piece.labels is None or not values:
         return np.zeros(piece.images.shape[-2:], np.bool_)
-    return np.isin(piece.labels, values)
+    return np.asarray(np.isin(piece.labels, values), np.bool_)
 
 
 def body(piece: StoredSlice) -> NDArray[np.bool_]:
     """The pixels (s, s) of the largest thing in the picture, its holes filled."""
-    bright = piece.images[0] > 65535 // 8
+    bright = np.asarray(piece.images[0] > 65535 // 8, np.bool_)
     parts, count = ndimage.label(bright)
     if count == 0:
         return bright

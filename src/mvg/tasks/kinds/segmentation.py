@@ -11,7 +11,7 @@ from mvg.tasks.task import Task, shown
 
 
 class Segmentation(Task):
-    """The labels of the card, from one channel; targets are uint8 label values, others than the card's are 0."""
+    """The labels of the card, from one channel; targets are uint8 label values; nnU-Net's "ignore" counts as 0."""
 
     answers: ClassVar[Literal["labels", "image"]] = "labels"
 
@@ -25,6 +25,6 @@ class Segmentation(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert piece.labels is not None, "only slices that the task accepts"
         channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        known = np.zeros(256, np.uint8)
-        known[list(self.card.labels)] = list(self.card.labels)
-        return shown(piece, channel), known[piece.labels]
+        ignored = [value for value, name in self.card.labels.items() if name == "ignore"]
+        target = np.where(np.isin(piece.labels, ignored), np.uint8(0), piece.labels) if ignored else piece.labels
+        return shown(piece, channel), np.array(target, np.uint8)
