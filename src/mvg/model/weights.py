@@ -1,0 +1,201 @@
+"""Weights on disk: one folder with the numbers, what they are, and a checksum that ties the two.
+
+    ID/model.safetensors    every tensor of the model, floats as bfloat16
+    ID/config.json          {"format": 1, "config": GeneralistConfig, "sha256": of model.safetensors}
+    ID/card.md              data, terms, recipe, commit, figures, limits
+
+Shipped weights lie inside the package, in `mvg/weights/ID/`.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mvg.errors import WeightsProblem
+from mvg.model.generalist import Generalist, GeneralistConfig
+
+SHIPPED = Path(__file__).resolve().parent.parent / "weights"
+TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What can be told of weights without loading them: id, folder, config, sha256 (hex), size in bytes and card
+    (Markdown).
+    """
+
+    id: str
+    folder: Path
+    config: GeneralistConfig
+    sha256: str
+    bytes: int
+    card: str
+
+
+def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
+    """Write a model's weights as bfloat16, with their checksum and card (Markdown).
+
+    `model` is a Generalist (anything with a `.config` and a state dict). The folder appears whole or not at all; one
+    that is there already is replaced. Raises WeightsProblem where the folder cannot be written.
+    """
+    config: GeneralistConfig = model.config  # type: ignore[assignment]
+    tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
+    folder = Path(folder)
+    fresh: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        save_file(tensors, fresh / TENSORS, metadata={"format": "pt"})
+        about = {"format": FORMAT, "config": asdict(config), "sha256": checksum(fresh / TENSORS)}
+        (fresh / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (fresh / CARD).write_text(card, encoding="utf-8")
+        fresh.chmod(0o755)
+        _replace(fresh, folder)
+    except (OSError, SafetensorError) as error:
+        raise WeightsProblem(
+            f"the weights could not be written to '{folder}' ({error})",
+            "a writable folder with space left",
+            "choose another folder or free some space",
+        ) from error
+    finally:
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return describe_weights(folder)
+
+
+def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Generalist:
+    """The model of shipped weights (by id) or of a weights folder (by path), in float32, in evaluation mode.
+
+    The checksum is verified before a byte is used. Raises WeightsProblem for unknown, incomplete, damaged or foreign
+    weights.
+    """
+    info = describe_weights(name)
+    file = info.folder / TENSORS
+    found = checksum(file)
+    if found != info.sha256:
+        raise WeightsProblem(
+            f"'{file}' has the sha256 {found[:16]}...",
+            f"{info.sha256[:16]}..., as its config.json says",
+            "the file is damaged or was exchanged: install or copy the weights again",
+        )
+    try:
+        model = Generalist(info.config)
+        model.load_state_dict(load_file(file))  # copies into float32 parameters
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise WeightsProblem(
+            f"'{file}' does not fit this version's model ({_first_line(error)})",
+            "weights saved by the same version of mvg",
+            "train or install weights for this version",
+        ) from error
+    return model.to(device).eval()
+
+
+def describe_weights(name: str | Path) -> WeightsInfo:
+    """Config, checksum, size and card of weights, by id or path; nothing large is read. Raises WeightsProblem."""
+    folder = _find(name)
+    try:
+        about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        size = (folder / TENSORS).stat().st_size
+        card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+    except (OSError, ValueError) as error:
+        raise WeightsProblem(
+            f"the weights folder '{folder}' is incomplete ({_first_line(error)})",
+            f"a readable {CONFIG} and {TENSORS} in it",
+            "install or copy the weights again",
+        ) from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("sha256"), str):
+        raise WeightsProblem(
+            f"'{folder / CONFIG}' is not a description of weights this version knows",
+            f"format {FORMAT} with a config and a sha256",
+            "install weights for this version of mvg",
+        )
+    return WeightsInfo(folder.name, folder, _config(about.get("config"), folder), about["sha256"], size, card)
+
+
+def list_weights() -> tuple[WeightsInfo, ...]:
+    """All weights that ship inside the package, by id."""
+    return tuple(describe_weights(folder) for folder in _shipped())
+
+
+def checksum(file: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _compact(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach().to("cpu")
+    return (tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor).contiguous()
+
+
+def _replace(fresh: Path, folder: Path) -> None:
+    """Put `fresh` in the place of `folder`; what was there stays until the new one is whole."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    if not (folder / CONFIG).is_file() and any(folder.iterdir()):
+        raise OSError("the folder holds something that is not weights")
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    try:
+        folder.rename(old / folder.name)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            (old / folder.name).rename(folder)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _shipped() -> list[Path]:
+    return sorted(file.parent for file in SHIPPED.glob(f"*/{CONFIG}")) if SHIPPED.is_dir() else []
+
+
+def _find(name: str | Path) -> Path:
+    shipped = {folder.name: folder for folder in _shipped()}
+    if str(name) in shipped:
+        return shipped[str(name)]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.is_file() and path.name == TENSORS:
+        return path.resolve().parent
+    raise WeightsProblem(
+        f"no weights are called '{name}' and no weights folder lies there",
+        f"one of {', '.join(shipped) or '(none is shipped)'} or the path of a folder with {CONFIG} and {TENSORS}",
+        "see `mvg weights list`",
+    )
+
+
+def _config(values: Any, folder: Path) -> GeneralistConfig:
+    known = [field.name for field in fields(GeneralistConfig)]
+    unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else ["no table"]
+    if unknown:
+        raise WeightsProblem(
+            f"the config of '{folder}' has {', '.join(unknown)}",
+            f"only {', '.join(known)}",
+            "install weights for this version of mvg",
+        )
+    try:
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return GeneralistConfig(**plain)
+    except (TypeError, ValueError) as error:
+        raise WeightsProblem(
+            f"the config of '{folder}' is not usable ({_first_line(error)})",
+            "the config of a Generalist",
+            "install weights for this version of mvg",
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
