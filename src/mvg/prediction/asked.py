@@ -1,0 +1,65 @@
+"""What is asked for at prediction: the kind of task, by name or by the prompts' targets, and how raw intensities are
+seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mvg._plugins import contributions, named
+from mvg.errors import PromptProblem
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.window import Window, guess_modality
+from mvg.tasks import Task, kinds
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A kind of task as prediction needs it.
+
+    answers: "labels" or "image"; framing: "letterbox" (whole slices) or "native" (tiles at the slices' own resolution).
+    keeps_intensity: the answer is a change of the query, on its own raw scale; else it is a picture of another kind.
+    """
+
+    kind: str
+    answers: Literal["labels", "image"]
+    framing: Literal["letterbox", "native"]
+    keeps_intensity: bool
+
+
+def asked_for(task: str | None, targets: Sequence[Volume | LabelMap]) -> Asked:
+    """The task of that name ("KIND" or "KIND:WHAT"), or for None what the targets say: label maps are a segmentation.
+
+    Raises UnknownName for a kind that does not exist, PromptProblem where the task has to be named.
+    """
+    if task is None:
+        if not all(isinstance(targets[at], LabelMap) for at in range(len(targets))):
+            raise name_the_task("prompt targets that are pictures, not label maps")
+        task = "segmentation"
+    kind = task.split(":", 1)[0]
+    form: type[Task] = getattr(named(kinds, kind), kind.capitalize())
+    return Asked(kind, form.answers, form.framing, form.answers == "image" and kind != "synthesis")
+
+
+def kind_names() -> tuple[str, ...]:
+    """The kinds of tasks that may be asked for."""
+    return tuple(contributions(kinds))
+
+
+def name_the_task(found: str) -> PromptProblem:
+    """The error for targets that may stand for several tasks."""
+    choices = ", ".join(kind_names())
+    return PromptProblem(found, "a named task", f"name what the prompts show with --task: {choices}")
+
+
+def modality_of(volume: Volume) -> str:
+    """ "CT" when the volume must be in HU, else "other"."""
+    return guess_modality(volume.voxels)
+
+
+def fit_window(volume: Volume | LabelMap, modality: str) -> Window:
+    """Which raw intensities the model sees as [0, 1]; one rule for prompts and queries, the one of training.
+
+    HU: the soft-tissue window; everything else: the volume's own percentiles.
+    """
+    return Window.fit(volume.voxels, modality)

@@ -1,0 +1,143 @@
+"""Many query files at once: every query is answered on its own, and one that fails does not stop the others."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvg.errors import FileProblem, MvgError
+from mvg.imaging.files import read, stem_of, suffix_of, write
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.predictor import Answer, PromptedTask
+
+_DICOM = ("", ".dcm", ".dicom", ".ima")  # answers to these become NIfTI
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+_LOSSY = (".jpg", ".jpeg")
+_ANYTHING = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One query and where its answer goes; uncertainty: where its uncertainty goes."""
+
+    query: Path
+    output: Path
+    uncertainty: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a query: what was written, or one line that says what is wrong."""
+
+    job: Job
+    written: tuple[Path, ...]
+    problem: str | None
+
+
+def plan(queries: Sequence[Path], output: Path, answers: str, inputs: Sequence[Path] = ()) -> tuple[Job, ...]:
+    """Where each answer goes: OUTPUT/NAME of the query, in its format.
+
+    Exceptions: DICOM is answered as .nii.gz, and labels for JPEG, which would spoil them, as .png. Uncertainty is
+    OUTPUT/STEM_uncertainty.nii.gz. Raises FileProblem when two answers would have one name, or an answer would
+    overwrite a query or one of `inputs` (the prompts).
+    """
+    jobs = tuple(_job(Path(query), Path(output), answers) for query in queries)
+    kept = {path.resolve() for path in (*queries, *inputs)}
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        for path in (job.output, job.uncertainty):
+            if path.resolve() in kept:
+                raise FileProblem(
+                    f"the answer to '{job.query}' would overwrite '{path}', which is read",
+                    "an output folder apart from queries and prompts",
+                    "choose another --output",
+                )
+            if path in taken:
+                raise FileProblem(
+                    f"the answers to '{taken[path]}' and '{job.query}' would both be called '{path.name}'",
+                    "queries with different names",
+                    "rename one, or answer them into different folders",
+                )
+            taken[path] = job.query
+    return jobs
+
+
+def predict_files(
+    task: PromptedTask, jobs: Sequence[Job], progress: Callable[[Job, int, int], None] | None = None
+) -> Iterator[Outcome]:
+    """Answer one query after the other; `progress(job, slices done, slices)` while at it. Never raises for a query."""
+    for job in jobs:
+        try:
+            written = _predict(task, job, progress)
+        except MvgError as error:
+            yield Outcome(job, (), str(error))
+        except MemoryError:
+            yield Outcome(
+                job, (), f"'{job.query}' does not fit into memory; expected a smaller image; crop or resample it."
+            )
+        except Exception as error:  # a defect of ours must not cost the other queries their answers
+            logging.getLogger(__name__).debug("unexpected", exc_info=error)
+            said = " ".join(str(error).split())[:200]
+            yield Outcome(
+                job, (), f"'{job.query}' met an unexpected {type(error).__name__} ({said}); expected none; report it."
+            )
+        else:
+            yield Outcome(job, written, None)
+
+
+def open_output(folder: Path) -> bool:
+    """Makes the output folder and sees that files can be written there; whether it was made. Raises FileProblem."""
+    folder = Path(folder)
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0")
+    except OSError as error:
+        raise FileProblem(
+            f"nothing can be written to '{folder}' ({error.strerror or error})",
+            "a writable folder with space left",
+            "choose another --output, free space or change its permissions",
+        ) from error
+    return made
+
+
+def _job(query: Path, output: Path, answers: str) -> Job:
+    name = query.name if query.name not in ("", "..") else query.resolve().name
+    if query.is_dir():
+        stem, suffix = name, _ANYTHING
+    else:
+        stem, suffix = stem_of(name), suffix_of(name)
+        if suffix in _DICOM:
+            suffix = _ANYTHING
+        elif suffix in _LOSSY and answers == "labels":
+            suffix = ".png"
+        else:
+            suffix = name[len(stem) :]
+    return Job(query, output / f"{stem}{suffix}", output / f"{stem}_uncertainty{_ANYTHING}")
+
+
+def _predict(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> tuple[Path, ...]:
+    query = read(job.query)
+    answer = task(query, None if progress is None else lambda done, total: progress(job, done, total))
+    write(_storable(answer, query, suffix_of(job.output)), job.output)
+    if answer.uncertainty is None:
+        return (job.output,)
+    try:
+        write(answer.uncertainty, job.uncertainty)
+    except MvgError:
+        job.output.unlink(missing_ok=True)  # all of an answer or nothing
+        raise
+    return (job.output, job.uncertainty)
+
+
+def _storable(answer: Answer, query: Volume, suffix: str) -> Volume | LabelMap:
+    """Pictures of 8 or 16 bits hold no more than their query's range: what lies beyond is clipped."""
+    volume = answer.volume
+    if isinstance(volume, LabelMap) or suffix not in _PICTURES:
+        return volume
+    most = 255 if query.voxels.max() <= 255 else 65535
+    return Volume(np.clip(volume.voxels, 0, most), volume.affine, volume.header)

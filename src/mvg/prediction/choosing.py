@@ -1,0 +1,76 @@
+"""What a prompt strategy may look at: where slices lie in their volumes, and what they look like in small."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg import _plugins
+from mvg.prediction import strategies
+
+_THUMBNAIL = 16  # pixels a side
+
+
+@dataclass(frozen=True)
+class QuerySlice:
+    """A query slice: its `index` among the `count` slices of its volume, and its thumbnail (d,), zero mean and unit
+    length.
+    """
+
+    index: int
+    count: int
+    thumbnail: NDArray[np.float32]
+
+    @property
+    def position(self) -> float:
+        """Where the slice lies in its volume, in (0, 1)."""
+        return (self.index + 0.5) / self.count
+
+
+@dataclass(frozen=True, eq=False)
+class Shelf:
+    """The m prompt slices to choose from.
+
+    volume (m,) which prompt volume each comes from; index (m,) and count (m,) its number in that volume and the
+    volume's number of slices; thumbnails (m, d) zero mean and unit length.
+    """
+
+    volume: NDArray[np.int64]
+    index: NDArray[np.int64]
+    count: NDArray[np.int64]
+    thumbnails: NDArray[np.float32]
+
+    @property
+    def position(self) -> NDArray[np.float64]:
+        """Where each slice lies in its volume (m,), in (0, 1)."""
+        return np.asarray((self.index + 0.5) / self.count)
+
+    def similarity(self, query: QuerySlice) -> NDArray[np.float64]:
+        """Normalised correlation (m,) of every thumbnail with the query's, in [-1, 1]."""
+        return np.asarray(self.thumbnails @ query.thumbnail, np.float64)
+
+
+def choose(strategy: str, query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The prompt slices that the named strategy shows for a query slice; UnknownName lists the known strategies."""
+    chosen: tuple[int, ...] = _plugins.named(strategies, strategy).choose(query, shelf, count, rng)
+    return chosen
+
+
+def check_strategy(strategy: str) -> str:
+    """The name itself if a strategy carries it; else UnknownName, which lists the known ones."""
+    _plugins.named(strategies, strategy)
+    return strategy
+
+
+def thumbnails(squares: NDArray[Any]) -> NDArray[np.float32]:
+    """Pictures (m, s, s) in small: block means as rows (m, 256) of zero mean and unit length (zero for a constant
+    picture).
+    """
+    side = squares.shape[-1]
+    edges = np.linspace(0, side, min(_THUMBNAIL, side) + 1).astype(int)[:-1]
+    small = np.add.reduceat(np.add.reduceat(squares.astype(np.float32), edges, axis=1), edges, axis=2)
+    small = small.reshape(len(squares), -1)
+    small -= small.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(small, axis=1, keepdims=True)
+    return np.asarray(np.where(length > 1e-6, small / np.maximum(length, 1e-6), 0), np.float32)

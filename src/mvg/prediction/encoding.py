@@ -1,0 +1,148 @@
+"""Prompts on their way into the model: encoded once, kept while there is room, joined for each query slice."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mvg.imaging.coloring import Coloring
+from mvg.model.answer import Prompts
+from mvg.model.generalist import Generalist
+from mvg.prediction.examples import Examples
+
+_CLASSES_AT_ONCE = 32  # target channels that travel through the model together; bounds the memory, changes nothing
+
+
+@dataclass(frozen=True)
+class View:
+    """One member of an ensemble: the prompt slices shown (in this order), seen mirrored or not, and the colors of the
+    classes.
+
+    `colors` is one color per class in the merged form (0: not asked for), None in the matching form and for pictures.
+    """
+
+    chosen: tuple[int, ...]
+    mirrored: bool = False
+    colors: tuple[float, ...] | None = None
+
+
+class PromptCache:
+    """Encoded prompts of one request, the least recently used forgotten beyond `room` bytes.
+
+    In the matching form every prompt slice is encoded on its own and joined with others; in the merged form a prompt
+    sees those before it, so a whole set is one entry.
+    """
+
+    def __init__(self, model: Generalist, examples: Examples, room: int = 512 * 2**20) -> None:
+        self._model, self._examples, self._room = model, examples, room
+        self._entries: OrderedDict[View, Prompts] = OrderedDict()
+        self._bytes = 0
+
+    def prompts(self, view: View) -> Prompts:
+        """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
+        if self._model.config.form == "merged":
+            return self._kept(view)
+        parts = [self._kept(replace(view, chosen=(one,))) for one in view.chosen]
+        return parts[0] if len(parts) == 1 else Prompts.concatenate(parts)
+
+    def encoded(self, room: int) -> Iterator[tuple[View, Prompts]]:
+        """What is kept, the latest first, for a file with `room` bytes; in the matching form slices not yet encoded
+        follow.
+        """
+        views = list(reversed(self._entries))
+        if self._model.config.form == "matching":
+            every = (View((one,)) for one in range(len(self._examples)))
+            views += [view for view in every if view not in self._entries]
+        for view in views:
+            prompts = self._kept(view)
+            room -= _bytes(prompts)
+            if room < 0:
+                return
+            yield view, prompts
+
+    def put(self, view: View, prompts: Prompts) -> None:
+        """Keep prompts that were encoded before."""
+        self._entries[view] = prompts
+        self._bytes += _bytes(prompts)
+        while self._bytes > self._room and len(self._entries) > 1:
+            self._bytes -= _bytes(self._entries.popitem(last=False)[1])
+
+    def _kept(self, view: View) -> Prompts:
+        if view in self._entries:
+            self._entries.move_to_end(view)
+            return self._entries[view]
+        images, targets = self._shown(view)
+        device = next(self._model.parameters()).device
+        with torch.inference_mode():
+            encoded = self._model.encode(images[None].to(device), targets[None].to(device))
+        self.put(view, encoded)
+        return encoded
+
+    def _shown(self, view: View) -> tuple[Float[Tensor, "n 1 s s"], Float[Tensor, "n c s s"]]:
+        images = self._examples.image(view.chosen)[:, None]
+        targets = self._targets(view)
+        if view.mirrored:
+            images, targets = images[..., ::-1], targets[..., ::-1]
+        return torch.from_numpy(images.copy()), torch.from_numpy(targets.copy())
+
+    def _targets(self, view: View) -> NDArray[np.float32]:
+        values = self._examples.values
+        if not values:
+            return self._examples.picture(view.chosen)[:, None]
+        numbers = self._examples.targets[list(view.chosen)]
+        if view.colors is not None:
+            return _coloring(view.colors).paint(numbers)[:, None]
+        return np.asarray(numbers[:, None] == np.arange(1, len(values) + 1)[:, None, None], np.float32)
+
+
+def class_probabilities(
+    model: Generalist, query: Float[Tensor, "b 1 s s"], prompts: Prompts, view: View, present: NDArray[np.bool_]
+) -> Float[Tensor, "b k s s"]:
+    """Probabilities of background and the K classes (k = K + 1) from encoded prompts; they sum to 1.
+
+    A class that no shown prompt holds (`present` (K,) is False) cannot be answered and has probability 0.
+    """
+    if view.colors is not None:
+        painted = model.answer(query, prompts, "labels")[:, 0].cpu().numpy()
+        coloring = _coloring(view.colors)
+        probabilities = torch.zeros(len(query), len(present) + 1, *query.shape[-2:])
+        probabilities[:, coloring.labels] = torch.from_numpy(coloring.soft(painted).swapaxes(0, 1))
+        return probabilities
+    shown = np.flatnonzero(present)
+    scores = torch.full((len(query), len(present) + 1, *query.shape[-2:]), -torch.inf)
+    scores[:, 0] = 0
+    for start in range(0, len(shown), _CLASSES_AT_ONCE):
+        some = shown[start : start + _CLASSES_AT_ONCE]
+        part = prompts if len(some) == prompts.channels else _channels(prompts, some)
+        scores[:, some + 1] = model.answer(query, part, "labels").cpu()
+    return scores.softmax(dim=1)
+
+
+def draw_colors(present: NDArray[np.bool_], draw: int, rng: np.random.Generator) -> tuple[float, ...]:
+    """Evenly spaced colors for the classes that are `present` (K,), 0 for others; ascending in draw 0, else in random
+    order.
+    """
+    spaced = np.array(Coloring.spaced(range(1, int(present.sum()) + 1)).colors)
+    colors = np.zeros(len(present))
+    colors[present] = spaced if draw == 0 else rng.permutation(spaced)
+    return tuple(float(color) for color in colors)
+
+
+def _coloring(colors: tuple[float, ...]) -> Coloring:
+    """Over class numbers 1..K; classes without a color are left to the background."""
+    asked = [(number, color) for number, color in enumerate(colors, start=1) if color]
+    return Coloring(tuple(number for number, _ in asked), tuple(color for _, color in asked))
+
+
+def _channels(prompts: Prompts, some: NDArray[np.int64]) -> Prompts:
+    index = torch.as_tensor(some, device=prompts.values[0].device)
+    return replace(prompts, values=tuple(values.index_select(3, index) for values in prompts.values))
+
+
+def _bytes(prompts: Prompts) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*prompts.keys, *prompts.values))

@@ -1,0 +1,100 @@
+"""Several answers to the same slice, from other prompts, colors or mirrored, and where they disagree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from mvg.errors import PromptProblem
+from mvg.model.generalist import Generalist
+from mvg.prediction.choosing import QuerySlice, check_strategy, choose
+from mvg.prediction.encoding import PromptCache, View, class_probabilities, draw_colors
+from mvg.prediction.examples import Examples
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How prompts are used.
+
+    strategy: which prompt slices a query slice is shown; num_prompts: how many at most; members: answers in the
+    ensemble, each from other prompts, colors or mirrored; seed: of every random choice. UnknownName, PromptProblem for
+    others.
+    """
+
+    strategy: str = "nearest_slice"
+    num_prompts: int = 8
+    members: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_strategy(self.strategy)
+        for what, value in (("prompts", self.num_prompts), ("ensemble members", self.members)):
+            if value < 1:
+                raise PromptProblem(f"{value} {what}", "1 or more", "ask for at least one")
+
+
+@dataclass(frozen=True)
+class Said:
+    """The ensemble's answer to a batch of squares.
+
+    mean: (b, k, s, s) class probabilities, background first, or (b, 1, s, s) pictures in [0, 1]; spread: (b, 1, s, s)
+    standard deviation of pictures between members, 0 for labels.
+    """
+
+    mean: Float[Tensor, "b k s s"]
+    spread: Float[Tensor, "b 1 s s"]
+
+
+def views(query: QuerySlice, examples: Examples, settings: Settings, painted: bool) -> tuple[View, ...]:
+    """What each member of the ensemble is shown for a query slice."""
+    rng = np.random.default_rng(settings.seed)
+    wanted = settings.num_prompts
+    pool = choose(settings.strategy, query, examples.shelf, wanted * settings.members, rng)
+    found = []
+    for member in range(settings.members):
+        chosen = _dealt(pool, wanted, member, settings.members, rng)
+        colors = draw_colors(examples.shows(chosen), member, rng) if painted else None
+        found.append(View(chosen, mirrored=member % 2 == 1, colors=colors))
+    return tuple(found)
+
+
+def answer(
+    model: Generalist, cache: PromptCache, examples: Examples, squares: Float[Tensor, "b 1 s s"], shown: Sequence[View]
+) -> Said:
+    """Ask every member and average."""
+    total, squared = torch.zeros(1), torch.zeros(1)
+    for view in shown:
+        said = _member(model, cache, examples, squares.flip(-1) if view.mirrored else squares, view)
+        said = said.flip(-1) if view.mirrored else said
+        total, squared = total + said, squared + said**2
+    mean = total / len(shown)
+    if examples.values:
+        return Said(mean, torch.zeros_like(mean[:, :1]))
+    return Said(mean, (squared / len(shown) - mean**2).clamp(min=0).sqrt())
+
+
+def _member(
+    model: Generalist, cache: PromptCache, examples: Examples, squares: Float[Tensor, "b 1 s s"], view: View
+) -> Float[Tensor, "b k s s"]:
+    present = examples.shows(view.chosen)
+    if examples.values and not present.any():  # prompts that show nothing: nothing is there
+        return torch.eye(len(present) + 1)[:1, :, None, None].expand(len(squares), -1, *squares.shape[-2:])
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        prompts = cache.prompts(view)
+        if examples.values:
+            return class_probabilities(model, squares.to(device), prompts, view, present)
+        return model.answer(squares.to(device), prompts, "image").clamp(0, 1).cpu()
+
+
+def _dealt(pool: Sequence[int], wanted: int, member: int, members: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The member's share of the ranked pool: every so-manieth if there are enough, else a random part of it."""
+    if len(pool) >= wanted * members:
+        return tuple(pool[member::members])
+    if member == 0:
+        return tuple(pool[:wanted])
+    count = min(wanted, max(1, round(0.7 * len(pool))))
+    return tuple(pool[at] for at in sorted(rng.choice(len(pool), count, replace=False)))

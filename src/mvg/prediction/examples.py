@@ -1,0 +1,211 @@
+"""Prompt pairs made ready: windowed, framed, cut into slices, in 16 bit; what a task file holds."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import GeometryProblem, PromptProblem
+from mvg.imaging.coloring import MOST_CLASSES
+from mvg.imaging.frame import Frame
+from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import Window
+from mvg.prediction.asked import Asked, fit_window, modality_of
+from mvg.prediction.choosing import Shelf, thumbnails
+
+_FULL_SCALE = 65535
+_BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
+_TILES = 64  # most telling tiles kept of a volume, where prompts are shown at native resolution
+_OVERLAP = 4  # neighbouring tiles share a quarter of their side
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The m prompt slices of a request.
+
+    images (m, s, s) uint16, [0, 1] scaled to 65535; targets (m, s, s): uint8 class numbers (0 background, 1..K in the
+    order of `values`) or, without values, uint16 pictures; volume, index, count (m,): where each slice comes from, see
+    `Shelf`. values: the K label values; plane: how volumes are cut; modality: "CT" when intensities are HU, else
+    "other"; target_window: the raw intensities of a picture target, typical of all prompts.
+    """
+
+    images: NDArray[np.uint16]
+    targets: NDArray[Any]
+    volume: NDArray[np.int64]
+    index: NDArray[np.int64]
+    count: NDArray[np.int64]
+    values: tuple[int, ...]
+    plane: Plane
+    modality: str
+    target_window: Window
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """What a strategy may look at."""
+        return Shelf(self.volume, self.index, self.count, thumbnails(self.images))
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """Which classes each slice shows (m, K)."""
+        found = np.zeros((len(self), len(self.values) + 1), bool)
+        if self.values:
+            for row, numbers in zip(found, self.targets, strict=True):
+                row[np.unique(numbers)] = True
+        return found[:, 1:]
+
+    def shows(self, at: Sequence[int]) -> NDArray[np.bool_]:
+        """Which classes occur in any of these slices (K,)."""
+        return np.asarray(self.present[list(at)].any(axis=0))
+
+    def image(self, at: Sequence[int]) -> NDArray[np.float32]:
+        """Images (n, s, s) in [0, 1]."""
+        return np.asarray(self.images[list(at)], np.float32) / np.float32(_FULL_SCALE)
+
+    def picture(self, at: Sequence[int]) -> NDArray[np.float32]:
+        """Picture targets (n, s, s) in [0, 1]."""
+        return np.asarray(self.targets[list(at)], np.float32) / np.float32(_FULL_SCALE)
+
+
+def prepare(
+    images: Sequence[Volume],
+    targets: Sequence[Volume | LabelMap],
+    asked: Asked,
+    size: int,
+    modality: str | None,
+    names: Sequence[str] = (),
+) -> Examples:
+    """Cuts prompt volumes and their targets into the slices of a request, holding one pair of volumes at a time.
+
+    `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU; None guesses from the
+    voxels. Raises PromptProblem for no pairs, unequal numbers, unfit targets or no label at all; GeometryProblem for a
+    pair on two grids.
+    """
+    if len(images) != len(targets) or not len(images):
+        raise PromptProblem(
+            f"{len(images)} prompt images and {len(targets)} targets",
+            "as many of both, at least one",
+            "complete the pairs",
+        )
+    slices = max(8, _BUDGET // (len(images) * size * size * 4))
+    parts = []
+    for number in range(len(images)):
+        name = f"'{names[number]}'" if names else str(number + 1)
+        pair = _Pair.of(images[number], targets[number], asked, modality, name)
+        parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, size, slices)))
+    planes, modalities, windows, *pieces = zip(*parts, strict=True)
+    cut_images, cut_targets, index, count = pieces
+    counts = [len(piece) for piece in cut_images]
+    values, joined = _numbered(cut_targets) if asked.answers == "labels" else ((), np.concatenate(cut_targets))
+    low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
+    return Examples(
+        np.concatenate(cut_images),
+        joined,
+        volume=np.repeat(np.arange(len(counts)), counts),
+        index=np.concatenate(index),
+        count=np.repeat(count, counts),
+        values=values,
+        plane=Counter(planes).most_common(1)[0][0],
+        modality="CT" if "CT" in modalities else "other",
+        target_window=Window(low, high),
+    )
+
+
+def frames_for(shape: tuple[int, int], spacing: tuple[float, float], size: int, framing: str) -> tuple[Frame, ...]:
+    """How one slice is put into squares: whole ("letterbox"), or as overlapping tiles at its own resolution
+    ("native").
+    """
+    if framing == "native":
+        return Frame.tiles(shape, size, size // _OVERLAP)
+    return (Frame.letterbox(shape, spacing, size),)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One prompt image and its target on the same grid, and how both are windowed."""
+
+    image: Volume
+    target: Volume | LabelMap
+    plane: Plane
+    modality: str
+    window: Window
+    target_window: Window
+
+    @classmethod
+    def of(cls, image: Volume, target: Volume | LabelMap, asked: Asked, modality: str | None, name: str) -> "_Pair":
+        if not image.same_grid(target, tolerance=0.1):
+            raise GeometryProblem(
+                f"prompt {name} has an image of shape {image.shape} and a target of {target.shape} on another grid",
+                "image and target with one shape and affine",
+                "resample the target onto the image's grid",
+            )
+        if asked.answers == "labels" and not isinstance(target, LabelMap):
+            target = _as_labels(target, name)
+        modality = modality or modality_of(image)
+        window = fit_window(image, modality)
+        separate = asked.answers == "image" and not asked.keeps_intensity
+        target_window = fit_window(target, modality) if separate else window
+        return cls(image, target, image.plane, modality, window, target_window)
+
+    def cut(
+        self, asked: Asked, size: int, slices: int
+    ) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64], int]:
+        """Images and targets (m, s, s) of at most `slices` squares, the slice each comes from (m,), the number of
+        slices.
+        """
+        pictures, wanted = self.image.pictures(self.plane), self.target.pictures(self.plane)
+        frames = frames_for(pictures.shape[1:], self.image.pixel_spacing(self.plane), size, asked.framing)
+        slices = slices if asked.framing == "letterbox" else max(1, min(slices, _TILES))
+        kept = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), slices)).round().astype(np.int64))
+        images, targets, index = [], [], []
+        for at in kept:
+            for frame in _telling(pictures[at], frames, max(1, slices // len(kept))):
+                images.append(_stored(frame.apply(self.window.apply(pictures[at]))))
+                if asked.answers == "labels":
+                    targets.append(frame.apply_labels(wanted[at]))
+                else:
+                    targets.append(_stored(frame.apply(self.target_window.apply(wanted[at]))))
+                index.append(at)
+        return np.stack(images), np.stack(targets), np.array(index), len(pictures)
+
+
+def _as_labels(target: Volume, name: str) -> LabelMap:
+    whole = target.voxels.astype(np.int32)
+    if not np.array_equal(whole, target.voxels):
+        raise PromptProblem(
+            f"the target of prompt {name} holds fractions",
+            "whole numbers as labels",
+            "name the task if it is no segmentation",
+        )
+    return LabelMap(whole, target.affine)
+
+
+def _numbered(labels: Sequence[NDArray[Any]]) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
+    """Label values in ascending order, and all labels as class numbers 0..K."""
+    values = tuple(sorted({int(value) for piece in labels for value in np.unique(piece)} - {0}))
+    if not 0 < len(values) <= MOST_CLASSES:
+        raise PromptProblem(
+            f"{len(values)} label values other than 0 in the prompts",
+            f"1 to {MOST_CLASSES}",
+            "add prompts that show what to find",
+        )
+    known = np.array(sorted((0, *values)))
+    numbers = np.array([0 if value == 0 else values.index(int(value)) + 1 for value in known], np.uint8)
+    return values, np.concatenate([numbers[np.searchsorted(known, piece)] for piece in labels])
+
+
+def _telling(picture: NDArray[Any], frames: tuple[Frame, ...], most: int) -> list[Frame]:
+    """The frames with the most structure in them."""
+    if len(frames) <= most:
+        return list(frames)
+    return sorted(frames, key=lambda frame: -float(picture[frame.source.index].std()))[:most]
+
+
+def _stored(picture: NDArray[np.float32]) -> NDArray[np.uint16]:
+    return np.asarray(np.rint(picture * _FULL_SCALE), np.uint16)

@@ -1,0 +1,222 @@
+"""The predictor: shown example pairs, it does the same to new images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mvg.errors import GeometryProblem, UnknownName
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.model.generalist import Generalist
+from mvg.model.weights import load_weights
+from mvg.prediction.asked import Asked, asked_for
+from mvg.prediction.encoding import PromptCache, View
+from mvg.prediction.ensemble import Said, Settings, answer, views
+from mvg.prediction.examples import Examples, prepare
+from mvg.prediction.query import Query, smallest_integers
+
+Progress = Callable[[int, int], None]
+"""Called with the number of slices done and of all slices."""
+
+_SQUARES_AT_ONCE = 8  # query squares that go through the model together
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked for, on the query's own grid (affine bit for bit): a LabelMap or a Volume in raw intensities.
+
+    uncertainty: a Volume in [0, 1] on the same grid where an ensemble answered, else None. Labels: entropy of the mean
+    class probabilities over the largest possible. Pictures: twice the standard deviation of the members, 1 being the
+    whole window.
+    """
+
+    volume: LabelMap | Volume
+    uncertainty: Volume | None
+
+
+class Predictor:
+    """A model ready to be shown prompts; it holds nothing else."""
+
+    def __init__(self, model: Generalist, name: str = "") -> None:
+        """`model` on the device that it shall run on; `name` is the id or path of its weights, noted in task files."""
+        self.model, self.name = model.eval(), name
+
+    def prompt(
+        self,
+        images: Sequence[Volume],
+        targets: Sequence[Volume | LabelMap],
+        task: str | None = None,
+        *,
+        strategy: str = "nearest_slice",
+        num_prompts: int = 8,
+        members: int = 1,
+        seed: int = 0,
+        modality: str | None = None,
+        names: Sequence[str] = (),
+    ) -> "PromptedTask":
+        """Show example pairs; what comes back does the same to any query.
+
+        images, targets: one target per image, on the same grid; lazy sequences are read pair by pair. task:
+        "segmentation", "synthesis", "inpainting" or "denoising"; None where all targets are LabelMaps. modality: "CT"
+        if intensities are HU; None guesses. names: of the pairs, for messages.
+        The rest: see `Settings`. Raises PromptProblem for pairs that cannot
+        serve, GeometryProblem for a pair on two grids, UnknownName for names.
+        """
+        settings = Settings(strategy, num_prompts, members, seed)
+        asked = asked_for(task, targets)
+        examples = prepare(images, targets, asked, self.model.config.size, modality, names)
+        return PromptedTask(self, asked, examples, settings, PromptCache(self.model, examples))
+
+    def load_task(self, path: str | Path) -> "PromptedTask":
+        """A saved task, answered by this predictor's model. Raises FileProblem, or WeightsProblem for another picture
+        size.
+        """
+        from mvg.prediction.taskfile import load
+
+        return load(self, Path(path))
+
+
+class PromptedTask:
+    """Prompts and the model that was shown them: call it with a query volume.
+
+    Prompts are encoded on first use and kept within a fixed memory. Tasks made by `using` share what was encoded.
+    """
+
+    def __init__(
+        self, predictor: Predictor, asked: Asked, examples: Examples, settings: Settings, cache: PromptCache
+    ) -> None:
+        """See `Predictor.prompt`, which makes one."""
+        self.predictor, self.asked, self.examples, self.settings, self.cache = (
+            predictor,
+            asked,
+            examples,
+            settings,
+            cache,
+        )
+
+    def __call__(self, query: Volume, progress: Progress | None = None) -> Answer:
+        """The answer to a query volume, slice by slice: memory grows by the answer alone.
+
+        Raises GeometryProblem for a query with NaN or infinite voxels.
+        """
+        if not np.isfinite(query.voxels).all():
+            raise GeometryProblem(
+                "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
+            )
+        cut = Query.of(query, self.examples, self.asked, self.predictor.model.config.size)
+        table = smallest_integers(self.examples.values) if self.examples.values else np.zeros(1, np.float32)
+        answers = np.zeros(cut.pictures.shape, table.dtype)
+        doubts = np.zeros(cut.pictures.shape, np.float32) if self.settings.members > 1 else None
+        for at, squares, said in self._said(cut):
+            if self.examples.values:
+                numbers, doubt = cut.labels(said.mean.numpy())
+                answers[at] = table[numbers]
+            else:
+                answers[at] = self._picture(cut, at, squares, said)
+                doubt = np.clip(2 * cut.restore(said.spread[:, 0].numpy()), 0, 1)
+            if doubts is not None:
+                doubts[at] = doubt
+            if progress is not None:
+                progress(at + 1, len(cut))
+        uncertainty = None if doubts is None else query.from_pictures(doubts, cut.plane)
+        assert not isinstance(uncertainty, LabelMap)
+        return Answer(query.from_pictures(answers, cut.plane), uncertainty)
+
+    def using(
+        self,
+        *,
+        strategy: str | None = None,
+        num_prompts: int | None = None,
+        members: int | None = None,
+        seed: int | None = None,
+    ) -> "PromptedTask":
+        """The same prompts, used differently: what is not None replaces the settings (see `Settings`)."""
+        old = self.settings
+        settings = Settings(
+            strategy or old.strategy,
+            old.num_prompts if num_prompts is None else num_prompts,
+            old.members if members is None else members,
+            old.seed if seed is None else seed,
+        )
+        return PromptedTask(self.predictor, self.asked, self.examples, settings, self.cache)
+
+    def save(self, path: str | Path) -> None:
+        """Write prompts and their encodings as one task file, whole or not at all. Raises FileProblem."""
+        from mvg.prediction.taskfile import save
+
+        save(self, Path(path))
+
+    def _said(self, cut: Query) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
+        """Number, squares (f, s, s) and answer of every slice; neighbours shown the same prompts go together."""
+        at_once = max(1, _SQUARES_AT_ONCE // len(cut.frames))
+        for shown, group in groupby(self._shown(cut), key=lambda item: item[2]):
+            waiting: list[tuple[int, NDArray[np.float32]]] = []
+            for at, squares, _ in group:
+                waiting.append((at, squares))
+                if len(waiting) == at_once:
+                    yield from self._asked(waiting, shown)
+                    waiting = []
+            if waiting:
+                yield from self._asked(waiting, shown)
+
+    def _shown(self, cut: Query) -> Iterator[tuple[int, NDArray[np.float32], tuple[View, ...]]]:
+        painted = bool(self.examples.values) and self.predictor.model.config.form == "merged"
+        for at in range(len(cut)):
+            squares = cut.squares(at)
+            yield at, squares, views(cut.described(at, squares), self.examples, self.settings, painted)
+
+    def _asked(
+        self, waiting: list[tuple[int, NDArray[np.float32]]], shown: tuple[View, ...]
+    ) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
+        frames = len(waiting[0][1])
+        squares = torch.from_numpy(np.concatenate([squares for _, squares in waiting]))[:, None]
+        parts = [
+            answer(self.predictor.model, self.cache, self.examples, squares[start : start + _SQUARES_AT_ONCE], shown)
+            for start in range(0, len(squares), _SQUARES_AT_ONCE)
+        ]
+        mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])
+        for place, (at, own) in enumerate(waiting):
+            mine = slice(place * frames, (place + 1) * frames)
+            yield at, own, Said(mean[mine], spread[mine])
+
+    def _picture(self, cut: Query, at: int, squares: NDArray[np.float32], said: Said) -> NDArray[np.float32]:
+        """A picture answer (rows, cols) in raw intensities; restorations change the raw query, also outside of its
+        window.
+        """
+        picture = said.mean[:, 0].numpy()
+        if self.asked.keeps_intensity:
+            change = cut.restore(picture - squares)
+            return np.asarray(cut.pictures[at] + change * np.float32(cut.window.high - cut.window.low))
+        return self.examples.target_window.invert(cut.restore(picture))
+
+
+def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
+    """A predictor with shipped weights (an id) or with those of a folder.
+
+    device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is.
+    Raises WeightsProblem for unknown or damaged weights, UnknownName for a device that is not there.
+    """
+    return Predictor(load_weights(weights, _device(device)), str(weights))
+
+
+def load_task(path: str | Path, weights: str | Path | None = None, device: str = "auto") -> PromptedTask:
+    """A saved task, with the weights that it names or others of the same picture size. Raises FileProblem,
+    WeightsProblem.
+    """
+    from mvg.prediction.taskfile import weights_of
+
+    return load(weights or weights_of(Path(path)), device).load_task(path)
+
+
+def _device(name: str) -> torch.device:
+    there = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    there = [*(["cuda"] if there else []), *there, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    if name == "auto":
+        return torch.device(there[0])
+    if name not in there:
+        raise UnknownName("device here", name, ["auto", *there])
+    return torch.device(name)

@@ -1,0 +1,86 @@
+"""A query volume on its way through the model: cut into squares slice by slice, answers put back onto its own grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.imaging.frame import Frame, assemble
+from mvg.imaging.volume import Plane, Volume
+from mvg.imaging.window import Window
+from mvg.prediction.asked import Asked, fit_window, modality_of
+from mvg.prediction.choosing import QuerySlice, thumbnails
+from mvg.prediction.examples import Examples, frames_for
+
+_SURE = 1e-4  # a class that is less likely than this in the whole slice is not worth restoring
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """The slices (n, rows, cols) of a query volume along `plane`, in raw intensities, with their window and frames."""
+
+    pictures: NDArray[np.float32]
+    plane: Plane
+    window: Window
+    frames: tuple[Frame, ...]
+
+    @classmethod
+    def of(cls, volume: Volume, examples: Examples, asked: Asked, size: int) -> "Query":
+        """Cut along the prompts' plane (a single slice: along its own), windowed by the rule that the prompts were."""
+        plane = volume.plane if 1 in volume.shape else examples.plane
+        modality = "CT" if examples.modality == "CT" else modality_of(volume)
+        pictures = volume.pictures(plane)
+        frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
+        return cls(pictures, plane, fit_window(volume, modality), frames)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def squares(self, at: int) -> NDArray[np.float32]:
+        """One slice as the model sees it (f, s, s), one square per frame, in [0, 1]."""
+        scaled = self.window.apply(self.pictures[at])
+        return np.stack([frame.apply(scaled) for frame in self.frames])
+
+    def described(self, at: int, squares: NDArray[np.float32]) -> QuerySlice:
+        """What a strategy may know of the slice; of several tiles, the one with the most structure stands for all."""
+        telling = int(np.argmax(squares.std(axis=(1, 2))))
+        return QuerySlice(at, len(self), thumbnails(squares[telling : telling + 1])[0])
+
+    def restore(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Squares (f, s, s) of one slice as a picture (rows, cols) by linear interpolation; tiles are blended."""
+        if len(self.frames) == 1:
+            return self.frames[0].restore(squares[0])
+        return assemble(self.frames, list(squares))
+
+    def labels(self, probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Probabilities (f, K + 1, s, s) of one slice -> the likeliest class numbers and their uncertainty (rows,
+        cols).
+
+        Probabilities are restored, then compared. Uncertainty is their entropy over the largest possible, in [0, 1].
+        """
+        classes = probabilities.shape[1]
+        best = self.restore(probabilities[:, 0])
+        numbers = np.zeros(best.shape, np.uint8)
+        entropy = _surprise(best)
+        for number in range(1, classes):
+            if probabilities[:, number].max() < _SURE:
+                continue
+            likely = self.restore(probabilities[:, number])
+            wins = likely > best
+            numbers[wins] = number
+            best = np.where(wins, likely, best)
+            entropy += _surprise(likely)
+        return numbers, np.clip(entropy / np.log(classes), 0, 1)
+
+
+def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:
+    """Background and `values` as a table (K + 1,) from class numbers to label values, in the smallest integer type."""
+    low, high = min(0, *values), max(0, *values)
+    kinds = (np.uint8, np.int16, np.uint16, np.int32, np.int64)
+    kind = next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return np.array((0, *values), kind)
+
+
+def _surprise(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(-probability * np.log(np.maximum(probability, 1e-12)), np.float32)

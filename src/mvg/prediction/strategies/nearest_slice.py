@@ -1,0 +1,32 @@
+"""Slices that lie where the query slice lies in its volume, from different volumes while there are any.
+
+With fewer volumes than prompts asked for, each gives several slices, spread around the query's relative position.
+"""
+
+from itertools import count as counting
+
+import numpy as np
+
+from mvg.prediction.choosing import QuerySlice, Shelf
+
+_SPREAD = 0.05  # of a volume's length, between neighbouring prompts from one volume
+
+
+def choose(query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Round after round one slice of every volume; those equally near are ordered by how alike they look."""
+    similarity, position = shelf.similarity(query), shelf.position
+    free = np.ones(len(position), bool)
+    chosen: list[int] = []
+    for turn in counting():
+        wanted = query.position + (turn + 1) // 2 * (_SPREAD if turn % 2 else -_SPREAD)
+        picks = []
+        for volume in np.unique(shelf.volume[free]):
+            members = np.flatnonzero(free & (shelf.volume == volume))
+            distance = np.round(np.abs(position[members] - wanted), 6)
+            picks.append(int(members[np.lexsort((-similarity[members], distance))[0]]))
+        picks = sorted(picks, key=lambda pick: -similarity[pick])[: count - len(chosen)]
+        if not picks:
+            break
+        chosen += picks
+        free[picks] = False
+    return tuple(chosen)

@@ -1,0 +1,175 @@
+"""Task files (`.mvgtask`): prompts, ready and encoded, in one file that can be shared; safetensors with JSON inside,
+no pickle.
+
+    images, targets, volume, index, count    the prompt slices, see `Examples`
+    encoded.I.keys.J, encoded.I.values.J     what the model made of them, see `Prompts`; as much as fits into 256 MB
+
+The JSON names the weights and the fingerprint of the model: another model of the same picture size encodes the slices
+again.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mvg.errors import FileProblem, MvgError, WeightsProblem
+from mvg.imaging.window import Window
+from mvg.model.answer import Prompts
+from mvg.prediction.asked import Asked
+from mvg.prediction.encoding import PromptCache, View
+from mvg.prediction.ensemble import Settings
+from mvg.prediction.examples import Examples
+from mvg.prediction.predictor import Predictor, PromptedTask
+
+SUFFIX = ".mvgtask"
+_FORMAT = 1
+_ROOM = 256 * 2**20  # bytes of encodings that a file carries
+_ARRAYS = ("images", "targets", "volume", "index", "count")
+
+
+def save(task: PromptedTask, path: Path) -> None:
+    """Write a task whole or not at all. Raises FileProblem where it cannot be written or the name does not end in
+    .mvgtask.
+    """
+    if path.suffix != SUFFIX:
+        raise FileProblem(f"a task to be saved as '{path.name}'", f"a name that ends in {SUFFIX}", "rename it")
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(task.examples, name))) for name in _ARRAYS}
+    views = []
+    for number, (view, prompts) in enumerate(task.cache.encoded(_ROOM)):
+        views.append(asdict(view) | {"panels": prompts.panels})
+        tensors |= {f"encoded.{number}.{name}": tensor.cpu() for name, tensor in prompts.tensors().items()}
+    examples = task.examples
+    about = {
+        "format": _FORMAT,
+        "weights": task.predictor.name,
+        "model": fingerprint(task.predictor.model),
+        "asked": asdict(task.asked),
+        "settings": asdict(task.settings),
+        "values": examples.values,
+        "plane": examples.plane,
+        "modality": examples.modality,
+        "target_window": asdict(examples.target_window),
+        "encoded": views,
+    }
+    partial: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=SUFFIX, dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
+        save_file(tensors, partial, metadata={"mvg": json.dumps(about)})
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise FileProblem(
+            f"'{path}' could not be written ({error})", "a writable folder with space left", "choose another folder"
+        ) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def load(predictor: Predictor, path: Path) -> PromptedTask:
+    """The task in a file, for this predictor's model.
+
+    Raises FileProblem for what is no whole task file, WeightsProblem for a model of another picture size.
+    """
+    about, tensors = _read(path)
+    try:
+        arrays = {name: tensors[name].numpy() for name in _ARRAYS}
+        examples = Examples(
+            **arrays,
+            values=tuple(about["values"]),
+            plane=about["plane"],
+            modality=about["modality"],
+            target_window=Window(**about["target_window"]),
+        )
+        asked, settings = Asked(**about["asked"]), Settings(**about["settings"])
+        _check_sizes(examples)
+    except MvgError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _no_task(path, f"{type(error).__name__}: {error}") from error
+    size = predictor.model.config.size
+    if examples.images.shape[-1] != size:
+        raise WeightsProblem(
+            f"'{path}' holds pictures of {examples.images.shape[-1]} pixels and the model takes {size}",
+            f"the weights it was made with ('{about['weights']}')",
+            "choose these weights or make the task again from its prompts",
+        )
+    cache = PromptCache(predictor.model, examples)
+    if about.get("model") == fingerprint(predictor.model):
+        device = next(predictor.model.parameters()).device
+        for view, prompts in _encoded(about["encoded"], tensors, device):
+            cache.put(view, prompts)
+    return PromptedTask(predictor, asked, examples, settings, cache)
+
+
+def weights_of(path: Path) -> str:
+    """The id or path of the weights that a task file was made with. Raises FileProblem, WeightsProblem."""
+    about, _ = _read(path)
+    if not about.get("weights"):
+        raise WeightsProblem(f"'{path}' names no weights", "the weights it was made with", "name them (--weights)")
+    return str(about["weights"])
+
+
+def fingerprint(model: nn.Module) -> str:
+    """The sha256 of all parameters, in hex: equal for models that encode prompts alike."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise FileProblem(f"no file '{path}'", f"a task file ({SUFFIX})", "check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("mvg", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a method, not a dict)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _no_task(path, str(error)) from error
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
+        raise _no_task(path, "no description of a task of this version")
+    return about, tensors
+
+
+def _encoded(
+    views: list[dict[str, Any]], tensors: dict[str, Tensor], device: torch.device
+) -> list[tuple[View, Prompts]]:
+    found = []
+    for number, about in enumerate(views):
+        prefix = f"encoded.{number}."
+        own = {name.removeprefix(prefix): t.to(device) for name, t in tensors.items() if name.startswith(prefix)}
+        colors = None if about["colors"] is None else tuple(about["colors"])
+        view = View(tuple(about["chosen"]), about["mirrored"], colors)
+        found.append((view, Prompts.from_tensors(own, about["panels"])))
+    return found
+
+
+def _check_sizes(examples: Examples) -> None:
+    lengths = {len(getattr(examples, name)) for name in _ARRAYS}
+    if (
+        len(lengths) != 1
+        or not len(examples)
+        or examples.images.ndim != 3
+        or examples.images.shape != examples.targets.shape
+    ):
+        raise ValueError("arrays of unequal lengths or shapes")
+
+
+def _no_task(path: Path, why: str) -> FileProblem:
+    return FileProblem(
+        f"'{path}' is not a whole task file ({why})", f"a {SUFFIX} file of this version", "make or copy it again"
+    )
