@@ -89,7 +89,10 @@ class Coloring:
         """A picture of any shape as labels: the value of the nearest color, in the smallest integer type."""
         order = np.argsort(self.palette)
         colors = self.palette[order]
-        place = np.searchsorted((colors[1:] + colors[:-1]) / 2, np.asarray(picture, np.float32))
+        picture = np.asarray(picture, np.float32)
+        place = np.zeros(picture.shape, np.uint8)
+        for border in (colors[1:] + colors[:-1]) / 2:  # far faster than a search for the few colors there are
+            place += picture > border
         return self.labels[order].astype(_integer_type(self.labels))[place]
 
     def soft(self, picture: NDArray[Any]) -> NDArray[np.float32]:

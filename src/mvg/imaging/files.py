@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +102,8 @@ def stem_of(path: Path | str) -> str:
 
 @cache
 def _known() -> dict[str, Format]:
-    found = [cast(Format, module) for module in contributions(formats).values()]
-    return {suffix: form for form in found for suffix in form.SUFFIXES}
+    modules = contributions(formats).values()
+    return {suffix: Format(module.load, module.save) for module in modules for suffix in module.SUFFIXES}
 
 
 def _listed() -> str:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryProblem
 
+# Whole numbers are named because run-time type checks take `float` at its word.
+Spacing = tuple[float | int, float | int]
+
 
 @dataclass(frozen=True)
 class Box:
@@ -40,13 +43,13 @@ class Frame:
     target: Box
 
     @classmethod
-    def letterbox(cls, shape: tuple[int, int], pixel_spacing: tuple[float, float], size: int) -> "Frame":
+    def letterbox(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
         """The whole picture, as large as fits, centred, in its physical aspect (`pixel_spacing`: row, column in mm)."""
         extent = _extent(shape, pixel_spacing)
         return cls._centred(shape, extent, max(extent) / size, size)
 
     @classmethod
-    def padded(cls, shape: tuple[int, int], pixel_spacing: tuple[float, float], size: int) -> "Frame":
+    def padded(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
         """As `letterbox`, but never finer than the finer of the two pixel spacings: small pictures are only padded."""
         extent = _extent(shape, pixel_spacing)
         return cls._centred(shape, extent, max(max(extent) / size, min(pixel_spacing)), size)
@@ -127,12 +130,12 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
     return total
 
 
-def _extent(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> tuple[float, float]:
+def _extent(shape: tuple[int, int], pixel_spacing: Spacing) -> tuple[float, float]:
     if min(shape) < 1 or not min(pixel_spacing) > 0:
         raise GeometryProblem(
             f"a picture of shape {shape} with pixels of {pixel_spacing} mm", "positive numbers", "repair the file"
         )
-    return shape[0] * pixel_spacing[0], shape[1] * pixel_spacing[1]
+    return float(shape[0] * pixel_spacing[0]), float(shape[1] * pixel_spacing[1])
 
 
 def _spans(length: int, size: int, overlap: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ World coordinates are RAS+ millimetres throughout (x to the patient's right, y t
 
 from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ _CUT: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
 _PICTURE_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 _LETTERS = ("RL", "AP", "IS")
 _SPACING_TIE = 1.01  # spacings within one percent count as equal when a plane is chosen
+_Kind = TypeVar("_Kind", bound="_Grid")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class _Grid:
     """Voxels (X, Y, Z) and the affine (4, 4) from voxel index to RAS+ millimetres; both read-only."""
 
     voxels: NDArray[Any]
-    affine: NDArray[np.float64]
+    affine: NDArray[Any]  # float64 from here on, whatever was handed over
     header: Header | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +100,7 @@ class _Grid:
         corners[:, :3] *= np.array(self.shape) - 1
         return bool(np.abs(corners @ (self.affine - other.affine).T).max() <= tolerance)
 
-    def canonical(self) -> Self:
+    def canonical(self: _Kind) -> _Kind:
         """The same voxels with axes ordered left, posterior, superior, by flips and permutations only."""
         order = _orientation(self.affine)
         step = np.zeros((4, 4))
@@ -197,11 +198,10 @@ class LabelMap(_Grid):
 
     def resample(self, reference: _Grid) -> "LabelMap":
         """These labels on the grid of `reference`, each voxel taking the nearest label; 0 outside of their field."""
-        return LabelMap(_resampled(self, reference, 0, 0), reference.affine, reference.header)
+        return LabelMap(_resampled(self, reference, 0, 0.0), reference.affine, reference.header)
 
 
 _Axes = tuple[tuple[int, bool], ...]
-_Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -25,8 +25,8 @@ class Window:
     Raises GeometryProblem unless both are finite and low < high.
     """
 
-    low: float
-    high: float
+    low: float | int  # whole numbers are named because run-time type checks take `float` at its word
+    high: float | int
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
@@ -83,7 +83,7 @@ def _is_ct(modality: str) -> bool:
 
 def _apart(low: float, high: float) -> bool:
     # Narrower than float32 can resolve at this magnitude counts as constant.
-    return high - low > 1e-6 * max(abs(low), abs(high)) and np.isfinite(1 / (high - low))
+    return high - low > 1e-6 * max(abs(low), abs(high)) and bool(np.isfinite(1 / (high - low)))
 
 
 def _sample(voxels: NDArray[Any]) -> NDArray[np.float64]:

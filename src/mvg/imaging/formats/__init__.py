@@ -7,7 +7,7 @@ inside these two, and whatever they raise is turned into a FileProblem by `mvg.i
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,9 @@ class Stored:
     palette: NDArray[np.uint8] | None = None
 
 
-class Format(Protocol):
+@dataclass(frozen=True)
+class Format:
     """What a module of this folder offers."""
 
-    SUFFIXES: tuple[str, ...]
     load: Callable[[Path], Stored]
     save: Callable[[Volume | LabelMap, Path], None]

@@ -1,0 +1,136 @@
+"""Frames: the way into the square and back."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mvg.errors import GeometryProblem
+from mvg.imaging import Frame, assemble
+
+sides = st.integers(1, 70)
+sizes = st.integers(1, 64)
+spacings = st.floats(0.2, 5)
+frames = st.builds(
+    lambda maker, rows, cols, row_mm, col_mm, size: maker((rows, cols), (row_mm, col_mm), size),
+    st.sampled_from([Frame.letterbox, Frame.padded]), sides, sides, spacings, spacings, sizes,
+)  # fmt: skip
+
+
+@given(frames)
+def test_constants_pass_unchanged_and_the_rest_is_zero(frame: Frame) -> None:
+    square = frame.apply(np.full(frame.shape, 3.0))
+    inside = np.zeros_like(square, bool)
+    inside[frame.target.index] = True
+    np.testing.assert_allclose(square[inside], 3, rtol=1e-5)
+    assert (square[~inside] == 0).all()
+    np.testing.assert_allclose(frame.restore(square), 3, rtol=1e-5)
+
+
+@given(frames)
+def test_labels_return_exactly_where_nothing_shrank(frame: Frame) -> None:
+    labels = np.arange(np.prod(frame.shape), dtype=np.int32).reshape(frame.shape) + 1000
+    square = frame.apply_labels(labels)
+    assert square.dtype == labels.dtype
+    assert set(np.unique(square)) <= {0, *labels.ravel().tolist()}
+    if frame.target.rows >= frame.shape[0] and frame.target.cols >= frame.shape[1]:
+        np.testing.assert_array_equal(frame.restore_labels(square), labels)
+
+
+@given(frames)
+def test_physical_aspect_is_kept_and_centred(frame: Frame) -> None:
+    target = frame.target
+    assert 0 <= target.top <= frame.size - target.rows
+    assert 0 <= target.left <= frame.size - target.cols
+    assert abs(target.top - (frame.size - target.rows - target.top)) <= 1
+    assert abs(target.left - (frame.size - target.cols - target.left)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "rows", "cols"),
+    [
+        ((100, 50), (1, 1), 64, 32),
+        ((100, 50), (1, 2), 64, 64),
+        ((10, 100), (10, 1), 64, 64),
+        ((20, 10), (1, 1), 64, 32),
+    ],
+)
+def test_letterbox_fills_the_square(shape: tuple[int, int], spacing: tuple[float, float], rows: int, cols: int) -> None:
+    target = Frame.letterbox(shape, spacing, 64).target
+    assert (target.rows, target.cols) == (rows, cols)
+
+
+@given(st.integers(1, 64), st.integers(1, 64), st.floats(0.1, 9))
+def test_small_pictures_are_only_padded(rows: int, cols: int, mm: float) -> None:
+    frame = Frame.padded((rows, cols), (mm, mm), 64)
+    picture = np.random.default_rng(0).random((3, rows, cols), np.float32)
+    assert (frame.target.rows, frame.target.cols) == (rows, cols)
+    np.testing.assert_array_equal(frame.restore(frame.apply(picture)), picture)
+
+
+@given(st.integers(2, 60), st.integers(2, 60), st.integers(64, 150))
+def test_smooth_pictures_return_when_enlarged(rows: int, cols: int, size: int) -> None:
+    frame = Frame.letterbox((rows, cols), (1.0, 1.0), size)
+    down, across = np.mgrid[:rows, :cols]
+    ramp = down + 2.0 * across
+    back = frame.restore(frame.apply(ramp))
+    # Within a quarter of the step between pixels; at the border, where growing repeats pixels, within a whole one.
+    np.testing.assert_allclose(back[1:-1, 1:-1], ramp[1:-1, 1:-1], atol=0.25)
+    assert np.abs(back - ramp).max() < 1
+
+
+def test_shrinking_averages_instead_of_skipping() -> None:
+    stripes = np.tile([0.0, 1.0], (64, 32))
+    small = Frame.letterbox((64, 64), (1, 1), 16).apply(stripes)
+    np.testing.assert_allclose(small[:, 1:-1], 0.5, atol=1e-6)
+
+
+def test_shrinking_agrees_with_an_independent_resizer() -> None:
+    from PIL import Image
+
+    picture = np.random.default_rng(0).random((60, 90), np.float32)
+    ours = Frame.letterbox((60, 90), (1, 1), 30).apply(picture)[5:25]
+    theirs = np.asarray(Image.fromarray(picture).resize((30, 20), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@given(frames, st.integers(0, 3))
+def test_stacks_are_framed_one_by_one(frame: Frame, extra: int) -> None:
+    stack = np.random.default_rng(0).random((*[2] * extra, *frame.shape), np.float32)
+    squares = frame.apply(stack)
+    assert squares.shape == (*[2] * extra, frame.size, frame.size)
+    first = (0,) * extra
+    np.testing.assert_allclose(squares[first], frame.apply(stack[first]), atol=1e-6)
+    np.testing.assert_allclose(frame.restore(squares)[first], frame.restore(squares[first]), atol=1e-6)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(4, 40), st.data())
+def test_tiles_cover_and_return_the_picture(rows: int, cols: int, size: int, data: st.DataObject) -> None:
+    overlap = data.draw(st.integers(0, size - 1).filter(lambda overlap: size - overlap >= 4))
+    tiles = Frame.tiles((rows, cols), size, overlap)
+    picture = np.random.default_rng(0).random((2, rows, cols), np.float32)
+    squares = [tile.apply(picture) for tile in tiles]
+    assert all(square.shape == (2, size, size) for square in squares)
+    np.testing.assert_allclose(assemble(tiles, squares), picture, rtol=1e-4, atol=1e-5)
+    seen = sum(tile.restore(np.ones((size, size))) for tile in tiles)
+    assert seen.min() >= 1
+
+
+def test_neighbouring_tiles_overlap_as_asked() -> None:
+    tiles = Frame.tiles((100, 40), 40, 10)
+    tops = sorted({tile.source.top for tile in tiles})
+    assert all(second - first <= 30 for first, second in pairwise(tops))
+    assert {(tile.source.rows, tile.source.cols) for tile in tiles} == {(40, 40)}
+
+
+def test_wrong_shapes_and_overlaps_are_refused() -> None:
+    frame = Frame.letterbox((4, 5), (1, 1), 8)
+    for method in (frame.apply, frame.apply_labels, frame.restore, frame.restore_labels):
+        with pytest.raises(GeometryProblem, match="shape"):
+            method(np.zeros((5, 4), np.int32))
+    with pytest.raises(GeometryProblem, match="overlap"):
+        Frame.tiles((9, 9), 4, 4)
+    with pytest.raises(GeometryProblem, match="positive"):
+        Frame.letterbox((4, 5), (0, 1), 8)
