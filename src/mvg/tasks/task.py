@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def offered_by(cls, card: Card) -> list[Self]:
+    def offered_by(cls, card: Card) -> "list[Task]":
         """Every task of this kind that a data set with this card can serve; empty when none."""
 
     @abstractmethod

@@ -5,7 +5,7 @@ do when a user's scanner made both.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Denoising(Task):
     framing: ClassVar[Literal["letterbox", "native"]] = "native"
 
     @classmethod
-    def offered_by(cls, card: Card) -> list[Self]:
+    def offered_by(cls, card: Card) -> list[Task]:
         if card.image_target is not None and card.image_task != "denoising":
             return []
         windows = WINDOWS if card.units == "HU" else WINDOWS[:1]

@@ -6,7 +6,7 @@ the data bring voided images, or a label that names the void, those are used ins
 
 import re
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Inpainting(Task):
     masks: str
 
     @classmethod
-    def offered_by(cls, card: Card) -> list[Self]:
+    def offered_by(cls, card: Card) -> list[Task]:
         named = list(enumerate(card.channels))
         if card.image_task == "inpainting":
             return [cls(f"inpainting:{card.channels[0]}", card, 0, "target")]

@@ -1,6 +1,6 @@
 """Segmentation: a slice -> its label map (Table 1). One task per channel of every set that has labels."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ class Segmentation(Task):
     answers: ClassVar[Literal["labels", "image"]] = "labels"
 
     @classmethod
-    def offered_by(cls, card: Card) -> list[Self]:
+    def offered_by(cls, card: Card) -> list[Task]:
         return [cls(f"segmentation:{channel}", card) for channel in card.channels] if card.labels else []
 
     def accepts(self, row: SliceRow) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ class Synthesis(Task):
     goal: int | None
 
     @classmethod
-    def offered_by(cls, card: Card) -> list[Self]:
+    def offered_by(cls, card: Card) -> list[Task]:
         names = card.channels
-        found = [cls(f"synthesis:{names[a]}->{names[b]}", card, a, b) for a, b in permutations(range(len(names)), 2)]
+        found: list[Task] = [
+            cls(f"synthesis:{names[a]}->{names[b]}", card, a, b) for a, b in permutations(range(len(names)), 2)
+        ]
         if card.image_task == "synthesis":
             found += [cls(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
         return found

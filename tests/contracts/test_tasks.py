@@ -1,0 +1,91 @@
+"""What every kind of task promises, on every made data set that it is offered by."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from mvg._plugins import contributions
+from mvg.data import Card, Store, prepare
+from mvg.tasks import Task, kinds, tasks_for
+from tests.data.folders import make_ct, make_mri
+
+KINDS = sorted(contributions(kinds))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Labelled MRI with two contrasts, ultrasound-like pictures, CT in HU, and CT pairs."""
+    where = tmp_path_factory.mktemp("contract")
+    sets = [
+        make_mri(where / "heads", {"pat1": (40, 48, 3), "pat2": (44, 40, 3)}, channels=2),
+        make_mri(where / "film", {"pat1": (50, 37, 1), "pat2": (30, 40, 1)}, ending=".png"),
+        make_ct(where / "ct"),
+        make_ct(where / "pairs", target=True),
+    ]
+    prepare(sets, where / "store")
+    return Store.open(where / "store")
+
+
+def tasks_of(store: Store, kind: str) -> list[tuple[str, Task]]:
+    return [(name, task) for name, found in store.sets.items() for task in tasks_for(found.card) if task.kind == kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_some_card_offers_it_and_its_tasks_are_named_after_it(store: Store, kind: str) -> None:
+    tasks = tasks_of(store, kind)
+    assert tasks
+    assert all(task.name.startswith(f"{kind}:") for _, task in tasks)
+    assert all(task.card == store.sets[name].card for name, task in tasks)
+    assert len({(name, task.name) for name, task in tasks}) == len(tasks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_card_without_anything_to_learn_offers_nothing(kind: str) -> None:
+    module = contributions(kinds)[kind]
+    assert getattr(module, kind.capitalize()).offered_by(Card("x", "x", "ultrasound", "", ("B-mode",))) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_have_the_promised_shape_type_and_range(store: Store, kind: str) -> None:
+    for name, task in tasks_of(store, kind):
+        found = store.sets[name]
+        accepted = [row for row in found.rows if task.accepts(row)]
+        assert accepted, f"{task.name} accepts no slice of {name}"
+        for row in accepted:
+            for piece in (found[row.number], found[row.number].random_crop(16, np.random.default_rng(row.number))):
+                image, target = task.pair(piece, np.random.default_rng(0))
+                assert image.shape == target.shape == piece.images.shape[-2:]
+                assert image.dtype == np.float32
+                assert image.min() >= 0
+                assert image.max() <= 1
+                if task.answers == "labels":
+                    assert target.dtype == np.uint8
+                    assert set(np.unique(target)) <= {0, *task.card.labels}
+                else:
+                    assert target.dtype == np.float32
+                    assert target.min() >= 0
+                    assert target.max() <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs_depend_on_the_generator_alone(store: Store, kind: str) -> None:
+    for name, task in tasks_of(store, kind):
+        row = next(row for row in store.sets[name].rows if task.accepts(row))
+        first, again = (task.pair(store.sets[name][row.number], np.random.default_rng(5)) for _ in range(2))
+        assert np.array_equal(first[0], again[0])
+        assert np.array_equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tasks_travel_to_workers(store: Store, kind: str) -> None:
+    for _, task in tasks_of(store, kind):
+        assert pickle.loads(pickle.dumps(task)) == task
+
+
+def test_every_data_set_of_the_paper_gets_its_task(store: Store) -> None:
+    names = {name: {task.name for task in tasks_for(found.card)} for name, found in store.sets.items()}
+    assert {"segmentation:contrast 0", "segmentation:contrast 1", "inpainting:contrast 0"} <= names["heads"]
+    assert {"synthesis:contrast 0->contrast 1", "synthesis:contrast 1->contrast 0"} <= names["heads"]
+    assert {"denoising:CT@50%", "denoising:CT@25%", "denoising:CT@10%, lung"} <= names["ct"]
+    assert names["pairs"] == {"denoising:CT, low dose", "denoising:CT, low dose, lung"}

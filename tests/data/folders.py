@@ -1,0 +1,76 @@
+"""Writes small data sets in the nnU-Net raw layout, from shapes and noise."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+AXIAL = np.diag([-1.0, -1.0, 3.0, 1.0])  # coarsest along z: cut axially
+
+
+def write_image(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64] = AXIAL) -> None:
+    """A volume (X, Y, Z) as NIfTI; (X, Y, 1) as PNG where the name says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        Image.fromarray(voxels[:, :, 0].T.astype(np.uint8)).save(path)
+    else:
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), path)
+
+
+def described(folder: Path, **facts: Any) -> Path:
+    """Writes dataset.json with these keys."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    return folder
+
+
+def body(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A bright ellipsoid with two organs (labels 1 and 2) on black, and its labels; the last slice has no label."""
+    x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    inside = (x / 0.8) ** 2 + (y / 0.9) ** 2 < 1
+    labels = np.where(np.hypot(x - 0.3, y) < 0.25, 1, np.where(np.hypot(x + 0.3, y + 0.1) < 0.2, 2, 0))
+    labels[:, :, -1] = 0 if shape[2] > 1 else labels[:, :, -1]
+    image = inside * (90 + 50 * labels + rng.integers(0, 40, shape))
+    return image.astype(np.uint8), labels.astype(np.uint8)
+
+
+def make_mri(
+    folder: Path, cases: Mapping[str, tuple[int, int, int]], channels: int = 1, ending: str = ".nii.gz"
+) -> Path:
+    """A labelled set: cases maps a case's name to its shape; further channels are other functions of the same body."""
+    rng = np.random.default_rng(len(cases))
+    for name, shape in cases.items():
+        image, labels = body(shape, rng)
+        for channel in range(channels):
+            picture = image if channel == 0 else np.where(image > 0, 250 - image // (channel + 1), 0).astype(np.uint8)
+            write_image(folder / f"imagesTr/{name}_{channel:04d}{ending}", picture)
+        write_image(folder / f"labelsTr/{name}{ending}", labels)
+    return described(
+        folder,
+        channel_names={str(c): f"contrast {c}" for c in range(channels)},
+        labels={"background": 0, "left organ": 1, "right tumor": 2},
+        file_ending=ending,
+        modality="MRI",
+        region="brain",
+        patient=r"[a-z]+\d+",
+    )
+
+
+def make_ct(folder: Path, cases: int = 2, side: int = 96, target: bool = False) -> Path:
+    """Water cylinders in HU, one slice each; with `target`, noisy images and the clean cylinders as targets."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    clean = np.where(np.hypot(x, y) < 0.4 * side, 40, -1000).astype(np.int16)[:, :, None]
+    affine = np.diag([-2.0, -2.0, 5.0, 1.0])
+    for case in range(cases):
+        noisy = (clean + rng.normal(0, 30, clean.shape)).astype(np.int16)
+        write_image(folder / f"imagesTr/scan{case}_0000.nii.gz", noisy if target else clean, affine)
+        if target:
+            write_image(folder / f"targetsTr/scan{case}.nii.gz", clean, affine)
+    facts = {"targets": "targetsTr: CT, full dose"} if target else {}
+    return described(folder, channel_names={"0": "CT, low dose" if target else "CT"}, modality="CT", labels={}, **facts)
