@@ -1,0 +1,99 @@
+"""How a request is put: pairs of image and target, and what of them the model may see.
+
+`compose` is the only place where training and prediction meet. It blanks every patch that is not visible, so the model cannot leak
+what it never receives, and it refuses a query whose own patient is among its prompts.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Kind = Literal["labels", "image"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch of b requests of n pairs each, prompts first, the query last.
+
+    images: (b, n, 1, s, s) in [0, 1]; targets: (b, n, c, s, s), for `labels` one channel of 0 and 1 per class, for `image` one
+    picture in [0, 1]; used: (b, c), False for channels that only pad a request to the batch's c; colors: (b, c) in (0, 1], what a
+    painted target would show for each class; patients: per request one name per pair ("" if unknown).
+    """
+
+    images: Float[Tensor, "b n 1 s s"]
+    targets: Float[Tensor, "b n c s s"]
+    used: Bool[Tensor, "b c"]
+    colors: Float[Tensor, "b c"]
+    patients: tuple[tuple[str, ...], ...]
+    kind: Kind
+    names: tuple[str, ...] = ()
+
+    def painted(self) -> "Pairs":
+        """The same requests with each label target as one painted picture (Sec. 3.2 of the paper)."""
+        picture = torch.einsum("bnchw,bc->bnhw", self.targets, self.colors)[:, :, None]
+        return Pairs(self.images, picture, self.used[:, :1], self.colors, self.patients, self.kind, self.names)
+
+    def to(self, device: torch.device) -> "Pairs":
+        """The same on another device."""
+        moved = (part.to(device, non_blocking=True) for part in (self.images, self.targets, self.used, self.colors))
+        return Pairs(*moved, self.patients, self.kind, self.names)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What the model receives: pictures as in `Pairs`, blank (0) wherever `visible` (targets) or `image_visible` (images) is False.
+
+    visible, image_visible: (b, n, h, w), one value per patch; image_visible is None where no image patch is hidden.
+    """
+
+    images: Float[Tensor, "b n 1 s s"]
+    targets: Float[Tensor, "b n c s s"]
+    visible: Bool[Tensor, "b n h w"]
+    image_visible: Bool[Tensor, "b n h w"] | None
+
+
+def compose(
+    pairs: Pairs,
+    visible: Bool[Tensor, "b n h w"],
+    image_visible: Bool[Tensor, "b n h w"] | None = None,
+    first_query: int = -1,
+) -> Canvas:
+    """Blank what is hidden. Panels from `first_query` on are asked, and must not be of a patient that came before them.
+
+    Errors: AssertionError when a query's own patient is among its prompts (names "" are not compared): an episode or a benchmark
+    that asks for this is broken.
+    """
+    panels = pairs.images.shape[1]
+    for names in pairs.patients:
+        for place in range(first_query % panels, panels):
+            assert not names[place] or names[place] not in names[:place], (
+                f"patient {names[place]} prompts its own query"
+            )
+    targets = _blank(pairs.targets, visible)
+    images = pairs.images if image_visible is None else _blank(pairs.images, image_visible)
+    return Canvas(images, targets, visible, image_visible)
+
+
+def _blank(pictures: Float[Tensor, "b n c s s"], visible: Bool[Tensor, "b n h w"]) -> Float[Tensor, "b n c s s"]:
+    return pictures * spread(visible, pictures.shape[-1])
+
+
+def spread(visible: Tensor, size: int) -> Tensor:
+    """One value per patch (b, n, h, w) -> one value per pixel (b, n, 1, size, size)."""
+    side = size // visible.shape[-1]
+    return repeat(visible, "b n h w -> b n 1 (h p) (w q)", p=side, q=side)
+
+
+def everywhere(pairs: Pairs, patch: int) -> Bool[Tensor, "b n h w"]:
+    """A `visible` that shows every target patch."""
+    batch, panels, _, rows, columns = pairs.images.shape
+    return torch.ones(batch, panels, rows // patch, columns // patch, dtype=torch.bool, device=pairs.images.device)
+
+
+def image_patches(images: Float[Tensor, "b n 1 s s"], patch: int) -> Float[Tensor, "b n t d"]:
+    """The images' own patches, as `Answer.images` reconstructs them."""
+    return rearrange(images, "b n 1 (h p) (w q) -> b n (h w) (p q)", p=patch, q=patch)

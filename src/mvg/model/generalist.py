@@ -1,0 +1,106 @@
+"""The model behind one interface: prompts and a query in, the query's target out."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mvg.model.answer import Answer, Prompts
+from mvg.model.matching import MatchingForm
+from mvg.model.merged import MergedForm
+
+
+@dataclass(frozen=True)
+class GeneralistConfig:
+    """A model's shape. `size` and `patch` are in pixels, `levels` count blocks from 1; the paper's form is `merged`."""
+
+    form: Literal["matching", "merged"] = "matching"
+    size: int = 128
+    patch: int = 8
+    width: int = 192
+    depth: int = 6
+    heads: int = 3
+    fine: int = 48
+    levels: tuple[int, ...] = (2, 4, 6)
+    drop_path: float = 0.0
+    target_width: int = 96
+    target_depth: int = 1
+    decoder_width: int = 96
+    decoder_depth: int = 2
+    merge_after: int = 3
+    stem: Literal["linear", "convolution"] = "convolution"
+    head: Literal["paper", "query"] = "query"
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for a file."""
+        return asdict(self) | {"levels": list(self.levels)}
+
+
+SIZES = {
+    "tiny": GeneralistConfig(),
+    "small": GeneralistConfig(size=192, width=384, depth=12, heads=6, levels=(3, 6, 9, 12), drop_path=0.05,
+                              target_width=256, decoder_width=256, decoder_depth=4, fine=96),
+    "base": GeneralistConfig(form="merged", size=256, patch=16, width=768, depth=12, heads=12, levels=(3, 6, 9, 12), drop_path=0.1),
+    "large": GeneralistConfig(form="merged", size=448, patch=16, width=1024, depth=24, heads=16, levels=(6, 12, 18, 24),
+                              drop_path=0.1, stem="linear", head="paper"),
+}  # fmt: skip
+"""Named sizes. `tiny` runs on a laptop's CPU; `large` is the paper's ViT-L/16 at 448 pixels."""
+
+
+class Generalist(nn.Module):
+    """Answers a query image in the way that prompts (pairs of image and target) show.
+
+    Pictures are (.., 1, s, s) in [0, 1], s any multiple of the patch. Targets have c channels: in the matching form one per class
+    of a segmentation (0 or 1) or one picture; in the merged form always one painted picture.
+    """
+
+    def __init__(self, config: GeneralistConfig) -> None:
+        super().__init__()
+        self.config = config
+        shared = {
+            "width": config.width, "depth": config.depth, "heads": config.heads, "patch": config.patch, "fine": config.fine,
+            "levels": config.levels, "drop_path": config.drop_path,
+        }  # fmt: skip
+        if config.form == "matching":
+            self.form: MatchingForm | MergedForm = MatchingForm(
+                **shared, target_width=config.target_width, target_depth=config.target_depth,
+                decoder_width=config.decoder_width, decoder_depth=config.decoder_depth,
+            )  # fmt: skip
+        else:
+            self.form = MergedForm(**shared, merge_after=config.merge_after, stem=config.stem, head=config.head)
+
+    def forward(
+        self,
+        images: Float[Tensor, "b n 1 s s"],
+        targets: Float[Tensor, "b n c s s"],
+        visible: Bool[Tensor, "b n h w"],
+        order: Literal["causal", "full", "images"],
+        first: int = 0,
+        image_visible: Bool[Tensor, "b n h w"] | None = None,
+    ) -> Answer:
+        """Answer every panel from `first` on, in one pass: the call of training.
+
+        `causal`: panel i is answered from the images up to i and the targets before i, its own target unseen (Eq. 2).
+        `full`: every panel is answered from all target patches that are `visible`, its own among them (masked modeling).
+        `images`: targets are not looked at and none is answered.
+        Image patches that are not `image_visible` are hidden from the model and reconstructed in `Answer.images`.
+        """
+        if order == "images":
+            assert image_visible is not None, "the image stream alone is asked for its hidden patches"
+            return self.form.repaint(images, image_visible)
+        answer: Answer = self.form(images, targets, visible, order, first, image_visible)
+        return answer
+
+    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
+        """Encode n prompts once, to be kept and used for any number of queries."""
+        return self.form.encode(images, targets)
+
+    def answer(
+        self, query: Float[Tensor, "b 1 s s"], prompts: Prompts, kind: Literal["labels", "image"]
+    ) -> Float[Tensor, "b c s s"]:
+        """Answer queries from encoded prompts: class logits (`labels`) or pictures (`image`), in float32."""
+        said = self.form.answer(query, prompts)
+        chosen = said.logits if kind == "labels" and said.logits is not None else said.pictures
+        assert chosen is not None
+        return chosen.float()

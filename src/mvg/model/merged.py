@@ -1,0 +1,201 @@
+"""The merged form, the paper's: image and target tokens are averaged after a few blocks and travel as one sequence.
+
+A pair is a *panel*, one token per patch after the merge. With panel-causal attention a panel attends to itself and to those before
+it, so prompts are encoded once. For training, all pairs are scored in one pass by two streams: one holds visible targets and is
+attended to, the other holds hidden targets and is scored (Sec. 3.3, Eq. 2 of the paper).
+"""
+
+from typing import Literal
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mvg.model.answer import Answer, Prompts
+from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unpatch
+
+
+class LinearStem(nn.Module):
+    """The paper's patch embedding: one linear map per patch. There is no fine map."""
+
+    def __init__(self, width: int, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.embed = nn.Linear(patch**2, width)
+
+    def forward(self, pictures: Float[Tensor, "b 1 s s"]) -> tuple[Float[Tensor, "b t d"], None]:
+        return self.embed(patches(pictures, self.patch)), None
+
+
+class PaperHead(nn.Module):
+    """The paper's head: tokens expanded to full resolution, a 3 x 3 and a 1 x 1 convolution."""
+
+    def __init__(self, width: int, patch: int, inner: int = 64) -> None:
+        super().__init__()
+        self.patch = patch
+        self.expand = nn.Linear(width, inner * patch**2)
+        self.smooth = nn.Conv2d(inner, inner, 3, padding=1)
+        self.norm = nn.GroupNorm(1, inner)
+        self.read = nn.Conv2d(inner, 1, 1)
+
+    def forward(self, tokens: Float[Tensor, "b t d"], rows: int) -> Float[Tensor, "b 1 s s"]:
+        x = unpatch(self.expand(tokens), self.patch, rows).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.read(F.gelu(self.norm(self.smooth(x)))).float()
+        return out
+
+
+class MergedForm(nn.Module):
+    """A plain vision transformer over panels."""
+
+    def __init__(
+        self, *, width: int, depth: int, heads: int, patch: int, fine: int, levels: tuple[int, ...], merge_after: int,
+        stem: Literal["linear", "convolution"], head: Literal["paper", "query"], drop_path: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if head == "query" and stem == "linear":
+            raise ValueError("the head 'query' reads the fine map of the stem 'convolution'; the stem is 'linear'")
+        self.patch, self.level_blocks, self.merge_after = patch, levels, merge_after
+        self.image_stem = LinearStem(width, patch) if stem == "linear" else ConvStem(1, fine, width, patch)
+        self.target_stem = LinearStem(width, patch)
+        self.image_mask, self.target_mask = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
+        self.kind = nn.Parameter(torch.zeros(2, width))
+        self.positions = Positions(width, width // heads)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, drop_path=drop_path * i / max(depth - 1, 1)) for i in range(depth)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in levels)
+        tokens = len(levels) * width
+        self.head = FineHead(tokens, fine, patch, maps=1) if head == "query" else PaperHead(tokens, patch)
+        self.image_head = nn.Linear(width, patch**2)
+
+    def embed(
+        self,
+        images: Float[Tensor, "b n 1 s s"],
+        targets: Float[Tensor, "b n 1 s s"],
+        visible: Bool[Tensor, "b n h w"],
+        image_visible: Bool[Tensor, "b n h w"] | None,
+    ) -> tuple[Float[Tensor, "b n t d"], Tensor | None]:
+        """Both pictures of each panel through the first blocks, each within its own picture, then averaged."""
+        batch, _, _, rows, columns = images.shape
+        if image_visible is not None:
+            images = images * repeat(image_visible, "b n h w -> b n 1 (h p) (w q)", p=self.patch, q=self.patch)
+        image, fine = self.image_stem(images.flatten(0, 1) - 0.5)
+        target, _ = self.target_stem(targets.flatten(0, 1) - 0.5)
+        target = torch.where(rearrange(visible, "b n h w -> (b n) (h w) 1"), target, self.target_mask.to(target.dtype))
+        if image_visible is not None:
+            shown = rearrange(image_visible, "b n h w -> (b n) (h w) 1")
+            image = torch.where(shown, image, self.image_mask.to(image.dtype))
+        where = self.positions(rows // self.patch, columns // self.patch)
+        rotation = self.positions.rotation(rows // self.patch, columns // self.patch)
+        x = torch.cat([image + self.kind[0], target + self.kind[1]]) + where
+        for block in self.blocks[: self.merge_after]:
+            x = block(x, rotation)
+        image, target = x.chunk(2)
+        return rearrange((image + target) / 2, "(b n) t d -> b n t d", b=batch), fine
+
+    def read(
+        self, levels: list[Tensor], fine: Tensor | None, pictures: Float[Tensor, "b 1 s s"]
+    ) -> Float[Tensor, "b 1 s s"]:
+        """Concatenated features -> the painted picture at full resolution."""
+        tokens = torch.cat([norm(level) for norm, level in zip(self.norms, levels, strict=True)], dim=-1)
+        if isinstance(self.head, PaperHead):
+            return self.head(tokens, pictures.shape[-2] // self.patch)
+        assert fine is not None
+        out: Tensor = self.head(tokens, self.head.shared(fine), pictures)
+        return out
+
+    def forward(
+        self,
+        images: Float[Tensor, "b n 1 s s"],
+        targets: Float[Tensor, "b n 1 s s"],
+        visible: Bool[Tensor, "b n h w"],
+        order: Literal["causal", "full"],
+        first: int,
+        image_visible: Bool[Tensor, "b n h w"] | None,
+    ) -> Answer:
+        """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
+        batch, panels = images.shape[:2]
+        x, fine = self.embed(images, targets, visible, image_visible)
+        if order == "causal":
+            hidden, _ = self.embed(images[:, first:], targets[:, first:], torch.zeros_like(visible[:, first:]), None)
+            x = torch.cat([x, hidden], dim=1)
+        rotation = self.positions.rotation(*visible.shape[-2:])
+        levels = []
+        for index, block in enumerate(self.blocks, start=1):
+            if index > self.merge_after:
+                x = self._step(block, x, rotation, panels, order, first)
+            if index in self.level_blocks:
+                levels.append(
+                    rearrange(x[:, first - panels :] if order == "causal" else x[:, first:], "b n t d -> (b n) t d")
+                )
+        fine = None if fine is None else fine.unflatten(0, (batch, panels))[:, first:].flatten(0, 1)
+        painted = self.read(levels, fine, images[:, first:].flatten(0, 1)).unflatten(0, (batch, panels - first))
+        return Answer(None, painted, None if image_visible is None else self.image_head(x))
+
+    def _step(
+        self, block: Block, x: Float[Tensor, "b m t d"], rotation: Tensor, panels: int, order: str, first: int
+    ) -> Float[Tensor, "b m t d"]:
+        """One block after the merge; in causal order x holds the panels, then the hidden twins of panels `first` and after."""
+        batch, _, tokens, _ = x.shape
+        flat = x.flatten(0, 1)
+        q, k, v = (
+            rearrange(part, "(b m) h t e -> b m h t e", b=batch)
+            for part in block.attention.project(block.norm1(flat), rotation)
+        )
+        if order == "full":
+            joined = [rearrange(part, "b m h t e -> b h (m t) e") for part in (q, k, v)]
+            mixed = rearrange(block.attention.mix(*joined), "b (m t) d -> (b m) t d", t=tokens)
+            return block.finish(flat, mixed).unflatten(0, (batch, -1))
+        mixed_by = []
+        for place in range(x.shape[1]):
+            panel = place if place < panels else place - panels + first
+            seen = [*range(panel), place]
+            keys, values = (rearrange(part[:, seen], "b m h t e -> b h (m t) e") for part in (k, v))
+            mixed_by.append(block.attention.mix(q[:, place], keys, values))
+        return block.finish(flat, torch.stack(mixed_by, dim=1).flatten(0, 1)).unflatten(0, (batch, -1))
+
+    def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
+        """Reconstruct hidden image patches, each picture by itself, every target hidden: the task of pretraining."""
+        x, _ = self.embed(images, torch.zeros_like(images), torch.zeros_like(image_visible), image_visible)
+        batch, rotation = len(x), self.positions.rotation(*image_visible.shape[-2:])
+        x = x.flatten(0, 1)
+        for block in self.blocks[self.merge_after :]:
+            x = block(x, rotation)
+        return Answer(None, None, self.image_head(x).unflatten(0, (batch, -1)))
+
+    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]) -> Prompts:
+        """Keys and values of the prompts in every block after the merge; a panel sees those before it."""
+        batch, panels = images.shape[:2]
+        grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
+        x, _ = self.embed(
+            images, targets, torch.ones(batch, panels, *grid, dtype=torch.bool, device=images.device), None
+        )
+        rotation = self.positions.rotation(*grid)
+        keys, values = [], []
+        for block in self.blocks[self.merge_after :]:
+            _, k, v = block.attention.project(block.norm1(x.flatten(0, 1)), rotation)
+            keys.append(rearrange(k, "(b n) h t e -> b h (n t) e", b=batch))
+            values.append(rearrange(v, "(b n) h t e -> b h (n t) 1 e", b=batch))
+            x = self._step(block, x, rotation, panels, "causal", panels)
+        return Prompts(tuple(keys), tuple(values), panels)
+
+    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
+        """Answer queries from encoded prompts: each query costs one panel, whatever the number of prompts."""
+        prompts = prompts.expand(len(query))
+        grid = (query.shape[-2] // self.patch, query.shape[-1] // self.patch)
+        hidden = torch.zeros(len(query), 1, *grid, dtype=torch.bool, device=query.device)
+        panel, fine = self.embed(query[:, None], torch.zeros_like(query[:, None]), hidden, None)
+        x, rotation, levels = panel[:, 0], self.positions.rotation(*grid), []
+        for index, block in enumerate(self.blocks, start=1):
+            if index > self.merge_after:
+                q, k, v = block.attention.project(block.norm1(x), rotation)
+                at = index - self.merge_after - 1
+                keys = torch.cat([prompts.keys[at].to(k.dtype), k], dim=2)
+                values = torch.cat([prompts.values[at][:, :, :, 0].to(v.dtype), v], dim=2)
+                x = block.finish(x, block.attention.mix(q, keys, values))
+            if index in self.level_blocks:
+                levels.append(x)
+        painted = self.read(levels, fine, query)
+        return Answer(None, painted, None)

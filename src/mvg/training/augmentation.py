@@ -1,0 +1,127 @@
+"""Random changes of an episode: shared by all its panels where they change the task, each panel's own where they do not.
+
+Flips, transposition and inverted intensities are shared (a kidney's side, a contrast's sense are part of the task); rotation, zoom,
+shift and tone are each panel's own. The paper's augmentation (resize, then random crop) is zoom and shift alone.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from mvg.imaging.frame import Box
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """zoom: fewest and most magnification about the whole picture; rotation: most degrees; shift: most, as a share of the picture;
+    flips: share of episodes turned or mirrored as a whole; inversion: share with inverted intensities; tone: strength of contrast,
+    brightness and gamma changes; noise: most standard deviation of added noise, in [0, 1] intensities."""
+
+    zoom: tuple[float, float] = (0.85, 1.4)
+    rotation: float = 12.0
+    shift: float = 0.06
+    flips: float = 0.5
+    inversion: float = 0.1
+    tone: float = 0.3
+    noise: float = 0.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of geometry: mirrors and transposition, then zoom, rotation (radians) and shift (share of the picture)."""
+
+    mirror: tuple[bool, bool]
+    transpose: bool
+    zoom: float = 1.0
+    angle: float = 0.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def shared(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
+        """What all panels of an episode have in common."""
+        if rng.random() >= settings.flips:
+            return cls((False, False), transpose=False)
+        first, second, third = (bool(flag) for flag in rng.integers(0, 2, 3))
+        return cls((first, second), transpose=third)
+
+    def own(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
+        """The same with one panel's zoom, rotation and shift."""
+        low, high = np.log(settings.zoom)
+        angle = np.deg2rad(settings.rotation) * rng.uniform(-1, 1)
+        across, down = settings.shift * rng.uniform(-1, 1, 2)
+        return replace(
+            self, zoom=float(np.exp(rng.uniform(low, high))), angle=float(angle), shift=(float(across), float(down))
+        )
+
+    @property
+    def matrix(self) -> Float[Tensor, "2 3"]:
+        """Output to input coordinates in [-1, 1] (column, row), as `affine_grid` takes them."""
+        cos, sin = np.cos(self.angle) / self.zoom, np.sin(self.angle) / self.zoom
+        turn = np.array([[cos, -sin], [sin, cos]])
+        if self.transpose:
+            turn = turn[::-1]
+        turn = turn * np.array([[-1.0 if self.mirror[1] else 1.0], [-1.0 if self.mirror[0] else 1.0]])
+        return torch.tensor(np.column_stack([turn, 2 * np.array(self.shift)]), dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Tone:
+    """A change of intensities in [0, 1]: inversion, gamma, contrast about the middle, brightness, noise."""
+
+    invert: bool = False
+    gamma: float = 1.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    noise: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def shared(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
+        """What all panels, and image targets too, have in common."""
+        return cls(invert=bool(rng.random() < settings.inversion))
+
+    def own(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
+        """The same with one image's gamma, contrast, brightness and noise."""
+        gamma, contrast, brightness = settings.tone * rng.uniform(-1, 1, 3)
+        noise = settings.noise * max(0.0, rng.uniform(-1, 1))
+        return replace(self, gamma=float(np.exp(gamma)), contrast=float(np.exp(contrast)), brightness=float(brightness) / 2,
+                       noise=noise, seed=int(rng.integers(2**31)))  # fmt: skip
+
+    def apply(self, picture: Tensor) -> Tensor:
+        """Change a picture of any shape; the result stays in [0, 1]."""
+        if self.invert:
+            picture = 1 - picture
+        if self.gamma != 1:
+            picture = picture.clamp(min=0) ** self.gamma
+        picture = (picture - 0.5) * self.contrast + 0.5 + self.brightness
+        if self.noise:
+            noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(self.seed))
+            picture = picture + self.noise * noise
+        return picture.clamp(0, 1)
+
+
+def sample(
+    picture: NDArray[Any], box: Box | None, change: Change, size: int, mode: Literal["linear", "nearest"]
+) -> Float[Tensor, "s s"]:
+    """Read the picture within `box` (None: all of it) into a square of `size`, letterboxed and changed.
+
+    Where it shrinks by 2 or more, linear pictures are averaged first, so that nothing aliases.
+    """
+    whole = torch.from_numpy(np.ascontiguousarray(picture)).float()[None, None]
+    if box is not None:
+        whole = whole[..., box.top : box.top + box.rows, box.left : box.left + box.cols]
+    rows, columns = whole.shape[-2:]
+    side = max(rows, columns)
+    whole = F.pad(whole, ((side - columns) // 2, (side - columns + 1) // 2, (side - rows) // 2, (side - rows + 1) // 2))
+    factor = max(1, int(side / size / change.zoom + 0.25))
+    if factor > 1 and mode == "linear":
+        whole = F.avg_pool2d(whole, factor, ceil_mode=True, count_include_pad=False)
+    grid = F.affine_grid(change.matrix[None], [1, 1, size, size], align_corners=False)
+    out = F.grid_sample(whole, grid, mode="bilinear" if mode == "linear" else "nearest", align_corners=False)
+    return out[0, 0]

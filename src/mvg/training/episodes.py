@@ -1,0 +1,244 @@
+"""Data sets x tasks -> endless training episodes; episode k of step t depends on (seed, t, k) alone, so training resumes anywhere."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from mvg.canvas import Kind, Pairs
+from mvg.data.case import Side, side_of
+from mvg.data.store import Store, StoredSet
+from mvg.errors import RecipeProblem
+from mvg.imaging.coloring import Coloring
+from mvg.tasks.task import Task, tasks_for
+from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
+
+
+@dataclass(frozen=True)
+class EpisodeSettings:
+    """How episodes are drawn. batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
+    labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their volumes;
+    absent: share of segmentation requests that may show nothing; coloring: how classes are painted in the merged form."""
+
+    batch: int = 4
+    panels: tuple[int, int] = (3, 5)
+    classes: tuple[int, int] = (1, 3)
+    labels: float = 0.5
+    near: float = 0.05
+    absent: float = 0.1
+    coloring: str = "random"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One task of one set, and the slices of each patient that can serve it."""
+
+    set: StoredSet
+    task: Task
+    patients: dict[str, NDArray[np.int64]]
+
+
+Sources = dict[Kind, dict[str, list[list[Source]]]]
+"""Answer kind -> task kind -> one list per set of the tasks that it offers."""
+
+
+def sources_of(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) -> Sources:
+    """What the sets offer on these sides of their split; task kinds outside `kinds` (all if empty) are left out."""
+    found: Sources = {"labels": {}, "image": {}}
+    for stored in store.sets.values():
+        offered: dict[str, list[Source]] = {}
+        for task in tasks_for(stored.card):
+            if kinds and task.kind not in kinds:
+                continue
+            patients: dict[str, list[int]] = {}
+            for row in stored.rows:
+                if task.accepts(row) and side_of(row.patient) in sides:
+                    patients.setdefault(row.patient, []).append(row.number)
+            if patients:
+                source = Source(stored, task, {name: np.array(numbers) for name, numbers in patients.items()})
+                offered.setdefault(task.kind, []).append(source)
+        for kind, sources in offered.items():
+            found[sources[0].task.answers].setdefault(kind, []).append(sources)
+    return found
+
+
+class Episodes(Dataset[Pairs]):
+    """Step number -> the batch of requests of that step. Every patient appears at most once in a request."""
+
+    def __init__(
+        self, store: Store, side: Side, kinds: tuple[str, ...], settings: EpisodeSettings, augmentation: AugmentationSettings,
+        size: int, seed: int, rank: int = 0,
+    ) -> None:  # fmt: skip
+        self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
+        self.sources = sources_of(store, (side,), kinds)
+        if not any(self._fit(answers, settings.panels[0]) for answers in self.sources):
+            raise RecipeProblem(
+                f"no set of {store.folder} has {settings.panels[0]} patients on the side '{side}' for the chosen tasks",
+                "at least one set with as many patients as an episode has panels",
+                "prepare more data or lower episodes.panels",
+            )
+
+    def _fit(self, answers: Kind, panels: int) -> list[list[list[Source]]]:
+        """Task kinds x sets x tasks that have a patient for each of `panels` panels."""
+        kinds = ([s for s in sets if len(s[0].patients) >= panels] for sets in self.sources[answers].values())
+        return [sets for sets in kinds if sets]
+
+    def __getitem__(self, step: int) -> Pairs:
+        # What a step asks is common to all processes, which therefore work equally long; what it shows is each one's own.
+        rng = np.random.default_rng([self.seed, step])
+        panels = int(rng.integers(self.settings.panels[0], self.settings.panels[1] + 1))
+        wanted: Kind = "labels" if rng.random() < self.settings.labels else "image"
+        other: Kind = "image" if wanted == "labels" else "labels"
+        # Where too few patients are left for this many panels, fewer panels; where no task answers so, the other kind.
+        tries = ((wanted, panels), (wanted, self.settings.panels[0]), (other, panels), (other, self.settings.panels[0]))
+        answers, panels = next((kind, count) for kind, count in tries if self._fit(kind, count))
+        kinds = self._fit(answers, panels)
+        rng = np.random.default_rng([self.seed, step, self.rank])
+        requests = []
+        for _ in range(self.settings.batch):
+            sets = kinds[rng.integers(len(kinds))]
+            # Larger sets are seen more often, but far from in proportion: small sets must be learnt too.
+            weight = np.array([float(len(sources[0].patients)) for sources in sets]) ** 0.4
+            sources = sets[rng.choice(len(sets), p=weight / weight.sum())]
+            source = sources[rng.integers(len(sources))]
+            patients = rng.permutation(np.array(list(source.patients)))[:panels]
+            requests.append(self._request(source, [str(patient) for patient in patients], rng))
+        return _stack(requests, answers)
+
+    def request(self, source: Source, patients: list[str], rng: np.random.Generator) -> Pairs:
+        """A batch of one request: a pair of each of these patients of `source`, the last one's is the query."""
+        return _stack([self._request(source, patients, rng)], source.task.answers)
+
+    def _request(self, source: Source, patients: list[str], rng: np.random.Generator) -> "_Request":
+        numbers = self._slices(source, patients, rng)
+        change = Change.shared(self.augmentation, rng)
+        tone = Tone.shared(self.augmentation, rng)
+        native = source.task.framing == "native"
+        images, targets = [], []
+        for number in numbers:
+            stored = source.set[int(number)]
+            if native:
+                stored = stored.random_crop(self.size, rng)
+            image, target = source.task.pair(stored, rng)
+            moved = change if native else change.own(self.augmentation, rng)
+            box = None if native else stored.row.box
+            images.append(sample(image, box, moved, self.size, "linear"))
+            targets.append(
+                sample(target, box, moved, self.size, "nearest" if source.task.answers == "labels" else "linear")
+            )
+        shown, wanted = torch.stack(images)[:, None], torch.stack(targets)[:, None]
+        if source.task.answers == "labels":
+            shown = torch.stack([tone.own(self.augmentation, rng).apply(image) for image in shown])
+            values = self._classes(wanted, rng)
+            wanted = (wanted == torch.tensor(values, dtype=wanted.dtype).view(1, -1, 1, 1)).float()
+            colors = self._colors(values, source.set, rng)
+        else:
+            shown, wanted, colors = tone.apply(shown), tone.apply(wanted), (1.0,)
+        row = source.set.rows
+        return _Request(
+            shown,
+            wanted,
+            colors,
+            tuple(row[int(n)].patient for n in numbers),
+            f"{source.set.card.name}/{source.task.name}",
+        )
+
+    def _slices(self, source: Source, patients: list[str], rng: np.random.Generator) -> list[int]:
+        """One slice of each patient, at about the query's relative position; redrawn while query or prompts show nothing."""
+        rows = source.set.rows
+        for _ in range(8):
+            anchor = rows[int(rng.choice(source.patients[patients[-1]]))].position
+            numbers = []
+            for patient in patients:
+                own = source.patients[patient]
+                places = np.array([rows[int(n)].position for n in own])
+                aim = anchor + rng.normal(0, self.settings.near)
+                away = np.abs(places - aim) + rng.uniform(0, 1e-3, len(places))
+                numbers.append(int(own[away.argmin()]))
+            filled = [bool(rows[n].present) for n in numbers]
+            if (
+                source.task.answers == "image"
+                or (filled[-1] and any(filled[:-1]))
+                or rng.random() < self.settings.absent
+            ):
+                break
+        return numbers
+
+    def _classes(self, labels: torch.Tensor, rng: np.random.Generator) -> list[int]:
+        """Values that the prompts show, in random order; one that nothing has when all are absent."""
+        counts = [set(torch.unique(panel).tolist()) - {0} for panel in labels]
+        union = sorted({int(v) for found in counts for v in found})
+        if not union:
+            return [255]
+        if self.settings.coloring == "binary":
+            return [int(rng.choice(union))]
+        early = [v for v in union if any(v in found for found in counts[:-1])] or union
+        order = [int(v) for v in rng.permutation(np.array(early))]
+        return order[: int(rng.integers(self.settings.classes[0], self.settings.classes[1] + 1))]
+
+    def _colors(self, values: list[int], stored: StoredSet, rng: np.random.Generator) -> tuple[float, ...]:
+        if self.settings.coloring == "binary":
+            return (1.0,)
+        if self.settings.coloring == "predefined":
+            classes = {
+                sources[0].set.card.name: tuple(sources[0].set.card.labels)
+                for sets in self.sources["labels"].values()
+                for sources in sets
+            }
+            fixed = Coloring.predefined(stored.card.name, classes)
+            table = dict(zip(fixed.values, fixed.colors, strict=True))
+            return tuple(table.get(value, 1.0) for value in values)
+        drawn = Coloring.random(values, rng)
+        table = dict(zip(drawn.values, drawn.colors, strict=True))
+        return tuple(table[value] for value in values)
+
+
+@dataclass(frozen=True)
+class _Request:
+    images: torch.Tensor
+    targets: torch.Tensor
+    colors: tuple[float, ...]
+    patients: tuple[str, ...]
+    name: str
+
+
+def _stack(requests: list[_Request], kind: Kind) -> Pairs:
+    channels = max(request.targets.shape[1] for request in requests)
+    batch, panels, size = len(requests), requests[0].images.shape[0], requests[0].images.shape[-1]
+    targets = torch.zeros(batch, panels, channels, size, size)
+    used = torch.zeros(batch, channels, dtype=torch.bool)
+    colors = torch.zeros(batch, channels)
+    for place, request in enumerate(requests):
+        count = request.targets.shape[1]
+        targets[place, :, :count] = request.targets
+        used[place, :count] = True
+        colors[place, :count] = torch.tensor(request.colors)
+    images = torch.stack([request.images for request in requests])
+    return Pairs(
+        images, targets, used, colors, tuple(r.patients for r in requests), kind, tuple(r.name for r in requests)
+    )
+
+
+def loader(episodes: Episodes, start: int, workers: int) -> Iterator[Pairs]:
+    """Batches from step `start` on, in order, made by `workers` processes (0: in this one)."""
+    steps = range(start, 2**62)
+    made = DataLoader(
+        episodes, batch_size=None, sampler=_Steps(steps), num_workers=workers, prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread,
+    )  # fmt: skip
+    return iter(made)
+
+
+class _Steps(torch.utils.data.Sampler[int]):
+    def __init__(self, steps: range) -> None:
+        self.steps = steps
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.steps)
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,262 @@
+"""Training: one readable loop over steps; checkpoints resume exactly, on one or several devices (Lightning Fabric)."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mvg._plugins import named
+from mvg.canvas import Pairs
+from mvg.data.store import Store
+from mvg.errors import FileProblem, RecipeProblem, UnknownName
+from mvg.model.generalist import Generalist
+from mvg.model.weights import load_weights
+from mvg.training import objectives
+from mvg.training.episodes import Episodes, loader
+from mvg.training.losses import loss_of
+from mvg.training.question import Draw
+from mvg.training.recipe import Recipe, recipe_from
+
+Validation = Callable[[Generalist, Path, int], dict[str, float]]
+"""(averaged model, folder for pictures, step) -> figures for the curves."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where a run happens. folder: its checkpoints and curves; device: "cpu", "cuda" or "auto"; processes: how many devices."""
+
+    folder: Path
+    device: str = "auto"
+    processes: int = 1
+
+
+@dataclass
+class Progress:
+    """How far a run is: the one thing that training changes, besides the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+def train(
+    recipe: Recipe,
+    where: Where,
+    validate: Validation | None = None,
+    watch: Callable[[Progress, float, float], None] | None = None,
+) -> Path:
+    """Train as the recipe says; a folder with a checkpoint is resumed. Returns the checkpoint's path.
+
+    Every step's batch and hidden patches depend on (seed, step) alone, so a resumed run gives the losses of an uninterrupted one.
+    `watch(progress, loss, share done)` is called after each step.
+    """
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(
+        accelerator=where.device,
+        devices=where.processes,
+        precision=recipe.precision,  # type: ignore[arg-type]
+        strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
+    )
+    fabric.launch()
+    if fabric.device.type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
+    torch.manual_seed(recipe.seed)
+    store = _store(recipe)
+    bare = load_weights(recipe.start) if recipe.start else Generalist(recipe.model)
+    average = Generalist(bare.config)
+    average.load_state_dict(bare.state_dict())
+    average.to(fabric.device).eval()
+    optimizer = torch.optim.AdamW(_groups(bare, recipe), lr=recipe.optimizer.rate, betas=recipe.optimizer.betas)
+    model, optimizer = fabric.setup(bare, optimizer)
+    progress, checkpoint = Progress(), where.folder / "checkpoint.pt"
+    if checkpoint.exists():
+        _resume(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+    episodes = Episodes(
+        store,
+        "train",
+        recipe.data.tasks,
+        recipe.episodes,
+        recipe.augmentation,
+        bare.config.size,
+        recipe.seed,
+        fabric.global_rank,
+    )
+    curves = _Curves(where.folder) if fabric.is_global_zero else None
+    batches = loader(episodes, progress.step, recipe.data.workers)
+    saved = checked = progress.seconds
+    while (done := _done(progress, recipe)) < 1:
+        started = time.monotonic()
+        pairs = next(batches).to(fabric.device)
+        progress.waited += time.monotonic() - started
+        loss = _step(fabric, model, optimizer, average, pairs, progress.step, done, recipe)
+        progress.step += 1
+        progress.seconds += time.monotonic() - started
+        if watch is not None:
+            watch(progress, loss, _done(progress, recipe))
+        if curves is not None:
+            curves.add(progress, loss, optimizer.param_groups[0]["lr"], pairs, recipe.schedule.log)
+        if progress.seconds - saved > 60 * recipe.schedule.checkpoint:
+            saved = progress.seconds
+            _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+        if validate is not None and curves is not None and progress.seconds - checked > 60 * recipe.schedule.validate:
+            checked = progress.seconds
+            curves.write(progress, validate(average, where.folder, progress.step))
+    _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+    if validate is not None and curves is not None:
+        curves.write(progress, validate(average, where.folder, progress.step))
+    return checkpoint
+
+
+def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
+    """The averaged (EMA) model of a run's checkpoint, and what the checkpoint says of the run (recipe, step, seconds)."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise FileProblem(
+            f"cannot read {checkpoint} ({problem})", "a checkpoint of 'mvg train'", "check the path"
+        ) from problem
+    model = Generalist(recipe_from(state["about"]["recipe"]).model)
+    model.load_state_dict(state["average"])
+    return model.eval(), state["about"]
+
+
+def _store(recipe: Recipe) -> Store:
+    store = Store.open(Path(recipe.data.store))
+    for name in recipe.data.sets:
+        if name not in store.sets:
+            raise UnknownName("prepared set", name, store.sets)
+    if recipe.data.sets:
+        store = replace(store, sets={name: store.sets[name] for name in recipe.data.sets})
+    return store
+
+
+def _groups(model: Generalist, recipe: Recipe) -> list[dict[str, Any]]:
+    """Weight decay for matrices alone: not for biases, norms and learned tokens."""
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return [{"params": decayed, "weight_decay": recipe.optimizer.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _done(progress: Progress, recipe: Recipe) -> float:
+    """The share of the run that lies behind, by the clock or by steps."""
+    if recipe.schedule.minutes > 0:
+        return progress.seconds / (60 * recipe.schedule.minutes)
+    return progress.step / recipe.schedule.steps
+
+
+def rate_at(done: float, recipe: Recipe) -> float:
+    """The learning rate when the share `done` of the run lies behind: linear warm-up, then cosine."""
+    settings = recipe.optimizer
+    if done < settings.warmup:
+        return settings.rate * max(done / settings.warmup, 1e-3)
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, (done - settings.warmup) / (1 - settings.warmup))))
+    return settings.rate * (settings.final + (1 - settings.final) * fall)
+
+
+def _step(
+    fabric: Any, model: Any, optimizer: Any, average: Generalist, pairs: Pairs, step: int, done: float, recipe: Recipe
+) -> float:
+    """One step of the optimizer; returns the loss."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate_at(done, recipe)
+    drop = np.random.SeedSequence([recipe.seed, step, fabric.global_rank]).generate_state(2)
+    torch.manual_seed(int(drop[0]))
+    shares = recipe.objectives.labels if pairs.kind == "labels" else recipe.objectives.image
+    rng = np.random.default_rng([recipe.seed, step])
+    chosen = str(rng.choice(list(shares), p=list(shares.values())))
+    draw = Draw(torch.Generator().manual_seed(int(drop[1])), recipe.objectives.ratio, recipe.objectives.first_pair)
+    patch = recipe.model.patch
+    shown = pairs if recipe.model.form == "matching" or pairs.kind == "image" else pairs.painted()
+    question = named(objectives, chosen).ask(shown, patch, draw)
+    loss = loss_of(question.put(model), question, pairs, patch, recipe.loss)
+    fabric.backward(loss)
+    norm = fabric.clip_gradients(model, optimizer, max_norm=recipe.optimizer.clip, error_if_nonfinite=False)
+    if torch.isfinite(norm):
+        optimizer.step()
+    optimizer.zero_grad()
+    decay = min(recipe.optimizer.ema, (1 + step) / (10 + step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    return float(loss.detach())
+
+
+def _save(
+    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizer: Any, progress: Progress
+) -> None:
+    if not fabric.is_global_zero:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "recipe": _plain(recipe.as_dict()),
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "waited": progress.waited,
+    }
+    state = {
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "about": about,
+    }
+    temporary = path.with_suffix(".partial")
+    torch.save(state, temporary)
+    temporary.rename(path)
+
+
+def _resume(
+    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizer: Any, progress: Progress
+) -> None:
+    try:
+        state = torch.load(path, map_location=fabric.device, weights_only=True)
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise FileProblem(f"cannot read {path} ({problem})", "a checkpoint", "remove it to start anew") from problem
+    if state["about"]["recipe"]["model"] != _plain(recipe.as_dict())["model"]:
+        raise RecipeProblem(f"{path} is of another model", "the model of the recipe", "choose another --output")
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    progress.step, progress.seconds = state["about"]["step"], state["about"]["seconds"]
+    progress.waited = state["about"]["waited"]
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as a file gives them back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+class _Curves:
+    """Curves of a run: TensorBoard, and one JSON line per point in `curves.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.recent: dict[str, list[float]] = {}
+
+    def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:
+        """Collect a step's loss by kind; write the means every `every` steps."""
+        self.recent.setdefault(f"loss/{pairs.kind}", []).append(loss)
+        if progress.step % every == 0:
+            means = {name: float(np.mean(values)) for name, values in self.recent.items()}
+            waiting = progress.waited / max(progress.seconds, 1e-9)
+            self.write(progress, means | {"rate": rate, "waiting": waiting})
+            self.recent = {}
+
+    def write(self, progress: Progress, figures: dict[str, float]) -> None:
+        """Write one point of every curve."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": progress.step, "minutes": round(progress.seconds / 60, 3)} | figures) + "\n")
+        for name, value in figures.items():
+            self.board.add_scalar(name, value, progress.step)  # type: ignore[no-untyped-call]
+        self.board.flush()  # type: ignore[no-untyped-call]

@@ -1,0 +1,86 @@
+"""What an answer costs: palette cross-entropy and Dice, and smooth L1 (Sec. 4.1; the shares are settings of the recipe)."""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from mvg.canvas import Pairs, image_patches, spread
+from mvg.model.answer import Answer
+from mvg.training.question import Question
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Shares of the parts. beta: where smooth L1 turns linear; background: weight of unlabelled pixels in painted targets;
+    sharpness: distance in color that halves nothing but decides: soft colors fall off over 1 / sharpness."""
+
+    smooth_l1: float = 1.0
+    cross_entropy: float = 1.0
+    dice: float = 1.0
+    images: float = 0.1
+    beta: float = 0.01
+    background: float = 0.1
+    sharpness: float = 32.0
+
+
+def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settings: LossSettings) -> Float[Tensor, ""]:
+    """The mean loss of a batch. `truth` holds what the canvas hides; in the merged form it is still one channel per class."""
+    total = torch.zeros((), device=truth.images.device)
+    if question.scored is not None:
+        weight = spread(question.scored, truth.images.shape[-1])
+        total = total + _target_loss(answer, truth, question.first, weight, settings)
+    if question.scored_images is not None:
+        assert answer.images is not None, "hidden image patches are always reconstructed"
+        error = F.smooth_l1_loss(
+            answer.images.float(), image_patches(truth.images, patch), beta=settings.beta, reduction="none"
+        ).mean(-1)
+        hidden = rearrange(question.scored_images, "b n h w -> b n (h w)").float()
+        total = total + settings.images * (error * hidden).sum() / hidden.sum().clamp(min=1)
+    return total
+
+
+def _target_loss(answer: Answer, truth: Pairs, first: int, weight: Tensor, settings: LossSettings) -> Tensor:
+    targets = truth.targets[:, first:]
+    assert answer.pictures is not None
+    if truth.kind == "image":
+        error = F.smooth_l1_loss(answer.pictures.float(), targets, beta=settings.beta, reduction="none")
+        return settings.smooth_l1 * (error * weight).sum() / weight.sum().clamp(min=1)
+    if answer.logits is not None:
+        return _class_loss(answer.logits.float(), targets, truth.used, weight, settings)
+    logits, painted = _painted_loss(answer.pictures.float(), truth, targets, weight, settings)
+    return painted + _class_loss(logits, targets, truth.used, weight, settings)
+
+
+def _painted_loss(
+    picture: Tensor, truth: Pairs, targets: Tensor, weight: Tensor, settings: LossSettings
+) -> tuple[Tensor, Tensor]:
+    """Merged form: smooth L1 to the colors, and class logits by nearness of color (background is color 0)."""
+    colors = rearrange(truth.colors, "b c -> b 1 c 1 1")
+    wanted = (targets * colors).sum(2, keepdim=True)
+    balance = torch.where(wanted > 0, 1.0, settings.background) * weight
+    error = F.smooth_l1_loss(picture, wanted, beta=settings.beta, reduction="none")
+    near = settings.sharpness * (picture.abs() - (picture - colors).abs())
+    return near, settings.smooth_l1 * (error * balance).sum() / balance.sum().clamp(min=1)
+
+
+def _class_loss(logits: Tensor, targets: Tensor, used: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
+    """Cross-entropy over [background, classes] and soft Dice per class; channels that are not used take no part."""
+    unused = ~rearrange(used, "b c -> b 1 c 1 1")
+    logits = logits.masked_fill(unused, -1e4)
+    scores = torch.cat([torch.zeros_like(logits[:, :, :1]), logits], dim=2)
+    log_chance = scores.log_softmax(dim=2)
+    everything = torch.cat([1 - targets.sum(2, keepdim=True), targets], dim=2)
+    entropy = -(log_chance * everything).sum(2, keepdim=True)
+    total = settings.cross_entropy * (entropy * weight).sum() / weight.sum().clamp(min=1)
+    chance = log_chance[:, :, 1:].exp() * weight
+    overlap = (chance * targets).sum((-2, -1))
+    size = chance.sum((-2, -1)) + (targets * weight).sum((-2, -1))
+    # One pixel per thousand as a floor: an absent class costs what is painted falsely, and nothing when nothing is.
+    floor = 1e-3 * weight.shape[-1] ** 2
+    dice = 1 - (2 * overlap + floor) / (size + floor)
+    counts = (used[:, None] & (weight.sum((-3, -2, -1)) > 0)[:, :, None]).float()
+    return total + settings.dice * (dice * counts).sum() / counts.sum().clamp(min=1)

@@ -1,0 +1,164 @@
+"""Recipes: everything that decides a training run, as frozen values read from TOML. An unknown key is an error."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from mvg._plugins import contributions
+from mvg.errors import FileProblem, RecipeProblem
+from mvg.model.generalist import SIZES, GeneralistConfig
+from mvg.training import objectives
+from mvg.training.augmentation import AugmentationSettings
+from mvg.training.episodes import EpisodeSettings
+from mvg.training.losses import LossSettings
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """store: folder that `mvg prepare` wrote; sets: names to use (empty: all); tasks: kinds to use (empty: all);
+    workers: processes that make episodes."""
+
+    store: str = "store"
+    sets: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """Shares of the objectives by what a task answers (Sec. 4.1). ratio: share of patches hidden in masked modeling;
+    first_pair: weight of a pair that no prompt precedes."""
+
+    labels: dict[str, float] = field(default_factory=lambda: {"autoregressive": 1.0})
+    image: dict[str, float] = field(default_factory=lambda: {"masked": 0.9, "autoregressive": 0.1})
+    ratio: float = 0.75
+    first_pair: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """AdamW with linear warm-up (share of the run) and cosine decay to `final` of the rate; clip: most gradient norm;
+    ema: decay of the averaged weights that are validated and shipped."""
+
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    warmup: float = 0.05
+    final: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How long: `steps`, or `minutes` of wall time where positive (the rate then follows the clock).
+
+    checkpoint, validate: minutes between them; log: steps between two points of the curves."""
+
+    steps: int = 10000
+    minutes: float = 0.0
+    checkpoint: float = 5.0
+    validate: float = 15.0
+    log: int = 50
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run. name: of its folder; start: weights (id or file) to start from, "" for random; model: the network."""
+
+    name: str = "run"
+    seed: int = 0
+    start: str = ""
+    precision: str = "bf16-mixed"
+    model: GeneralistConfig = field(default_factory=GeneralistConfig)
+    data: DataSettings = field(default_factory=DataSettings)
+    episodes: EpisodeSettings = field(default_factory=EpisodeSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    objectives: ObjectiveSettings = field(default_factory=ObjectiveSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint or a card."""
+        return asdict(self)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; FileProblem if it is no readable TOML, RecipeProblem for unknown keys and impossible values."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise FileProblem(f"cannot read {path}: {problem.strerror}", "a recipe (TOML)", "check the path") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise FileProblem(f"{path} is not TOML: {problem}", "a recipe (TOML)", "correct that line") from problem
+    return recipe_from(table)
+
+
+def recipe_from(table: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from plain values. `model.size_name` may name a size, whose values the other keys of `model` change."""
+    table = dict(table)
+    model = dict(table.pop("model", {}))
+    named = model.pop("name", "tiny")
+    if named not in SIZES:
+        raise RecipeProblem(f"model.name = '{named}'", f"one of {', '.join(SIZES)}", "choose one of these")
+    recipe: Recipe = _build(Recipe, {**table, "model": SIZES[named].as_dict() | model}, "")
+    known = contributions(objectives)
+    for share in (recipe.objectives.labels, recipe.objectives.image):
+        for name in share:
+            if name not in known:
+                raise RecipeProblem(f"objective '{name}'", f"one of {', '.join(known)}", "choose one of these")
+        if abs(sum(share.values()) - 1) > 1e-6:
+            raise RecipeProblem(
+                f"objective shares {share} add up to {sum(share.values())}", "a sum of 1", "correct them"
+            )
+    low, high = recipe.episodes.panels
+    if not (1 <= low <= high) or recipe.episodes.batch < 1:
+        raise RecipeProblem(
+            f"episodes.panels = {[low, high]}, batch = {recipe.episodes.batch}",
+            "1 <= fewest <= most, batch >= 1",
+            "correct them",
+        )
+    if recipe.model.size % recipe.model.patch:
+        raise RecipeProblem(
+            f"model.size = {recipe.model.size}", f"a multiple of the patch {recipe.model.patch}", "correct it"
+        )
+    return recipe
+
+
+def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            raise RecipeProblem(
+                f"unknown key '{where}{key}'", f"one of {', '.join(sorted(known))}", "correct or remove it"
+            )
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in table.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise RecipeProblem(f"{where} = {value!r}", f"a table [{where}]", "write it as a table")
+        return _build(hint, value, f"{where}.")
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        inner = [parts[0]] * len(value) if isinstance(value, (list, tuple)) and parts[-1] is Ellipsis else list(parts)
+        if not isinstance(value, (list, tuple)) or len(inner) != len(value):
+            raise RecipeProblem(f"{where} = {value!r}", f"a list of {len(parts)} values", "correct it")
+        return tuple(_value(part, item, where) for part, item in zip(inner, value, strict=True))
+    if get_origin(hint) is dict:
+        if not isinstance(value, Mapping):
+            raise RecipeProblem(f"{where} = {value!r}", "a table of name = share", "correct it")
+        return {str(name): _value(get_args(hint)[1], share, f"{where}.{name}") for name, share in value.items()}
+    choices = get_args(hint)
+    if choices and value not in choices:
+        raise RecipeProblem(f"{where} = {value!r}", f"one of {', '.join(map(str, choices))}", "choose one of these")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not choices and not (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
+        raise RecipeProblem(f"{where} = {value!r}", f"a value of type {hint.__name__}", "correct it")
+    return value

@@ -1,0 +1,111 @@
+"""Validation while training: fixed requests on patients that training never sees, answered by the averaged weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mvg.canvas import Pairs, compose, everywhere
+from mvg.data.case import side_of
+from mvg.data.store import Store
+from mvg.model.generalist import Generalist
+from mvg.training.augmentation import AugmentationSettings
+from mvg.training.episodes import Episodes, EpisodeSettings, sources_of
+
+PLAIN = AugmentationSettings(zoom=(1.0, 1.0), rotation=0, shift=0, flips=0, inversion=0, tone=0, noise=0)
+
+
+def validation(
+    store: Store, per_set: int = 8, prompts: int = 3, size: int = 128
+) -> Callable[[Generalist, Path, int], dict[str, float]]:
+    """A validation for `train`: per set, `per_set` queries of "val" patients, each with `prompts` prompts of "train" patients.
+
+    Figures: `iou/SET`, mean over queries of the mean IoU over the classes shown by prompts or query (per slice, at the model's
+    resolution), `psnr/SET/KIND` in dB over the whole square in [0, 1], and their means `iou` and `psnr/KIND`. Pictures go to `FOLDER/pictures/STEP.png`:
+    a row per query, with a prompt, its target, the query, the answer and the truth.
+    """
+    requests = _requests(store, per_set, prompts, size)
+
+    def validate(model: Generalist, folder: Path, step: int) -> dict[str, float]:
+        scores: dict[str, list[float]] = {}
+        rows = []
+        for pairs in requests:
+            answer = answered(model, pairs)
+            name, score = _score(answer, pairs)
+            scores.setdefault(name, []).append(score)
+            if len(scores[name]) <= 2:
+                rows.append(_row(answer, pairs))
+        figures = {name: float(np.mean(values)) for name, values in scores.items()}
+        for group in sorted({"/".join(name.split("/")[::2]) for name in figures}):
+            mean = [value for name, value in figures.items() if "/".join(name.split("/")[::2]) == group]
+            figures[group] = float(np.mean(mean))
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        picture = (torch.cat(rows).clamp(0, 1) * 255).byte().numpy()
+        Image.fromarray(picture).save(folder / "pictures" / f"{step:07d}.png")
+        return figures
+
+    return validate
+
+
+@torch.inference_mode()
+def answered(model: Generalist, pairs: Pairs) -> Tensor:
+    """The answer to the query of one request: class indices (s, s) for labels (0 is background, k the channel k - 1), else the picture."""
+    shown = pairs if model.config.form == "matching" or pairs.kind == "image" else pairs.painted()
+    visible = everywhere(shown, model.config.patch)
+    visible[:, -1] = False
+    canvas = compose(shown, visible)
+    with torch.autocast("cpu", torch.bfloat16):
+        encoded = model.encode(canvas.images[:, :-1], canvas.targets[:, :-1])
+        said = model.answer(canvas.images[:, -1], encoded, pairs.kind)[0]
+    if pairs.kind == "image":
+        return said[0].clamp(0, 1)
+    if model.config.form == "matching":
+        return torch.cat([torch.zeros_like(said[:1]), said]).argmax(0)
+    colors = torch.cat([torch.zeros(1), pairs.colors[0]])
+    return (said - colors.view(-1, 1, 1)).abs().argmin(0)
+
+
+def _requests(store: Store, per_set: int, prompts: int, size: int) -> list[Pairs]:
+    settings = EpisodeSettings(batch=1, panels=(1, 1), classes=(99, 99), absent=0.0, near=0.0)
+    episodes = Episodes(store, "train", (), settings, PLAIN, size, seed=0)
+    requests = []
+    for kinds in sources_of(store, ("train", "val"), ()).values():
+        for sets in kinds.values():
+            for sources in sets:
+                source = sources[0]
+                shown = [patient for patient in source.patients if side_of(patient) == "train"]
+                asked = [patient for patient in source.patients if side_of(patient) == "val"]
+                rng = np.random.default_rng([7, len(requests)])
+                for _ in range(per_set if shown and asked else 0):
+                    chosen = [*rng.permutation(np.array(shown))[:prompts], rng.choice(np.array(asked))]
+                    requests.append(episodes.request(source, [str(patient) for patient in chosen], rng))
+    return requests
+
+
+def _score(answer: Tensor, pairs: Pairs) -> tuple[str, float]:
+    truth = pairs.targets[0, -1]
+    name, kind = pairs.names[0].split("/", 1)
+    if pairs.kind == "image":
+        error = float((answer - truth[0]).square().mean())
+        return f"psnr/{name}/{kind.split(':')[0]}", -10 * np.log10(max(error, 1e-10))
+    scores = []
+    for channel, mask in enumerate(truth, start=1):
+        said = answer == channel
+        union = (said | (mask > 0)).sum()
+        if union > 0:
+            scores.append(float((said & (mask > 0)).sum() / union))
+    return f"iou/{name}", float(np.mean(scores)) if scores else 1.0
+
+
+def _row(answer: Tensor, pairs: Pairs) -> Tensor:
+    levels = torch.cat([torch.zeros(1), torch.linspace(0.3, 1, pairs.targets.shape[2])])
+    if pairs.kind == "image":
+        targets, said = pairs.targets[0, :, 0], answer
+    else:
+        targets = torch.einsum("nchw,c->nhw", pairs.targets[0], levels[1:])
+        said = levels[answer]
+    images = pairs.images[0, :, 0]
+    return torch.cat([images[0], targets[0], images[-1], said, targets[-1]], dim=1)
