@@ -21,7 +21,8 @@ from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
 class EpisodeSettings:
     """How episodes are drawn. batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their volumes;
-    absent: share of segmentation requests that may show nothing; coloring: how classes are painted in the merged form."""
+    absent: share of segmentation requests that may show nothing; sizes: picture sides in
+    pixels, one drawn per step (empty: the model's); coloring: how classes are painted in the merged form."""
 
     batch: int = 4
     panels: tuple[int, int] = (3, 5)
@@ -29,6 +30,7 @@ class EpisodeSettings:
     labels: float = 0.5
     near: float = 0.05
     absent: float = 0.1
+    sizes: tuple[int, ...] = ()
     coloring: str = "random"
 
 
@@ -96,6 +98,7 @@ class Episodes(Dataset[Pairs]):
         tries = ((wanted, panels), (wanted, self.settings.panels[0]), (other, panels), (other, self.settings.panels[0]))
         answers, panels = next((kind, count) for kind, count in tries if self._fit(kind, count))
         kinds = self._fit(answers, panels)
+        size = int(rng.choice(self.settings.sizes or (self.size,)))
         rng = np.random.default_rng([self.seed, step, self.rank])
         requests = []
         for _ in range(self.settings.batch):
@@ -105,14 +108,14 @@ class Episodes(Dataset[Pairs]):
             sources = sets[rng.choice(len(sets), p=weight / weight.sum())]
             source = sources[rng.integers(len(sources))]
             patients = rng.permutation(np.array(list(source.patients)))[:panels]
-            requests.append(self._request(source, [str(patient) for patient in patients], rng))
+            requests.append(self._request(source, [str(patient) for patient in patients], size, rng))
         return _stack(requests, answers)
 
     def request(self, source: Source, patients: list[str], rng: np.random.Generator) -> Pairs:
         """A batch of one request: a pair of each of these patients of `source`, the last one's is the query."""
-        return _stack([self._request(source, patients, rng)], source.task.answers)
+        return _stack([self._request(source, patients, self.size, rng)], source.task.answers)
 
-    def _request(self, source: Source, patients: list[str], rng: np.random.Generator) -> "_Request":
+    def _request(self, source: Source, patients: list[str], size: int, rng: np.random.Generator) -> "_Request":
         numbers = self._slices(source, patients, rng)
         change = Change.shared(self.augmentation, rng)
         tone = Tone.shared(self.augmentation, rng)
@@ -121,13 +124,13 @@ class Episodes(Dataset[Pairs]):
         for number in numbers:
             stored = source.set[int(number)]
             if native:
-                stored = stored.random_crop(self.size, rng)
+                stored = stored.random_crop(size, rng)
             image, target = source.task.pair(stored, rng)
             moved = change if native else change.own(self.augmentation, rng)
             box = None if native else stored.row.box
-            images.append(sample(image, box, moved, self.size, "linear"))
+            images.append(sample(image, box, moved, size, "linear"))
             targets.append(
-                sample(target, box, moved, self.size, "nearest" if source.task.answers == "labels" else "linear")
+                sample(target, box, moved, size, "nearest" if source.task.answers == "labels" else "linear")
             )
         shown, wanted = torch.stack(images)[:, None], torch.stack(targets)[:, None]
         if source.task.answers == "labels":

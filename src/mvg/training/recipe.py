@@ -121,10 +121,9 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
             "1 <= fewest <= most, batch >= 1",
             "correct them",
         )
-    if recipe.model.size % recipe.model.patch:
-        raise RecipeProblem(
-            f"model.size = {recipe.model.size}", f"a multiple of the patch {recipe.model.patch}", "correct it"
-        )
+    for size in (recipe.model.size, *recipe.episodes.sizes):
+        if size < 1 or size % recipe.model.patch:
+            raise RecipeProblem(f"a picture side of {size}", f"a multiple of the patch, {recipe.model.patch}", "correct it")
     return recipe
 
 
