@@ -126,6 +126,11 @@ def test_a_corrected_description_is_taken_up(heads: Path, tmp_path: Path) -> Non
     assert {row.patient for row in stored.rows} == {"p"}
 
 
+def _stop_after_two(_set: str, done: int, _total: int) -> None:
+    if done == 2:
+        raise KeyboardInterrupt
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -185,12 +190,8 @@ def _writes(run: list[object], scratch: Path) -> int:
 
 
 def test_finished_cases_are_not_redone(heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(_set: str, done: int, _total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        prepare([heads], tmp_path / "store", stop)
+        prepare([heads], tmp_path / "store", _stop_after_two)
     from mvg.data import preparation
 
     made = []
@@ -198,6 +199,24 @@ def test_finished_cases_are_not_redone(heads: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(preparation, "cut", lambda case, card: made.append(case.name) or original(case, card))
     prepare([heads], tmp_path / "store")
     assert made == ["pat3"]
+
+
+def test_cases_that_change_between_two_runs_are_redone(heads: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        prepare([heads], tmp_path / "store", _stop_after_two)
+    write_image(heads / "imagesTr/pat1_0001.nii.gz", np.full(CASES["pat1"], 7, np.uint8))
+    prepare([heads], tmp_path / "store")
+    prepare([heads], tmp_path / "fresh")
+    assert files_of(tmp_path / "store") == files_of(tmp_path / "fresh")
+
+
+def test_an_old_index_never_describes_new_arrays(heads: Path, tmp_path: Path) -> None:
+    prepare([heads], tmp_path / "store")
+    write_image(heads / "imagesTr/pat2_0000.nii.gz", np.full(CASES["pat2"], 7, np.uint8))
+    with pytest.raises(KeyboardInterrupt):
+        prepare([heads], tmp_path / "store", _stop_after_two)
+    with pytest.raises(FileProblem, match="half prepared: heads"):
+        Store.open(tmp_path / "store")
 
 
 def _sum(stored: StoredSet, number: int) -> int:

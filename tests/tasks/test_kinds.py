@@ -15,6 +15,7 @@ from mvg.errors import UnknownName
 from mvg.imaging import Window
 from mvg.tasks import Task, kinds, tasks_for
 from mvg.tasks.kinds.inpainting import Inpainting, blob, body, drawn_voids
+from mvg.tasks.projection import low_dose_noise
 from tests.data.folders import described, make_ct, make_mri, write_image
 
 
@@ -146,6 +147,14 @@ def test_denoising_adds_noise_to_a_crop_and_asks_for_the_original(tmp_path: Path
     assert np.allclose(target, Window.named("lung" if window else "soft tissue").apply(piece.raw(0)))
     assert 0.001 < np.abs(image - target).mean() < 0.2
     assert not np.array_equal(image, task.pair(piece, rng(1))[0])
+
+
+def test_the_noise_is_that_of_the_place_of_the_crop(tmp_path: Path) -> None:
+    found = prepared(make_ct(tmp_path / "ct"))
+    piece = found[0].crop(40, 12, 32)
+    image, _ = task_of(found, "denoising:CT@50%").pair(piece, rng())
+    noise = low_dose_noise(found[0].raw(0), 2.0, (40, 12, 32), 0.5, rng())
+    assert np.allclose(image, Window.named("soft tissue").apply(piece.raw(0) + noise), atol=1e-5)
 
 
 def test_lower_doses_are_noisier(tmp_path: Path) -> None:

@@ -138,4 +138,4 @@ def test_fast_enough_for_training() -> None:
         start = time.perf_counter()
         low_dose_noise(body, 0.8, (200, 180, 128), 0.25, rng(seed))
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.04
+    assert min(times) < 0.08  # about 0.02 on one core of 2026; room for slower machines

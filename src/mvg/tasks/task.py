@@ -11,6 +11,7 @@ from mvg._plugins import contributions
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.window import Window
+from mvg.tasks import kinds
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,6 @@ class Task(ABC):
 
 def tasks_for(card: Card) -> list[Task]:
     """Every task that a card offers, of all kinds."""
-    from mvg.tasks import kinds
-
     found: list[Task] = []
     for name, module in contributions(kinds).items():
         kind: type[Task] = getattr(module, name.capitalize())
