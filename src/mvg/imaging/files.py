@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -114,7 +115,9 @@ def _load(path: Path | str) -> tuple[Path, Stored]:
     path = Path(path)
     form = _format_for(path)
     try:
-        return path, form.load(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # libraries comment on every oddity; what matters they raise
+            return path, form.load(path)
     except MvgError:
         raise
     except PermissionError as error:

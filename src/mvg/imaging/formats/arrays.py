@@ -1,6 +1,7 @@
 """Plain arrays: npz and HDF5 files with the entries `voxels` (X, Y, Z) and `affine` (4, 4) to RAS+ mm."""
 
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,11 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
         return
     import h5py
 
-    with h5py.File(path, "w") as file:
+    content = BytesIO()
+    with h5py.File(content, "w") as file:
         file.create_dataset("voxels", data=volume.voxels, compression="gzip", compression_opts=4)
         file.create_dataset("affine", data=volume.affine)
+    path.write_bytes(content.getvalue())  # HDF5's own writing ends in disorder on a full disk
 
 
 def _check(names: Iterable[str], path: Path) -> None:

@@ -1,6 +1,5 @@
 """DICOM: a folder of one series, a single file, or an enhanced multi-frame file; CT comes in HU. Reading only."""
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileProblem, GeometryProblem
 from mvg.imaging.formats import Stored
+from mvg.imaging.formats.itk import dicom_pixels
 from mvg.imaging.volume import LabelMap, Volume
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -34,15 +34,13 @@ class _Place:
 
 def load(path: Path) -> Stored:
     """The only series in a folder (slices in order of their position), or the image in a file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom comments on every oddity; what matters is raised
-        datasets = _series(path) if path.is_dir() else [_dataset(path)]
-        slices: list[NDArray[Any]] = []
-        places: list[_Place | None] = []
-        for dataset in datasets:
-            frames = _frames(dataset)
-            slices += frames
-            places += [_place(dataset, number, len(frames)) for number in range(len(frames))]
+    datasets = _series(path) if path.is_dir() else [_dataset(path)]
+    slices: list[NDArray[Any]] = []
+    places: list[_Place | None] = []
+    for dataset in datasets:
+        frames = _frames(dataset)
+        slices += frames
+        places += [_place(dataset, number, len(frames)) for number in range(len(frames))]
     if len({frame.shape for frame in slices}) > 1:
         raise FileProblem(f"'{path}' holds slices of different sizes", "one series", "separate them")
     color = slices[0].ndim == 3
@@ -112,7 +110,10 @@ def _frames(dataset: Any) -> list[NDArray[Any]]:
     try:
         pixels = pixel_array(dataset)
     except RuntimeError:
-        return [_by_itk(dataset)]
+        # A second decoder for files with a flaw that pydicom's refuse, but never for those that end too early.
+        if _END_OF_JPEG not in dataset.PixelData[-16:]:
+            raise
+        return [dicom_pixels(Path(dataset.filename))]
     kind = str(dataset.get("PhotometricInterpretation", ""))
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
@@ -120,16 +121,6 @@ def _frames(dataset: Any) -> list[NDArray[Any]]:
         pixels = (-1 if dataset.PixelRepresentation else 2**dataset.BitsStored - 1) - pixels.astype(np.int64)
     frames = pixels if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels[None]
     return [_rescaled(frame, dataset, number) for number, frame in enumerate(frames)]
-
-
-def _by_itk(dataset: Any) -> NDArray[Any]:
-    """A second decoder, for files with a flaw that pydicom's refuse; never for those that end too early."""
-    import SimpleITK as sitk  # noqa: N813
-
-    if _END_OF_JPEG not in dataset.PixelData[-16:]:
-        raise EOFError("the compressed pixels end too early")
-    image: Any = sitk.ReadImage(str(dataset.filename), imageIO="GDCMImageIO")
-    return np.asarray(sitk.GetArrayFromImage(image)[0])
 
 
 def _rescaled(frame: NDArray[Any], dataset: Any, number: int) -> NDArray[Any]:

@@ -1,6 +1,14 @@
-"""MetaImage and NRRD through SimpleITK, whose world is LPS and whose arrays are (z, y, x)."""
+"""MetaImage and NRRD through SimpleITK, whose world is LPS and whose arrays are (z, y, x).
 
+SimpleITK splits an affine into directions and spacings, which costs the last bits. MetaImage stores the two apart, so
+they are kept from reading to writing; NRRD stores their product, so its header is read and written here.
+"""
+
+import os
+import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +21,14 @@ from mvg.imaging.volume import Header, LabelMap, Volume
 
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 
+_NRRD = (".nrrd", ".nhdr")
+_NRRD_WORLDS = {
+    "left-posterior-superior": (-1.0, -1.0, 1.0), "lps": (-1.0, -1.0, 1.0),
+    "right-anterior-superior": (1.0, 1.0, 1.0), "ras": (1.0, 1.0, 1.0),
+    "left-anterior-superior": (-1.0, 1.0, 1.0), "las": (-1.0, 1.0, 1.0),
+}  # fmt: skip
+_VECTOR = re.compile(r"\(([^)]*)\)")
+
 _LPS = np.array([-1.0, -1.0, 1.0])  # its own inverse
 _SHEAR = 1e-3  # cosine between two axes beyond which a direction matrix no longer is a rotation
 _NUMBERS = struct.Struct("<15d")  # origin 3, spacing 3, direction 9
@@ -22,7 +38,7 @@ def load(path: Path) -> Stored:
     """The image; vector pixels become a last axis of colors."""
     import SimpleITK as sitk  # noqa: N813
 
-    image: Any = sitk.ReadImage(str(path), imageIO=_reader(path))
+    image = _image(path, _reader(path))
     channels = image.GetNumberOfComponentsPerPixel()
     array = sitk.GetArrayFromImage(image)
     axes = range(image.GetDimension())
@@ -30,8 +46,11 @@ def load(path: Path) -> Stored:
     if channels > 1 and image.GetDimension() == 2:
         voxels = voxels[:, :, None]
     origin, spacing, direction = _in_3d(image)
-    affine = _affine(origin, spacing, direction)
-    header = Header("itk", _NUMBERS.pack(*origin, *spacing, *direction.ravel()), affine.tobytes())
+    affine = _nrrd_affine(path)
+    header = None
+    if affine is None:
+        affine = _affine(origin, spacing, direction)
+        header = Header("itk", _NUMBERS.pack(*origin, *spacing, *direction.ravel()), affine.tobytes())
     return Stored(voxels, affine, header, "color" if channels > 1 else "time")
 
 
@@ -44,21 +63,84 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     image.SetOrigin(origin.tolist())
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.ravel().tolist())
-    sitk.WriteImage(image, str(path), useCompression=True)
+    with _silence():
+        sitk.WriteImage(image, str(path), useCompression=True)
+    if path.suffix.lower() in _NRRD:
+        _spell_affine(path, volume.affine)
     _check_complete(path, volume.shape)
 
 
 def _reader(path: Path) -> str:
     """The one reader to use: ITK would try them all on a damaged file, and each complains on its own."""
-    return "MetaImageIO" if path.suffix.lower() in (".mha", ".mhd") else "NrrdImageIO"
+    return "NrrdImageIO" if path.suffix.lower() in _NRRD else "MetaImageIO"
+
+
+def _nrrd_header(content: bytes) -> tuple[list[str], bytes]:
+    """The lines of an NRRD header, and all that follows from its empty line on."""
+    end = min((at for at in (content.find(b"\n\n"), content.find(b"\r\n\r\n")) if at >= 0), default=len(content))
+    return content[:end].decode("latin-1").splitlines(), content[end:]
+
+
+def _nrrd_affine(path: Path) -> NDArray[np.float64] | None:
+    """The affine as an NRRD header spells it; None for other files, fewer axes or worlds that ITK shall interpret."""
+    if path.suffix.lower() not in _NRRD:
+        return None
+    with path.open("rb") as file:
+        lines, _ = _nrrd_header(file.read(1 << 16))
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
+    world = _NRRD_WORLDS.get(fields.get("space", "").strip().lower())
+    vectors = _VECTOR.findall(fields.get("space directions", "") + fields.get("space origin", ""))
+    if world is None or len(vectors) != 4:
+        return None
+    affine = np.eye(4)
+    affine[:3] = np.array([[float(number) for number in vector.split(",")] for vector in vectors]).T
+    affine[:3] *= np.array(world)[:, None]
+    return affine
+
+
+def _spell_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    lines, rest = _nrrd_header(path.read_bytes())
+    vectors = ["(" + ",".join(repr(float(number)) for number in column) + ")" for column in (affine[:3].T * _LPS)]
+    spelled = {"space directions": " ".join(vectors[:3]), "space origin": vectors[3]}
+    lines = [f"{name}: {spelled[name]}" if (name := line.split(": ")[0]) in spelled else line for line in lines]
+    path.write_bytes("\n".join(lines).encode("latin-1") + (rest or b"\n"))
+
+
+def dicom_pixels(path: Path) -> NDArray[Any]:
+    """The first frame (rows, cols) of a DICOM file, rescaled, by ITK's own decoders."""
+    import SimpleITK as sitk  # noqa: N813
+
+    return np.asarray(sitk.GetArrayFromImage(_image(path, "GDCMImageIO"))[0])
+
+
+def _image(path: Path, reader: str) -> Any:
+    import SimpleITK as sitk  # noqa: N813
+
+    with _silence():
+        return sitk.ReadImage(str(path), imageIO=reader)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing reaches the terminal from ITK's own code, which prints there before it raises."""
+    try:
+        terminal = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 def _check_complete(path: Path, shape: tuple[int, int, int]) -> None:
     """ITK's writers do not report a full disk: what they wrote is read once more."""
-    import SimpleITK as sitk  # noqa: N813
-
-    image: Any = sitk.ReadImage(str(path), imageIO=_reader(path))
-    if image.GetSize() != shape:
+    if _image(path, _reader(path)).GetSize() != shape:
         raise FileProblem(f"'{path.name}' was written in part", "a whole file", "free space on the disk")
 
 

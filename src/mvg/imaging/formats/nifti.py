@@ -27,7 +27,10 @@ def load(path: Path) -> Stored:
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         content = gzip.decompress(content)
-    second = 540 in (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+    sizes = {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
+    if not sizes & {348, 540}:
+        raise ValueError("it has no NIfTI header")
+    second = 540 in sizes
     image: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(content)
     voxels = np.asanyarray(image.dataobj)
     color = bool(voxels.dtype.names)

@@ -1,5 +1,6 @@
 """Pictures: PNG, JPEG, TIFF and BMP, as volumes of one axial slice with pixels of 1 mm."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
         stored = _exact(pixels)
     else:
         stored = _unsigned(_in_range(pixels, volume.header), suffix, path)
-    Image.fromarray(stored).save(path, format=_NAMES[suffix], **({"quality": 95} if suffix in _LOSSY else {}))
+    content = BytesIO()
+    Image.fromarray(stored).save(content, format=_NAMES[suffix], **({"quality": 95} if suffix in _LOSSY else {}))
+    path.write_bytes(content.getvalue())  # Pillow's own writing passes over a full disk
 
 
 def _in_range(pixels: NDArray[Any], header: Header | None) -> NDArray[Any]:

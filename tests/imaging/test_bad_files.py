@@ -1,0 +1,244 @@
+"""Bad files: one line that names the file, says what was expected and what to do; and nothing half-written."""
+
+import gzip
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from PIL import Image
+
+from mvg.errors import FileProblem, GeometryProblem, MvgError
+from mvg.imaging import LabelMap, Volume, read, read_labels, write
+from tests.imaging.grids import affine_of, labels_of, volume_of
+
+SUFFIXES = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npz", ".h5", ".png", ".jpg", ".tif", ".bmp"]
+
+
+def example(suffix: str) -> Volume:
+    """Something that the format can hold, and that does not compress to nothing."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 30, 1 if suffix in (".png", ".jpg", ".tif", ".bmp") else 9))
+    return Volume(noise, affine_of(np.diag([-1.0, -1.0, 1.0])))
+
+
+def refused(path: Path, problem: type[MvgError] = FileProblem, words: str | None = None) -> None:
+    for reader in (read, read_labels):
+        with pytest.raises(problem, match=words) as caught:
+            reader(path)
+        message = str(caught.value)
+        assert path.name in message
+        assert "\n" not in message
+        assert len(message) < 600
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_truncated(suffix: str, share: float, tmp_path: Path) -> None:
+    write(example(suffix), tmp_path / f"scan{suffix}")
+    # Of formats in two files, the one that holds the voxels is cut.
+    largest = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
+    content = largest.read_bytes()
+    largest.write_bytes(content[: int(share * len(content))])
+    refused(tmp_path / f"scan{suffix}")
+
+
+def test_gzip_cut_in_its_checksum_or_damaged(tmp_path: Path) -> None:
+    write(example(".nii.gz"), tmp_path / "scan.nii.gz")
+    content = (tmp_path / "scan.nii.gz").read_bytes()
+    (tmp_path / "scan.nii.gz").write_bytes(content[:-3])
+    refused(tmp_path / "scan.nii.gz")
+    (tmp_path / "scan.nii.gz").write_bytes(content[:5000] + bytes([content[5000] ^ 255]) + content[5001:])
+    refused(tmp_path / "scan.nii.gz")
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, ".dcm"])
+@pytest.mark.parametrize("content", [b"", b"not an image", bytes(1000), b"\x1f\x8b\x08\x00rubbish"])
+def test_empty_and_rubbish(suffix: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / f"scan{suffix}").write_bytes(content)
+    refused(tmp_path / f"scan{suffix}", words=None if content else "empty")
+
+
+def test_missing_unknown_and_imageless(tmp_path: Path) -> None:
+    refused(tmp_path / "no.nii.gz", words="check the path")
+    (tmp_path / "notes.txt").write_text("hello")
+    refused(tmp_path / "notes.txt", words="no known suffix")
+    refused(tmp_path, words="no DICOM image")
+    (tmp_path / "folder.nii.gz").mkdir()
+    refused(tmp_path / "folder.nii.gz", words="no DICOM image")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_unreadable(tmp_path: Path) -> None:
+    write(example(".nii"), tmp_path / "scan.nii")
+    (tmp_path / "scan.nii").chmod(0)
+    refused(tmp_path / "scan.nii", words="permission")
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd", ".npz", ".h5", ".tif"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite(suffix: str, value: float, tmp_path: Path) -> None:
+    voxels = example(".tif").voxels.copy()
+    voxels[3, 2, 0] = value
+    write(Volume(voxels, np.eye(4)), tmp_path / f"scan{suffix}")
+    with pytest.raises(FileProblem, match="1 values that are NaN or infinite"):
+        read(tmp_path / f"scan{suffix}")
+    with pytest.raises(FileProblem, match="whole numbers"):
+        read_labels(tmp_path / f"scan{suffix}")
+
+
+def test_values_beyond_float32_do_not_become_infinite_unnoticed(tmp_path: Path) -> None:
+    np.savez(tmp_path / "scan.npz", voxels=np.full((2, 2, 2), 1e300), affine=np.eye(4))
+    with pytest.raises(FileProblem, match="NaN or infinite"):
+        read(tmp_path / "scan.npz")
+
+
+def four_axes(path: Path) -> None:
+    array = np.zeros((3, 4, 5, 2), np.float32)
+    if path.suffix == ".npz":
+        np.savez(path, voxels=array, affine=np.eye(4))
+    elif path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["voxels"], file["affine"] = array, np.eye(4)
+    elif path.suffix == ".gz":
+        nibabel.Nifti1Image(array, np.eye(4)).to_filename(path)
+    else:
+        sitk.WriteImage(sitk.GetImageFromArray(array, isVector=False), str(path))
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.nrrd", "a.npz", "a.h5"])
+def test_four_axes(name: str, tmp_path: Path) -> None:
+    four_axes(tmp_path / name)
+    refused(tmp_path / name, words="4D")
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.nrrd"])
+def test_true_color_volumes(name: str, tmp_path: Path) -> None:
+    color = np.random.default_rng(0).integers(0, 255, (3, 4, 5, 3), dtype=np.uint8)
+    gray = np.repeat(color[..., :1], 3, axis=-1)
+    for array, accepted in ((color, False), (gray, True)):
+        if name.endswith(".gz"):
+            kind = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+            nibabel.Nifti1Image(array.view(kind)[..., 0], np.eye(4)).to_filename(tmp_path / name)
+        else:
+            sitk.WriteImage(sitk.GetImageFromArray(array, isVector=True), str(tmp_path / name))
+        if accepted:
+            assert read(tmp_path / name).voxels.ndim == 3
+        else:
+            refused(tmp_path / name, words="color")
+
+
+def test_zero_size_and_one_axis(tmp_path: Path) -> None:
+    for shape in ((0, 4, 5), (7,), ()):
+        np.savez(tmp_path / "a.npz", voxels=np.zeros(shape), affine=np.eye(4))
+        refused(tmp_path / "a.npz", words="two or three axes")
+    nibabel.Nifti1Image(np.zeros((3, 0, 5), np.uint8), np.eye(4)).to_filename(tmp_path / "a.nii")
+    refused(tmp_path / "a.nii")
+
+
+def test_arrays_without_their_entries(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", image=np.zeros((2, 2, 2)))
+    refused(tmp_path / "a.npz", words="voxels and affine")
+    np.savez(tmp_path / "b.npz", voxels=np.array([{}], object), affine=np.eye(4))
+    refused(tmp_path / "b.npz")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["voxels"] = np.zeros((2, 2, 2))
+    refused(tmp_path / "a.h5", words="voxels and affine")
+    np.savez(tmp_path / "c.npz", voxels=np.zeros((2, 2, 2), complex), affine=np.eye(4))
+    refused(tmp_path / "c.npz", words="complex")
+
+
+@pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.eye(3), np.full((4, 4), np.nan), np.zeros(0)])
+def test_useless_affines(affine: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", voxels=np.zeros((2, 2, 2), np.uint8), affine=affine)
+    refused(tmp_path / "a.npz", GeometryProblem, "invertible")
+
+
+def test_flat_nifti_affine(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), None)
+    image.header["sform_code"] = 1
+    image.to_filename(tmp_path / "a.nii")
+    refused(tmp_path / "a.nii", GeometryProblem, "invertible")
+
+
+def test_a_picture_under_another_name(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png")
+    for suffix in (".nii.gz", ".mha", ".npz", ".h5", ".dcm"):
+        (tmp_path / f"b{suffix}").write_bytes((tmp_path / "a.png").read_bytes())
+        refused(tmp_path / f"b{suffix}")
+
+
+def test_plain_nifti_under_a_gzip_name_and_the_reverse_are_read(tmp_path: Path) -> None:
+    write(labels_of(np.eye(4)), tmp_path / "a.nii")
+    (tmp_path / "b.nii.gz").write_bytes((tmp_path / "a.nii").read_bytes())
+    (tmp_path / "c.nii").write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
+    for name in ("b.nii.gz", "c.nii"):
+        np.testing.assert_array_equal(read_labels(tmp_path / name).voxels, labels_of(np.eye(4)).voxels)
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """No file may grow beyond `size` bytes: writing fails in the middle, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("size", [0, 700])
+def test_a_full_disk_leaves_what_was_there(suffix: str, size: int, tmp_path: Path) -> None:
+    path = tmp_path / f"scan{suffix}"
+    write(example(suffix), path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    larger = Volume(np.tile(example(suffix).voxels, (3, 3, 1)), np.eye(4))
+    with full_disk(size), pytest.raises(FileProblem, match="space") as caught:
+        write(larger, path)
+    assert path.name in str(caught.value)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    volume = volume_of(np.eye(4))
+    with pytest.raises(FileProblem, match="make the folder first"):
+        write(volume, tmp_path / "no" / "a.nii.gz")
+    with pytest.raises(FileProblem, match=r"\.nii\.gz"):
+        write(volume, tmp_path / "a.doc")
+    (tmp_path / "taken.nii.gz").mkdir()
+    with pytest.raises(FileProblem, match="could not be written"):
+        write(volume, tmp_path / "taken.nii.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.nii.gz"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_read_only_folders(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(FileProblem, match="writable folder"):
+        write(volume_of(np.eye(4)), tmp_path / "a.nii.gz")
+
+
+def test_a_crash_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nibabel.Nifti1Image, "to_filename", crash)
+    with pytest.raises(KeyboardInterrupt):
+        write(volume_of(np.eye(4)), tmp_path / "a.nii.gz")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("maker", [volume_of, labels_of])
+def test_writing_replaces_and_leaves_no_other_file(maker: Callable[..., Volume | LabelMap], tmp_path: Path) -> None:
+    for suffix, names in ((".nii.gz", {"a.nii.gz"}), (".mhd", {"a.mhd", "a.zraw"}), (".nhdr", {"a.nhdr", "a.raw.gz"})):
+        for _ in range(2):
+            write(maker(affine_of(np.eye(3))), tmp_path / f"a{suffix}")
+        assert {path.name for path in tmp_path.iterdir()} == names
+        for path in tmp_path.iterdir():
+            path.unlink()

@@ -1,0 +1,267 @@
+"""DICOM: series folders, single files, compressed and enhanced ones, checked against SimpleITK."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from numpy.typing import NDArray
+from pydicom.data import get_testdata_file
+from pydicom.uid import JPEG2000Lossless, RLELossless
+
+from mvg.errors import FileProblem, GeometryProblem
+from mvg.imaging import Volume, read, read_labels, write
+from tests.imaging.grids import ORIENTATIONS, affine_of
+
+ROWS, COLS, SLICES = 32, 40, 5
+STORED = np.random.default_rng(0).integers(0, 3000, (SLICES, ROWS, COLS), dtype=np.int16)
+ROTATIONS = [orientation for orientation in ORIENTATIONS if np.linalg.det(orientation) > 0]
+
+Change = Callable[[Any, int], None]
+
+
+def shipped(name: str) -> Path:
+    """A test file that comes with pydicom."""
+    path = get_testdata_file(name, download=False)
+    assert isinstance(path, str)
+    return Path(path)
+
+
+def series(folder: Path, affine: NDArray[np.float64], change: Change = lambda dataset, number: None) -> Path:
+    """A CT series whose slice `number` lies at that index along the third axis of `affine` (in RAS)."""
+    folder.mkdir(exist_ok=True)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    for number in range(SLICES):
+        dataset = pydicom.dcmread(shipped("CT_small.dcm"))
+        dataset.Rows, dataset.Columns, dataset.PixelData = ROWS, COLS, STORED[number].tobytes()
+        dataset.PixelSpacing = [spacing[1], spacing[0]]
+        dataset.ImageOrientationPatient = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
+        dataset.ImagePositionPatient = [round(x, 9) for x in lps[:3, 3] + number * lps[:3, 2]]
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
+        dataset.InstanceNumber = number + 1
+        change(dataset, number)
+        # Names run against the slices: only positions may order them.
+        dataset.save_as(folder / f"{9 - number}.dcm")
+    return folder
+
+
+def by_simpleitk(folder: Path) -> sitk.Image:
+    return sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+
+
+@pytest.mark.parametrize("tilt", [(0.0, 0.0, 0.0), (0.3, -0.2, 0.15)])
+@pytest.mark.parametrize("orientation", ROTATIONS)
+def test_series_in_any_orientation(
+    orientation: NDArray[np.float64], tilt: tuple[float, float, float], tmp_path: Path
+) -> None:
+    affine = affine_of(orientation, tilt=tilt)
+    found = read(series(tmp_path / "ct", affine))
+    hu = STORED.transpose(2, 1, 0).astype(np.float32) - 1024
+    np.testing.assert_array_equal(found.voxels, hu)
+    np.testing.assert_allclose(found.affine, affine, atol=1e-5)
+    theirs = by_simpleitk(tmp_path / "ct")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(theirs).transpose(2, 1, 0), found.voxels)
+    np.testing.assert_allclose(np.array(theirs.GetOrigin()) * [-1, -1, 1], found.affine[:3, 3], atol=1e-5)
+
+
+def test_series_whose_slices_run_against_the_normal(tmp_path: Path) -> None:
+    affine = affine_of(np.diag([-1.0, -1.0, -1.0]))
+    found = read(series(tmp_path / "ct", affine))
+    np.testing.assert_array_equal(found.voxels, STORED[::-1].transpose(2, 1, 0).astype(np.float32) - 1024)
+    np.testing.assert_allclose(found.affine[:3, 3], (affine @ [0, 0, SLICES - 1, 1])[:3], atol=1e-5)
+
+
+def test_tilted_gantry_is_kept(tmp_path: Path) -> None:
+    affine = affine_of(np.diag([-1.0, -1.0, 1.0]))
+    affine[1, 2] = 0.8
+    np.testing.assert_allclose(read(series(tmp_path / "ct", affine)).affine, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_compressed_series(syntax: str, tmp_path: Path) -> None:
+    affine = affine_of(np.diag([-1.0, -1.0, 1.0]))
+    plain = read(series(tmp_path / "plain", affine))
+    packed = read(series(tmp_path / "packed", affine, lambda dataset, number: dataset.compress(syntax)))
+    np.testing.assert_array_equal(packed.voxels, plain.voxels)
+    np.testing.assert_array_equal(packed.affine, plain.affine)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm", "MR_small_jp2klossless.dcm",
+     "MR_small_jpeg_ls_lossless.dcm", "MR_small_padded.dcm"],
+)  # fmt: skip
+def test_one_image_in_many_transfer_syntaxes(name: str) -> None:
+    plain, packed = read(shipped("MR_small.dcm")), read(shipped(name))
+    np.testing.assert_array_equal(packed.voxels, plain.voxels)
+    np.testing.assert_array_equal(packed.affine, plain.affine)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("CT_small.dcm", 0), ("693_J2KI.dcm", 0), ("JPEG2000.dcm", 0), ("JPGExtended.dcm", 1), ("JPEG-lossy.dcm", 1),
+     ("image_dfl.dcm", 0), ("JPEGLSNearLossless_16.dcm", 0)],
+)  # fmt: skip
+def test_single_files_agree_with_simpleitk(name: str, tolerance: float) -> None:
+    found = read(shipped(name))
+    theirs = sitk.ReadImage(str(shipped(name)))
+    np.testing.assert_allclose(found.voxels[..., 0], sitk.GetArrayFromImage(theirs)[0].T, atol=tolerance)
+    np.testing.assert_allclose(found.spacing[:2], theirs.GetSpacing()[:2])
+    np.testing.assert_allclose(found.affine[:3, 3], np.array(theirs.GetOrigin()) * [-1, -1, 1], atol=1e-6)
+
+
+def test_files_without_a_suffix_are_known_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "1.2.840.1").write_bytes(shipped("CT_small.dcm").read_bytes())
+    assert read(tmp_path / "1.2.840.1").shape == (128, 128, 1)
+
+
+def test_files_without_a_preamble_are_read(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(shipped("CT_small.dcm"))
+    for implicit in (True, False):
+        bare = pydicom.Dataset(dataset)
+        pydicom.dcmwrite(tmp_path / "bare.dcm", bare, implicit_vr=implicit, little_endian=True)
+        np.testing.assert_array_equal(read(tmp_path / "bare.dcm").voxels, read(shipped("CT_small.dcm")).voxels)
+
+
+def test_folders_of_one_slice_and_folders_of_folders(tmp_path: Path) -> None:
+    inner = tmp_path / "study" / "series"
+    inner.mkdir(parents=True)
+    (inner / "slice.dcm").write_bytes(shipped("CT_small.dcm").read_bytes())
+    (inner / "notes.txt").write_text("not an image")
+    assert read(inner).shape == read(tmp_path / "study").shape == (128, 128, 1)
+    assert read(inner).spacing == pytest.approx((0.661468, 0.661468, 5))
+
+
+def test_slopes_differ_from_slice_to_slice(tmp_path: Path) -> None:
+    def change(dataset: Any, number: int) -> None:
+        dataset.RescaleSlope, dataset.RescaleIntercept = 0.5 * (number + 1), 10
+
+    found = read(series(tmp_path / "pet", affine_of(np.diag([-1.0, -1.0, 1.0])), change))
+    expected = STORED * (0.5 * np.arange(1, SLICES + 1))[:, None, None] + 10
+    np.testing.assert_allclose(found.voxels, expected.transpose(2, 1, 0))
+
+
+def test_inverted_gray_is_turned_round(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(shipped("CT_small.dcm"))
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    dataset.save_as(tmp_path / "a.dcm")
+    turned, plain = read(tmp_path / "a.dcm").voxels, read(shipped("CT_small.dcm")).voxels
+    np.testing.assert_allclose(turned + plain, (turned + plain)[0, 0, 0])
+
+
+def enhanced(path: Path, affine: NDArray[np.float64]) -> None:
+    """One multi-frame file whose geometry and HU live in functional groups."""
+    dataset = pydicom.dcmread(shipped("CT_small.dcm"))
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(dataset, name)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+
+    def item(**values: Any) -> pydicom.Sequence:
+        made = pydicom.Dataset()
+        for name, value in values.items():
+            setattr(made, name, value)
+        return pydicom.Sequence([made])
+
+    cosines = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
+    dataset.SharedFunctionalGroupsSequence = item(
+        PixelMeasuresSequence=item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=1),
+        PlaneOrientationSequence=item(ImageOrientationPatient=[round(x, 9) for x in cosines]),
+    )
+    frames = [
+        item(
+            PlanePositionSequence=item(ImagePositionPatient=[round(x, 9) for x in lps[:3, 3] + k * lps[:3, 2]]),
+            PixelValueTransformationSequence=item(RescaleSlope=2, RescaleIntercept=-1000 - k),
+        )[0]
+        for k in reversed(range(SLICES))
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = pydicom.Sequence(frames)
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = SLICES, ROWS, COLS
+    dataset.PixelData = STORED[::-1].tobytes()
+    dataset.save_as(path)
+
+
+def test_enhanced_multi_frame_files(tmp_path: Path) -> None:
+    affine = affine_of(np.diag([-1.0, -1.0, 1.0]), tilt=(0.2, 0.1, -0.3))
+    enhanced(tmp_path / "ct.dcm", affine)
+    found = read(tmp_path / "ct.dcm")
+    np.testing.assert_allclose(found.affine, affine, atol=1e-5)
+    expected = STORED * 2.0 - 1000 - np.arange(SLICES)[:, None, None]
+    np.testing.assert_array_equal(found.voxels, expected.transpose(2, 1, 0))
+
+
+def test_labels_in_dicom_are_exact(tmp_path: Path) -> None:
+    def change(dataset: Any, number: int) -> None:
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+
+    found = read_labels(series(tmp_path / "labels", affine_of(np.diag([-1.0, -1.0, 1.0])), change))
+    np.testing.assert_array_equal(found.voxels, STORED.transpose(2, 1, 0))
+
+
+def moved(dataset: Any, number: int) -> None:
+    if number == 2:
+        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], dataset.ImagePositionPatient[2] + 2]
+
+
+def repeated(dataset: Any, number: int) -> None:
+    dataset.ImagePositionPatient = [0, 0, number // 2]
+
+
+def turned(dataset: Any, number: int) -> None:
+    if number == 2:
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+
+
+def cropped(dataset: Any, number: int) -> None:
+    if number == 2:
+        dataset.Rows, dataset.PixelData = ROWS - 1, STORED[0, 1:].tobytes()
+
+
+def foreign(dataset: Any, number: int) -> None:
+    dataset.SeriesInstanceUID = f"1.2.{number // 3}"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem", "words"),
+    [(moved, GeometryProblem, "slices .* apart"), (repeated, FileProblem, "several images of one position"),
+     (turned, GeometryProblem, "different directions"), (cropped, FileProblem, "different sizes"),
+     (foreign, FileProblem, "2 series")],
+)  # fmt: skip
+def test_series_that_are_no_volume(change: Change, problem: type[Exception], words: str, tmp_path: Path) -> None:
+    folder = series(tmp_path / "ct", affine_of(np.diag([-1.0, -1.0, 1.0])), change)
+    with pytest.raises(problem, match=words):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("rtstruct.dcm", "no image"), ("test-SR.dcm", "no image"), ("SC_rgb_jpeg.dcm", "color"),
+     ("MR_truncated.dcm", "less"), ("examples_palette.dcm", "color"), ("SC_rgb_rle_2frame.dcm", "5D"),
+     ("examples_ybr_color.dcm", "5D"), ("rtdose.dcm", "4D")],
+)  # fmt: skip
+def test_files_that_are_no_volume(name: str, words: str) -> None:
+    with pytest.raises(FileProblem, match=words):
+        read(shipped(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "693_J2KI.dcm", "MR_small_jpeg_ls_lossless.dcm",
+     "JPGExtended.dcm", "JPEG-lossy.dcm"],
+)  # fmt: skip
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_truncated_files_are_noticed(name: str, share: float, tmp_path: Path) -> None:
+    content = shipped(name).read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FileProblem):
+        read(tmp_path / "cut.dcm")
+
+
+def test_dicom_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match=r"choose \.nii\.gz"):
+        write(Volume(np.zeros((2, 2, 2)), np.eye(4)), tmp_path / "a.dcm")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,119 @@
+"""Pictures: PNG, JPEG, TIFF and BMP return as stored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from mvg.errors import FileProblem
+from mvg.imaging import LabelMap, Volume, read, read_labels, write
+from tests.imaging.grids import affine_of, volume_of
+
+PIXELS = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+
+
+def stored(path: Path) -> NDArray[np.float32]:
+    return np.asarray(read(path).pictures("axial")[0])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".bmp"])
+def test_pictures_are_read_as_stored(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / f"a{suffix}")
+    picture = read(tmp_path / f"a{suffix}")
+    assert (picture.shape, picture.spacing, picture.plane) == ((4, 3, 1), (1, 1, 1), "axial")
+    np.testing.assert_array_equal(picture.pictures("axial")[0], PIXELS)
+    write(picture, tmp_path / f"b{suffix}")
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / f"b{suffix}")), PIXELS)
+
+
+def test_jpeg_returns_nearly(tmp_path: Path) -> None:
+    smooth = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
+    for name in ("a.jpg", "b.jpeg"):
+        Image.fromarray(smooth).save(tmp_path / name, quality=95)
+        write(read(tmp_path / name), tmp_path / f"again-{name}")
+        np.testing.assert_allclose(stored(tmp_path / f"again-{name}"), smooth, atol=4)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_are_kept(suffix: str, tmp_path: Path) -> None:
+    deep = PIXELS.astype(np.uint16) * 250
+    Image.fromarray(deep).save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(stored(tmp_path / f"a{suffix}"), deep)
+    write(read(tmp_path / f"a{suffix}"), tmp_path / f"b{suffix}")
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / f"b{suffix}")), deep)
+
+
+def test_tiff_holds_any_value(tmp_path: Path) -> None:
+    floats = Volume(np.array([-1024.5, 0.25, 3e5]).reshape(3, 1, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    write(floats, tmp_path / "a.tif")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").voxels, floats.voxels)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "1", "P", "I;16"])
+def test_gray_in_disguise_is_read(mode: str, tmp_path: Path) -> None:
+    gray = Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8))
+    image = Image.fromarray(np.array(gray, np.uint16)) if mode == "I;16" else gray.convert(mode)
+    image.save(tmp_path / "a.png")
+    found = stored(tmp_path / "a.png")
+    np.testing.assert_array_equal(found > 0, [[False, True], [True, False]])
+
+
+def test_true_color_is_refused(tmp_path: Path) -> None:
+    color = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    for name in ("a.png", "a.jpg", "a.tif", "a.bmp"):
+        Image.fromarray(color).save(tmp_path / name)
+        with pytest.raises(FileProblem, match="color"):
+            read(tmp_path / name)
+    Image.fromarray(color).convert("CMYK").save(tmp_path / "b.jpg")
+    with pytest.raises(FileProblem, match="color"):
+        read(tmp_path / "b.jpg")
+
+
+def test_palettes_are_indices_to_labels_and_colors_to_images(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8), mode="P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    image.save(tmp_path / "labels.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png").pictures("axial")[0], [[0, 1], [2, 1]])
+    with pytest.raises(FileProblem, match="color"):
+        read(tmp_path / "labels.png")
+
+
+def test_pages_are_refused(tmp_path: Path) -> None:
+    page = Image.fromarray(PIXELS)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
+    with pytest.raises(FileProblem, match="2 pages"):
+        read(tmp_path / "a.tif")
+
+
+def test_computed_pictures_stay_in_the_depth_of_their_source(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "query.png")
+    query = read(tmp_path / "query.png")
+    write(query.from_pictures(query.pictures("axial") * 1.2 - 3.4, "axial"), tmp_path / "answer.png")
+    answer = np.array(Image.open(tmp_path / "answer.png"))
+    assert answer.dtype == np.uint8
+    np.testing.assert_array_equal(answer, np.clip(np.rint(PIXELS * np.float32(1.2) - np.float32(3.4)), 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "advice"),
+    [([-500.0, 3.0], "a.png", "0 to 65535"), ([0.0, 300.0], "a.jpg", "0 to 255"), ([0.0, 1e6], "a.png", "0 to 65535")],
+)
+def test_values_that_do_not_fit_are_refused(values: list[float], name: str, advice: str, tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match=advice):
+        write(Volume(np.array(values).reshape(2, 1, 1), np.eye(4)), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_and_volumes_need_the_right_format(tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match="without loss"):
+        write(LabelMap(PIXELS[:, :, None], np.eye(4)), tmp_path / "a.jpg")
+    with pytest.raises(FileProblem, match="one slice"):
+        write(volume_of(affine_of(np.eye(3))), tmp_path / "a.png")
+
+
+def test_single_slices_of_volumes_are_written_as_displayed(tmp_path: Path) -> None:
+    volume = Volume(PIXELS[None].astype(np.float32), affine_of(np.eye(3)))
+    write(volume, tmp_path / "a.png")
+    np.testing.assert_array_equal(stored(tmp_path / "a.png"), volume.pictures("sagittal")[0])
