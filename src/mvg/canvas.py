@@ -1,7 +1,7 @@
 """How a request is put: pairs of image and target, and what of them the model may see.
 
-`compose` is the only place where training and prediction meet. It blanks every patch that is not visible, so the model cannot leak
-what it never receives, and it refuses a query whose own patient is among its prompts.
+`compose` is the only place where training and prediction meet. It blanks every patch that is not visible, so the model
+cannot leak what it never receives, and it refuses a query whose own patient is among its prompts.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ Kind = Literal["labels", "image"]
 class Pairs:
     """A batch of b requests of n pairs each, prompts first, the query last.
 
-    images: (b, n, 1, s, s) in [0, 1]; targets: (b, n, c, s, s), for `labels` one channel of 0 and 1 per class, for `image` one
-    picture in [0, 1]; used: (b, c), False for channels that only pad a request to the batch's c; colors: (b, c) in (0, 1], what a
-    painted target would show for each class; patients: per request one name per pair ("" if unknown).
+    images: (b, n, 1, s, s) in [0, 1]; targets: (b, n, c, s, s), for `labels` one channel of 0 and 1 per class, for
+    `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a request to the batch's c; colors:
+    (b, c) in (0, 1], what a painted target would show for each class; patients: per request one name per pair ("" if
+    unknown).
     """
 
     images: Float[Tensor, "b n 1 s s"]
@@ -39,15 +40,18 @@ class Pairs:
 
     def to(self, device: torch.device) -> "Pairs":
         """The same on another device."""
-        moved = (part.to(device, non_blocking=True) for part in (self.images, self.targets, self.used, self.colors))
-        return Pairs(*moved, self.patients, self.kind, self.names)
+        images, targets, used, colors = (
+            part.to(device, non_blocking=True) for part in (self.images, self.targets, self.used, self.colors)
+        )
+        return Pairs(images, targets, used, colors, self.patients, self.kind, self.names)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What the model receives: pictures as in `Pairs`, blank (0) wherever `visible` (targets) or `image_visible` (images) is False.
+    """What the model receives: pictures as in `Pairs`, blank (0) where they are hidden.
 
-    visible, image_visible: (b, n, h, w), one value per patch; image_visible is None where no image patch is hidden.
+    visible (of targets), image_visible (of images): (b, n, h, w), one value per patch, False where hidden;
+    image_visible is None where no image patch is hidden.
     """
 
     images: Float[Tensor, "b n 1 s s"]
@@ -64,8 +68,8 @@ def compose(
 ) -> Canvas:
     """Blank what is hidden. Panels from `first_query` on are asked, and must not be of a patient that came before them.
 
-    Errors: AssertionError when a query's own patient is among its prompts (names "" are not compared): an episode or a benchmark
-    that asks for this is broken.
+    Errors: AssertionError when a query's own patient is among its prompts (names "" are not compared): an episode or a
+    benchmark that asks for this is broken.
     """
     panels = pairs.images.shape[1]
     for names in pairs.patients:

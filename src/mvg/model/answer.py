@@ -11,9 +11,10 @@ from torch import Tensor
 class Answer(NamedTuple):
     """What the model says of each asked panel, at the picture's full resolution, one map per target channel.
 
-    logits: (..., c, s, s) class scores for label targets, background being 0 (softmax over [0, logits]); None in the merged form,
-    where a label target is a painted picture; pictures: (..., c, s, s) intensities, about [0, 1], not clipped; None where
-    images alone were asked; images: (b, n, t, p * p) the images' own patches, reconstructed, where image patches were hidden.
+    logits: (..., c, s, s) class scores for label targets, background being 0 (softmax over [0, logits]); None in the
+    merged form, where a label target is a painted picture; pictures: (..., c, s, s) intensities, about [0, 1], not
+    clipped; None where images alone were asked; images: (b, n, t, p * p) the images' own patches, reconstructed, where
+    image patches were hidden.
     """
 
     logits: Tensor | None
@@ -25,7 +26,8 @@ class Answer(NamedTuple):
 class Prompts:
     """Prompts encoded once: keys and values of every matching depth or block.
 
-    keys: per depth (b, heads, panels * t, e); values: per depth (b, heads, panels * t, channels, v). b is 1 for a single request.
+    keys: per depth (b, heads, panels * t, e); values: per depth (b, heads, panels * t, channels, v). b is 1 for a
+    single request.
     """
 
     keys: tuple[Float[Tensor, "b h k e"], ...]
@@ -38,7 +40,7 @@ class Prompts:
         return int(self.values[0].shape[3])
 
     def expand(self, batch: int) -> "Prompts":
-        """The same prompts for every one of `batch` queries, without a copy; prompts that are already per query stay."""
+        """The same prompts for each of `batch` queries, without a copy; prompts that are already per query stay."""
         if self.keys[0].shape[0] == batch:
             return self
         keys = tuple(k.expand(batch, *k.shape[1:]) for k in self.keys)

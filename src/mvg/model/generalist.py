@@ -41,7 +41,8 @@ SIZES = {
     "tiny": GeneralistConfig(),
     "small": GeneralistConfig(size=192, width=384, depth=12, heads=6, levels=(3, 6, 9, 12), drop_path=0.05,
                               target_width=256, decoder_width=256, decoder_depth=4, fine=96),
-    "base": GeneralistConfig(form="merged", size=256, patch=16, width=768, depth=12, heads=12, levels=(3, 6, 9, 12), drop_path=0.1),
+    "base": GeneralistConfig(form="merged", size=256, patch=16, width=768, depth=12, heads=12, levels=(3, 6, 9, 12),
+                             drop_path=0.1),
     "large": GeneralistConfig(form="merged", size=448, patch=16, width=1024, depth=24, heads=16, levels=(6, 12, 18, 24),
                               drop_path=0.1, stem="linear", head="paper"),
 }  # fmt: skip
@@ -51,24 +52,27 @@ SIZES = {
 class Generalist(nn.Module):
     """Answers a query image in the way that prompts (pairs of image and target) show.
 
-    Pictures are (.., 1, s, s) in [0, 1], s any multiple of the patch. Targets have c channels: in the matching form one per class
-    of a segmentation (0 or 1) or one picture; in the merged form always one painted picture.
+    Pictures are (.., 1, s, s) in [0, 1], s any multiple of the patch. Targets have c channels: in the matching form
+    one per class of a segmentation (0 or 1) or one picture; in the merged form always one painted picture.
     """
 
     def __init__(self, config: GeneralistConfig) -> None:
         super().__init__()
         self.config = config
-        shared = {
-            "width": config.width, "depth": config.depth, "heads": config.heads, "patch": config.patch, "fine": config.fine,
-            "levels": config.levels, "drop_path": config.drop_path,
-        }  # fmt: skip
+        self.form: MatchingForm | MergedForm
         if config.form == "matching":
-            self.form: MatchingForm | MergedForm = MatchingForm(
-                **shared, target_width=config.target_width, target_depth=config.target_depth,
+            self.form = MatchingForm(
+                width=config.width, depth=config.depth, heads=config.heads, patch=config.patch, fine=config.fine,
+                levels=config.levels, drop_path=config.drop_path,
+                target_width=config.target_width, target_depth=config.target_depth,
                 decoder_width=config.decoder_width, decoder_depth=config.decoder_depth,
             )  # fmt: skip
         else:
-            self.form = MergedForm(**shared, merge_after=config.merge_after, stem=config.stem, head=config.head)
+            self.form = MergedForm(
+                width=config.width, depth=config.depth, heads=config.heads, patch=config.patch, fine=config.fine,
+                levels=config.levels, drop_path=config.drop_path,
+                merge_after=config.merge_after, stem=config.stem, head=config.head,
+            )  # fmt: skip
 
     def forward(
         self,
@@ -82,7 +86,7 @@ class Generalist(nn.Module):
         """Answer every panel from `first` on, in one pass: the call of training.
 
         `causal`: panel i is answered from the images up to i and the targets before i, its own target unseen (Eq. 2).
-        `full`: every panel is answered from all target patches that are `visible`, its own among them (masked modeling).
+        `full`: every panel is answered from all `visible` target patches, its own among them (masked modeling).
         `images`: targets are not looked at and none is answered.
         Image patches that are not `image_visible` are hidden from the model and reconstructed in `Answer.images`.
         """

@@ -1,13 +1,14 @@
 """The matching form: images are compared with images, and targets travel along the matches.
 
-An image stream that never sees a target turns every picture into features at several depths. A query's patch finds the prompts'
-patches that look like it (attention whose queries and keys come from the image stream) and collects their targets. All classes and
-tasks of a study share the image features *and* the attention weights; each target channel (one per class, or one picture) travels
-and is decoded on its own, by the same layers. After Visual Token Matching (Kim et al. 2023).
+An image stream that never sees a target turns every picture into features at several depths. A query's patch finds the
+prompts' patches that look like it (attention whose queries and keys come from the image stream) and collects their
+targets. All classes and tasks of a study share the image features *and* the attention weights; each target channel
+(one per class, or one picture) travels and is decoded on its own, by the same layers.
+After Visual Token Matching (Kim et al. 2023).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange, repeat
@@ -17,7 +18,6 @@ from torch.nn import functional as F
 
 from mvg.model.answer import Answer, Prompts
 from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches
-
 
 HEAD = 32
 """Width of an attention head outside the image stream."""
@@ -58,7 +58,7 @@ class ImageStream(nn.Module):
             x = torch.where(rearrange(visible, "b h w -> b (h w) 1"), x, self.mask_token.to(x.dtype))
         x = x + self.positions(rows, columns).to(x.dtype)
         rotation = self.positions.rotation(rows, columns)
-        levels = []
+        levels: list[Tensor] = []
         for index, block in enumerate(self.blocks, start=1):
             x = block(x, rotation)
             if index in self.level_blocks:
@@ -90,7 +90,8 @@ class TargetStream(nn.Module):
         rotation = self.positions.rotation(rows, columns)
         for block in self.blocks:
             x = block(x, rotation)
-        return rearrange(x, "(b c) t e -> b c t e", c=channels)
+        carried: Tensor = rearrange(x, "(b c) t e -> b c t e", c=channels)
+        return carried
 
 
 class Matching(nn.Module):
@@ -110,10 +111,12 @@ class Matching(nn.Module):
         self.null_value = nn.Parameter(torch.zeros(heads, 1, target_width // heads))
 
     def keys(self, image: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t e"]:
-        return rearrange(self.key(image), "b t (h e) -> b h t e", h=self.heads)
+        keys: Tensor = rearrange(self.key(image), "b t (h e) -> b h t e", h=self.heads)
+        return keys
 
     def values(self, target: Float[Tensor, "b c t e"]) -> Float[Tensor, "b h t c v"]:
-        return rearrange(self.value(target), "b c t (h v) -> b h t c v", h=self.heads)
+        values: Tensor = rearrange(self.value(target), "b c t (h v) -> b h t c v", h=self.heads)
+        return values
 
     def forward(
         self,
@@ -157,6 +160,9 @@ class MatchingForm(nn.Module):
         self.head = FineHead(decoder_width, fine, patch, maps=2)
         self.image_head = nn.Linear(width, patch**2)
 
+    def _matchings(self) -> list[Matching]:
+        return cast(list[Matching], list(self.matchings))
+
     def forward(
         self,
         images: Float[Tensor, "b n 1 s s"],
@@ -177,7 +183,7 @@ class MatchingForm(nn.Module):
             seen.levels[:, -1],
         )
         collected = []
-        for matching, level in zip(self.matchings, levels, strict=True):
+        for matching, level in zip(self._matchings(), levels, strict=True):
             keys = rearrange(matching.keys(level.flatten(0, 1)), "(b n) h t e -> b h (n t) e", b=batch)
             values = rearrange(matching.values(carried), "(b n) h t c v -> b h (n t) c v", b=batch)
             if order == "full":
@@ -191,27 +197,29 @@ class MatchingForm(nn.Module):
                     for i in range(first, panels)
                 ]
                 collected.append(torch.stack(found_by, dim=1))
-        shape = (batch, panels - first)
-        chosen = Features(seen.levels.unflatten(0, (batch, panels))[:, first:].flatten(0, 1),
-                          seen.fine.unflatten(0, (batch, panels))[:, first:].flatten(0, 1))  # fmt: skip
+        chosen = Features(
+            rearrange(seen.levels, "(b n) l t d -> b n l t d", b=batch)[:, first:].flatten(0, 1),
+            rearrange(seen.fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1),
+        )
         logits, pictures = self.decode(
             torch.cat(collected, dim=-1).flatten(0, 1), chosen, images[:, first:].flatten(0, 1)
         )
         repainted = None
         if image_visible is not None:
             repainted = rearrange(self.image_head(seen.levels[:, -1]), "(b n) t p -> b n t p", b=batch)
-        return Answer(logits.unflatten(0, shape), pictures.unflatten(0, shape), repainted)
+        logits, pictures = (rearrange(maps, "(b n) c h w -> b n c h w", b=batch) for maps in (logits, pictures))
+        return Answer(logits, pictures, repainted)
 
     def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
         """Reconstruct hidden image patches, each picture by itself: the task of pretraining."""
         seen = self.images(images.flatten(0, 1), image_visible.flatten(0, 1))
-        return Answer(None, None, self.image_head(seen.levels[:, -1]).unflatten(0, images.shape[:2]))
+        return Answer(None, None, rearrange(self.image_head(seen.levels[:, -1]), "(b n) t p -> b n t p", b=len(images)))
 
     def decode(
         self, collected: Float[Tensor, "b c t w"], seen: Features, pictures: Float[Tensor, "b 1 s s"]
     ) -> tuple[Float[Tensor, "b c s s"], Float[Tensor, "b c s s"]]:
         """What was collected per channel -> class logits and picture per channel, at full resolution."""
-        batch, channels = collected.shape[:2]
+        channels = collected.shape[1]
         rows, columns = pictures.shape[-2] // self.patch, pictures.shape[-1] // self.patch
         shared = self.see(rearrange(seen.levels, "b l t d -> b t (l d)")) + self.positions(rows, columns)
         x = (self.gather(collected) + shared[:, None]).flatten(0, 1)
@@ -231,7 +239,7 @@ class MatchingForm(nn.Module):
                              dtype=torch.bool, device=images.device)  # fmt: skip
         carried = self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1])
         keys, values = [], []
-        for matching, level in zip(self.matchings, seen.levels.unbind(1), strict=True):
+        for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True):
             keys.append(rearrange(matching.keys(level), "(b n) h t e -> b h (n t) e", b=batch))
             values.append(rearrange(matching.values(carried), "(b n) h t c v -> b h (n t) c v", b=batch))
         return Prompts(tuple(keys), tuple(values), images.shape[1])
@@ -243,7 +251,7 @@ class MatchingForm(nn.Module):
         collected = [
             matching(level, keys, values)
             for matching, level, keys, values in zip(
-                self.matchings, seen.levels.unbind(1), prompts.keys, prompts.values, strict=True
+                self._matchings(), seen.levels.unbind(1), prompts.keys, prompts.values, strict=True
             )
         ]
         logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, query)

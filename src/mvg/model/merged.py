@@ -1,11 +1,11 @@
 """The merged form, the paper's: image and target tokens are averaged after a few blocks and travel as one sequence.
 
-A pair is a *panel*, one token per patch after the merge. With panel-causal attention a panel attends to itself and to those before
-it, so prompts are encoded once. For training, all pairs are scored in one pass by two streams: one holds visible targets and is
-attended to, the other holds hidden targets and is scored (Sec. 3.3, Eq. 2 of the paper).
+A pair is a *panel*, one token per patch after the merge. With panel-causal attention a panel attends to itself and to
+those before it, so prompts are encoded once. For training, all pairs are scored in one pass by two streams: one holds
+visible targets and is attended to, the other holds hidden targets and is scored (Sec. 3.3, Eq. 2 of the paper).
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from einops import rearrange, repeat
@@ -70,6 +70,9 @@ class MergedForm(nn.Module):
         self.head = FineHead(tokens, fine, patch, maps=1) if head == "query" else PaperHead(tokens, patch)
         self.image_head = nn.Linear(width, patch**2)
 
+    def _blocks(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
+
     def embed(
         self,
         images: Float[Tensor, "b n 1 s s"],
@@ -90,7 +93,7 @@ class MergedForm(nn.Module):
         where = self.positions(rows // self.patch, columns // self.patch)
         rotation = self.positions.rotation(rows // self.patch, columns // self.patch)
         x = torch.cat([image + self.kind[0], target + self.kind[1]]) + where
-        for block in self.blocks[: self.merge_after]:
+        for block in self._blocks()[: self.merge_after]:
             x = block(x, rotation)
         image, target = x.chunk(2)
         return rearrange((image + target) / 2, "(b n) t d -> b n t d", b=batch), fine
@@ -101,10 +104,11 @@ class MergedForm(nn.Module):
         """Concatenated features -> the painted picture at full resolution."""
         tokens = torch.cat([norm(level) for norm, level in zip(self.norms, levels, strict=True)], dim=-1)
         if isinstance(self.head, PaperHead):
-            return self.head(tokens, pictures.shape[-2] // self.patch)
+            painted: Tensor = self.head(tokens, pictures.shape[-2] // self.patch)
+            return painted
         assert fine is not None
-        out: Tensor = self.head(tokens, self.head.shared(fine), pictures)
-        return out
+        painted = self.head(tokens, self.head.shared(fine), pictures)
+        return painted
 
     def forward(
         self,
@@ -119,25 +123,26 @@ class MergedForm(nn.Module):
         batch, panels = images.shape[:2]
         x, fine = self.embed(images, targets, visible, image_visible)
         if order == "causal":
-            hidden, _ = self.embed(images[:, first:], targets[:, first:], torch.zeros_like(visible[:, first:]), None)
+            shown = None if image_visible is None else image_visible[:, first:]
+            hidden, _ = self.embed(images[:, first:], targets[:, first:], torch.zeros_like(visible[:, first:]), shown)
             x = torch.cat([x, hidden], dim=1)
         rotation = self.positions.rotation(*visible.shape[-2:])
         levels = []
-        for index, block in enumerate(self.blocks, start=1):
+        for index, block in enumerate(self._blocks(), start=1):
             if index > self.merge_after:
                 x = self._step(block, x, rotation, panels, order, first)
             if index in self.level_blocks:
-                levels.append(
-                    rearrange(x[:, first - panels :] if order == "causal" else x[:, first:], "b n t d -> (b n) t d")
-                )
-        fine = None if fine is None else fine.unflatten(0, (batch, panels))[:, first:].flatten(0, 1)
-        painted = self.read(levels, fine, images[:, first:].flatten(0, 1)).unflatten(0, (batch, panels - first))
-        return Answer(None, painted, None if image_visible is None else self.image_head(x))
+                asked = x[:, first - panels :] if order == "causal" else x[:, first:]
+                levels.append(rearrange(asked, "b n t d -> (b n) t d"))
+        fine = None if fine is None else rearrange(fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1)
+        painted = self.read(levels, fine, images[:, first:].flatten(0, 1))
+        painted = rearrange(painted, "(b n) 1 h w -> b n 1 h w", b=batch)
+        return Answer(None, painted, None if image_visible is None else self.image_head(x[:, :panels]))
 
     def _step(
         self, block: Block, x: Float[Tensor, "b m t d"], rotation: Tensor, panels: int, order: str, first: int
     ) -> Float[Tensor, "b m t d"]:
-        """One block after the merge; in causal order x holds the panels, then the hidden twins of panels `first` and after."""
+        """One block after the merge; in causal order x is the panels, then the hidden twins of `first` and after."""
         batch, _, tokens, _ = x.shape
         flat = x.flatten(0, 1)
         q, k, v = (
@@ -147,23 +152,24 @@ class MergedForm(nn.Module):
         if order == "full":
             joined = [rearrange(part, "b m h t e -> b h (m t) e") for part in (q, k, v)]
             mixed = rearrange(block.attention.mix(*joined), "b (m t) d -> (b m) t d", t=tokens)
-            return block.finish(flat, mixed).unflatten(0, (batch, -1))
+            return rearrange(block.finish(flat, mixed), "(b m) t d -> b m t d", b=batch)
         mixed_by = []
         for place in range(x.shape[1]):
             panel = place if place < panels else place - panels + first
             seen = [*range(panel), place]
             keys, values = (rearrange(part[:, seen], "b m h t e -> b h (m t) e") for part in (k, v))
             mixed_by.append(block.attention.mix(q[:, place], keys, values))
-        return block.finish(flat, torch.stack(mixed_by, dim=1).flatten(0, 1)).unflatten(0, (batch, -1))
+        finished = block.finish(flat, torch.stack(mixed_by, dim=1).flatten(0, 1))
+        return rearrange(finished, "(b m) t d -> b m t d", b=batch)
 
     def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
         """Reconstruct hidden image patches, each picture by itself, every target hidden: the task of pretraining."""
         x, _ = self.embed(images, torch.zeros_like(images), torch.zeros_like(image_visible), image_visible)
         batch, rotation = len(x), self.positions.rotation(*image_visible.shape[-2:])
         x = x.flatten(0, 1)
-        for block in self.blocks[self.merge_after :]:
+        for block in self._blocks()[self.merge_after :]:
             x = block(x, rotation)
-        return Answer(None, None, self.image_head(x).unflatten(0, (batch, -1)))
+        return Answer(None, None, rearrange(self.image_head(x), "(b n) t p -> b n t p", b=batch))
 
     def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]) -> Prompts:
         """Keys and values of the prompts in every block after the merge; a panel sees those before it."""
@@ -174,7 +180,7 @@ class MergedForm(nn.Module):
         )
         rotation = self.positions.rotation(*grid)
         keys, values = [], []
-        for block in self.blocks[self.merge_after :]:
+        for block in self._blocks()[self.merge_after :]:
             _, k, v = block.attention.project(block.norm1(x.flatten(0, 1)), rotation)
             keys.append(rearrange(k, "(b n) h t e -> b h (n t) e", b=batch))
             values.append(rearrange(v, "(b n) h t e -> b h (n t) 1 e", b=batch))
@@ -188,7 +194,7 @@ class MergedForm(nn.Module):
         hidden = torch.zeros(len(query), 1, *grid, dtype=torch.bool, device=query.device)
         panel, fine = self.embed(query[:, None], torch.zeros_like(query[:, None]), hidden, None)
         x, rotation, levels = panel[:, 0], self.positions.rotation(*grid), []
-        for index, block in enumerate(self.blocks, start=1):
+        for index, block in enumerate(self._blocks(), start=1):
             if index > self.merge_after:
                 q, k, v = block.attention.project(block.norm1(x), rotation)
                 at = index - self.merge_after - 1

@@ -39,9 +39,9 @@ def _grid(rows: int, columns: int, device: torch.device) -> Float[Tensor, "t 2"]
 class Positions(nn.Module):
     """Where a token lies in its picture, told twice.
 
-    `forward` gives an absolute code added to the tokens (waves over the picture, from edge to edge, whatever its size);
-    `rotation` gives the cosines and sines of 2D rotary attention (distances in tokens; Su et al. 2021, split over the two axes).
-    Neither knows the panel's number, so any number of panels works.
+    `forward` gives an absolute code added to the tokens (waves over the picture, from edge to edge, whatever its
+    size); `rotation` gives the cosines and sines of 2D rotary attention (distances in tokens; Su et al. 2021, split
+    over the two axes). Neither knows the panel's number, so any number of panels works.
     """
 
     WAVES = 6
@@ -72,7 +72,8 @@ def rotate(x: Float[Tensor, "b h t d"], rotation: Float[Tensor, "2 t d"]) -> Flo
     """Turn queries or keys by their tokens' positions."""
     cos, sin = rotation.to(x.dtype)
     left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-right, left], dim=-1) * sin
+    turned: Tensor = x * cos + torch.cat([-right, left], dim=-1) * sin
+    return turned
 
 
 class DropPath(nn.Module):
@@ -171,8 +172,9 @@ class ConvStem(nn.Module):
 class FineHead(nn.Module):
     """Tokens and the picture's own fine map -> maps at full resolution, through quarter resolution.
 
-    Each output map is the sum of what the tokens say and a gate times the picture itself, so that a restoration is a change of
-    the query and an unchanged pixel costs nothing. The sum is taken in float32: 16-bit inputs keep their precision.
+    Each output map is the sum of what the tokens say and a gate times the picture itself, so that a restoration is a
+    change of the query and an unchanged pixel costs nothing. The sum is taken in float32: 16-bit inputs keep their
+    precision.
     """
 
     CELL = ConvStem.CELL

@@ -1,7 +1,8 @@
-"""Random changes of an episode: shared by all its panels where they change the task, each panel's own where they do not.
+"""Random changes of an episode: shared by its panels where they change the task, each panel's own where they do not.
 
-Flips, transposition and inverted intensities are shared (a kidney's side, a contrast's sense are part of the task); rotation, zoom,
-shift and tone are each panel's own. The paper's augmentation (resize, then random crop) is zoom and shift alone.
+Flips, transposition and inverted intensities are shared (a kidney's side, a contrast's sense are part of the task);
+rotation, zoom, shift and tone are each panel's own. The paper's augmentation (resize, then random crop) is zoom and
+shift alone.
 """
 
 from dataclasses import dataclass, replace
@@ -19,9 +20,13 @@ from mvg.imaging.frame import Box
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """zoom: fewest and most magnification about the whole picture; rotation: most degrees; shift: most, as a share of the picture;
-    flips: share of episodes turned or mirrored as a whole; inversion: share with inverted intensities; tone: strength of contrast,
-    brightness and gamma changes; noise: most standard deviation of added noise, in [0, 1] intensities."""
+    """How much is changed.
+
+    zoom: fewest and most magnification about the whole picture; rotation: most degrees; shift: most, as a share of the
+    picture; flips: share of episodes turned or mirrored as a whole; inversion: share with inverted intensities;
+    tone: strength of contrast, brightness and gamma changes; noise: most standard deviation of added noise, in [0, 1]
+    intensities.
+    """
 
     zoom: tuple[float, float] = (0.85, 1.4)
     rotation: float = 12.0
@@ -34,7 +39,7 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of geometry: mirrors and transposition, then zoom, rotation (radians) and shift (share of the picture)."""
+    """A change of geometry: mirrors and transposition, then zoom, rotation (radians), shift (share of the picture)."""
 
     mirror: tuple[bool, bool]
     transpose: bool
@@ -90,8 +95,10 @@ class Tone:
         """The same with one image's gamma, contrast, brightness and noise."""
         gamma, contrast, brightness = settings.tone * rng.uniform(-1, 1, 3)
         noise = settings.noise * max(0.0, rng.uniform(-1, 1))
-        return replace(self, gamma=float(np.exp(gamma)), contrast=float(np.exp(contrast)), brightness=float(brightness) / 2,
-                       noise=noise, seed=int(rng.integers(2**31)))  # fmt: skip
+        return replace(
+            self, gamma=float(np.exp(gamma)), contrast=float(np.exp(contrast)), brightness=float(brightness) / 2,
+            noise=noise, seed=int(rng.integers(2**31)),
+        )  # fmt: skip
 
     def apply(self, picture: Tensor) -> Tensor:
         """Change a picture of any shape; the result stays in [0, 1]."""

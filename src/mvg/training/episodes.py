@@ -1,4 +1,4 @@
-"""Data sets x tasks -> endless training episodes; episode k of step t depends on (seed, t, k) alone, so training resumes anywhere."""
+"""Data sets x tasks -> endless episodes; a step's batch depends on (seed, step, rank) alone: runs resume anywhere."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +19,13 @@ from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
 
 @dataclass(frozen=True)
 class EpisodeSettings:
-    """How episodes are drawn. batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
-    labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their volumes;
-    absent: share of segmentation requests that may show nothing; sizes: picture sides in
-    pixels, one drawn per step (empty: the model's); coloring: how classes are painted in the merged form."""
+    """How episodes are drawn.
+
+    batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
+    labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
+    volumes; absent: share of segmentation requests that may show nothing; sizes: picture sides in pixels, one drawn
+    per step (empty: the model's); coloring: how classes are painted in the merged form.
+    """
 
     batch: int = 4
     panels: tuple[int, int] = (3, 5)
@@ -71,8 +74,8 @@ class Episodes(Dataset[Pairs]):
     """Step number -> the batch of requests of that step. Every patient appears at most once in a request."""
 
     def __init__(
-        self, store: Store, side: Side, kinds: tuple[str, ...], settings: EpisodeSettings, augmentation: AugmentationSettings,
-        size: int, seed: int, rank: int = 0,
+        self, store: Store, side: Side, kinds: tuple[str, ...], settings: EpisodeSettings,
+        augmentation: AugmentationSettings, size: int, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
         self.sources = sources_of(store, (side,), kinds)
@@ -89,7 +92,7 @@ class Episodes(Dataset[Pairs]):
         return [sets for sets in kinds if sets]
 
     def __getitem__(self, step: int) -> Pairs:
-        # What a step asks is common to all processes, which therefore work equally long; what it shows is each one's own.
+        # What a step asks is common to all processes, which so work equally long; what it shows is each one's own.
         rng = np.random.default_rng([self.seed, step])
         panels = int(rng.integers(self.settings.panels[0], self.settings.panels[1] + 1))
         wanted: Kind = "labels" if rng.random() < self.settings.labels else "image"
@@ -129,9 +132,7 @@ class Episodes(Dataset[Pairs]):
             moved = change if native else change.own(self.augmentation, rng)
             box = None if native else stored.row.box
             images.append(sample(image, box, moved, size, "linear"))
-            targets.append(
-                sample(target, box, moved, size, "nearest" if source.task.answers == "labels" else "linear")
-            )
+            targets.append(sample(target, box, moved, size, "nearest" if source.task.answers == "labels" else "linear"))
         shown, wanted = torch.stack(images)[:, None], torch.stack(targets)[:, None]
         if source.task.answers == "labels":
             shown = torch.stack([tone.own(self.augmentation, rng).apply(image) for image in shown])
@@ -150,7 +151,7 @@ class Episodes(Dataset[Pairs]):
         )
 
     def _slices(self, source: Source, patients: list[str], rng: np.random.Generator) -> list[int]:
-        """One slice of each patient, at about the query's relative position; redrawn while query or prompts show nothing."""
+        """A slice of each patient, at about the query's position; redrawn while query or prompts show nothing."""
         rows = source.set.rows
         for _ in range(8):
             anchor = rows[int(rng.choice(source.patients[patients[-1]]))].position

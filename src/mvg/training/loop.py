@@ -30,7 +30,10 @@ Validation = Callable[[Generalist, Path, int], dict[str, float]]
 
 @dataclass(frozen=True)
 class Where:
-    """Where a run happens. folder: its checkpoints and curves; device: "cpu", "cuda" or "auto"; processes: how many devices."""
+    """Where a run happens.
+
+    folder: its checkpoint and curves; device: "cpu", "cuda" or "auto"; processes: how many devices.
+    """
 
     folder: Path
     device: str = "auto"
@@ -54,8 +57,8 @@ def train(
 ) -> Path:
     """Train as the recipe says; a folder with a checkpoint is resumed. Returns the checkpoint's path.
 
-    Every step's batch and hidden patches depend on (seed, step) alone, so a resumed run gives the losses of an uninterrupted one.
-    `watch(progress, loss, share done)` is called after each step.
+    Every step's batch and hidden patches depend on (seed, step) alone, so a resumed run gives the losses of an
+    uninterrupted one. `watch(progress, loss, share done)` is called after each step.
     """
     from lightning_fabric import Fabric
 
@@ -116,14 +119,14 @@ def train(
 
 
 def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
-    """The averaged (EMA) model of a run's checkpoint, and what the checkpoint says of the run (recipe, step, seconds)."""
+    """The averaged (EMA) model of a run's checkpoint, and what that says of the run (recipe, step, seconds, waited)."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError) as problem:
         raise FileProblem(
             f"cannot read {checkpoint} ({problem})", "a checkpoint of 'mvg train'", "check the path"
         ) from problem
-    model = Generalist(recipe_from(state["about"]["recipe"]).model)
+    model = Generalist(recipe_from({"model": state["about"]["recipe"]["model"]}).model)
     model.load_state_dict(state["average"])
     return model.eval(), state["about"]
 
@@ -241,7 +244,7 @@ class _Curves:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder))
         self.recent: dict[str, list[float]] = {}
 
     def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:
@@ -258,5 +261,5 @@ class _Curves:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": progress.step, "minutes": round(progress.seconds / 60, 3)} | figures) + "\n")
         for name, value in figures.items():
-            self.board.add_scalar(name, value, progress.step)  # type: ignore[no-untyped-call]
-        self.board.flush()  # type: ignore[no-untyped-call]
+            self.board.add_scalar(name, value, progress.step)
+        self.board.flush()

@@ -1,4 +1,4 @@
-"""What an answer costs: palette cross-entropy and Dice, and smooth L1 (Sec. 4.1; the shares are settings of the recipe)."""
+"""What an answer costs: palette cross-entropy and Dice, and smooth L1 (Sec. 4.1); their shares are in the recipe."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,11 @@ from mvg.training.question import Question
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Shares of the parts. beta: where smooth L1 turns linear; background: weight of unlabelled pixels in painted targets;
-    sharpness: distance in color that halves nothing but decides: soft colors fall off over 1 / sharpness."""
+    """Shares of the parts: smooth L1, cross-entropy, Dice, and reconstructed image patches (images).
+
+    beta: where smooth L1 turns linear; background: weight of unlabelled pixels in painted targets; sharpness: class
+    chances of painted targets fall off by e per 1 / sharpness of color.
+    """
 
     smooth_l1: float = 1.0
     cross_entropy: float = 1.0
@@ -28,7 +31,7 @@ class LossSettings:
 
 
 def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settings: LossSettings) -> Float[Tensor, ""]:
-    """The mean loss of a batch. `truth` holds what the canvas hides; in the merged form it is still one channel per class."""
+    """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class in the merged form too."""
     total = torch.zeros((), device=truth.images.device)
     if question.scored is not None:
         weight = spread(question.scored, truth.images.shape[-1])

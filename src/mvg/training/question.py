@@ -13,7 +13,11 @@ from mvg.model.answer import Answer
 
 @dataclass(frozen=True)
 class Draw:
-    """The settings and the randomness of an objective. ratio: share of patches hidden; first_pair: weight of a pair without prompts."""
+    """What an objective draws from, and its settings.
+
+    generator: on the CPU, so that every device hides the same patches; ratio: share of patches hidden;
+    first_pair: weight of a pair that no prompt precedes.
+    """
 
     generator: torch.Generator
     ratio: float
@@ -25,7 +29,8 @@ class Question:
     """A canvas, the order of attention, and the weights of what is scored.
 
     first: the first panel that is answered; scored: (b, n - first, h, w) weights of target patches in [0, 1];
-    scored_images: (b, n, h, w), hidden image patches to reconstruct, or None. With order `images` only the image stream is asked.
+    scored_images: (b, n, h, w), hidden image patches to reconstruct, or None. With order `images` only the image
+    stream is asked.
     """
 
     canvas: Canvas

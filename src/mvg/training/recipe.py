@@ -66,7 +66,10 @@ class ScheduleSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run. name: of its folder; start: weights (id or file) to start from, "" for random; model: the network."""
+    """A training run.
+
+    name: of its folder; start: weights (id or folder) to start from, "" for random; model: the network.
+    """
 
     name: str = "run"
     seed: int = 0
@@ -98,7 +101,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def recipe_from(table: Mapping[str, Any]) -> Recipe:
-    """Build a recipe from plain values. `model.size_name` may name a size, whose values the other keys of `model` change."""
+    """Build a recipe from plain values. `model.name` may name a size, whose values the other keys of `model` change."""
     table = dict(table)
     model = dict(table.pop("model", {}))
     named = model.pop("name", "tiny")
@@ -123,7 +126,9 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
         )
     for size in (recipe.model.size, *recipe.episodes.sizes):
         if size < 1 or size % recipe.model.patch:
-            raise RecipeProblem(f"a picture side of {size}", f"a multiple of the patch, {recipe.model.patch}", "correct it")
+            raise RecipeProblem(
+                f"a picture side of {size}", f"a multiple of the patch, {recipe.model.patch}", "correct it"
+            )
     return recipe
 
 

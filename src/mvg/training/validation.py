@@ -21,11 +21,12 @@ PLAIN = AugmentationSettings(zoom=(1.0, 1.0), rotation=0, shift=0, flips=0, inve
 def validation(
     store: Store, per_set: int = 8, prompts: int = 3, size: int = 128
 ) -> Callable[[Generalist, Path, int], dict[str, float]]:
-    """A validation for `train`: per set, `per_set` queries of "val" patients, each with `prompts` prompts of "train" patients.
+    """A validation for `train`: per set and kind of task, `per_set` queries of "val" patients, "train" ones prompt.
 
-    Figures: `iou/SET`, mean over queries of the mean IoU over the classes shown by prompts or query (per slice, at the model's
-    resolution), `psnr/SET/KIND` in dB over the whole square in [0, 1], and their means `iou` and `psnr/KIND`. Pictures go to `FOLDER/pictures/STEP.png`:
-    a row per query, with a prompt, its target, the query, the answer and the truth.
+    Figures: `iou/SET`, mean over queries of the mean IoU over the classes shown by prompts or query (per slice, at the
+    model's resolution), `psnr/SET/KIND` in dB over the whole square in [0, 1], and their means `iou` and `psnr/KIND`.
+    Pictures go to `FOLDER/pictures/STEP.png`: a row per query, with a prompt, its target, the query, the answer and
+    the truth.
     """
     requests = _requests(store, per_set, prompts, size)
 
@@ -52,7 +53,7 @@ def validation(
 
 @torch.inference_mode()
 def answered(model: Generalist, pairs: Pairs) -> Tensor:
-    """The answer to the query of one request: class indices (s, s) for labels (0 is background, k the channel k - 1), else the picture."""
+    """The answer to one request's query, (s, s): class indices for labels (k is channel k - 1), else the picture."""
     shown = pairs if model.config.form == "matching" or pairs.kind == "image" else pairs.painted()
     visible = everywhere(shown, model.config.patch)
     visible[:, -1] = False
@@ -71,7 +72,7 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
 def _requests(store: Store, per_set: int, prompts: int, size: int) -> list[Pairs]:
     settings = EpisodeSettings(batch=1, panels=(1, 1), classes=(99, 99), absent=0.0, near=0.0)
     episodes = Episodes(store, "train", (), settings, PLAIN, size, seed=0)
-    requests = []
+    requests: list[Pairs] = []
     for kinds in sources_of(store, ("train", "val"), ()).values():
         for sets in kinds.values():
             for sources in sets:

@@ -1,4 +1,4 @@
-"""Autoregressive: every target from the images up to its own and the targets before it, all pairs in one pass (Eq. 2)."""
+"""Autoregressive: each target from the images up to its own and the targets before it, all in one pass (Eq. 2)."""
 
 import torch
 

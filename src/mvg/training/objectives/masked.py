@@ -1,4 +1,4 @@
-"""Masked image modeling: random patches of images and targets are hidden and reconstructed, attention in both directions (Sec. 3.3)."""
+"""Masked modeling: random patches of images and targets are hidden and reconstructed, all see all (Sec. 3.3)."""
 
 import torch
 from jaxtyping import Bool
