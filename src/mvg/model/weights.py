@@ -79,25 +79,37 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
     The checksum is verified before a byte is used. Raises WeightsProblem for unknown, incomplete, damaged or foreign
     weights.
     """
-    info = describe_weights(name)
+    info = verify_weights(name)
     file = info.folder / TENSORS
-    found = checksum(file)
-    if found != info.sha256:
-        raise WeightsProblem(
-            f"'{file}' has the sha256 {found[:16]}...",
-            f"{info.sha256[:16]}..., as its config.json says",
-            "the file is damaged or was exchanged: install or copy the weights again",
-        )
     try:
         model = Generalist(info.config)
         model.load_state_dict(load_file(file))  # copies into float32 parameters
-    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+    except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError) as error:
         raise WeightsProblem(
             f"'{file}' does not fit this version's model ({_first_line(error)})",
             "weights saved by the same version of mvg",
             "train or install weights for this version",
         ) from error
     return model.to(device).eval()
+
+
+def verify_weights(name: str | Path) -> WeightsInfo:
+    """As `describe_weights`, once the checksum of the tensors has been found right. Raises WeightsProblem."""
+    info = describe_weights(name)
+    file = info.folder / TENSORS
+    try:
+        found = checksum(file)
+    except OSError as error:
+        raise WeightsProblem(
+            f"'{file}' cannot be read ({error})", "a readable file", "check its permissions"
+        ) from error
+    if found != info.sha256:
+        raise WeightsProblem(
+            f"'{file}' has the sha256 {found[:16]}...",
+            f"{info.sha256[:16]}..., as its {CONFIG} says",
+            "the file is damaged or was exchanged: install or copy the weights again",
+        )
+    return info
 
 
 def describe_weights(name: str | Path) -> WeightsInfo:

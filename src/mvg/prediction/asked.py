@@ -2,15 +2,24 @@
 seen.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from mvg._plugins import contributions, named
 from mvg.errors import PromptProblem
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.tasks import Task, kinds
+
+_Kind = TypeVar("_Kind", bound=Volume | LabelMap, covariant=True)
+
+
+@runtime_checkable
+class Volumes(Protocol[_Kind]):
+    """Several volumes: a list or tuple, or anything that reads them when they are asked for."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: int, /) -> _Kind: ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Asked:
     keeps_intensity: bool
 
 
-def asked_for(task: str | None, targets: Sequence[Volume | LabelMap]) -> Asked:
+def asked_for(task: str | None, targets: Volumes[Volume | LabelMap]) -> Asked:
     """The task of that name ("KIND" or "KIND:WHAT"), or for None what the targets say: label maps are a segmentation.
 
     Raises UnknownName for a kind that does not exist, PromptProblem where the task has to be named.

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,11 @@ _ANYTHING = ".nii.gz"
 
 @dataclass(frozen=True)
 class Job:
-    """One query and where its answer goes; uncertainty: where its uncertainty goes."""
+    """One query and where its answer goes; uncertainty: where its uncertainty goes, None if it is not asked for."""
 
     query: Path
     output: Path
-    uncertainty: Path
+    uncertainty: Path | None
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,20 @@ class Outcome:
     problem: str | None
 
 
-def plan(queries: Sequence[Path], output: Path, answers: str, inputs: Sequence[Path] = ()) -> tuple[Job, ...]:
-    """Where each answer goes: OUTPUT/NAME of the query, in its format.
+def plan(
+    queries: Sequence[Path], output: Path, answers: str, inputs: Sequence[Path] = (), extras: Sequence[str] = ()
+) -> tuple[Job, ...]:
+    """Where each answer goes: OUTPUT/NAME of the query, in its format; `extras` may name "uncertainty".
 
     Exceptions: DICOM is answered as .nii.gz, and labels for JPEG, which would spoil them, as .png. Uncertainty is
     OUTPUT/STEM_uncertainty.nii.gz. Raises FileProblem when two answers would have one name, or an answer would
     overwrite a query or one of `inputs` (the prompts).
     """
-    jobs = tuple(_job(Path(query), Path(output), answers) for query in queries)
+    jobs = tuple(_job(Path(query), Path(output), answers, extras) for query in queries)
     kept = {path.resolve() for path in (*queries, *inputs)}
     taken: dict[Path, Path] = {}
     for job in jobs:
-        for path in (job.output, job.uncertainty):
+        for path in _outputs(job):
             if path.resolve() in kept:
                 raise FileProblem(
                     f"the answer to '{job.query}' would overwrite '{path}', which is read",
@@ -88,24 +91,32 @@ def predict_files(
             yield Outcome(job, written, None)
 
 
-def open_output(folder: Path) -> bool:
-    """Makes the output folder and sees that files can be written there; whether it was made. Raises FileProblem."""
-    folder = Path(folder)
-    made = not folder.exists()
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """Makes the output folder and sees that files can be written there; folders left empty in the end are removed.
+
+    Raises FileProblem where nothing can be written.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"\0")
-    except OSError as error:
-        raise FileProblem(
-            f"nothing can be written to '{folder}' ({error.strerror or error})",
-            "a writable folder with space left",
-            "choose another --output, free space or change its permissions",
-        ) from error
-    return made
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(b"\0")
+        except OSError as error:
+            raise FileProblem(
+                f"nothing can be written to '{folder}' ({error.strerror or error})",
+                "a writable folder with space left",
+                "choose another --output, free space or change its permissions",
+            ) from error
+        yield
+    finally:
+        with suppress(OSError):  # the first one that is not empty
+            for path in missing:
+                path.rmdir()
 
 
-def _job(query: Path, output: Path, answers: str) -> Job:
+def _job(query: Path, output: Path, answers: str, extras: Sequence[str]) -> Job:
     name = query.name if query.name not in ("", "..") else query.resolve().name
     if query.is_dir():
         stem, suffix = name, _ANYTHING
@@ -117,21 +128,26 @@ def _job(query: Path, output: Path, answers: str) -> Job:
             suffix = ".png"
         else:
             suffix = name[len(stem) :]
-    return Job(query, output / f"{stem}{suffix}", output / f"{stem}_uncertainty{_ANYTHING}")
+    doubt = output / f"{stem}_uncertainty{_ANYTHING}" if "uncertainty" in extras else None
+    return Job(query, output / f"{stem}{suffix}", doubt)
+
+
+def _outputs(job: Job) -> tuple[Path, ...]:
+    return (job.output,) if job.uncertainty is None else (job.output, job.uncertainty)
 
 
 def _predict(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> tuple[Path, ...]:
     query = read(job.query)
     answer = task(query, None if progress is None else lambda done, total: progress(job, done, total))
     write(_storable(answer, query, suffix_of(job.output)), job.output)
-    if answer.uncertainty is None:
-        return (job.output,)
-    try:
-        write(answer.uncertainty, job.uncertainty)
-    except MvgError:
-        job.output.unlink(missing_ok=True)  # all of an answer or nothing
-        raise
-    return (job.output, job.uncertainty)
+    if job.uncertainty is not None:
+        assert answer.uncertainty is not None, "asked for with an ensemble"
+        try:
+            write(answer.uncertainty, job.uncertainty)
+        except MvgError:
+            job.output.unlink(missing_ok=True)  # all of an answer or nothing
+            raise
+    return _outputs(job)
 
 
 def _storable(answer: Answer, query: Volume, suffix: str) -> Volume | LabelMap:

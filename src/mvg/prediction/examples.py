@@ -14,7 +14,7 @@ from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
-from mvg.prediction.asked import Asked, fit_window, modality_of
+from mvg.prediction.asked import Asked, Volumes, fit_window, modality_of
 from mvg.prediction.choosing import Shelf, thumbnails
 
 _FULL_SCALE = 65535
@@ -74,8 +74,8 @@ class Examples:
 
 
 def prepare(
-    images: Sequence[Volume],
-    targets: Sequence[Volume | LabelMap],
+    images: Volumes[Volume],
+    targets: Volumes[Volume | LabelMap],
     asked: Asked,
     size: int,
     modality: str | None,

@@ -1,10 +1,10 @@
 """Prompts from a folder: the nnU-Net raw layout, or `images/` and `targets/` with equal names."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ _FLAT = 0.8  # beyond that, labels are where this share of neighbours inside agr
 _Read = TypeVar("_Read", bound=Volume | LabelMap)
 
 
-class Files(Sequence[_Read]):
+class Files(Generic[_Read]):
     """Volumes that are read when they are asked for, one at a time."""
 
     def __init__(self, paths: Sequence[Path], reader: Callable[[Path], _Read]) -> None:
@@ -30,15 +30,21 @@ class Files(Sequence[_Read]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    @overload
-    def __getitem__(self, at: int) -> _Read: ...
-    @overload
-    def __getitem__(self, at: slice) -> "Files[_Read]": ...
-    def __getitem__(self, at: int | slice) -> "_Read | Files[_Read]":
-        return Files(self.paths[at], self._reader) if isinstance(at, slice) else self._reader(self.paths[at])
+    def __getitem__(self, at: int) -> _Read:
+        return self._reader(self.paths[at])
 
-    def __iter__(self) -> Iterator[_Read]:
-        return (self._reader(path) for path in self.paths)
+    def watched(self, progress: Callable[[int, int], None]) -> "Files[_Read]":
+        """The same files; `progress(number, all)` is called before each is read and, with the last, when all are."""
+        known = {path: at for at, path in enumerate(self.paths)}
+
+        def read_and_tell(path: Path) -> _Read:
+            progress(known[path], len(known))
+            found = self._reader(path)
+            if known[path] + 1 == len(known):
+                progress(len(known), len(known))
+            return found
+
+        return Files(self.paths, read_and_tell)
 
 
 @dataclass(frozen=True)

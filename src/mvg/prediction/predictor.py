@@ -13,7 +13,7 @@ from mvg.errors import GeometryProblem, UnknownName
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
-from mvg.prediction.asked import Asked, asked_for
+from mvg.prediction.asked import Asked, Volumes, asked_for
 from mvg.prediction.encoding import PromptCache, View
 from mvg.prediction.ensemble import Said, Settings, answer, views
 from mvg.prediction.examples import Examples, prepare
@@ -47,8 +47,8 @@ class Predictor:
 
     def prompt(
         self,
-        images: Sequence[Volume],
-        targets: Sequence[Volume | LabelMap],
+        images: Volumes[Volume],
+        targets: Volumes[Volume | LabelMap],
         task: str | None = None,
         *,
         strategy: str = "nearest_slice",

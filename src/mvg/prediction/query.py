@@ -71,7 +71,7 @@ class Query:
             numbers[wins] = number
             best = np.where(wins, likely, best)
             entropy += _surprise(likely)
-        return numbers, np.clip(entropy / np.log(classes), 0, 1)
+        return numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1)
 
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:

@@ -1,0 +1,1 @@
+"""How people reach mvg: the command line."""

@@ -1,0 +1,195 @@
+"""The command line: parses, calls, prints.
+
+Exit codes: 0 fine; 1 some queries failed, the others were written; 2 nothing could be done (usage, set-up, or every
+query failed). Only what a command needs is imported, inside of it, so that help is instant.
+"""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import mvg
+from mvg.app.display import bars
+from mvg.errors import MvgError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Medical vision generalist: show a few example pairs, get the same done to new medical images.",
+    epilog="Research use only; not a medical device.",
+)
+weights_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Weights that ship with mvg.")
+app.add_typer(weights_app, name="weights")
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors alone.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest there is.")]
+
+_MEMBERS = 4  # answers in the ensemble when uncertainty is asked for
+
+
+def main() -> None:
+    """Run the command line; problems that the user can mend are told in one line, with exit code 2."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.ERROR)  # what libraries say of a file is in the one line that we print
+    try:
+        app()
+    except MvgError as problem:
+        _tell(str(problem))
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _global(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(mvg.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def predict(
+    queries: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Files, or folders of one DICOM series each.")],
+    prompts: Annotated[
+        Path,
+        typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the answers: OUTPUT/NAME of each query, in its format.")],
+    task: Annotated[
+        str | None,
+        typer.Option(help="What the prompts show, e.g. segmentation, synthesis:T1->T2, denoising; else inferred."),
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="How prompts are chosen for a slice.", show_default="nearest_slice"),
+    ] = None,
+    num_prompts: Annotated[int | None, typer.Option(min=1, help="At most so many per slice.", show_default="8")] = None,
+    device: Device = "auto",
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, 0 (sure) to 1.")
+    ] = False,
+    ensemble: Annotated[
+        int | None, typer.Option(min=1, help="Answers that are averaged.", show_default="1, or 4 with --uncertainty")
+    ] = None,
+    save_task: Annotated[
+        Path | None, typer.Option(help="Also save the prompts, encoded, as this .mvgtask file.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.", show_default="0")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
+    from mvg.prediction.batch import output_folder, plan, predict_files
+    from mvg.prediction.request import prepare_request
+
+    members = ensemble or (_MEMBERS if uncertainty else None)
+    with output_folder(output), bars(quiet) as show:
+        request = prepare_request(prompts, task, weights, device, queries, show)
+        prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed)
+        extras = ("uncertainty",) if uncertainty else ()
+        jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras)
+        if save_task is not None:
+            prompted.save(save_task)
+        outcomes = []
+        for outcome in predict_files(prompted, jobs, lambda job, done, total: show(job.query.name, done, total)):
+            outcomes.append(outcome)
+            show("queries", len(outcomes), len(jobs))
+    if not quiet:
+        for outcome in outcomes:
+            for path in outcome.written:
+                print(path)
+    problems = [outcome.problem for outcome in outcomes if outcome.problem is not None]
+    if len(problems) > 1 or (problems and len(jobs) > 1):
+        _tell(f"{len(problems)} of {len(jobs)} queries failed:")
+    for problem in problems:
+        _tell(problem)
+    if problems:
+        raise typer.Exit(2 if len(problems) == len(jobs) else 1)
+
+
+@app.command()
+def prepare(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets in the nnU-Net raw layout.")],
+    output: Annotated[Path, typer.Option(help="The store: one folder per data set is made in it.")] = Path("store"),
+    quiet: Quiet = False,
+) -> None:
+    """Cut data sets into slices for training; run it again to go on after an interruption."""
+    from mvg.data.preparation import prepare as prepare_sets
+
+    with bars(quiet) as show:
+        prepare_sets(folders, output, show)
+    if not quiet:
+        print(output)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how.")],
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Train for so long instead of what the recipe says.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="Devices to train on.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME of the recipe")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train as a recipe says; writes curves, pictures, checkpoints and, in the end, weights for `mvg predict`."""
+    from mvg.app.training import run_recipe
+
+    with bars(quiet) as show:
+        weights = run_recipe(recipe, minutes, device, processes, output, resume, show)
+    if not quiet:
+        print(weights)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder for the results and report.html.")] = Path("runs/demo"),
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Run all four tasks on real images from public packages, with the shipped weights; writes a report."""
+    from mvg.app.demo import run_demo
+
+    with bars(quiet) as show:
+        report = run_demo(output, device, show)
+    if not quiet:
+        print(report)
+
+
+@weights_app.command("list")
+def list_weights() -> None:
+    """List the weights that ship with mvg."""
+    from mvg.model import weights
+
+    for info in weights.list_weights():
+        about = info.config
+        print(f"{info.id:<16} {about.form} form, {about.size} pixels, {info.bytes / 1e6:.1f} MB  {_title(info.card)}")
+
+
+@weights_app.command("show")
+def show_weights(name: Annotated[str, typer.Argument(metavar="ID|PATH")]) -> None:
+    """Show the card of weights: data, terms, recipe, figures, limits. Verifies their checksum."""
+    from mvg.model import weights
+
+    info = weights.verify_weights(name)
+    print(f"{info.folder}\nsha256 {info.sha256} (verified), {info.bytes / 1e6:.1f} MB\n\n{info.card}".rstrip())
+
+
+def _title(card: str) -> str:
+    return next((line.lstrip("# ").strip() for line in card.splitlines() if line.strip()), "")
+
+
+def _tell(line: str) -> None:
+    print(f"mvg: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""`mvg train`: a recipe from a file, a run in a folder, and the weights that it ends with."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mvg.app.display import Show
+from mvg.errors import FileProblem
+from mvg.model.weights import save_weights
+from mvg.training.loop import Progress, Where, averaged, train
+from mvg.training.recipe import Recipe, read_recipe
+
+_CARD = """# {name}
+
+Trained by `mvg train`; {step} steps in {minutes:.0f} minutes.
+
+- Data: prepared sets in `{store}`{sets}. Whoever passes these weights on adds the terms of the data.
+- Form and size: {form}, pictures of {size} pixels, patches of {patch}.
+- Limits: not evaluated beyond the run's own validation, see its curves. Research use; not a medical device.
+
+Recipe:
+
+```json
+{recipe}
+```
+"""
+
+
+def run_recipe(
+    path: Path, minutes: float | None, device: str, processes: int, output: Path | None, resume: bool, show: Show
+) -> Path:
+    """Train as the recipe in `path` says and write the averaged model's weights; returns their folder.
+
+    minutes: wall time, None for what the recipe says; output: the run's folder, None for runs/NAME. A folder that holds
+    a run is only gone on with if `resume`; else FileProblem. Raises what `read_recipe` and `train` raise.
+    """
+    recipe = read_recipe(path)
+    if minutes is not None:
+        recipe = replace(recipe, schedule=replace(recipe.schedule, minutes=minutes))
+    folder = output or Path("runs") / recipe.name
+    if (folder / "checkpoint.pt").exists() and not resume:
+        raise FileProblem(
+            f"'{folder}' holds a run", "a new folder, or --resume", "add --resume or choose another --output"
+        )
+    total = _total(recipe)
+
+    def watch(progress: Progress, loss: float, done: float) -> None:
+        show("training", min(total, round(done * total)), total)
+
+    checkpoint = train(recipe, Where(folder, device, processes), watch=watch)
+    model, about = averaged(checkpoint)
+    return save_weights(model, folder / "weights", _card(recipe, about)).folder
+
+
+def _total(recipe: Recipe) -> int:
+    """Units of the progress bar: seconds by the clock, else steps."""
+    return max(1, round(60 * recipe.schedule.minutes) if recipe.schedule.minutes > 0 else recipe.schedule.steps)
+
+
+def _card(recipe: Recipe, about: dict[str, Any]) -> str:
+    return _CARD.format(
+        name=recipe.name,
+        step=about["step"],
+        minutes=about["seconds"] / 60,
+        store=recipe.data.store,
+        sets=f" ({', '.join(recipe.data.sets)})" if recipe.data.sets else "",
+        form=recipe.model.form,
+        size=recipe.model.size,
+        patch=recipe.model.patch,
+        recipe=json.dumps(about["recipe"], indent=2),
+    )

@@ -1,0 +1,91 @@
+"""The command line run as a user would, with small made data and a tiny model of random weights."""
+
+import logging
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvg.app import cli
+from mvg.imaging.files import write
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.model.weights import save_weights
+from tests.prediction.learner import random_model
+from tests.prediction.scans import scan
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run `mvg ARGUMENTS`."""
+
+    def command(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["mvg", *(str(one) for one in arguments)])
+        code: object = 0
+        try:
+            with warnings.catch_warnings():
+                cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            logging.disable(logging.NOTSET)
+        captured = capfd.readouterr()
+        assert isinstance(code, int)
+        return Result(code, captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny random weights."""
+    return save_weights(random_model(), tmp_path_factory.mktemp("weights") / "toy", "# toy\n").folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's files: `prompts/` with images/ and targets/, `nnunet/`, and `scan.nii.gz` to be asked."""
+    where = tmp_path_factory.mktemp("user")
+    for number in range(2):
+        image, labels = scan((32, 32, 3), seed=number)
+        put(image, where / "prompts" / "images" / f"case{number}.nii.gz")
+        put(labels, where / "prompts" / "targets" / f"case{number}.nii.gz")
+        put(image, where / "nnunet" / "imagesTr" / f"case{number}_0000.nii.gz")
+        put(labels, where / "nnunet" / "labelsTr" / f"case{number}.nii.gz")
+    put(scan((32, 32, 3), seed=9)[0], where / "scan.nii.gz")
+    return where
+
+
+@pytest.fixture
+def user(made: Path, tmp_path: Path) -> Path:
+    """A copy of the user's files that may be damaged."""
+    shutil.copytree(made, tmp_path / "user")
+    return tmp_path / "user"
+
+
+def put(volume: Volume | LabelMap, path: Path) -> None:
+    """Write, with the folders above."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(volume, path)
+
+
+def picture(shape: tuple[int, int] = (40, 30), seed: int = 0) -> Volume:
+    """A gray picture of 8 bits."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 1)).astype(np.float32)
+    return Volume(pixels, np.diag([-1.0, -1, 1, 1]))

@@ -1,0 +1,254 @@
+"""What goes wrong is told in one clear line with exit code 2, nothing is half-written, and the other queries are
+answered.
+"""
+
+import gzip
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mvg.imaging.files import read, read_labels, write
+from mvg.imaging.volume import LabelMap
+from tests.journeys.conftest import Result, Run, picture, put
+
+Break = Callable[[Path], Path]
+
+
+def _nifti(path: Path, voxels: np.ndarray) -> Path:
+    nib.save(nib.Nifti1Image(voxels, np.diag([1.2, 1.2, 5, 1])), path)
+    return path
+
+
+def _truncated(user: Path) -> Path:
+    whole = (user / "scan.nii.gz").read_bytes()
+    (user / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    return user / "cut.nii.gz"
+
+
+def _empty(user: Path) -> Path:
+    (user / "empty.nii.gz").write_bytes(b"")
+    return user / "empty.nii.gz"
+
+
+def _text(user: Path) -> Path:
+    (user / "text.nii.gz").write_bytes(gzip.compress(b"not an image"))
+    return user / "text.nii.gz"
+
+
+def _nan(user: Path) -> Path:
+    voxels = np.ones((8, 8, 3), np.float32)
+    voxels[3, 3, 1] = np.nan
+    return _nifti(user / "nan.nii.gz", voxels)
+
+
+def _color(user: Path) -> Path:
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 20, 3)).astype(np.uint8)).save(user / "color.png")
+    return user / "color.png"
+
+
+def _folder(user: Path) -> Path:
+    (user / "nothing").mkdir()
+    return user / "nothing"
+
+
+QUERIES: dict[str, Break] = {
+    "missing": lambda user: user / "gone.nii.gz",
+    "truncated": _truncated,
+    "empty": _empty,
+    "text": _text,
+    "NaN": _nan,
+    "4D": lambda user: _nifti(user / "4d.nii.gz", np.ones((8, 8, 3, 2), np.float32)),
+    "RGB": _color,
+    "zero-size": lambda user: _nifti(user / "zero.nii.gz", np.ones((8, 0, 3), np.float32)),
+    "folder without images": _folder,
+    "unknown suffix": lambda user: Path(shutil.copy(user / "scan.nii.gz", user / "scan.xyz")),
+}
+
+
+def _one_clear_line(result: Result, code: int = 2) -> None:
+    lines = result.err.strip().splitlines()
+    assert result.code == code, result
+    assert len(lines) == 1, result.err
+    assert lines[0].startswith("mvg: ")
+    assert "; expected " in lines[0]
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_broken_query(name: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    query, out = QUERIES[name](user), tmp_path / "out"
+    result = run("predict", query, "--prompts", user / "prompts", "--output", out, "--weights", weights)
+    _one_clear_line(result)
+    assert query.name in result.err
+    assert not out.exists()
+
+
+def test_the_others_are_answered_and_failures_listed_at_the_end(
+    run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
+    broken = [make(user) for make in QUERIES.values()]
+    out = tmp_path / "out"
+    shutil.copy(user / "scan.nii.gz", user / "last.nii.gz")
+    result = run(
+        "predict", user / "scan.nii.gz", *broken, user / "last.nii.gz", "--prompts", user / "prompts", "--output", out,
+        "--weights", weights,
+    )  # fmt: skip
+    assert result.code == 1
+    assert sorted(path.name for path in out.iterdir()) == ["last.nii.gz", "scan.nii.gz"]
+    lines = result.err.strip().splitlines()
+    assert len(lines) == 1 + len(broken)
+    assert f"{len(broken)} of {len(broken) + 2} queries failed" in lines[0]
+    assert all(query.name in line for query, line in zip(broken, lines[1:], strict=True))
+
+
+def _another_grid(user: Path) -> None:
+    target = read_labels(user / "prompts" / "targets" / "case1.nii.gz")
+    write(LabelMap(target.voxels, target.affine + np.eye(4, k=3) * 2), user / "prompts" / "targets" / "case1.nii.gz")
+
+
+def _another_shape(user: Path) -> None:
+    target = read_labels(user / "prompts" / "targets" / "case1.nii.gz")
+    write(LabelMap(target.voxels[:-1], target.affine), user / "prompts" / "targets" / "case1.nii.gz")
+
+
+def _no_labels(user: Path) -> None:
+    for path in (user / "prompts" / "targets").iterdir():
+        target = read_labels(path)
+        write(LabelMap(target.voxels * 0, target.affine), path)
+
+
+def _emptied(user: Path) -> None:
+    for path in (*(user / "prompts" / "images").iterdir(), *(user / "prompts" / "targets").iterdir()):
+        path.unlink()
+
+
+def _cut(user: Path) -> None:
+    path = user / "prompts" / "images" / "case1.nii.gz"
+    path.write_bytes(path.read_bytes()[:300])
+
+
+PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another grid": (_another_grid, "case1"),
+    "another shape": (_another_shape, "case1"),
+    "nothing labelled": (_no_labels, "label"),
+    "emptied": (_emptied, "empty"),
+    "truncated": (_cut, "case1"),
+    "no partner": (lambda user: (user / "prompts" / "targets" / "case1.nii.gz").unlink(), "case1"),
+    "missing": (lambda user: shutil.rmtree(user / "prompts"), "prompts"),
+    "true color": (lambda user: shutil.copy(_color(user), user / "prompts" / "images" / "case2.png"), "case2"),
+    "pictures": (lambda user: [put(picture((32, 32)), p / "z.png") for p in (user / "prompts").iterdir()], "--task"),
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_broken_prompts(name: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    damage, said = PROMPTS[name]
+    damage(user)
+    out = tmp_path / "out"
+    result = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", out, "--weights", weights)
+    _one_clear_line(result)
+    assert said in result.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (("--weights", "none-such"), "weights list"),
+        (("--task", "sorcery"), "segmentation"),
+        (("--task", "denoising"), "--task"),
+        (("--strategy", "by_moonlight"), "nearest_slice"),
+        (("--device", "abacus"), "cpu"),
+        (("--save-task", "x.pt"), ".mvgtask"),
+    ],
+)
+def test_wrong_words(changed: tuple[str, str], said: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    common = {"--prompts": user / "nnunet", "--output": tmp_path / "out", "--weights": weights} | dict([changed])
+    result = run("predict", user / "scan.nii.gz", *(word for pair in common.items() for word in pair))
+    if changed[1] != "denoising":
+        _one_clear_line(result)
+        assert said in result.err
+    assert result.code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_usage(run: Run, user: Path) -> None:
+    assert run("predict").code == 2
+    assert run("predict", user / "scan.nii.gz", "--prompts", user, "--output", user, "--num-prompts", 0).code == 2
+    assert run("conjure").code == 2
+
+
+def test_damaged_weights(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(weights, tmp_path / "mine")
+    file = tmp_path / "mine" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    result = run(
+        "predict",
+        user / "scan.nii.gz",
+        "--prompts",
+        user / "prompts",
+        "--output",
+        tmp_path / "out",
+        "--weights",
+        file.parent,
+    )
+    _one_clear_line(result)
+    assert "sha256" in result.err
+
+
+@pytest.mark.parametrize("place", ["a file", "under a file", "the query's folder", "/proc"])
+def test_places_that_must_not_be_written_to(place: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    places = {"a file": tmp_path / "file", "under a file": tmp_path / "file" / "out", "the query's folder": user}
+    out = places.get(place, Path("/proc/out"))
+    before = (user / "scan.nii.gz").read_bytes()
+    result = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", out, "--weights", weights)
+    _one_clear_line(result)
+    assert (user / "scan.nii.gz").read_bytes() == before
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_full_disk(user: Path, weights: Path, tmp_path: Path) -> None:
+    """Files may not grow beyond 1 kB: what a full disk does to a writer."""
+
+    def no_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    rng = np.random.default_rng(0)
+    for part in ("images", "targets"):
+        _nifti(user / "prompts" / part / "noise.nii.gz", rng.integers(1, 3, (64, 64, 4)).astype(np.int16))
+    voxels = rng.random((64, 64, 4)).astype(np.float32)
+    query, out = _nifti(user / "noise.nii.gz", voxels), tmp_path / "out"
+    command = [
+        "predict",
+        query,
+        "--prompts",
+        user / "prompts",
+        "--output",
+        out,
+        "--weights",
+        weights,
+        "--task",
+        "inpainting",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "mvg.app.cli", *map(str, command)],
+        capture_output=True,
+        text=True,
+        preexec_fn=no_room,
+        check=False,
+    )
+    _one_clear_line(Result(done.returncode, done.stdout, done.stderr))
+    assert not out.exists()
+    assert read(query).voxels.shape == voxels.shape

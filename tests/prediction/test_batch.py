@@ -1,0 +1,146 @@
+"""Batches of files: names of outputs, nothing overwritten, one failing query does not cost the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvg.errors import FileProblem
+from mvg.imaging.files import read, read_labels, write
+from mvg.imaging.volume import Volume
+from mvg.prediction.batch import output_folder, plan, predict_files
+from mvg.prediction.predictor import Predictor, PromptedTask
+from tests.prediction.learner import Learner
+from tests.prediction.scans import scan
+
+
+@pytest.fixture
+def task() -> PromptedTask:
+    image, labels = scan()
+    return Predictor(Learner()).prompt([image], [labels])
+
+
+@pytest.mark.parametrize(
+    ("query", "answers", "name"),
+    [
+        ("scan.nii.gz", "labels", "scan.nii.gz"),
+        ("scan.v2.nii", "labels", "scan.v2.nii"),
+        ("Scan.NRRD", "image", "Scan.NRRD"),
+        ("film.png", "labels", "film.png"),
+        ("film.jpg", "labels", "film.png"),
+        ("film.jpeg", "image", "film.jpeg"),
+        ("slice.dcm", "labels", "slice.nii.gz"),
+        ("IM0001", "labels", "IM0001.nii.gz"),
+    ],
+)
+def test_names_of_answers(query: str, answers: str, name: str, tmp_path: Path) -> None:
+    (job,) = plan([Path("in") / query], tmp_path, answers)
+    assert job.output == tmp_path / name
+    assert job.uncertainty is None
+    (job,) = plan([Path("in") / query], tmp_path, answers, extras=("uncertainty",))
+    assert (
+        job.uncertainty == tmp_path / f"{name.removesuffix('.nii.gz').rsplit('.', 1)[0]}_uncertainty.nii.gz"
+        or "v2" in name
+    )
+
+
+def test_a_dicom_folder_is_answered_as_nifti(tmp_path: Path) -> None:
+    (tmp_path / "series.1").mkdir()
+    assert plan([tmp_path / "series.1"], tmp_path / "out", "labels")[0].output.name == "series.1.nii.gz"
+
+
+def test_nothing_that_is_read_is_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match="overwrite"):
+        plan([tmp_path / "scan.nii.gz"], tmp_path, "labels")
+    with pytest.raises(FileProblem, match="overwrite"):
+        plan([tmp_path / "a" / "scan.nii.gz"], tmp_path / "b", "labels", inputs=[tmp_path / "b" / "scan.nii.gz"])
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(FileProblem, match="overwrite"):
+        plan([tmp_path / "scan.nii.gz"], tmp_path / "link", "labels")
+
+
+def test_answers_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match="both be called"):
+        plan([tmp_path / "a" / "scan.nii.gz", tmp_path / "b" / "scan.nii.gz"], tmp_path / "out", "labels")
+
+
+def test_one_failing_query_does_not_cost_the_others(task: PromptedTask, tmp_path: Path) -> None:
+    query, truth = scan(seed=9)
+    write(query, tmp_path / "good.nii.gz")
+    (tmp_path / "bad.nii.gz").write_bytes((tmp_path / "good.nii.gz").read_bytes()[:200])
+    out = tmp_path / "out"
+    with output_folder(out):
+        jobs = plan([tmp_path / "bad.nii.gz", tmp_path / "gone.nii.gz", tmp_path / "good.nii.gz"], out, "labels")
+        bad, gone, good = predict_files(task, jobs)
+    assert "bad.nii.gz" in str(bad.problem)
+    assert "gone.nii.gz" in str(gone.problem)
+    assert good.problem is None
+    assert [path.name for path in out.iterdir()] == ["good.nii.gz"]
+    assert np.array_equal(read_labels(out / "good.nii.gz").voxels, truth.voxels)
+
+
+def test_an_unexpected_error_costs_its_own_query_alone(
+    task: PromptedTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, _ = scan(seed=9)
+    for name in ("a", "b"):
+        write(query, tmp_path / f"{name}.nii.gz")
+    real = read
+
+    def read_one(path: Path) -> Volume:
+        if path.name == "a.nii.gz":
+            raise ZeroDivisionError("a\nb")
+        return real(path)
+
+    monkeypatch.setattr("mvg.prediction.batch.read", read_one)
+    with output_folder(tmp_path / "out"):
+        first, second = predict_files(
+            task, plan([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], tmp_path / "out", "labels")
+        )
+    assert "ZeroDivisionError" in str(first.problem)
+    assert "\n" not in str(first.problem)
+    assert second.problem is None
+
+
+def test_an_answer_without_its_uncertainty_is_not_left_behind(
+    task: PromptedTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(scan(seed=9)[0], tmp_path / "scan.nii.gz")
+    real = write
+
+    def write_one(volume: Volume, path: Path) -> None:
+        if "uncertainty" in path.name:
+            raise FileProblem("a full disk", "space", "free some")
+        real(volume, path)
+
+    monkeypatch.setattr("mvg.prediction.batch.write", write_one)
+    with output_folder(tmp_path / "out"):
+        jobs = plan([tmp_path / "scan.nii.gz"], tmp_path / "out", "labels", extras=("uncertainty",))
+        (outcome,) = predict_files(task.using(members=2), jobs)
+    assert outcome.problem is not None
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_8_bits_stay_in_their_range(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = Volume(rng.integers(0, 256, (40, 30, 1)).astype(np.float32), np.diag([-1.0, -1, 1, 1]))
+    brighter = Volume(picture.voxels + 100, picture.affine)
+    task = Predictor(Learner()).prompt([picture], [brighter], "denoising")
+    write(picture, tmp_path / "film.png")
+    with output_folder(tmp_path / "out"):
+        (outcome,) = predict_files(task, plan([tmp_path / "film.png"], tmp_path / "out", "image"))
+    assert outcome.problem is None
+    assert read(tmp_path / "out" / "film.png").voxels.max() == 255
+
+
+def test_output_folders(tmp_path: Path) -> None:
+    with output_folder(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").write_text("x")
+    for wrong in (tmp_path / "file", tmp_path / "file" / "under"):
+        with pytest.raises(FileProblem, match="writable folder"), output_folder(wrong):
+            pass
+    with output_folder(tmp_path):
+        pass
+    assert tmp_path.is_dir()

@@ -1,0 +1,148 @@
+"""Prompt folders: both layouts, the task they show, the channel that serves, and what is wrong with broken ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvg.errors import FileProblem, MvgError, PromptProblem, UnknownName
+from mvg.imaging.files import write
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.folder import open_prompts
+from tests.prediction.scans import scan
+
+
+def put(volume: Volume | LabelMap, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(volume, path)
+
+
+def nnunet(
+    folder: Path, channels: int = 1, labels: bool = True, targets: bool = False, about: dict[str, object] | None = None
+) -> Path:
+    """Two cases in the nnU-Net raw layout."""
+    for number in range(2):
+        image, label_map = scan((24, 24, 3), seed=number)
+        for channel in range(channels):
+            put(image, folder / "imagesTr" / f"case{number}_{channel:04d}.nii.gz")
+        if labels:
+            put(label_map, folder / "labelsTr" / f"case{number}.nii.gz")
+        if targets:
+            put(image, folder / "targetsTr" / f"case{number}.nii.gz")
+    if about is not None:
+        (folder / "dataset.json").write_text(json.dumps(about))
+    return folder
+
+
+def pairs(folder: Path, target: str = "labels") -> Path:
+    """Two pairs with equal names."""
+    for number in range(2):
+        image, label_map = scan((24, 24, 3), seed=number)
+        put(image, folder / "images" / f"scan{number}.nii.gz")
+        put(label_map if target == "labels" else image, folder / "targets" / f"scan{number}.mha")
+    return folder
+
+
+def test_nnunet_labels_are_a_segmentation(tmp_path: Path) -> None:
+    found = open_prompts(nnunet(tmp_path))
+    assert (found.task, found.names, len(found.images)) == ("segmentation", ("case0", "case1"), 2)
+    assert isinstance(found.targets[0], LabelMap)
+    assert np.array_equal(found.images[1].affine, found.targets[1].affine)
+
+
+def test_pairs_with_integer_labels_are_a_segmentation(tmp_path: Path) -> None:
+    found = open_prompts(pairs(tmp_path))
+    assert (found.task, found.names) == ("segmentation", ("scan0", "scan1"))
+    assert isinstance(found.targets[0], LabelMap)
+
+
+@pytest.mark.parametrize("layout", ["pairs", "nnunet"])
+def test_pictures_as_targets_need_a_named_task(layout: str, tmp_path: Path) -> None:
+    folder = pairs(tmp_path, "pictures") if layout == "pairs" else nnunet(tmp_path, labels=False, targets=True)
+    with pytest.raises(PromptProblem, match="--task: denoising, inpainting, segmentation, synthesis"):
+        open_prompts(folder)
+    found = open_prompts(folder, "inpainting")
+    assert (found.task, type(found.targets[0])) == ("inpainting", Volume)
+
+
+def test_8_bit_pictures_are_not_mistaken_for_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = Volume(rng.integers(0, 256, (30, 40, 1)).astype(np.float32), np.diag([-1.0, -1, 1, 1]))
+    put(picture, tmp_path / "images" / "a.png")
+    put(picture, tmp_path / "targets" / "a.png")
+    with pytest.raises(PromptProblem, match="--task"):
+        open_prompts(tmp_path)
+
+
+def test_white_masks_and_many_labels_are_labels(tmp_path: Path) -> None:
+    mask = np.zeros((70, 70, 1), np.uint8)
+    mask[5:65, 5:65, 0] = np.kron(np.arange(36, dtype=np.uint8).reshape(6, 6) * 7, np.ones((10, 10), np.uint8))
+    put(Volume(mask.astype(np.float32), np.diag([-1.0, -1, 1, 1])), tmp_path / "images" / "a.png")
+    put(LabelMap(mask, np.diag([-1.0, -1, 1, 1])), tmp_path / "targets" / "a.png")
+    assert open_prompts(tmp_path).task == "segmentation"
+
+
+def test_the_data_set_may_name_the_task_and_the_units(tmp_path: Path) -> None:
+    about = {"channel_names": {"0": "CT, low dose"}, "modality": "CT", "units": "HU", "target_task": "denoising"}
+    found = open_prompts(nnunet(tmp_path, labels=False, targets=True, about=about))
+    assert (found.task, found.modality) == ("denoising", "CT")
+
+
+def test_synthesis_between_channels(tmp_path: Path) -> None:
+    folder = nnunet(
+        tmp_path, channels=3, about={"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}, "labels": {"x": 1}}
+    )
+    found = open_prompts(folder, "synthesis:T1->FLAIR")
+    assert [path.name for path in found.images.paths] == ["case0_0000.nii.gz", "case1_0000.nii.gz"]
+    assert [path.name for path in found.targets.paths] == ["case0_0002.nii.gz", "case1_0002.nii.gz"]
+    assert open_prompts(folder, "synthesis:1->0").channel == "T2"
+    with pytest.raises(UnknownName, match="FLAIR, T1, T2"):
+        open_prompts(folder, "synthesis:T1->PET")
+    with pytest.raises(PromptProblem, match="synthesis:T1->FLAIR"):
+        open_prompts(folder, "synthesis")
+
+
+def test_the_channel_that_the_queries_are_named_after(tmp_path: Path) -> None:
+    folder = nnunet(tmp_path, channels=2)
+    assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b_0001.nii.gz")]).channel == "channel 1"
+    assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b.nii.gz")]).channel == "channel 0"
+    assert open_prompts(folder, "segmentation:1").channel == "channel 1"
+    with pytest.raises(UnknownName, match="channel 0, channel 1"):
+        open_prompts(folder, "segmentation:2")
+
+
+def test_files_are_read_one_at_a_time_and_watched(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    images = open_prompts(nnunet(tmp_path)).images.watched(lambda done, total: calls.append((done, total)))
+    assert not calls
+    assert len([images[at] for at in range(len(images))]) == 2
+    assert calls == [(0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["missing", "file", "bare", "empty", "no labels", "no partner", "twice", "nnunet empty"]
+)
+def test_broken_folders(wrong: str, tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    task = None
+    if wrong == "file":
+        folder.write_text("x")
+    elif wrong == "bare":
+        folder.mkdir()
+    elif wrong == "empty":
+        (folder / "images").mkdir(parents=True)
+        (folder / "targets").mkdir()
+    elif wrong == "no labels":
+        nnunet(folder, labels=False)
+        task = "segmentation"
+    elif wrong == "no partner":
+        (pairs(folder) / "targets" / "scan1.mha").unlink()
+    elif wrong == "twice":
+        put(scan((24, 24, 3))[0], pairs(folder) / "images" / "scan1.nii")
+    elif wrong == "nnunet empty":
+        (folder / "imagesTr").mkdir(parents=True)
+    with pytest.raises(MvgError) as error:
+        open_prompts(folder, task)
+    assert "\n" not in str(error.value)
+    assert isinstance(error.value, FileProblem | PromptProblem)

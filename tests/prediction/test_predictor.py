@@ -1,0 +1,218 @@
+"""What a prompted task answers: on the query's grid, with the prompts' values, in the query's units."""
+
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mvg.errors import GeometryProblem, PromptProblem, UnknownName
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.predictor import Predictor, PromptedTask
+from tests.prediction.learner import SIZE, Learner, random_model
+from tests.prediction.scans import AFFINE, scan
+
+Settings = dict[str, Any]
+
+
+def prompted(learner: Learner, count: int = 2, **settings: Any) -> PromptedTask:
+    """A segmentation shown on `count` scans."""
+    images, labels = zip(*(scan(seed=number) for number in range(count)), strict=True)
+    return Predictor(learner).prompt(images, labels, **settings)
+
+
+def test_segments_with_the_prompts_values_on_the_querys_grid() -> None:
+    query, truth = scan(seed=9)
+    answer = prompted(Learner())(query)
+    assert isinstance(answer.volume, LabelMap)
+    assert np.array_equal(answer.volume.affine, query.affine)
+    assert np.array_equal(answer.volume.voxels, truth.voxels)
+    assert answer.uncertainty is None
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
+def test_every_orientation_of_the_query(order: tuple[int, ...], signs: tuple[int, ...]) -> None:
+    spacing = np.array([1.2, 1.2, 5.0])
+    affine = np.eye(4)
+    for axis, (world, sign) in enumerate(zip(order, signs, strict=True)):
+        affine[:3, axis] = 0
+        affine[world, axis] = sign * spacing[world]
+    affine[:3, 3] = (1.25, -7.5, 1 / 3)
+    shape = tuple(6 if world == 2 else SIZE for world in order)
+    query, truth = scan((shape[0], shape[1], shape[2]), affine, seed=9)
+    answer = prompted(Learner())(query)
+    assert np.array_equal(answer.volume.voxels, truth.voxels)
+    assert answer.volume.affine.tobytes() == query.affine.tobytes()
+
+
+def test_sizes_other_than_the_models() -> None:
+    query, truth = scan((50, 71, 4), seed=9)
+    answer = prompted(Learner())(query)
+    assert answer.volume.shape == query.shape
+    assert (answer.volume.voxels == truth.voxels).mean() > 0.95
+
+
+def test_many_classes_with_large_values() -> None:
+    values = np.arange(1, 201) * 7
+    grid = np.zeros((SIZE, SIZE, 1), np.int32)
+    grid[:20, :10, 0] = values.reshape(20, 10)
+    affine = np.diag([1.0, 1, 5, 1])
+    image, labels = Volume(grid * 2.0 + 3000 * (grid > 0), affine), LabelMap(grid, affine)
+    answer = Predictor(Learner()).prompt([image], [labels])(image)
+    assert answer.volume.voxels.dtype == np.int16
+    assert set(np.unique(answer.volume.voxels)) <= {0, *values}
+    assert (answer.volume.voxels == grid).mean() > 0.9
+
+
+def test_a_class_no_shown_prompt_holds_is_not_answered() -> None:
+    (image, labels), (query, truth) = scan(seed=0), scan(seed=9)
+    other = LabelMap(np.where(labels.voxels == 700, 0, labels.voxels), labels.affine)
+    first_alone = prompted_on([(image, other), (image, labels)], num_prompts=1, strategy="nearest_slice")
+    found = np.unique(first_alone(query).volume.voxels)
+    assert 3 in found
+    both = prompted_on([(image, other), (image, labels)], num_prompts=2)
+    assert np.array_equal(both(query).volume.voxels, truth.voxels)
+
+
+def prompted_on(pairs: list[tuple[Volume, LabelMap]], **settings: Any) -> PromptedTask:
+    """A segmentation shown on these pairs."""
+    images, labels = zip(*pairs, strict=True)
+    return Predictor(Learner()).prompt(images, labels, **settings)
+
+
+def test_prompts_that_show_nothing_answer_nothing() -> None:
+    image, labels = scan((32, 32, 6))
+    empty = labels.voxels.copy()
+    empty[:, :, 3:] = 0
+    task = prompted_on([(image, LabelMap(empty, labels.affine))], num_prompts=1)
+    voxels = task(scan(seed=9)[0]).volume.voxels
+    assert voxels[:, :, :3].any()
+    assert not voxels[:, :, 3:].any()
+
+
+def test_restorations_change_the_raw_query_even_outside_of_the_window() -> None:
+    affine = np.diag([0.7, 0.7, 3, 1])
+    rng = np.random.default_rng(0)
+    low = rng.uniform(-100, 100, (70, 50, 2)).astype(np.float32)
+    low[:9, :9] = 1500  # far above the soft-tissue window
+    low[-9:, -9:] = -1000
+    image, target = Volume(low, affine), Volume(low + np.float32(8), affine)
+    task = Predictor(Learner()).prompt([image], [target], "denoising")
+    answer = task(image).volume
+    assert isinstance(answer, Volume)
+    assert answer.voxels[0, 0, 0] == pytest.approx(1500, abs=10)
+    assert answer.voxels[-1, -1, 0] == pytest.approx(-1000, abs=10)
+    inside = np.abs(low) < 90
+    assert np.abs(answer.voxels - low)[inside].mean() == pytest.approx(8, abs=3)
+
+
+def test_a_synthesis_comes_back_in_the_targets_units() -> None:
+    image, _ = scan(seed=0)
+    target = Volume(image.voxels * 10 + 5000, image.affine)
+    task = Predictor(Learner()).prompt([image], [target], "synthesis:T1->T2")
+    query, _ = scan(seed=9)
+    answer = task(query).volume
+    assert np.abs(answer.voxels - (query.voxels * 10 + 5000)).mean() < 100
+    assert np.array_equal(answer.affine, query.affine)
+
+
+def test_prompts_are_encoded_once_and_queries_asked_in_small_batches() -> None:
+    learner = Learner()
+    task = prompted(learner, count=2, num_prompts=12)
+    task(scan((32, 32, 6), seed=9)[0])
+    first = learner.encoded
+    assert first <= 12
+    task(scan((32, 32, 40), seed=8)[0])
+    assert learner.encoded <= 12
+    assert learner.most <= 8
+
+
+def test_an_ensemble_tells_its_uncertainty() -> None:
+    query, truth = scan(seed=9)
+    task = prompted(Learner()).using(members=3)
+    answer = task(query)
+    assert np.array_equal(answer.volume.voxels, truth.voxels)
+    assert answer.uncertainty is not None
+    assert answer.uncertainty.voxels.min() >= 0
+    assert answer.uncertainty.voxels.max() <= 1
+    assert np.array_equal(answer.uncertainty.affine, query.affine)
+    assert answer.uncertainty.shape == query.shape
+
+
+@pytest.mark.parametrize("form", ["matching", "merged"])
+@pytest.mark.parametrize("task", ["segmentation", "synthesis", "denoising"])
+def test_the_real_model_in_both_forms(form: str, task: str) -> None:
+    image, labels = scan((40, 36, 3))
+    predictor = Predictor(random_model(form))
+    target: Volume | LabelMap = labels if task == "segmentation" else image
+    asked = predictor.prompt([image, image], [target, target], task, members=2, num_prompts=2)
+    query, _ = scan((33, 47, 3), seed=9)
+    once, again = asked(query), asked(query)
+    assert once.volume.shape == query.shape
+    assert np.array_equal(once.volume.voxels, again.volume.voxels)
+    assert once.uncertainty is not None
+    assert 0 <= once.uncertainty.voxels.min() <= once.uncertainty.voxels.max() <= 1
+    if task == "segmentation":
+        assert set(np.unique(once.volume.voxels)) <= {0, 3, 700}
+
+
+def test_the_seed_decides_random_strategies() -> None:
+    task = prompted(Learner(), count=4, strategy="paper_rule", num_prompts=1)
+    query, _ = scan(seed=9)
+    same = [np.array(task(query).volume.voxels) for _ in range(2)]
+    assert np.array_equal(*same)
+
+
+def test_a_single_slice_is_cut_along_its_own_plane() -> None:
+    query, truth = scan((32, 6, 32), np.array([[1.0, 0, 0, 0], [0, 9, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), seed=9)
+    one = Volume(query.voxels[:, 2:3], query.affine)
+    answer = prompted(Learner())(one).volume.voxels
+    assert (answer == truth.voxels[:, 2:3]).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("images", "targets", "task", "error", "said"),
+    [
+        ([], [], None, PromptProblem, "at least one"),
+        ([0, 1], [0], None, PromptProblem, "as many of both"),
+        ([0], ["shifted"], None, GeometryProblem, "one shape and affine"),
+        ([0], ["smaller"], None, GeometryProblem, "one shape and affine"),
+        ([0], ["empty"], None, PromptProblem, "show what to find"),
+        ([0], ["picture"], None, PromptProblem, "denoising, inpainting, segmentation, synthesis"),
+        ([0], ["picture"], "segmentation", PromptProblem, "whole numbers"),
+        ([0], [0], "sorcery", UnknownName, "segmentation"),
+    ],
+)
+def test_prompts_that_cannot_serve(
+    images: list[int], targets: list[Any], task: str | None, error: type[Exception], said: str
+) -> None:
+    def target(kind: Any) -> Volume | LabelMap:
+        image, labels = scan()
+        if kind == "shifted":
+            return LabelMap(labels.voxels, AFFINE + np.eye(4) * np.array([0, 0, 0.5, 0]))
+        if kind == "smaller":
+            return LabelMap(labels.voxels[1:], labels.affine)
+        if kind == "empty":
+            return LabelMap(labels.voxels * 0, labels.affine)
+        return image if kind == "picture" else labels
+
+    with pytest.raises(error, match=said):
+        Predictor(Learner()).prompt([scan()[0] for _ in images], [target(kind) for kind in targets], task)
+
+
+def test_unknown_strategies_and_impossible_numbers() -> None:
+    with pytest.raises(UnknownName, match="nearest_slice"):
+        prompted(Learner(), strategy="by_moonlight")
+    with pytest.raises(PromptProblem, match="1 or more"):
+        prompted(Learner(), num_prompts=0)
+    with pytest.raises(PromptProblem, match="1 or more"):
+        prompted(Learner()).using(members=0)
+
+
+def test_a_query_with_nan_is_refused() -> None:
+    query, _ = scan()
+    voxels = query.voxels.copy()
+    voxels[0, 0, 0] = np.nan
+    with pytest.raises(GeometryProblem, match="finite"):
+        prompted(Learner())(Volume(voxels, query.affine))
