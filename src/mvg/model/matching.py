@@ -110,6 +110,11 @@ class Matching(nn.Module):
         self.null_key = nn.Parameter(torch.zeros(heads, 1, head_width))
         self.null_value = nn.Parameter(torch.zeros(heads, 1, target_width // heads))
 
+        # Queries and keys start alike, and sharp enough to single out a patch among some hundred: matching what looks
+        # alike is there from the first step, and only has to be refined.
+        nn.init.normal_(self.query.weight, std=image_width**-0.5)
+        self.key.load_state_dict(self.query.state_dict())
+
     def keys(self, image: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t e"]:
         keys: Tensor = rearrange(self.key(image), "b t (h e) -> b h t e", h=self.heads)
         return keys
@@ -158,6 +163,7 @@ class MatchingForm(nn.Module):
         )
         self.norm = nn.LayerNorm(decoder_width)
         self.head = FineHead(decoder_width, fine, patch, maps=2)
+        self.head.start_as_identity(1)
         self.image_head = nn.Linear(width, patch**2)
 
     def _matchings(self) -> list[Matching]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def train(
     fabric = Fabric(
         accelerator=where.device,
         devices=where.processes,
-        precision=recipe.precision,  # type: ignore[arg-type]
+        precision=recipe.precision,
         strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
     )
     fabric.launch()
@@ -73,11 +74,14 @@ def train(
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
     torch.manual_seed(recipe.seed)
     store = _store(recipe)
-    bare = load_weights(recipe.start) if recipe.start else Generalist(recipe.model)
+    bare = load_weights(recipe.start).train() if recipe.start else Generalist(recipe.model)
+    recipe = replace(recipe, model=bare.config)
     average = Generalist(bare.config)
     average.load_state_dict(bare.state_dict())
     average.to(fabric.device).eval()
-    optimizer = torch.optim.AdamW(_groups(bare, recipe), lr=recipe.optimizer.rate, betas=recipe.optimizer.betas)
+    optimizer = torch.optim.AdamW(
+        _groups(bare, recipe), lr=recipe.optimizer.rate, betas=recipe.optimizer.betas, fused=True
+    )
     model, optimizer = fabric.setup(bare, optimizer)
     progress, checkpoint = Progress(), where.folder / "checkpoint.pt"
     if checkpoint.exists():
@@ -101,7 +105,8 @@ def train(
         progress.waited += time.monotonic() - started
         loss = _step(fabric, model, optimizer, average, pairs, progress.step, done, recipe)
         progress.step += 1
-        progress.seconds += time.monotonic() - started
+        # One clock for all processes, or some would stop a step before the others, which would wait for them forever.
+        progress.seconds = fabric.broadcast(progress.seconds + time.monotonic() - started)
         if watch is not None:
             watch(progress, loss, _done(progress, recipe))
         if curves is not None:
@@ -120,12 +125,8 @@ def train(
 
 def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
     """The averaged (EMA) model of a run's checkpoint, and what that says of the run (recipe, step, seconds, waited)."""
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise FileProblem(
-            f"cannot read {checkpoint} ({problem})", "a checkpoint of 'mvg train'", "check the path"
-        ) from problem
+    state = _read(checkpoint, torch.device("cpu"), "check the path")
+    # Of the recipe only the model: checkpoints outlive the recipes' other keys.
     model = Generalist(recipe_from({"model": state["about"]["recipe"]["model"]}).model)
     model.load_state_dict(state["average"])
     return model.eval(), state["about"]
@@ -217,10 +218,7 @@ def _save(
 def _resume(
     fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizer: Any, progress: Progress
 ) -> None:
-    try:
-        state = torch.load(path, map_location=fabric.device, weights_only=True)
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise FileProblem(f"cannot read {path} ({problem})", "a checkpoint", "remove it to start anew") from problem
+    state = _read(path, fabric.device, "remove it to start anew")
     if state["about"]["recipe"]["model"] != _plain(recipe.as_dict())["model"]:
         raise RecipeProblem(f"{path} is of another model", "the model of the recipe", "choose another --output")
     model.load_state_dict(state["model"])
@@ -228,6 +226,18 @@ def _resume(
     optimizer.load_state_dict(state["optimizer"])
     progress.step, progress.seconds = state["about"]["step"], state["about"]["seconds"]
     progress.waited = state["about"]["waited"]
+
+
+def _read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
+    """What `_save` wrote; FileProblem for anything else."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as problem:
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise FileProblem(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
+    if not isinstance(state, dict) or not {"model", "average", "optimizer", "about"} <= set(state):
+        raise FileProblem(f"{path} is something else", "a checkpoint of 'mvg train'", action)
+    return state
 
 
 def _plain(value: Any) -> Any:
