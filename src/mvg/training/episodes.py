@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class EpisodeSettings:
     near: float = 0.05
     absent: float = 0.1
     sizes: tuple[int, ...] = ()
-    coloring: str = "random"
+    coloring: Literal["random", "predefined", "binary"] = "random"
 
 
 @dataclass(frozen=True)

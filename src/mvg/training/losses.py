@@ -85,5 +85,5 @@ def _class_loss(logits: Tensor, targets: Tensor, used: Tensor, weight: Tensor, s
     # One pixel per thousand as a floor: an absent class costs what is painted falsely, and nothing when nothing is.
     floor = 1e-3 * weight.shape[-1] ** 2
     dice = 1 - (2 * overlap + floor) / (size + floor)
-    counts = (used[:, None] & (weight.sum((-3, -2, -1)) > 0)[:, :, None]).float()
+    counts = used[:, None].float() * weight.amax((-3, -2, -1))[:, :, None]
     return total + settings.dice * (dice * counts).sum() / counts.sum().clamp(min=1)

@@ -4,11 +4,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mvg._plugins import contributions
 from mvg.errors import FileProblem, RecipeProblem
 from mvg.model.generalist import SIZES, GeneralistConfig
+from mvg.model.matching import HEAD
 from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeSettings
@@ -68,13 +69,14 @@ class ScheduleSettings:
 class Recipe:
     """A training run.
 
-    name: of its folder; start: weights (id or folder) to start from, "" for random; model: the network.
+    name: of its folder; model: the network; start: weights (id or folder) to start from, whose network then replaces
+    `model`, "" for random ones; precision: of products and convolutions (weights stay in 32 bit).
     """
 
     name: str = "run"
     seed: int = 0
     start: str = ""
-    precision: str = "bf16-mixed"
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     model: GeneralistConfig = field(default_factory=GeneralistConfig)
     data: DataSettings = field(default_factory=DataSettings)
     episodes: EpisodeSettings = field(default_factory=EpisodeSettings)
@@ -108,6 +110,12 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
     if named not in SIZES:
         raise RecipeProblem(f"model.name = '{named}'", f"one of {', '.join(SIZES)}", "choose one of these")
     recipe: Recipe = _build(Recipe, {**table, "model": SIZES[named].as_dict() | model}, "")
+    _check(recipe)
+    return recipe
+
+
+def _check(recipe: Recipe) -> None:
+    """RecipeProblem for values that are well typed, but impossible."""
     known = contributions(objectives)
     for share in (recipe.objectives.labels, recipe.objectives.image):
         for name in share:
@@ -117,19 +125,54 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
             raise RecipeProblem(
                 f"objective shares {share} add up to {sum(share.values())}", "a sum of 1", "correct them"
             )
-    low, high = recipe.episodes.panels
-    if not (1 <= low <= high) or recipe.episodes.batch < 1:
-        raise RecipeProblem(
-            f"episodes.panels = {[low, high]}, batch = {recipe.episodes.batch}",
-            "1 <= fewest <= most, batch >= 1",
-            "correct them",
+    for holds, found, expected in (*_run_rules(recipe), *_model_rules(recipe.model, recipe.episodes.sizes)):
+        if not holds:
+            raise RecipeProblem(found, expected, "correct it")
+
+
+_Rule = tuple[bool, str, str]
+"""Whether it holds, what was found, what was expected."""
+
+
+def _run_rules(recipe: Recipe) -> list[_Rule]:
+    episodes, schedule, warmup, zoom = (
+        recipe.episodes, recipe.schedule, recipe.optimizer.warmup, recipe.augmentation.zoom
+    )  # fmt: skip
+    (fewest, most), (least, all_) = episodes.panels, episodes.classes
+    return [
+        (episodes.batch >= 1, f"episodes.batch = {episodes.batch}", "at least 1"),
+        (1 <= fewest <= most, f"episodes.panels = {episodes.panels}", "1 <= fewest <= most"),
+        (1 <= least <= all_, f"episodes.classes = {episodes.classes}", "1 <= fewest <= most"),
+        (0 <= episodes.labels <= 1, f"episodes.labels = {episodes.labels}", "a share in [0, 1]"),
+        (0 <= recipe.objectives.ratio < 1, f"objectives.ratio = {recipe.objectives.ratio}", "a share in [0, 1)"),
+        (schedule.steps >= 1, f"schedule.steps = {schedule.steps}", "at least 1"),
+        (schedule.log >= 1, f"schedule.log = {schedule.log}", "at least 1"),
+        (schedule.minutes >= 0, f"schedule.minutes = {schedule.minutes}", "more than 0, or 0 to count steps"),
+        (0 <= warmup < 1, f"optimizer.warmup = {warmup}", "a share in [0, 1)"),
+        (0 < zoom[0] <= zoom[1], f"augmentation.zoom = {zoom}", "0 < fewest <= most"),
+    ]
+
+
+def _model_rules(model: GeneralistConfig, sizes: tuple[int, ...]) -> list[_Rule]:
+    cell = 1 if model.form == "merged" and model.stem == "linear" else 4
+    blocks = range(1, model.depth + 1)
+    fits = model.heads >= 1 and model.width % (4 * model.heads) == 0
+    matches = model.form == "merged" or (model.target_width % HEAD == model.decoder_width % HEAD == 0)
+    reads = model.form == "matching" or model.stem == "convolution" or model.head == "paper"
+    widths = f"model.target_width = {model.target_width}, model.decoder_width = {model.decoder_width}"
+    rules = [
+        (fits, f"model.width = {model.width} for {model.heads} heads", "a multiple of 4 for each head"),
+        (model.patch >= cell and model.patch % cell == 0, f"model.patch = {model.patch}", f"a multiple of {cell}"),
+        (bool(model.levels) and set(model.levels) <= set(blocks) and sorted(set(model.levels)) == list(model.levels),
+         f"model.levels = {model.levels}", f"rising numbers of blocks, 1 to {model.depth}"),
+        (matches, widths, f"multiples of {HEAD}"),
+        (reads, "model.stem = 'linear' with model.head = 'query'", "head 'paper', or stem 'convolution'"),
+    ]  # fmt: skip
+    for side in (model.size, *sizes) if model.patch >= 1 else ():
+        rules.append(
+            (side >= 1 and side % model.patch == 0, f"a picture side of {side}", f"a multiple of {model.patch}")
         )
-    for size in (recipe.model.size, *recipe.episodes.sizes):
-        if size < 1 or size % recipe.model.patch:
-            raise RecipeProblem(
-                f"a picture side of {size}", f"a multiple of the patch, {recipe.model.patch}", "correct it"
-            )
-    return recipe
+    return rules
 
 
 def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:

@@ -43,9 +43,10 @@ def validation(
         for group in sorted({"/".join(name.split("/")[::2]) for name in figures}):
             mean = [value for name, value in figures.items() if "/".join(name.split("/")[::2]) == group]
             figures[group] = float(np.mean(mean))
-        (folder / "pictures").mkdir(parents=True, exist_ok=True)
-        picture = (torch.cat(rows).clamp(0, 1) * 255).byte().numpy()
-        Image.fromarray(picture).save(folder / "pictures" / f"{step:07d}.png")
+        if rows:
+            (folder / "pictures").mkdir(parents=True, exist_ok=True)
+            picture = (torch.cat(rows).clamp(0, 1) * 255).byte().numpy()
+            Image.fromarray(picture).save(folder / "pictures" / f"{step:07d}.png")
         return figures
 
     return validate
@@ -58,9 +59,11 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
     visible = everywhere(shown, model.config.patch)
     visible[:, -1] = False
     canvas = compose(shown, visible)
-    with torch.autocast("cpu", torch.bfloat16):
-        encoded = model.encode(canvas.images[:, :-1], canvas.targets[:, :-1])
-        said = model.answer(canvas.images[:, -1], encoded, pairs.kind)[0]
+    device = next(model.parameters()).device
+    images, targets = canvas.images.to(device), canvas.targets.to(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        encoded = model.encode(images[:, :-1], targets[:, :-1])
+        said = model.answer(images[:, -1], encoded, pairs.kind)[0].cpu()
     if pairs.kind == "image":
         return said[0].clamp(0, 1)
     if model.config.form == "matching":

@@ -9,7 +9,7 @@ from mvg.training.question import Draw, Question
 def ask(pairs: Pairs, patch: int, draw: Draw) -> Question:
     """All targets are on the canvas; panel-causal attention keeps each from its own answer."""
     visible = everywhere(pairs, patch)
-    first = 0 if draw.first_pair > 0 else 1
+    first = 0 if draw.first_pair > 0 or visible.shape[1] == 1 else 1
     scored = torch.ones_like(visible[:, first:], dtype=torch.float32)
     if first == 0:
         scored[:, 0] = draw.first_pair
