@@ -193,13 +193,17 @@ def full_disk(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("size", [0, 700])
-def test_a_full_disk_leaves_what_was_there(suffix: str, size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.6, 0.999])
+def test_a_full_disk_leaves_what_was_there(suffix: str, share: float, tmp_path: Path) -> None:
     path = tmp_path / f"scan{suffix}"
     write(example(suffix), path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    larger = Volume(np.tile(example(suffix).voxels, (3, 3, 1)), np.eye(4))
-    with full_disk(size), pytest.raises(FileProblem, match="space") as caught:
+    larger = Volume(example(suffix).voxels.repeat(2, axis=0), np.eye(4))
+    write(larger, tmp_path / f"whole{suffix}")
+    size = max(file.stat().st_size for file in tmp_path.glob("whole*"))
+    for file in tmp_path.glob("whole*"):
+        file.unlink()
+    with full_disk(int(share * size)), pytest.raises(FileProblem, match="space") as caught:
         write(larger, path)
     assert path.name in str(caught.value)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mvg.errors import FileProblem, GeometryProblem
@@ -257,6 +258,16 @@ def test_files_that_are_no_volume(name: str, words: str) -> None:
 def test_truncated_files_are_noticed(name: str, share: float, tmp_path: Path) -> None:
     content = shipped(name).read_bytes()
     (tmp_path / "cut.dcm").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FileProblem):
+        read(tmp_path / "cut.dcm")
+
+
+@pytest.mark.parametrize("name", ["JPEG-lossy.dcm", "JPGExtended.dcm", "MR_small_jp2klossless.dcm", "693_J2KI.dcm"])
+def test_compressed_pixels_that_end_early_in_a_whole_file_are_noticed(name: str, tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(shipped(name))
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
+    dataset.save_as(tmp_path / "cut.dcm")
     with pytest.raises(FileProblem):
         read(tmp_path / "cut.dcm")
 

@@ -156,6 +156,19 @@ def test_labels_stored_as_floats_are_read_when_whole(suffix: str, tmp_path: Path
         read_labels(tmp_path / f"labels{suffix}")
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+def test_spacings_and_rounded_directions_return_as_they_were_spelled(suffix: str, tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((5, 4, 3), np.int16))
+    image.SetSpacing((0.7, 1.3, 3.1))
+    image.SetDirection((0.866, -0.5, 0, 0.5, 0.866, 0, 0, 0, 1))  # not quite of length 1
+    sitk.WriteImage(image, str(tmp_path / f"query{suffix}"))
+    query = read(tmp_path / f"query{suffix}")
+    write(query.like(query.canonical().voxels > 0), tmp_path / f"answer{suffix}")
+    answer = sitk.ReadImage(str(tmp_path / f"answer{suffix}"))
+    assert answer.GetSpacing() == image.GetSpacing()
+    assert answer.GetDirection() == image.GetDirection()
+
+
 @pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
 def test_sheared_axes_need_a_format_that_holds_them(suffix: str, tmp_path: Path) -> None:
     affine = affine_of(np.eye(3))

@@ -1,5 +1,6 @@
 """DICOM: a folder of one series, a single file, or an enhanced multi-frame file; CT comes in HU. Reading only."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ SUFFIXES = (".dcm", ".dicom", ".ima")
 _LPS = np.array([-1.0, -1.0, 1.0])
 _GAP = 0.1  # share of the slice distance by which a single gap may differ
 _DIRECTION = 1e-3  # by how much the directions of slices of one series may differ
+_JPEG = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(5\d|70|8[01])$")  # transfer syntaxes of JPEG and JPEG-LS
 _END_OF_JPEG = b"\xff\xd9"
 
 
@@ -107,13 +109,15 @@ def _frames(dataset: Any) -> list[NDArray[Any]]:
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
+    jpeg = _JPEG.match(str(dataset.file_meta.TransferSyntaxUID)) is not None
+    if jpeg and _END_OF_JPEG not in dataset.PixelData[-64:]:
+        raise EOFError("its compressed pixels end too early")  # decoders would make up the rest
     try:
         pixels = pixel_array(dataset)
     except RuntimeError:
-        # A second decoder for files with a flaw that pydicom's refuse, but never for those that end too early.
-        if _END_OF_JPEG not in dataset.PixelData[-16:]:
+        if not jpeg:
             raise
-        return [dicom_pixels(Path(dataset.filename))]
+        return [dicom_pixels(Path(dataset.filename))]  # a second decoder, for flaws that the first ones refuse
     kind = str(dataset.get("PhotometricInterpretation", ""))
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
