@@ -1,7 +1,6 @@
 """The demo: all four tasks on real images, through the public interface; result volumes and a report."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import mvg
 from mvg.app.display import Show
 from mvg.app.exhibits import Exhibit, exhibits
 from mvg.app.measures import Measure, likenesses, overlaps
-from mvg.app.report import write_report
+from mvg.app.report import Shown, write_report
 from mvg.errors import FileProblem
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
@@ -19,28 +18,14 @@ _COUNT = 8  # exhibits
 _SEED = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """An exhibit with the model's answer to it.
-
-    seconds: for encoding the prompts and answering; rival: what the figures are compared with, in words.
-    """
-
-    exhibit: Exhibit
-    answer: LabelMap | Volume
-    measures: tuple[Measure, ...]
-    rival: str
-    seconds: float
-
-
-def run_demo(output: Path, device: str, show: Show) -> Path:
-    """Answer every exhibit with the shipped weights; the path of the report.
+def run_demo(output: Path, device: str, show: Show, weights: str = "tiny") -> Path:
+    """Answer every exhibit with shipped weights (or a folder of them); the path of the report.
 
     Writes OUTPUT/NAME/{query,answer,truth}.nii.gz, the prompts as folders that `mvg predict` takes, and
     OUTPUT/report.html. Under two minutes on two cores. Raises WeightsProblem, FileProblem.
     """
     start = time.perf_counter()
-    predictor = mvg.load("tiny", device)
+    predictor = mvg.load(weights, device)
     shown = []
     for at, exhibit in enumerate(exhibits(_SEED)):
         show("demo", at, _COUNT)
@@ -54,7 +39,7 @@ def run_demo(output: Path, device: str, show: Show) -> Path:
 
 def _answered(predictor: Predictor, exhibit: Exhibit) -> Shown:
     start = time.perf_counter()
-    task = predictor.prompt(exhibit.images, exhibit.targets, exhibit.task, strategy="most_similar")
+    task = predictor.prompt(exhibit.images, exhibit.targets, exhibit.task)
     answer = task(exhibit.query).volume
     seconds = time.perf_counter() - start
     rival, words = _rival(exhibit)
@@ -76,9 +61,7 @@ def _rival(exhibit: Exhibit) -> tuple[LabelMap | Volume | None, str]:
     return kind(copied, exhibit.query.affine), "copying the nearest prompt's target"
 
 
-def _measured(
-    exhibit: Exhibit, answer: LabelMap | Volume, rival: LabelMap | Volume | None
-) -> tuple[Measure, ...]:
+def _measured(exhibit: Exhibit, answer: LabelMap | Volume, rival: LabelMap | Volume | None) -> tuple[Measure, ...]:
     truth = exhibit.truth
     if isinstance(answer, LabelMap) and isinstance(truth, LabelMap):
         return tuple(overlaps(answer, truth, rival if isinstance(rival, LabelMap) else None, exhibit.labels))

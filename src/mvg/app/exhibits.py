@@ -18,7 +18,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks.kinds.inpainting import drawn_voids
 from mvg.tasks.projection import low_dose_noise
 
-Kind = TypeVar("Kind", Volume, LabelMap)
+_Kind = TypeVar("_Kind", Volume, LabelMap)
 
 TISSUES = {1: "gray matter", 2: "white matter"}
 _AXIAL = tuple(range(-25, 55, 10))  # mm above the commissures: prompts; queries lie half-way between them
@@ -31,7 +31,7 @@ class Exhibit:
     """One request to the model, and what is known of the right answer.
 
     name: also its folder; task: the kind; story: whose images these are; images, targets: the prompt pairs; truth: on
-    the query's grid, None where nobody knows; truth_is: where it comes from; region: the voxels (X, Y, Z) that figures
+    the query's grid, None where nobody knows; truth_is: its caption; region: the voxels (X, Y, Z) that figures
     are about, None for all; labels: the names of label values.
     """
 
@@ -72,7 +72,7 @@ def tissues(seed: int) -> Exhibit:
         _slices(labels, 2, _AXIAL),
         _thinned(t1),
         _thinned(labels),
-        "the tissue maps of the average brain",
+        "truth: its tissue maps",
         None,
         TISSUES,
     )
@@ -92,7 +92,7 @@ def tissues_of_a_person(seed: int) -> Exhibit:
         _slices(specimens.tissue_labels(), 1, _CORONAL),
         person,
         specimens.classified(person),
-        "dipy's automatic classifier",
+        "another program: dipy",
         None,
         TISSUES,
     )
@@ -111,7 +111,7 @@ def gray_matter(seed: int) -> Exhibit:
         _slices(gray, 2, _AXIAL),
         _thinned(t1),
         _thinned(gray),
-        "the gray matter map of the average brain",
+        "truth: its gray matter map",
         None,
         {},
     )
@@ -149,7 +149,7 @@ def void(seed: int) -> Exhibit:
         whole,
         query,
         _thinned(t1),
-        "the slices before they were voided",
+        "truth: before the void",
         region,
         {},
     )
@@ -169,7 +169,7 @@ def void_of_a_person(seed: int) -> Exhibit:
         whole,
         query,
         specimens.person(),
-        "the slice before it was voided",
+        "truth: before the void",
         region,
         {},
     )
@@ -189,24 +189,24 @@ def noise(seed: int, query: Callable[[], Volume], prompt: Callable[[], Volume], 
         (example,) * 4,
         _low_dose(full, rng),
         full,
-        "the slice at full dose",
+        "truth: full dose",
         full.voxels > -500,
         {},
     )
 
 
-def _slices(volume: Kind, axis: int, places: tuple[int, ...]) -> tuple[Kind, ...]:
+def _slices(volume: _Kind, axis: int, places: tuple[int, ...]) -> tuple[_Kind, ...]:
     """Single slices across `axis` at `places` (mm in the world) of a volume with voxels of 1 mm."""
     return tuple(_cut(volume, axis, int(place - volume.affine[axis, 3]), 1, 1) for place in places)
 
 
-def _thinned(volume: Kind) -> Kind:
+def _thinned(volume: _Kind) -> _Kind:
     """The axial slices half-way between the prompts."""
     start = _AXIAL[0] + 5 - volume.affine[2, 3]
     return _cut(volume, 2, int(start), 10, len(_AXIAL) - 1)
 
 
-def _cut(volume: Kind, axis: int, start: int, step: int, count: int) -> Kind:
+def _cut(volume: _Kind, axis: int, start: int, step: int, count: int) -> _Kind:
     affine = np.array(volume.affine)
     affine[:3, 3] += start * affine[:3, axis]
     affine[:3, axis] *= step

@@ -1,8 +1,8 @@
 """Real medical images that ship inside public packages: no download, no file of ours.
 
-    nilearn   the ICBM 152 brain, T1, gray and white matter: an average of 152 people, symmetric
-    dipy      one coronal T1 slice of one person's brain
-    pydicom   a CT slice of one patient's head and one of another patient's back
+nilearn   the ICBM 152 brain, T1, gray and white matter: an average of 152 people, symmetric
+dipy      one coronal T1 slice of one person's brain
+pydicom   a CT slice of one patient's head and one of another patient's back
 """
 
 import logging

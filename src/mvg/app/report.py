@@ -1,0 +1,234 @@
+"""The demo's report: one HTML file that holds its pictures and needs no script and no network."""
+
+import base64
+import html
+import io
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+import mvg
+from mvg.app.exhibits import Exhibit
+from mvg.app.measures import Measure
+from mvg.errors import FileProblem
+from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import Window, guess_modality
+
+_COLORS = ((244, 140, 60), (70, 160, 245), (90, 200, 120), (220, 90, 160), (240, 220, 90))
+_OUTLINE = (255, 210, 60)
+_ROWS = 3  # slices of a volume that are shown
+_MARGIN = 6  # pixels left round what is not background
+
+_Picture = NDArray[np.uint8]
+_Box = tuple[slice, slice]
+
+_STYLE = """
+:root { --ink: #1c2733; --soft: #5b6b7a; --line: #dde4ea; --paper: #f5f7f9; --good: #0d7a5f; }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
+main { max-width: 1180px; margin: 0 auto; padding: 2.5rem 1.25rem; }
+h1 { font-size: 2rem; margin: 0 0 .25rem; letter-spacing: -.01em; }
+h2 { font-size: 1.25rem; margin: 0 0 .35rem; }
+p { margin: .35rem 0 .9rem; max-width: 76ch; }
+section { background: #fff; border: 1px solid var(--line); border-radius: 12px; padding: 1.4rem 1.5rem;
+  margin: 1.5rem 0; }
+.soft, footer { color: var(--soft); font-size: .9rem; }
+.row { display: grid; grid-template-columns: repeat(var(--columns), 1fr); gap: .6rem; margin-bottom: .6rem; }
+figure { margin: 0; display: flex; flex-direction: column; }
+figure div { background: #000; border-radius: 8px; overflow: hidden; aspect-ratio: 1; display: flex; }
+figure img { width: 100%; height: 100%; object-fit: contain; }
+figcaption { font-size: .82rem; color: var(--soft); padding-top: .25rem; }
+.answer div { outline: 3px solid var(--good); }
+.answer figcaption { color: var(--good); font-weight: 600; }
+table { border-collapse: collapse; font-size: .92rem; margin: .4rem 0 .8rem; }
+th, td { text-align: right; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { text-align: left; }
+td.value { font-weight: 650; color: var(--good); }
+code { background: var(--paper); border: 1px solid var(--line); border-radius: 6px; padding: .1rem .35rem;
+  font-size: .82rem; overflow-wrap: anywhere; }
+.key { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin: 0 .3em 0 .9em; }
+.key:first-child { margin-left: 0; }
+@media (max-width: 700px) { .row { grid-template-columns: repeat(2, 1fr); } }
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An exhibit with the model's answer to it.
+
+    rival: what the figures are compared with, in words, or ""; seconds: for encoding the prompts and answering.
+    """
+
+    exhibit: Exhibit
+    answer: LabelMap | Volume
+    measures: tuple[Measure, ...]
+    rival: str
+    seconds: float
+
+
+def write_report(shown: Sequence[Shown], path: Path, weights: str, seconds: float) -> None:
+    """Write what was shown as one HTML file, whole or not at all; `seconds` is what all of it took.
+
+    Raises FileProblem where the file cannot be written.
+    """
+    about = (
+        f"mvg {mvg.__version__}, weights <b>{html.escape(weights)}</b>, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads on {os.cpu_count()} {platform.machine()} cores: "
+        f"{seconds:.0f} s for everything on this page."
+    )
+    sections = "".join(_section(one, path.parent) for one in shown)
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mvg demo</title><style>{_STYLE}</style></head><body><main>
+<h1>One model, shown by example</h1>
+<p>Nothing on this page was trained for: each request is a few pairs of an image and its target (the prompts) and a new
+image (the query). The same weights answer all of them.</p>
+<p class="soft">{about}</p>
+{_glance(shown)}
+{sections}
+<footer><p>Images: ICBM 152 nonlinear symmetric template (Fonov et al. 2011; copyright 1993-2009 Louis Collins,
+McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University), from nilearn; a T1 slice from dipy;
+CT slices from pydicom's test files.</p><p>Research use only; not a medical device.</p></footer>
+</main></body></html>
+"""
+    fresh = path.with_name(f".{path.name}")
+    try:
+        fresh.write_text(page, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as problem:
+        raise FileProblem(
+            f"'{path}' could not be written ({problem.strerror})", "a writable folder with space left", "choose another"
+        ) from problem
+
+
+def _glance(shown: Sequence[Shown]) -> str:
+    """The first figure of every exhibit, in one table."""
+    rows = ""
+    for one in shown:
+        name = f'<a href="#{one.exhibit.name}">{html.escape(one.exhibit.title)}</a>'
+        if one.measures:
+            first = one.measures[0]
+            rival = "" if first.rival is None else f"{first.rival:.{first.digits}f} for {html.escape(one.rival)}"
+            figure = f'<td>{first.name}</td><td class="value">{first.value:.{first.digits}f}</td><td>{rival}</td>'
+        else:
+            figure = "<td></td><td></td><td>truth not known</td>"
+        rows += f"<tr><td>{name}</td>{figure}</tr>"
+    return f"<section><h2>At a glance</h2><table>{rows}</table></section>"
+
+
+def _section(shown: Shown, folder: Path) -> str:
+    exhibit = shown.exhibit
+    place = folder / exhibit.name
+    command = f"mvg predict {place}/query.nii.gz --prompts {place}/prompts --task {exhibit.task} --output answers"
+    keys = "".join(
+        f'<span class="key" style="background: rgb{_color(value)}"></span>{html.escape(name)}'
+        for value, name in exhibit.labels.items()
+    )
+    slices = len(exhibit.query.pictures(exhibit.query.plane))
+    return f"""<section id="{exhibit.name}"><h2>{html.escape(exhibit.title)}</h2>
+<p>{html.escape(exhibit.story)}</p>{_rows(shown)}{f'<p class="soft">{keys}</p>' if keys else ""}
+{_table(shown.measures, shown.rival)}
+<p class="soft">{len(exhibit.images)} prompts, {slices} slice{"s" * (slices > 1)}, {shown.seconds:.1f} s, prompts
+encoded anew. On the command line: <code>{html.escape(command)}</code></p></section>
+"""
+
+
+def _table(measures: Sequence[Measure], rival: str) -> str:
+    if not measures:
+        return '<p class="soft">No figure: the right answer is not known.</p>'
+    head = f"<tr><th></th><th>answer</th>{f'<th>{html.escape(rival)}</th>' if rival else ''}</tr>"
+    rows = ""
+    for measure in measures:
+        other = "" if measure.rival is None else f"<td>{measure.rival:.{measure.digits}f}</td>"
+        rows += f'<tr><td>{measure.name}</td><td class="value">{measure.value:.{measure.digits}f}</td>{other}</tr>'
+    return f"<table>{head}{rows}</table>"
+
+
+def _rows(shown: Shown) -> str:
+    exhibit = shown.exhibit
+    plane = exhibit.query.plane
+    count = len(exhibit.query.pictures(plane))
+    places = sorted({int(place) for place in np.linspace(0, count - 1, min(count, _ROWS) + 2)[1:-1].round()})
+    columns = 5 if exhibit.truth is not None else 4
+    rows = (_row(shown, plane, at) for at in places)
+    return "".join(f'<div class="row" style="--columns: {columns}">{row}</div>' for row in rows)
+
+
+def _row(shown: Shown, plane: Plane, at: int) -> str:
+    """A prompt pair, the query, the answer and the truth of one slice."""
+    exhibit = shown.exhibit
+    pair = _nearest(exhibit.images, exhibit.query, plane, at)
+    example, target = exhibit.images[pair], exhibit.targets[pair]
+    one, many = _filled(example.pictures(plane)[0]), _filled(exhibit.query.pictures(plane)[at])
+    figures = [
+        _figure("prompt: image", _drawn(example, example, plane, 0, one), ""),
+        _figure("prompt: target", _drawn(target, example, plane, 0, one), ""),
+        _figure("query", _drawn(exhibit.query, exhibit.truth or exhibit.query, plane, at, many), ""),
+    ]
+    right = exhibit.truth if exhibit.truth is not None else exhibit.targets[pair]
+    under = exhibit.query if isinstance(shown.answer, LabelMap) else right
+    answer = _drawn(shown.answer, under, plane, at, many)
+    if exhibit.task == "inpainting" and exhibit.region is not None:
+        region = LabelMap(exhibit.region, exhibit.query.affine).pictures(plane)[at][many]
+        answer[ndimage.binary_dilation(region > 0) & ~(region > 0)] = _OUTLINE
+    figures.append(_figure("answer", answer, ' class="answer"'))
+    if exhibit.truth is not None:
+        figures.append(_figure(exhibit.truth_is, _drawn(exhibit.truth, under, plane, at, many), ""))
+    return "".join(figures)
+
+
+def _nearest(images: Sequence[Volume], query: Volume, plane: Plane, at: int) -> int:
+    """The prompt (of one slice) that lies nearest to a slice of the query, in mm across the plane."""
+    axis = {"sagittal": 0, "coronal": 1, "axial": 2}[plane]
+    place = query.canonical().affine[axis] @ np.eye(4)[axis] * at + query.canonical().affine[axis, 3]
+    return int(np.argmin([abs(image.affine[axis, 3] - place) for image in images]))
+
+
+def _drawn(what: Volume | LabelMap, like: Volume | LabelMap, plane: Plane, at: int, box: _Box) -> _Picture:
+    """A slice as RGB (rows, cols, 3): labels over the image `like`, pictures in the window of `like`."""
+    under = like if isinstance(what, LabelMap) else what
+    reference = like if isinstance(like, Volume) else under
+    window = Window.fit(reference.voxels, guess_modality(reference.voxels))
+    gray = window.apply(under.pictures(plane)[at][box])
+    picture = np.repeat((255 * gray).astype(np.uint8)[:, :, None], 3, axis=2)
+    if isinstance(what, LabelMap):
+        labels = what.pictures(plane)[at][box]
+        for value in np.unique(labels[labels > 0]):
+            inside = labels == value
+            picture[inside] = (0.45 * picture[inside] + 0.55 * np.array(_color(int(value)))).astype(np.uint8)
+    return picture
+
+
+def _filled(picture: NDArray[Any]) -> _Box:
+    """The rows and columns round what is not background."""
+    bright = Window.fit(picture, guess_modality(picture)).apply(picture) > 0.1
+    bright = ndimage.binary_opening(bright)
+    box = ndimage.find_objects(bright.astype(np.int8))
+    if not box:
+        return slice(None), slice(None)
+    rows, cols = (slice(max(0, edge.start - _MARGIN), edge.stop + _MARGIN) for edge in box[0])
+    return rows, cols
+
+
+def _color(value: int) -> tuple[int, int, int]:
+    return _COLORS[(value - 1) % len(_COLORS)]
+
+
+def _figure(caption: str, picture: _Picture, attribute: str) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", optimize=True)
+    data = base64.b64encode(file.getvalue()).decode()
+    text = html.escape(caption)
+    return (
+        f'<figure{attribute}><div><img alt="{text}" src="data:image/png;base64,{data}"></div>'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
