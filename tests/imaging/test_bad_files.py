@@ -1,8 +1,8 @@
 """Bad files: one line that names the file, says what was expected and what to do; and nothing half-written."""
 
 import gzip
-import os
 import resource
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,10 +73,14 @@ def test_missing_unknown_and_imageless(tmp_path: Path) -> None:
     refused(tmp_path / "folder.nii.gz", words="no DICOM image")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
-def test_unreadable(tmp_path: Path) -> None:
+def forbidden(*_: object, **__: object) -> None:
+    """Stands for the system's refusal, which the superuser never meets."""
+    raise PermissionError(13, "Permission denied")
+
+
+def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(example(".nii"), tmp_path / "scan.nii")
-    (tmp_path / "scan.nii").chmod(0)
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
     refused(tmp_path / "scan.nii", words="permission")
 
 
@@ -221,11 +225,11 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken.nii.gz"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_read_only_folders(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(FileProblem, match="writable folder"):
+def test_read_only_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "mkdtemp", forbidden)
+    with pytest.raises(FileProblem, match="Permission denied.*writable folder"):
         write(volume_of(np.eye(4)), tmp_path / "a.nii.gz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_crash_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
