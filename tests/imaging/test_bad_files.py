@@ -227,7 +227,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_read_only_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "mkdtemp", forbidden)
-    with pytest.raises(FileProblem, match="Permission denied.*writable folder"):
+    with pytest.raises(FileProblem, match=r"Permission denied.*writable folder"):
         write(volume_of(np.eye(4)), tmp_path / "a.nii.gz")
     assert not list(tmp_path.iterdir())
 
