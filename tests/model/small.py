@@ -1,0 +1,50 @@
+"""Networks small enough for a test, and pictures for them."""
+
+import torch
+from torch import Tensor
+
+from mvg.model.generalist import Generalist, GeneralistConfig
+
+SHAPES = {
+    "matching": GeneralistConfig(
+        form="matching", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
+        target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
+    ),
+    "merged": GeneralistConfig(
+        form="merged", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3), merge_after=1,
+    ),
+    "paper": GeneralistConfig(
+        form="merged", size=32, patch=8, width=32, depth=3, heads=2, levels=(2, 3), merge_after=1,
+        stem="linear", head="paper",
+    ),
+}  # fmt: skip
+"""Both forms; the merged one with a convolutional stem and with the paper's own stem and head."""
+
+
+def network(shape: str, seed: int = 0) -> Generalist:
+    """A network in evaluation mode; all weights are drawn anew, so that no zero it starts with hides a path."""
+    model = Generalist(SHAPES[shape])
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=draw)
+            scale = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.2
+            weight.copy_(scale * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0))
+    return model.eval()
+
+
+def pictures(shape: str, panels: int, size: int = 32, batch: int = 2, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Random images (batch, panels, 1, size, size) and targets (batch, panels, c, size, size) in [0, 1]."""
+    draw = torch.Generator().manual_seed(seed)
+    channels = 3 if SHAPES[shape].form == "matching" else 1
+    return (
+        torch.rand(batch, panels, 1, size, size, generator=draw),
+        torch.rand(batch, panels, channels, size, size, generator=draw),
+    )
+
+
+def shown(images: Tensor, share: float = 1.0, seed: int = 2) -> Tensor:
+    """Visible patches (batch, panels, h, w) of 8 pixels: all of them, or a random share."""
+    batch, panels, _, rows, columns = images.shape
+    draw = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, panels, rows // 8, columns // 8, generator=draw) < share

@@ -1,0 +1,186 @@
+"""Laws of the model, in both of its forms."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from mvg.model.answer import Answer, Prompts
+from mvg.model.generalist import Generalist
+from tests.model.small import SHAPES, network, pictures, shown
+
+pytestmark = pytest.mark.parametrize("shape", list(SHAPES))
+
+GOLDEN = {
+    "matching": [-0.05327, 0.81313, 0.38288, 1.18451],
+    "merged": [0.05787, 0.6863, 0.10862, 0.86047],
+    "paper": [0.10447, 0.54734, -0.20347, 0.607],
+}
+KINDS: tuple[Literal["image", "labels"], ...] = ("image", "labels")
+
+
+def maps(answer: Answer) -> list[Tensor]:
+    """What is said of the targets."""
+    return [part for part in answer[:2] if part is not None]
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def answered(model: Generalist, images: Tensor, targets: Tensor) -> Tensor:
+    """The last image's answer, prompted by the pairs before it: both kinds side by side."""
+    prompts = model.encode(images[:, :-1], targets[:, :-1])
+    return torch.cat([model.answer(images[:, -1], prompts, kind) for kind in KINDS], dim=1)
+
+
+def test_one_pass_of_training_says_what_prediction_says(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=4)
+    at_once = model(images, targets, shown(images), "causal", 1)
+    for panel in range(1, 4):
+        prompts = model.encode(images[:, :panel], targets[:, :panel])
+        for kind, said in zip(KINDS, (at_once.pictures, maps(at_once)[0]), strict=True):
+            answer = model.answer(images[:, panel], prompts, kind)
+            torch.testing.assert_close(answer, said[:, panel - 1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_first_panel_left_out_changes_no_other_answer(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=3)
+    every = maps(model(images, targets, shown(images), "causal", 0))
+    later = maps(model(images, targets, shown(images), "causal", 2))
+    for whole, part in zip(every, later, strict=True):
+        torch.testing.assert_close(whole[:, 2:], part, atol=1e-5, rtol=1e-5)
+
+
+def test_later_panels_leave_earlier_answers_unchanged(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=4)
+    before = maps(model(images, targets, shown(images), "causal", 0))
+    images[:, 2:], targets[:, 2:] = 1 - images[:, 2:], 0.3
+    after = maps(model(images, targets, shown(images), "causal", 0))
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new[:, :2], old[:, :2], atol=1e-6, rtol=1e-6)
+        assert (new[:, 2:] - old[:, 2:]).abs().max() > 1e-2, "later answers do look at them"
+
+
+@pytest.mark.parametrize("panel", range(3))
+def test_no_target_leaks_into_its_own_answer(shape: str, panel: int) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=3)
+    before = maps(model(images, targets, shown(images), "causal", 0))
+    targets[:, panel] = 1 - targets[:, panel]
+    after = maps(model(images, targets, shown(images), "causal", 0))
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new[:, : panel + 1], old[:, : panel + 1], atol=1e-6, rtol=1e-6)
+        assert panel == 2 or (new[:, panel + 1 :] - old[:, panel + 1 :]).abs().max() > 1e-3
+
+
+def test_hidden_targets_never_enter(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=3)
+    visible = shown(images, share=0.5)
+    hidden = (~visible).repeat_interleave(8, -1).repeat_interleave(8, -2)[:, :, None]
+    before = maps(model(images, targets, visible, "full", 0, shown(images, share=0.7)))
+    after = maps(model(images, torch.where(hidden, 1 - targets, targets), visible, "full", 0, shown(images, share=0.7)))
+    seen = maps(model(images, torch.where(hidden, targets, 1 - targets), visible, "full", 0, shown(images, share=0.7)))
+    for old, new, other in zip(before, after, seen, strict=True):
+        torch.testing.assert_close(new, old, atol=1e-6, rtol=1e-6)
+        assert (other - old).abs().max() > 1e-3, "visible ones do"
+
+
+def test_hidden_image_patches_are_rebuilt_without_being_seen(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=2)
+    visible = shown(images, share=0.5)
+    hidden = (~visible).repeat_interleave(8, -1).repeat_interleave(8, -2)[:, :, None]
+    for order in ("full", "images"):
+        before = model(images, targets, shown(images), order, 0, visible).images
+        after = model(torch.where(hidden, 1 - images, images), targets, shown(images), order, 0, visible).images
+        assert before.shape == (2, 2, 16, 64)
+        torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-6)
+
+
+def test_pretraining_looks_at_no_target_and_at_one_picture_at_a_time(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=2)
+    visible = shown(images, share=0.5)
+    before = model(images, targets, shown(images), "images", 0, visible)
+    images[:, 1] = 1 - images[:, 1]
+    after = model(images, 1 - targets, shown(images), "images", 0, visible)
+    assert before.logits is None
+    assert before.pictures is None
+    torch.testing.assert_close(after.images[:, 0], before.images[:, 0], atol=1e-6, rtol=1e-6)
+    with pytest.raises(AssertionError, match="hidden patches"):
+        model(images, targets, shown(images), "images")
+
+
+@pytest.mark.parametrize("size", [8, 16, 40])
+def test_any_size_that_is_a_multiple_of_the_patch(shape: str, size: int) -> None:
+    images, targets = pictures(shape, panels=2, size=size)
+    answer = answered(network(shape), images, targets)
+    assert answer.shape == (2, 2 * targets.shape[2], size, size)
+    assert answer.isfinite().all()
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 7])
+def test_any_number_of_prompts_and_each_of_them_counts(shape: str, prompts: int) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=prompts + 1)
+    before = answered(model, images, targets)
+    for place in range(prompts):
+        other = targets.clone()
+        other[:, place] = 1 - other[:, place]
+        assert (answered(model, images, other) - before).abs().max() > 1e-4
+
+
+def test_requests_of_a_batch_do_not_mix(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=3, batch=3)
+    together = answered(model, images, targets)
+    alone = torch.cat([answered(model, images[i : i + 1], targets[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_prompts_of_one_request_serve_many_queries(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=4, batch=1)
+    prompts = model.encode(images[:, :2], targets[:, :2])
+    both = model.answer(images[0, 2:], prompts, "image")
+    alone = torch.cat([model.answer(images[:, place], prompts, "image") for place in (2, 3)])
+    torch.testing.assert_close(both, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_prompts_survive_as_named_tensors(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=3)
+    prompts = model.encode(images, targets)
+    named = prompts.tensors()
+    again = Prompts.from_tensors(named, prompts.panels)
+    assert again.panels == 3
+    assert again.channels == prompts.channels == targets.shape[2]
+    assert all(tensor.is_contiguous() for tensor in named.values())
+    for kind in KINDS:
+        assert torch.equal(model.answer(images[:, 0], again, kind), model.answer(images[:, 0], prompts, kind))
+
+
+def test_bfloat16_stays_close(shape: str) -> None:
+    model = network(shape)
+    images, targets = pictures(shape, panels=3)
+    exact = answered(model, images, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        short = answered(model, images, targets)
+    assert short.dtype == torch.float32
+    assert (short - exact).square().mean().sqrt() < 0.03 * exact.std()
+
+
+def test_the_forward_figure_is_what_it_was(shape: str) -> None:
+    """A golden figure: a change of it means that existing weights answer differently."""
+    answer = answered(network(shape), *pictures(shape, panels=3))
+    figure = torch.stack([answer.mean(), answer.std(), answer[0, 0, 3, 5], answer[1, -1, 20, 31]])
+    torch.testing.assert_close(figure, torch.tensor(GOLDEN[shape]), atol=2e-4, rtol=2e-4)

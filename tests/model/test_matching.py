@@ -1,0 +1,75 @@
+"""Laws of the matching form alone: classes and prompts are sets."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from mvg.model.answer import Prompts
+from mvg.model.generalist import Generalist
+from mvg.model.matching import MatchingForm
+from tests.model.small import SHAPES, network, pictures, shown
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def test_classes_may_come_in_any_order() -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=3)
+    order = [2, 0, 1]
+    before = model(images, targets, shown(images), "causal", 0)
+    after = model(images, targets[:, :, order], shown(images), "causal", 0)
+    torch.testing.assert_close(after.logits, before.logits[:, :, order], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(after.pictures, before.pictures[:, :, order], atol=1e-5, rtol=1e-5)
+
+
+def test_a_class_is_answered_without_looking_at_the_others() -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=3)
+    together = model(images, targets, shown(images), "causal", 0).logits
+    alone = model(images, targets[:, :, 1:2], shown(images), "causal", 0).logits
+    torch.testing.assert_close(alone, together[:, :, 1:2], atol=1e-5, rtol=1e-5)
+
+
+def test_prompts_may_come_in_any_order() -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=4)
+    order = [2, 0, 1]
+    one = model.answer(images[:, 3], model.encode(images[:, :3], targets[:, :3]), "labels")
+    other = model.answer(images[:, 3], model.encode(images[:, order], targets[:, order]), "labels")
+    torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+
+
+def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=5)
+    together = model.encode(images, targets)
+    apart = [model.encode(images[:, a:b], targets[:, a:b]) for a, b in ((0, 1), (1, 3), (3, 5))]
+    joined = Prompts.concatenate(apart)
+    assert joined.panels == together.panels == 5
+    for name, tensor in joined.tensors().items():
+        torch.testing.assert_close(tensor, together.tensors()[name], atol=1e-5, rtol=1e-5)
+
+
+def test_an_untrained_network_gives_the_query_back() -> None:
+    images, targets = pictures("matching", panels=2)
+    fresh = Generalist(SHAPES["matching"]).eval()
+    prompts = fresh.encode(images[:, :1], targets[:, :1])
+    said = fresh.answer(images[:, 1], prompts, "image")
+    torch.testing.assert_close(said, images[:, 1].expand_as(said))
+    assert fresh.answer(images[:, 1], prompts, "labels").abs().max() == 0
+
+
+def test_an_untrained_network_finds_the_same_patch_again() -> None:
+    """Queries and keys start alike, so matching by likeness need not be learnt."""
+    torch.manual_seed(0)
+    fresh = Generalist(SHAPES["matching"]).eval().form
+    assert isinstance(fresh, MatchingForm)
+    images, _ = pictures("matching", panels=1)
+    level = fresh.images(images[:, 0]).levels[:, -1]
+    for matching in fresh.matchings:
+        assert torch.equal(matching.query(level), matching.key(level))
