@@ -21,14 +21,14 @@ class Pairs:
 
     images: (b, n, 1, s, s) in [0, 1]; targets: (b, n, c, s, s), for `labels` one channel of 0 and 1 per class, for
     `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a request to the batch's c; colors:
-    (b, c) in (0, 1], what a painted target would show for each class; patients: per request one name per pair ("" if
-    unknown).
+    (b, k) in (0, 1], what a painted target shows for each of k classes (k = c until it is painted); patients: per
+    request one name per pair ("" if unknown).
     """
 
     images: Float[Tensor, "b n 1 s s"]
     targets: Float[Tensor, "b n c s s"]
     used: Bool[Tensor, "b c"]
-    colors: Float[Tensor, "b c"]
+    colors: Float[Tensor, "b k"]
     patients: tuple[tuple[str, ...], ...]
     kind: Kind
     names: tuple[str, ...] = ()

@@ -1,0 +1,114 @@
+"""What the model may receive."""
+
+import pytest
+import torch
+
+from mvg.canvas import Pairs, compose, everywhere, image_patches, spread
+
+PATCH = 4
+
+
+def made(patients: tuple[tuple[str, ...], ...] = (("a", "b", "c"), ("d", "e", "f")), channels: int = 2) -> Pairs:
+    draw = torch.Generator().manual_seed(0)
+    batch, panels = len(patients), len(patients[0])
+    return Pairs(
+        torch.rand(batch, panels, 1, 16, 16, generator=draw) + 0.1,
+        torch.rand(batch, panels, channels, 16, 16, generator=draw) + 0.1,
+        torch.ones(batch, channels, dtype=torch.bool),
+        torch.linspace(0.4, 1, channels).repeat(batch, 1),
+        patients,
+        "labels",
+    )
+
+
+def some(pairs: Pairs, seed: int = 1) -> torch.Tensor:
+    return torch.rand(*pairs.images.shape[:2], 4, 4, generator=torch.Generator().manual_seed(seed)) < 0.5
+
+
+def test_what_is_hidden_is_blank_and_the_rest_as_it_was() -> None:
+    pairs = made()
+    visible, image_visible = some(pairs), some(pairs, seed=2)
+    canvas = compose(pairs, visible, image_visible)
+    for given, composed, seen in (
+        (pairs.targets, canvas.targets, spread(visible, 16)),
+        (pairs.images, canvas.images, spread(image_visible, 16)),
+    ):
+        seen = seen.expand_as(given)
+        assert torch.equal(composed[seen], given[seen])
+        assert (composed[~seen] == 0).all()
+    assert canvas.visible is visible
+    assert canvas.image_visible is image_visible
+
+
+def test_values_under_hidden_patches_change_nothing() -> None:
+    pairs = made()
+    visible, image_visible = some(pairs), some(pairs, seed=2)
+    other = Pairs(
+        torch.where(spread(image_visible, 16), pairs.images, 0.77),
+        torch.where(spread(visible, 16), pairs.targets, 0.33),
+        pairs.used,
+        pairs.colors,
+        pairs.patients,
+        "labels",
+    )
+    one, two = compose(pairs, visible, image_visible), compose(other, visible, image_visible)
+    assert torch.equal(one.images, two.images)
+    assert torch.equal(one.targets, two.targets)
+
+
+def test_images_pass_untouched_where_none_is_hidden() -> None:
+    pairs = made()
+    canvas = compose(pairs, everywhere(pairs, PATCH))
+    assert torch.equal(canvas.images, pairs.images)
+    assert torch.equal(canvas.targets, pairs.targets)
+    assert canvas.image_visible is None
+
+
+@pytest.mark.parametrize("first_query", [-1, 2])
+def test_a_query_is_not_prompted_by_its_own_patient(first_query: int) -> None:
+    pairs = made((("a", "b", "c"), ("d", "e", "d")))
+    with pytest.raises(AssertionError, match="patient d prompts its own query"):
+        compose(pairs, everywhere(pairs, PATCH), first_query=first_query)
+
+
+def test_where_all_panels_are_asked_none_may_repeat_a_patient() -> None:
+    pairs = made((("a", "a", "c"),))
+    compose(pairs, everywhere(pairs, PATCH))  # prompts alone may
+    with pytest.raises(AssertionError, match="patient a"):
+        compose(pairs, everywhere(pairs, PATCH), first_query=0)
+
+
+def test_unknown_patients_are_not_compared() -> None:
+    compose(made((("", "", ""),)), everywhere(made((("", "", ""),)), PATCH), first_query=0)
+
+
+def test_one_value_per_patch_is_spread_over_its_pixels() -> None:
+    visible = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
+    visible[0, 0, 0, 1] = True
+    pixels = spread(visible, 6)
+    assert pixels.shape == (1, 1, 1, 6, 6)
+    assert pixels[0, 0, 0, :3, 3:].all()
+    assert pixels.sum() == 9
+
+
+def test_classes_are_painted_in_their_colors() -> None:
+    pairs = made()
+    painted = pairs.painted()
+    expected = 0.4 * pairs.targets[:, :, :1] + 1.0 * pairs.targets[:, :, 1:]
+    torch.testing.assert_close(painted.targets, expected)
+    assert painted.used.shape == (2, 1)
+    assert torch.equal(painted.images, pairs.images)
+
+
+def test_moving_keeps_everything() -> None:
+    pairs = made()
+    moved = pairs.to(torch.device("cpu"))
+    assert torch.equal(moved.colors, pairs.colors)
+    assert (moved.patients, moved.kind, moved.names) == (pairs.patients, pairs.kind, pairs.names)
+
+
+def test_image_patches_are_in_reading_order() -> None:
+    images = torch.arange(64.0).reshape(1, 1, 1, 8, 8)
+    tokens = image_patches(images, PATCH)
+    assert tokens.shape == (1, 1, 4, 16)
+    assert torch.equal(tokens[0, 0, 1], images[0, 0, 0, :4, 4:].flatten())

@@ -1,0 +1,51 @@
+"""A small prepared store, and recipes that train a very small network on it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mvg.data import Store, prepare
+from mvg.data.case import side_of
+from mvg.training.recipe import Recipe, recipe_from
+from tests.data.folders import make_ct, make_mri
+
+TRAIN = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "train"][:6]
+VAL = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "val"][:2]
+
+MODEL = {
+    "size": 32, "patch": 8, "width": 32, "depth": 2, "heads": 2, "fine": 8, "levels": [1, 2],
+    "target_width": 32, "target_depth": 1, "decoder_width": 32, "decoder_depth": 1, "merge_after": 1,
+}  # fmt: skip
+
+Make = Callable[..., Recipe]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two sets: `mri` with two contrasts and two organs (6 patients to train, 2 to validate), and `ct` in HU."""
+    folder = tmp_path_factory.mktemp("store")
+    make_mri(folder / "raw/mri", dict.fromkeys([*TRAIN, *VAL], (24, 20, 5)), channels=2)
+    make_ct(folder / "raw/ct", cases=6, side=40)
+    prepare([folder / "raw/mri", folder / "raw/ct"], folder / "prepared")
+    return Store.open(folder / "prepared")
+
+
+@pytest.fixture
+def make_recipe(store: Store) -> Make:
+    """recipe(section={key: value}, ...): a very small run on `store`, changed by these sections."""
+
+    def make(form: str = "matching", **changes: Any) -> Recipe:
+        table: dict[str, Any] = {
+            "seed": 3,
+            "precision": "32-true",
+            "model": {"form": form, **MODEL},
+            "data": {"store": str(store.folder), "workers": 0},
+            "episodes": {"batch": 2, "panels": [2, 3]},
+            "schedule": {"steps": 6, "log": 1},
+        }
+        for section, values in changes.items():
+            table[section] = {**table.get(section, {}), **values} if isinstance(values, dict) else values
+        return recipe_from(table)
+
+    return make

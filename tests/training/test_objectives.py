@@ -1,0 +1,142 @@
+"""Laws that every objective keeps, whichever files lie in `objectives/`."""
+
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+import torch
+
+from mvg._plugins import contributions
+from mvg.canvas import Pairs, spread
+from mvg.model.answer import Answer
+from mvg.model.generalist import Generalist
+from mvg.training import objectives
+from mvg.training.losses import LossSettings, loss_of
+from mvg.training.question import Draw, Question
+from tests.model.small import network, pictures
+
+PATCH = 8
+FOUND = contributions(objectives)
+
+every_objective = pytest.mark.parametrize("objective", list(FOUND.values()), ids=list(FOUND))
+both_forms = pytest.mark.parametrize("form", ["matching", "merged"])
+
+
+def made(form: str, kind: str = "image", panels: int = 3) -> Pairs:
+    images, targets = pictures(form, panels)
+    patients = tuple(tuple(f"{row}{place}" for place in range(panels)) for row in "ab")
+    targets = targets[:, :, :1] if kind == "image" else (targets[:, :, :1] > 0.5).float()
+    used = torch.ones(2, targets.shape[2], dtype=torch.bool)
+    return Pairs(images, targets, used, torch.ones(used.shape), patients, kind)
+
+
+def draw(seed: int = 0, first_pair: float = 0.0) -> Draw:
+    return Draw(torch.Generator().manual_seed(seed), 0.75, first_pair)
+
+
+def ask(objective: ModuleType, pairs: Pairs, seed: int = 0, first_pair: float = 0.0) -> Question:
+    question: Question = objective.ask(pairs, PATCH, draw(seed, first_pair))
+    return question
+
+
+@both_forms
+@every_objective
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_it_can_be_asked_scored_and_learnt_from(objective: ModuleType, form: str, kind: str) -> None:
+    model, pairs = network(form).train(), made(form, kind)
+    question = ask(objective, pairs)
+    loss = loss_of(question.put(model), question, pairs, PATCH, LossSettings())
+    loss.backward()
+    assert loss.isfinite()
+    assert loss > 0
+    moved = [name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()]
+    assert len(moved) > 10
+
+
+@every_objective
+def test_scores_have_the_shape_of_what_is_answered(objective: ModuleType) -> None:
+    pairs = made("matching")
+    question = ask(objective, pairs)
+    answer = question.put(network("matching"))
+    if question.scored is not None:
+        assert question.scored.shape == (2, 3 - question.first, 4, 4)
+        assert question.scored.min() >= 0
+        assert question.scored.max() <= 1
+        assert answer.pictures is not None
+        assert answer.pictures.shape[1] == 3 - question.first
+    if question.scored_images is not None:
+        assert answer.images is not None
+        assert question.scored_images.shape == (2, 3, 4, 4)
+    assert question.scored is not None or question.scored_images is not None
+
+
+@every_objective
+def test_the_same_draw_hides_the_same_patches(objective: ModuleType) -> None:
+    pairs = made("matching")
+    one, two = ask(objective, pairs, seed=5), ask(objective, pairs, seed=5)
+    assert torch.equal(one.canvas.visible, two.canvas.visible)
+    assert torch.equal(one.canvas.images, two.canvas.images)
+
+
+@both_forms
+@every_objective
+def test_no_answer_depends_on_the_truth_it_is_scored_against(objective: ModuleType, form: str) -> None:
+    model, pairs = network(form), made(form)
+    question = ask(objective, pairs)
+    before = said(model, question)
+    if question.scored is not None:
+        last = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
+        last[:, -1] = question.scored[:, -1] > 0
+        changed = torch.where(spread(last, 32), 1 - pairs.targets, pairs.targets)
+        after = said(model, ask(objective, replace(pairs, targets=changed)))
+        assert before.pictures is not None
+        torch.testing.assert_close(after.pictures[:, -1], before.pictures[:, -1], atol=1e-6, rtol=1e-6)
+    if question.scored_images is not None:
+        changed = torch.where(spread(question.scored_images, 32), 1 - pairs.images, pairs.images)
+        after = said(model, ask(objective, replace(pairs, images=changed)))
+        torch.testing.assert_close(after.images, before.images, atol=1e-6, rtol=1e-6)
+
+
+def said(model: Generalist, question: Question) -> Answer:
+    with torch.no_grad():
+        return question.put(model)
+
+
+@pytest.mark.parametrize("name", ["masked", "pretraining"])
+def test_the_hidden_share_is_exact(name: str) -> None:
+    question = ask(FOUND[name], made("matching"))
+    hidden = question.scored_images
+    assert hidden is not None
+    assert hidden.flatten(1).sum(1).tolist() == [36, 36]  # three quarters of 48 patches
+    assert torch.equal(hidden, ~question.canvas.image_visible)
+
+
+def test_masked_modeling_scores_exactly_what_it_hides() -> None:
+    question = ask(FOUND["masked"], made("matching"))
+    assert question.scored is not None
+    assert torch.equal(question.scored > 0, ~question.canvas.visible)
+
+
+def test_a_pair_without_prompts_counts_as_much_as_the_recipe_says() -> None:
+    without, with_first = (
+        ask(FOUND["autoregressive"], made("matching")),
+        ask(FOUND["autoregressive"], made("matching"), first_pair=0.25),
+    )
+    assert without.first == 1
+    assert with_first.first == 0
+    assert with_first.scored is not None
+    assert with_first.scored[:, 0].unique().tolist() == [0.25]
+    assert with_first.scored[:, 1:].unique().tolist() == [1.0]
+
+
+def test_a_single_pair_can_be_asked_too() -> None:
+    pairs = made("matching", panels=1)
+    question = ask(FOUND["autoregressive"], pairs)
+    assert loss_of(said(network("matching"), question), question, pairs, PATCH, LossSettings()) == 0
+
+
+def test_the_whole_query_is_hidden_and_its_prompts_shown() -> None:
+    question = ask(FOUND["whole_query"], made("matching"))
+    assert (question.canvas.targets[:, -1] == 0).all()
+    assert question.canvas.visible[:, :-1].all()
+    assert question.first == 2
