@@ -75,6 +75,18 @@ def test_8_bit_pictures_are_not_mistaken_for_labels(tmp_path: Path) -> None:
         open_prompts(tmp_path)
 
 
+def test_flat_pictures_of_many_values_are_not_mistaken_for_labels(tmp_path: Path) -> None:
+    voxels = np.full((40, 40, 20), 1000, np.int32)
+    voxels[0, 0, :] = np.arange(20)
+    voxels[1, :, 0] = np.arange(100, 140)
+    voxels[5:40:8, 5, :] = np.arange(2000, 2100).reshape(5, 20)
+    voxels[5:40:8, 9, :] = np.arange(3000, 3100).reshape(5, 20)
+    put(LabelMap(voxels, np.eye(4)), tmp_path / "images" / "a.nii.gz")
+    put(LabelMap(voxels, np.eye(4)), tmp_path / "targets" / "a.nii.gz")
+    with pytest.raises(PromptProblem, match="--task"):
+        open_prompts(tmp_path)
+
+
 def test_white_masks_and_many_labels_are_labels(tmp_path: Path) -> None:
     mask = np.zeros((70, 70, 1), np.uint8)
     mask[5:65, 5:65, 0] = np.kron(np.arange(36, dtype=np.uint8).reshape(6, 6) * 7, np.ones((10, 10), np.uint8))

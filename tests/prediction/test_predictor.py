@@ -128,9 +128,10 @@ def test_prompts_are_encoded_once_and_queries_asked_in_small_batches() -> None:
     assert learner.most <= 8
 
 
-def test_an_ensemble_tells_its_uncertainty() -> None:
+@pytest.mark.parametrize("members", [2, 3])
+def test_an_ensemble_tells_its_uncertainty(members: int) -> None:
     query, truth = scan(seed=9)
-    task = prompted(Learner()).using(members=3)
+    task = prompted(Learner()).using(members=members)
     answer = task(query)
     assert np.array_equal(answer.volume.voxels, truth.voxels)
     assert answer.uncertainty is not None
@@ -167,7 +168,9 @@ def test_the_seed_decides_random_strategies() -> None:
 def test_a_single_slice_is_cut_along_its_own_plane() -> None:
     query, truth = scan((32, 6, 32), np.array([[1.0, 0, 0, 0], [0, 9, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), seed=9)
     one = Volume(query.voxels[:, 2:3], query.affine)
-    answer = prompted(Learner())(one).volume.voxels
+    slices: list[int] = []
+    answer = prompted(Learner())(one, lambda _done, total: slices.append(total)).volume.voxels
+    assert slices == [1]
     assert (answer == truth.voxels[:, 2:3]).mean() > 0.95
 
 

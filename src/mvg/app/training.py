@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from mvg.app.display import Show
+from mvg.data.store import Store
 from mvg.errors import FileProblem
 from mvg.model.weights import save_weights
 from mvg.training.loop import Progress, Where, averaged, train
 from mvg.training.recipe import Recipe, read_recipe
+from mvg.training.validation import validation
 
 _CARD = """# {name}
 
@@ -48,7 +50,8 @@ def run_recipe(
     def watch(progress: Progress, loss: float, done: float) -> None:
         show("training", min(total, round(done * total)), total)
 
-    checkpoint = train(recipe, Where(folder, device, processes), watch=watch)
+    validate = validation(Store.open(Path(recipe.data.store)), size=recipe.model.size)
+    checkpoint = train(recipe, Where(folder, device, processes), validate, watch)
     model, about = averaged(checkpoint)
     return save_weights(model, folder / "weights", _card(recipe, about)).folder
 

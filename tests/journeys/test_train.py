@@ -1,0 +1,96 @@
+"""`mvg prepare` and `mvg train`: from a folder of images to weights that answer."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mvg.imaging.files import read_labels
+from tests.data.folders import make_mri
+from tests.journeys.conftest import Run
+
+RECIPE = """
+name = "toy"
+precision = "32-true"
+[model]
+size = 32
+width = 24
+depth = 2
+heads = 2
+fine = 8
+levels = [1, 2]
+target_width = 32
+target_depth = 1
+decoder_width = 32
+decoder_depth = 1
+[data]
+store = "{store}"
+workers = 0
+[episodes]
+batch = 1
+panels = [2, 2]
+[schedule]
+steps = {steps}
+log = 1
+"""
+
+
+@pytest.fixture
+def store(run: Run, tmp_path: Path) -> Path:
+    """A prepared set of seven patients, one of them for validation."""
+    make_mri(tmp_path / "heads", {f"pat{number}": (32, 32, 3) for number in range(6, 16)})
+    result = run("prepare", tmp_path / "heads", "--output", tmp_path / "store")
+    assert (result.code, result.err) == (0, "")
+    return tmp_path / "store"
+
+
+def test_from_a_folder_to_an_answer(store: Path, run: Run, tmp_path: Path) -> None:
+    recipe, output = tmp_path / "toy.toml", tmp_path / "run"
+    recipe.write_text(RECIPE.format(store=store, steps=3))
+    result = run("train", recipe, "--output", output, "--device", "cpu")
+    assert result.code == 0, result.err
+    assert result.out.strip().splitlines()[-1] == str(output / "weights")
+    assert "not a medical device" in run("weights", "show", output / "weights").out
+    assert list((output / "pictures").glob("*.png"))
+
+    again = run("train", recipe, "--output", output, "--device", "cpu")
+    assert again.code == 2
+    assert "--resume" in again.err
+    recipe.write_text(RECIPE.format(store=store, steps=4))
+    assert run("train", recipe, "--output", output, "--device", "cpu", "--resume", "-q").code == 0
+    points = [json.loads(line) for line in (output / "curves.jsonl").read_text().splitlines()]
+    assert [point["step"] for point in points if "rate" in point] == [1, 2, 3, 4]
+
+    heads = tmp_path / "heads"
+    query = heads / "imagesTr" / "pat6_0000.nii.gz"
+    common = ("--prompts", heads, "--output", tmp_path / "out", "--weights", output / "weights")
+    assert run("predict", query, *common).code == 0
+    assert read_labels(tmp_path / "out" / query.name).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("nonsense = 1\n", "nonsense"), ("[schedule]\nstepz = 1\n", "stepz"), ("not toml", "TOML"), (None, "toy.toml")],
+)
+def test_broken_recipes(text: str | None, said: str, run: Run, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "toy.toml").write_text(text)
+    result = run("train", tmp_path / "toy.toml", "--output", tmp_path / "run")
+    assert result.code == 2
+    assert said in result.err
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_that_is_not_prepared(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_text(RECIPE.format(store=tmp_path / "nowhere", steps=1))
+    result = run("train", tmp_path / "toy.toml", "--output", tmp_path / "run")
+    assert result.code == 2
+    assert "mvg prepare" in result.err
+
+
+def test_a_folder_that_is_no_data_set(run: Run, tmp_path: Path) -> None:
+    result = run("prepare", tmp_path, "--output", tmp_path / "store")
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "store").exists()
