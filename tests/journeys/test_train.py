@@ -38,7 +38,7 @@ log = 1
 @pytest.fixture
 def store(run: Run, tmp_path: Path) -> Path:
     """A prepared set of seven patients, one of them for validation."""
-    make_mri(tmp_path / "heads", {f"pat{number}": (32, 32, 3) for number in range(6, 16)})
+    make_mri(tmp_path / "heads", {f"pat{number}": (32, 32, 3) for number in range(6, 13)})
     result = run("prepare", tmp_path / "heads", "--output", tmp_path / "store")
     assert (result.code, result.err) == (0, "")
     return tmp_path / "store"
