@@ -7,9 +7,11 @@ import numpy as np
 
 import mvg
 from mvg.app.display import Show
+from mvg.app.drawing import Shown
 from mvg.app.exhibits import Exhibit, exhibits
 from mvg.app.measures import Measure, likenesses, overlaps
-from mvg.app.report import Shown, write_report
+from mvg.app.overview import write_overview
+from mvg.app.report import write_report
 from mvg.errors import FileProblem
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
@@ -22,7 +24,7 @@ def run_demo(output: Path, device: str, show: Show, weights: str = "tiny") -> Pa
     """Answer every exhibit with shipped weights (or a folder of them); the path of the report.
 
     Writes OUTPUT/NAME/{query,answer,truth}.nii.gz, the prompts as folders that `mvg predict` takes, and
-    OUTPUT/report.html. Under two minutes on two cores. Raises WeightsProblem, FileProblem.
+    OUTPUT/report.html and overview.png. Under two minutes on two cores. Raises WeightsProblem, FileProblem.
     """
     start = time.perf_counter()
     predictor = mvg.load(weights, device)
@@ -33,6 +35,7 @@ def run_demo(output: Path, device: str, show: Show, weights: str = "tiny") -> Pa
         _save(shown[-1], output / exhibit.name)
     show("demo", _COUNT, _COUNT)
     report = output / "report.html"
+    write_overview(shown, output / "overview.png")
     write_report(shown, report, predictor.name, time.perf_counter() - start)
     return report
 

@@ -23,7 +23,6 @@ _Kind = TypeVar("_Kind", Volume, LabelMap)
 TISSUES = {1: "gray matter", 2: "white matter"}
 _AXIAL = tuple(range(-25, 55, 10))  # mm above the commissures: prompts; queries lie half-way between them
 _CORONAL = tuple(range(-34, 30, 8))  # mm in front of the commissures: about where the single person's slice lies
-_DOSE = 0.1  # of the photons
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +54,8 @@ def exhibits(seed: int) -> Iterator[Exhibit]:
     """
     for make in (tissues, tissues_of_a_person, gray_matter, gray_matter_of_a_person, void, void_of_a_person):
         yield make(seed)
-    yield noise(seed, specimens.ct_of_a_head, specimens.ct_of_a_back, "head", "back")
-    yield noise(seed, specimens.ct_of_a_back, specimens.ct_of_a_head, "back", "head")
+    yield noise(seed, _HEAD, _BACK)
+    yield noise(seed, _BACK, _HEAD)
 
 
 def tissues(seed: int) -> Exhibit:
@@ -175,24 +174,39 @@ def void_of_a_person(seed: int) -> Exhibit:
     )
 
 
-def noise(seed: int, query: Callable[[], Volume], prompt: Callable[[], Volume], whose: str, shown: str) -> Exhibit:
+def noise(seed: int, query: "_Scan", example: "_Scan") -> Exhibit:
     """Low-dose CT of one patient, shown on a slice of another."""
     rng = np.random.default_rng(seed)
-    full, example = query(), prompt()
+    full, shown = query.slice(), example.slice()
     return Exhibit(
-        f"denoising_{whose}",
+        f"denoising_{query.region}",
         "denoising",
-        f"Denoising: CT of a {whose} at a tenth of the dose",
-        f"The prompts are a slice of one patient's {shown} with four draws of noise, the query is another patient's "
-        f"{whose}. The low dose is simulated: Poisson noise in the sinogram, {_DOSE:.0%} of the photons.",
-        tuple(_low_dose(example, rng) for _ in range(4)),
-        (example,) * 4,
-        _low_dose(full, rng),
+        f"Denoising: low-dose CT of a {query.region}",
+        f"The prompts are one slice of one patient's {example.region} with four draws of noise, the query is another "
+        f"patient's {query.region}. The low dose is simulated by Poisson noise in the sinogram: a quarter of the photons "
+        "for the head, a hundredth for the back, whose picture holds little of the body. That is about 45 HU of noise "
+        "in the soft tissue of both. Figures are about the body alone.",
+        tuple(_low_dose(shown, example.dose, rng) for _ in range(4)),
+        (shown,) * 4,
+        _low_dose(full, query.dose, rng),
         full,
         "truth: full dose",
         full.voxels > -500,
         {},
     )
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """A CT slice and the share of photons that its low dose has."""
+
+    region: str
+    slice: Callable[[], Volume]
+    dose: float
+
+
+_HEAD = _Scan("head", specimens.ct_of_a_head, 0.25)
+_BACK = _Scan("back", specimens.ct_of_a_back, 0.01)
 
 
 def _slices(volume: _Kind, axis: int, places: tuple[int, ...]) -> tuple[_Kind, ...]:
@@ -224,8 +238,8 @@ def _voided(volume: Volume, axis: int, rng: np.random.Generator) -> tuple[Volume
     return Volume(np.where(region, np.float32(0), volume.voxels), volume.affine), region
 
 
-def _low_dose(volume: Volume, rng: np.random.Generator) -> Volume:
-    """A single slice (n, n, 1) as a scan with a tenth of the photons would show it."""
+def _low_dose(volume: Volume, dose: float, rng: np.random.Generator) -> Volume:
+    """A single slice (n, n, 1) as a scan with the share `dose` of the photons would show it."""
     full = volume.voxels[:, :, 0]
-    added = low_dose_noise(full, volume.spacing[0], (0, 0, len(full)), _DOSE, rng)
+    added = low_dose_noise(full, volume.spacing[0], (0, 0, len(full)), dose, rng)
     return Volume((full + added)[:, :, None], volume.affine)

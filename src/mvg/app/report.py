@@ -6,30 +6,19 @@ import io
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 import mvg
-from mvg.app.exhibits import Exhibit
+from mvg.app.drawing import Panel, Shown, color, panels
 from mvg.app.measures import Measure
 from mvg.errors import FileProblem
-from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window, guess_modality
 
-_COLORS = ((244, 140, 60), (70, 160, 245), (90, 200, 120), (220, 90, 160), (240, 220, 90))
-_OUTLINE = (255, 210, 60)
 _ROWS = 3  # slices of a volume that are shown
-_MARGIN = 6  # pixels left round what is not background
 
-_Picture = NDArray[np.uint8]
-_Box = tuple[slice, slice]
 
 _STYLE = """
 :root { --ink: #1c2733; --soft: #5b6b7a; --line: #dde4ea; --paper: #f5f7f9; --good: #0d7a5f; }
@@ -59,20 +48,6 @@ code { background: var(--paper); border: 1px solid var(--line); border-radius: 6
 .key:first-child { margin-left: 0; }
 @media (max-width: 700px) { .row { grid-template-columns: repeat(2, 1fr); } }
 """
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """An exhibit with the model's answer to it.
-
-    rival: what the figures are compared with, in words, or ""; seconds: for encoding the prompts and answering.
-    """
-
-    exhibit: Exhibit
-    answer: LabelMap | Volume
-    measures: tuple[Measure, ...]
-    rival: str
-    seconds: float
 
 
 def write_report(shown: Sequence[Shown], path: Path, weights: str, seconds: float) -> None:
@@ -130,7 +105,7 @@ def _section(shown: Shown, folder: Path) -> str:
     place = folder / exhibit.name
     command = f"mvg predict {place}/query.nii.gz --prompts {place}/prompts --task {exhibit.task} --output answers"
     keys = "".join(
-        f'<span class="key" style="background: rgb{_color(value)}"></span>{html.escape(name)}'
+        f'<span class="key" style="background: rgb{color(value)}"></span>{html.escape(name)}'
         for value, name in exhibit.labels.items()
     )
     slices = len(exhibit.query.pictures(exhibit.query.plane))
@@ -154,80 +129,21 @@ def _table(measures: Sequence[Measure], rival: str) -> str:
 
 
 def _rows(shown: Shown) -> str:
-    exhibit = shown.exhibit
-    plane = exhibit.query.plane
-    count = len(exhibit.query.pictures(plane))
+    count = len(shown.exhibit.query.pictures(shown.exhibit.query.plane))
     places = sorted({int(place) for place in np.linspace(0, count - 1, min(count, _ROWS) + 2)[1:-1].round()})
-    columns = 5 if exhibit.truth is not None else 4
-    rows = (_row(shown, plane, at) for at in places)
-    return "".join(f'<div class="row" style="--columns: {columns}">{row}</div>' for row in rows)
+    rows = ""
+    for at in places:
+        found = panels(shown, at)
+        rows += f'<div class="row" style="--columns: {len(found)}">{"".join(map(_figure, found))}</div>'
+    return rows
 
 
-def _row(shown: Shown, plane: Plane, at: int) -> str:
-    """A prompt pair, the query, the answer and the truth of one slice."""
-    exhibit = shown.exhibit
-    pair = _nearest(exhibit.images, exhibit.query, plane, at)
-    example, target = exhibit.images[pair], exhibit.targets[pair]
-    one, many = _filled(example.pictures(plane)[0]), _filled(exhibit.query.pictures(plane)[at])
-    figures = [
-        _figure("prompt: image", _drawn(example, example, plane, 0, one), ""),
-        _figure("prompt: target", _drawn(target, example, plane, 0, one), ""),
-        _figure("query", _drawn(exhibit.query, exhibit.truth or exhibit.query, plane, at, many), ""),
-    ]
-    right = exhibit.truth if exhibit.truth is not None else exhibit.targets[pair]
-    under = exhibit.query if isinstance(shown.answer, LabelMap) else right
-    answer = _drawn(shown.answer, under, plane, at, many)
-    if exhibit.task == "inpainting" and exhibit.region is not None:
-        region = LabelMap(exhibit.region, exhibit.query.affine).pictures(plane)[at][many]
-        answer[ndimage.binary_dilation(region > 0) & ~(region > 0)] = _OUTLINE
-    figures.append(_figure("answer", answer, ' class="answer"'))
-    if exhibit.truth is not None:
-        figures.append(_figure(exhibit.truth_is, _drawn(exhibit.truth, under, plane, at, many), ""))
-    return "".join(figures)
-
-
-def _nearest(images: Sequence[Volume], query: Volume, plane: Plane, at: int) -> int:
-    """The prompt (of one slice) that lies nearest to a slice of the query, in mm across the plane."""
-    axis = {"sagittal": 0, "coronal": 1, "axial": 2}[plane]
-    place = query.canonical().affine[axis] @ np.eye(4)[axis] * at + query.canonical().affine[axis, 3]
-    return int(np.argmin([abs(image.affine[axis, 3] - place) for image in images]))
-
-
-def _drawn(what: Volume | LabelMap, like: Volume | LabelMap, plane: Plane, at: int, box: _Box) -> _Picture:
-    """A slice as RGB (rows, cols, 3): labels over the image `like`, pictures in the window of `like`."""
-    under = like if isinstance(what, LabelMap) else what
-    reference = like if isinstance(like, Volume) else under
-    window = Window.fit(reference.voxels, guess_modality(reference.voxels))
-    gray = window.apply(under.pictures(plane)[at][box])
-    picture = np.repeat((255 * gray).astype(np.uint8)[:, :, None], 3, axis=2)
-    if isinstance(what, LabelMap):
-        labels = what.pictures(plane)[at][box]
-        for value in np.unique(labels[labels > 0]):
-            inside = labels == value
-            picture[inside] = (0.45 * picture[inside] + 0.55 * np.array(_color(int(value)))).astype(np.uint8)
-    return picture
-
-
-def _filled(picture: NDArray[Any]) -> _Box:
-    """The rows and columns round what is not background."""
-    bright = Window.fit(picture, guess_modality(picture)).apply(picture) > 0.1
-    bright = ndimage.binary_opening(bright)
-    box = ndimage.find_objects(bright.astype(np.int8))
-    if not box:
-        return slice(None), slice(None)
-    rows, cols = (slice(max(0, edge.start - _MARGIN), edge.stop + _MARGIN) for edge in box[0])
-    return rows, cols
-
-
-def _color(value: int) -> tuple[int, int, int]:
-    return _COLORS[(value - 1) % len(_COLORS)]
-
-
-def _figure(caption: str, picture: _Picture, attribute: str) -> str:
+def _figure(panel: Panel) -> str:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", optimize=True)
+    Image.fromarray(panel.picture).save(file, "PNG", optimize=True)
     data = base64.b64encode(file.getvalue()).decode()
-    text = html.escape(caption)
+    text = html.escape(panel.caption)
+    attribute = ' class="answer"' if panel.caption == "answer" else ""
     return (
         f'<figure{attribute}><div><img alt="{text}" src="data:image/png;base64,{data}"></div>'
         f"<figcaption>{text}</figcaption></figure>"
