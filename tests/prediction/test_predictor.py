@@ -54,11 +54,11 @@ def test_sizes_other_than_the_models() -> None:
 
 
 def test_many_classes_with_large_values() -> None:
-    values = np.arange(1, 201) * 7
+    values = np.arange(1, 101) * 7
     grid = np.zeros((SIZE, SIZE, 1), np.int32)
-    grid[:20, :10, 0] = values.reshape(20, 10)
+    grid[4:14, 4:14, 0] = values.reshape(10, 10)
     affine = np.diag([1.0, 1, 5, 1])
-    image, labels = Volume(grid * 2.0 + 3000 * (grid > 0), affine), LabelMap(grid, affine)
+    image, labels = Volume(grid * 2.0 + 200 * (grid > 0), affine), LabelMap(grid, affine)
     answer = Predictor(Learner()).prompt([image], [labels])(image)
     assert answer.volume.voxels.dtype == np.int16
     assert set(np.unique(answer.volume.voxels)) <= {0, *values}

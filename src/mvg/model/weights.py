@@ -30,9 +30,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What can be told of weights without loading them: id, folder, config, sha256 (hex), size in bytes and card
-    (Markdown).
-    """
+    """What can be told of weights without loading them; sha256 in hex, the card in Markdown."""
 
     id: str
     folder: Path

@@ -1,6 +1,4 @@
-"""What is asked for at prediction: the kind of task, by name or by the prompts' targets, and how raw intensities are
-seen.
-"""
+"""What is asked for at prediction: the kind of task, and how raw intensities are seen."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, runtime_checkable

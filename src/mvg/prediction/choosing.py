@@ -14,9 +14,7 @@ _THUMBNAIL = 16  # pixels a side
 
 @dataclass(frozen=True)
 class QuerySlice:
-    """A query slice: its `index` among the `count` slices of its volume, and its thumbnail (d,), zero mean and unit
-    length.
-    """
+    """A query slice: its `index` among `count` slices, and its thumbnail (d,) of zero mean and unit length."""
 
     index: int
     count: int
@@ -64,9 +62,7 @@ def check_strategy(strategy: str) -> str:
 
 
 def thumbnails(squares: NDArray[Any]) -> NDArray[np.float32]:
-    """Pictures (m, s, s) in small: block means as rows (m, 256) of zero mean and unit length (zero for a constant
-    picture).
-    """
+    """Pictures (m, s, s) in small: rows (m, 256) of zero mean and unit length, 0 for constant pictures."""
     side = squares.shape[-1]
     edges = np.linspace(0, side, min(_THUMBNAIL, side) + 1).astype(int)[:-1]
     small = np.add.reduceat(np.add.reduceat(squares.astype(np.float32), edges, axis=1), edges, axis=2)

@@ -20,8 +20,7 @@ _CLASSES_AT_ONCE = 32  # target channels that travel through the model together;
 
 @dataclass(frozen=True)
 class View:
-    """One member of an ensemble: the prompt slices shown (in this order), seen mirrored or not, and the colors of the
-    classes.
+    """What one member of an ensemble is shown: prompt slices in this order, mirrored or not, classes in these colors.
 
     `colors` is one color per class in the merged form (0: not asked for), None in the matching form and for pictures.
     """
@@ -32,13 +31,13 @@ class View:
 
 
 class PromptCache:
-    """Encoded prompts of one request, the least recently used forgotten beyond `room` bytes.
+    """Encoded prompts of one request in bfloat16, the least recently used forgotten beyond `room` bytes.
 
     In the matching form every prompt slice is encoded on its own and joined with others; in the merged form a prompt
     sees those before it, so a whole set is one entry.
     """
 
-    def __init__(self, model: Generalist, examples: Examples, room: int = 512 * 2**20) -> None:
+    def __init__(self, model: Generalist, examples: Examples, room: int = 2**30) -> None:
         self._model, self._examples, self._room = model, examples, room
         self._entries: OrderedDict[View, Prompts] = OrderedDict()
         self._bytes = 0
@@ -51,9 +50,7 @@ class PromptCache:
         return parts[0] if len(parts) == 1 else Prompts.concatenate(parts)
 
     def encoded(self, room: int) -> Iterator[tuple[View, Prompts]]:
-        """What is kept, the latest first, for a file with `room` bytes; in the matching form slices not yet encoded
-        follow.
-        """
+        """What is kept, the latest first, for a file of `room` bytes; in the matching form all other slices follow."""
         views = list(reversed(self._entries))
         if self._model.config.form == "matching":
             every = (View((one,)) for one in range(len(self._examples)))
@@ -79,7 +76,7 @@ class PromptCache:
         images, targets = self._shown(view)
         device = next(self._model.parameters()).device
         with torch.inference_mode():
-            encoded = self._model.encode(images[None].to(device), targets[None].to(device))
+            encoded = _compact(self._model.encode(images[None].to(device), targets[None].to(device)))
         self.put(view, encoded)
         return encoded
 
@@ -124,9 +121,7 @@ def class_probabilities(
 
 
 def draw_colors(present: NDArray[np.bool_], draw: int, rng: np.random.Generator) -> tuple[float, ...]:
-    """Evenly spaced colors for the classes that are `present` (K,), 0 for others; ascending in draw 0, else in random
-    order.
-    """
+    """Evenly spaced colors for the classes `present` (K,), 0 for others; ascending in draw 0, else in random order."""
     spaced = np.array(Coloring.spaced(range(1, int(present.sum()) + 1)).colors)
     colors = np.zeros(len(present))
     colors[present] = spaced if draw == 0 else rng.permutation(spaced)
@@ -142,6 +137,11 @@ def _coloring(colors: tuple[float, ...]) -> Coloring:
 def _channels(prompts: Prompts, some: NDArray[np.int64]) -> Prompts:
     index = torch.as_tensor(some, device=prompts.values[0].device)
     return replace(prompts, values=tuple(values.index_select(3, index) for values in prompts.values))
+
+
+def _compact(prompts: Prompts) -> Prompts:
+    keys, values = (tuple(t.bfloat16() for t in tensors) for tensors in (prompts.keys, prompts.values))
+    return Prompts(keys, values, prompts.panels)
 
 
 def _bytes(prompts: Prompts) -> int:

@@ -156,9 +156,7 @@ class _Pair:
     def cut(
         self, asked: Asked, size: int, slices: int
     ) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64], int]:
-        """Images and targets (m, s, s) of at most `slices` squares, the slice each comes from (m,), the number of
-        slices.
-        """
+        """Images and targets (m, s, s) of at most `slices` squares, their slices (m,), the number of slices."""
         pictures, wanted = self.image.pictures(self.plane), self.target.pictures(self.plane)
         frames = frames_for(pictures.shape[1:], self.image.pixel_spacing(self.plane), size, asked.framing)
         slices = slices if asked.framing == "letterbox" else max(1, min(slices, _TILES))

@@ -72,9 +72,7 @@ class Predictor:
         return PromptedTask(self, asked, examples, settings, PromptCache(self.model, examples))
 
     def load_task(self, path: str | Path) -> "PromptedTask":
-        """A saved task, answered by this predictor's model. Raises FileProblem, or WeightsProblem for another picture
-        size.
-        """
+        """A saved task for this model. Raises FileProblem, or WeightsProblem for another picture size."""
         from mvg.prediction.taskfile import load
 
         return load(self, Path(path))
@@ -184,9 +182,7 @@ class PromptedTask:
             yield at, own, Said(mean[mine], spread[mine])
 
     def _picture(self, cut: Query, at: int, squares: NDArray[np.float32], said: Said) -> NDArray[np.float32]:
-        """A picture answer (rows, cols) in raw intensities; restorations change the raw query, also outside of its
-        window.
-        """
+        """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
         picture = said.mean[:, 0].numpy()
         if self.asked.keeps_intensity:
             change = cut.restore(picture - squares)
@@ -204,9 +200,7 @@ def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
 
 
 def load_task(path: str | Path, weights: str | Path | None = None, device: str = "auto") -> PromptedTask:
-    """A saved task, with the weights that it names or others of the same picture size. Raises FileProblem,
-    WeightsProblem.
-    """
+    """A saved task, with the weights that it names or others alike. Raises FileProblem, WeightsProblem."""
     from mvg.prediction.taskfile import weights_of
 
     return load(weights or weights_of(Path(path)), device).load_task(path)

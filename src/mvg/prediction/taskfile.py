@@ -38,9 +38,7 @@ _ARRAYS = ("images", "targets", "volume", "index", "count")
 
 
 def save(task: PromptedTask, path: Path) -> None:
-    """Write a task whole or not at all. Raises FileProblem where it cannot be written or the name does not end in
-    .mvgtask.
-    """
+    """Write a task whole or not at all. Raises FileProblem for a wrong suffix or where it cannot be written."""
     if path.suffix != SUFFIX:
         raise FileProblem(f"a task to be saved as '{path.name}'", f"a name that ends in {SUFFIX}", "rename it")
     tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(task.examples, name))) for name in _ARRAYS}
