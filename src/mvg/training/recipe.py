@@ -105,7 +105,10 @@ def read_recipe(path: Path) -> Recipe:
 def recipe_from(table: Mapping[str, Any]) -> Recipe:
     """Build a recipe from plain values. `model.name` may name a size, whose values the other keys of `model` change."""
     table = dict(table)
-    model = dict(table.pop("model", {}))
+    given = table.pop("model", {})
+    if not isinstance(given, Mapping):
+        raise RecipeProblem(f"model = {given!r}", "a table [model]", "write it as a table")
+    model = dict(given)
     named = model.pop("name", "tiny")
     if named not in SIZES:
         raise RecipeProblem(f"model.name = '{named}'", f"one of {', '.join(SIZES)}", "choose one of these")

@@ -1,0 +1,121 @@
+"""Laws of the random changes of an episode."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mvg.imaging.frame import Box
+from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
+
+STILL = Change((False, False), transpose=False)
+SETTINGS = AugmentationSettings()
+
+
+def picture(side: int = 24) -> np.ndarray:
+    return np.random.default_rng(0).random((side, side), np.float32)
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_no_change_is_no_change(mode: str) -> None:
+    out = sample(picture(), None, STILL, 24, mode)  # type: ignore[arg-type]
+    np.testing.assert_allclose(out.numpy(), picture(), atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("rows", [False, True])
+@pytest.mark.parametrize("columns", [False, True])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_flips_and_transposition_are_exact(rows: bool, columns: bool, transpose: bool, mode: str) -> None:
+    expected = picture()
+    if rows:
+        expected = expected[::-1]
+    if columns:
+        expected = expected[:, ::-1]
+    if transpose:
+        expected = expected.T
+    out = sample(picture(), None, Change((rows, columns), transpose), 24, mode)  # type: ignore[arg-type]
+    np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
+
+
+def test_zoom_magnifies_about_the_middle_and_shift_moves() -> None:
+    dot = np.zeros((33, 33), np.float32)
+    dot[14:19, 14:19] = 1
+    wide = sample(dot, None, replace(STILL, zoom=2.0), 33, "linear")
+    assert wide[16, 16] == 1
+    assert wide.sum() == pytest.approx(100, rel=0.05)
+    moved = sample(dot, None, replace(STILL, shift=(4 / 33, 0.0)), 33, "linear")
+    np.testing.assert_allclose(moved.numpy(), np.roll(dot, -4, 1), atol=1e-4)
+
+
+def test_a_quarter_turn_by_the_angle_is_a_quarter_turn() -> None:
+    turned = sample(picture(), None, replace(STILL, angle=np.pi / 2), 24, "linear").numpy()
+    assert min(np.abs(turned - np.rot90(picture(), times)).max() for times in (1, 3)) < 1e-4
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 8])
+def test_shrinking_averages_so_that_nothing_aliases(factor: int) -> None:
+    checkers = (np.indices((96, 96)).sum(0) % 2).astype(np.float32)
+    out = sample(checkers, None, STILL, 96 // factor, "linear")
+    assert (out - 0.5).abs().max() < 0.15
+
+
+def test_labels_stay_labels_however_they_are_changed() -> None:
+    labels = np.random.default_rng(1).choice(np.array([0, 3, 200], np.uint8), (40, 40))
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        change = Change.shared(SETTINGS, rng).own(SETTINGS, rng)
+        assert set(sample(labels, None, change, 16, "nearest").unique().tolist()) <= {0.0, 3.0, 200.0}
+
+
+def test_a_box_is_letterboxed_into_the_middle() -> None:
+    whole = np.full((32, 32), 9.0, np.float32)
+    whole[4:12, 8:24] = 1  # 8 x 16
+    out = sample(whole, Box(4, 8, 8, 16), STILL, 16, "linear").numpy()
+    np.testing.assert_allclose(out[4:12], 1, atol=1e-5)
+    assert out[:3].max() == 0
+    assert out[13:].max() == 0
+
+
+def test_shared_changes_stay_and_own_ones_differ() -> None:
+    rng = np.random.default_rng(3)
+    always = replace(SETTINGS, flips=1.0, inversion=1.0)
+    for _ in range(10):
+        shared, tone = Change.shared(always, rng), Tone.shared(always, rng)
+        owns = [shared.own(always, rng) for _ in range(3)]
+        assert {(own.mirror, own.transpose) for own in owns} == {(shared.mirror, shared.transpose)}
+        assert len({own.angle for own in owns}) == 3
+        assert tone.invert
+        tones = [tone.own(always, rng) for _ in range(3)]
+        assert all(own.invert for own in tones)
+        assert len({own.gamma for own in tones}) == 3
+
+
+def test_own_changes_stay_within_their_settings() -> None:
+    rng = np.random.default_rng(4)
+    owns = [STILL.own(SETTINGS, rng) for _ in range(300)]
+    assert all(0.85 <= own.zoom <= 1.4 for own in owns)
+    assert max(abs(own.angle) for own in owns) <= np.deg2rad(12)
+    assert max(abs(part) for own in owns for part in own.shift) <= 0.06
+    assert np.std([own.angle for own in owns]) > 0.05
+
+
+def test_settings_of_nothing_change_nothing() -> None:
+    rng = np.random.default_rng(5)
+    none = AugmentationSettings((1.0, 1.0), rotation=0.0, shift=0.0, flips=0.0, inversion=0.0, tone=0.0, noise=0.0)
+    assert Change.shared(none, rng).own(none, rng) == STILL
+    shown = torch.rand(4, 4)
+    torch.testing.assert_close(Tone.shared(none, rng).own(none, rng).apply(shown), shown)
+
+
+def test_tones_stay_in_range_and_repeat() -> None:
+    rng = np.random.default_rng(6)
+    shown = torch.rand(1, 20, 20)
+    for _ in range(20):
+        tone = Tone.shared(SETTINGS, rng).own(SETTINGS, rng)
+        out = tone.apply(shown)
+        assert out.min() >= 0
+        assert out.max() <= 1
+        assert torch.equal(out, tone.apply(shown))
+    torch.testing.assert_close(Tone(invert=True).apply(shown), 1 - shown)

@@ -1,0 +1,159 @@
+"""Laws of training episodes."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mvg.canvas import Pairs
+from mvg.data import Store, prepare
+from mvg.data.case import side_of
+from mvg.errors import RecipeProblem
+from mvg.training.augmentation import AugmentationSettings
+from mvg.training.episodes import Episodes, EpisodeSettings, loader, sources_of
+from tests.data.folders import make_mri
+from tests.training.conftest import TRAIN, VAL
+
+SETTINGS = EpisodeSettings(batch=2, panels=(2, 4), classes=(1, 2))
+
+
+def episodes(
+    store: Store, settings: EpisodeSettings = SETTINGS, seed: int = 0, rank: int = 0, kinds: tuple[str, ...] = ()
+) -> Episodes:
+    return Episodes(store, "train", kinds, settings, AugmentationSettings(), 32, seed, rank)
+
+
+def same(one: Pairs, two: Pairs) -> bool:
+    return one.images.shape == two.images.shape and torch.equal(one.images, two.images) and one.names == two.names
+
+
+@pytest.fixture(scope="module")
+def drawn(store: Store) -> list[Pairs]:
+    made = episodes(store)
+    return [made[step] for step in range(30)]
+
+
+def test_a_step_is_always_the_same(store: Store, drawn: list[Pairs]) -> None:
+    again = episodes(store)
+    for step in (7, 0, 21):
+        assert same(again[step], drawn[step])
+    assert not same(drawn[0], drawn[1])
+    assert not any(same(episodes(store, seed=1)[step], drawn[step]) for step in range(3))
+
+
+def test_processes_are_asked_alike_but_shown_their_own(store: Store, drawn: list[Pairs]) -> None:
+    other = episodes(store, rank=1)
+    for step in range(12):
+        assert other[step].images.shape == drawn[step].images.shape, "or processes would wait for one another"
+        assert other[step].kind == drawn[step].kind
+        assert not same(other[step], drawn[step])
+
+
+def test_no_patient_appears_twice_in_a_request_and_none_is_for_validation(drawn: list[Pairs]) -> None:
+    for pairs in drawn:
+        for names in pairs.patients:
+            assert len(set(names)) == len(names)
+            assert all(side_of(name) == "train" for name in names)
+
+
+def test_batches_are_well_formed(drawn: list[Pairs]) -> None:
+    for pairs in drawn:
+        assert pairs.images.shape[0] == len(pairs.patients) == len(pairs.names) == 2
+        assert 2 <= pairs.images.shape[1] <= 4
+        assert pairs.images.min() >= 0
+        assert pairs.images.max() <= 1
+        assert pairs.used.any(1).all()
+        assert pairs.targets[~pairs.used[:, None].expand(pairs.targets.shape[:3])].abs().sum() == 0
+        if pairs.kind == "labels":
+            assert set(pairs.targets.unique().tolist()) <= {0.0, 1.0}
+            assert pairs.targets.sum(2).max() <= 1
+            assert pairs.targets.shape[2] <= 2
+        else:
+            assert pairs.targets.shape[2] == 1
+
+
+def test_all_that_the_sets_offer_is_drawn(store: Store) -> None:
+    made = episodes(store, replace(SETTINGS, panels=(2, 2)))
+    kinds = Counter(name.split("/")[1].split(":")[0] for step in range(80) for name in made[step].names)
+    assert set(kinds) == {"segmentation", "synthesis", "inpainting", "denoising"}
+    assert 40 < kinds["segmentation"] < 120, "about half of 160"
+
+
+def test_kinds_may_be_chosen(store: Store) -> None:
+    made = episodes(store, kinds=("synthesis",))
+    for step in range(5):
+        assert all(name.split("/")[1].startswith("synthesis:") for name in made[step].names)
+
+
+def test_the_share_of_labels_is_kept(store: Store) -> None:
+    for share, kind in ((0.0, "image"), (1.0, "labels")):
+        made = episodes(store, replace(SETTINGS, labels=share))
+        assert {made[step].kind for step in range(6)} == {kind}
+
+
+def test_colors_differ_within_a_request(store: Store) -> None:
+    made = episodes(store, replace(SETTINGS, labels=1.0, classes=(2, 2)))
+    for step in range(5):
+        pairs = made[step]
+        for colors, used in zip(pairs.colors, pairs.used, strict=True):
+            chosen = colors[used].tolist()
+            assert len(set(chosen)) == len(chosen)
+            assert all(0 < color <= 1 for color in chosen)
+
+
+@pytest.mark.parametrize("coloring", ["binary", "predefined"])
+def test_other_colorings(store: Store, coloring: str) -> None:
+    made = episodes(store, replace(SETTINGS, labels=1.0, classes=(1, 2), coloring=coloring))  # type: ignore[arg-type]
+    for step in range(5):
+        pairs = made[step]
+        assert (pairs.colors[pairs.used] > 0).all()
+        if coloring == "binary":
+            assert pairs.colors.unique().tolist() == [1.0]
+            assert pairs.targets.shape[2] == 1
+
+
+def test_prompts_and_query_show_something(store: Store) -> None:
+    made = episodes(store, replace(SETTINGS, labels=1.0, absent=0.0, classes=(1, 1)))
+    shows = [pairs.targets[row, :-1].any().item() for pairs in (made[step] for step in range(12)) for row in range(2)]
+    assert sum(shows) >= 22
+
+
+def test_picture_sizes_are_drawn_per_step(store: Store) -> None:
+    made = episodes(store, replace(SETTINGS, sizes=(16, 24)))
+    assert {made[step].images.shape[-1] for step in range(12)} == {16, 24}
+
+
+def test_pairs_of_chosen_patients_end_with_the_query(store: Store) -> None:
+    made = episodes(store)
+    source = next(iter(sources_of(store, ("train", "val"), ("segmentation",))["labels"].values()))[0][0]
+    pairs = made.request(source, [TRAIN[0], TRAIN[3], VAL[0]], np.random.default_rng(0))
+    assert pairs.patients == ((TRAIN[0], TRAIN[3], VAL[0]),)
+    assert pairs.images.shape == (1, 3, 1, 32, 32)
+
+
+def test_sources_keep_to_their_side(store: Store) -> None:
+    for side in ("train", "val"):
+        found = sources_of(store, (side,), ())
+        patients = {
+            p for kinds in found.values() for sets in kinds.values() for s in sets for one in s for p in one.patients
+        }
+        assert {side_of(patient) for patient in patients} == {side}
+
+
+def test_too_few_patients_is_told(tmp_path: Path) -> None:
+    make_mri(tmp_path / "few", {TRAIN[0]: (16, 16, 2), TRAIN[1]: (16, 16, 2)})
+    prepare([tmp_path / "few"], tmp_path / "store")
+    with pytest.raises(RecipeProblem, match="has 3 patients"):
+        episodes(Store.open(tmp_path / "store"), replace(SETTINGS, panels=(3, 4)))
+    made = episodes(Store.open(tmp_path / "store"), replace(SETTINGS, panels=(2, 4)))
+    assert {made[step].images.shape[1] for step in range(6)} == {2}, "fewer panels where patients run out"
+
+
+def test_batches_come_in_order_from_any_step_and_any_number_of_workers(store: Store, drawn: list[Pairs]) -> None:
+    for workers in (0, 1):
+        for step, pairs in zip((4, 5), islice(loader(episodes(store), 4, workers), 2), strict=True):
+            assert same(pairs, drawn[step])

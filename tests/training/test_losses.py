@@ -1,0 +1,143 @@
+"""What answers cost."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from mvg.canvas import Canvas, Kind, Pairs, image_patches
+from mvg.model.answer import Answer
+from mvg.training.losses import LossSettings, loss_of
+from mvg.training.question import Question
+
+PATCH, SIDE = 4, 16
+SETTINGS = LossSettings()
+
+
+def truth(kind: Kind = "labels", channels: int = 2, used: int | None = None) -> Pairs:
+    """Two requests of three pairs: disjoint squares as classes, or a random picture."""
+    images = torch.rand(2, 3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    targets = torch.zeros(2, 3, channels, SIDE, SIDE)
+    if kind == "image":
+        targets = images.flip(-1)
+    else:
+        for channel in range(channels if used is None else used):
+            targets[:, :, channel, 2:8, 1 + 5 * channel : 5 + 5 * channel] = 1
+    marks = torch.arange(targets.shape[2]).expand(2, -1) < (targets.shape[2] if used is None else used)
+    colors = torch.linspace(0.3, 1, targets.shape[2]).expand(2, -1) * marks
+    return Pairs(images, targets, marks, colors, (("a", "b", "c"), ("d", "e", "f")), kind)
+
+
+def question(pairs: Pairs, scored: Tensor | None = None) -> Question:
+    visible = torch.ones(2, 3, 4, 4, dtype=torch.bool)
+    weight = torch.ones(2, 3, 4, 4) if scored is None else scored
+    return Question(Canvas(pairs.images, pairs.targets, visible, None), "causal", 0, weight, None)
+
+
+def cost(pairs: Pairs, logits: Tensor | None, painted: Tensor, scored: Tensor | None = None) -> float:
+    return loss_of(Answer(logits, painted, None), question(pairs, scored), pairs, PATCH, SETTINGS).item()
+
+
+def certain(targets: Tensor) -> Tensor:
+    """Logits that are sure of these targets."""
+    return 20 * (2 * targets - 1)
+
+
+def test_perfect_classes_cost_nothing_and_worse_ones_more() -> None:
+    pairs = truth()
+    moved = [cost(pairs, certain(pairs.targets.roll(by, -1)), pairs.targets) for by in (0, 1, 2, 4)]
+    assert moved[0] < 1e-3
+    assert moved == sorted(moved)
+    assert moved[1] > 0.1
+
+
+def test_perfect_pictures_cost_nothing_and_worse_ones_more() -> None:
+    pairs = truth("image")
+    errors = [cost(pairs, None, pairs.targets + by) for by in (0.0, 0.005, 0.01, 0.1, 0.3)]
+    assert errors[0] == 0
+    assert errors == sorted(errors)
+    assert errors[4] == pytest.approx(0.3 - SETTINGS.beta / 2, rel=1e-4), "linear beyond beta"
+
+
+def test_perfect_paintings_cost_little_and_worse_ones_more() -> None:
+    pairs = truth()
+    perfect = pairs.painted().targets
+    moved = [cost(pairs, None, perfect.roll(by, -1)) for by in (0, 1, 2, 4)]
+    assert moved[0] < 1e-2
+    assert moved == sorted(moved)
+    swapped = torch.where(perfect == perfect.max(), 0.3, torch.where(perfect > 0, 1.0, 0.0))
+    assert cost(pairs, None, swapped) > 1, "the right places in wrong colors"
+
+
+@pytest.mark.parametrize("painted", [False, True])
+def test_channels_that_are_not_used_take_no_part(painted: bool) -> None:
+    narrow, wide = truth(channels=2), truth(channels=3, used=2)
+    wide = Pairs(wide.images, wide.targets, wide.used, torch.cat([narrow.colors, torch.zeros(2, 1)], 1),
+                 wide.patients, wide.kind)  # fmt: skip
+    picture = narrow.painted().targets + 0.05
+    logits = torch.randn(2, 3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    given = (None, None) if painted else (logits[:, :, :2], logits)
+    one, two = cost(narrow, given[0], picture), cost(wide, given[1], picture)
+    assert two == pytest.approx(one, rel=1e-5)
+    if not painted:
+        loss_of(Answer(logits, picture, None), question(wide), wide, PATCH, SETTINGS).backward()
+        assert logits.grad is not None
+        assert logits.grad[:, :, 2].abs().max() == 0
+        assert logits.grad[:, :, :2].abs().max() > 0
+
+
+def test_where_a_class_is_absent_false_positives_cost() -> None:
+    pairs = truth(used=0)
+    pairs = Pairs(pairs.images, pairs.targets, torch.ones(2, 2, dtype=torch.bool), torch.full((2, 2), 0.5),
+                  pairs.patients, pairs.kind)  # fmt: skip
+    costs = []
+    for side in (0, 1, 3, 8):
+        said = torch.zeros_like(pairs.targets)
+        said[..., :side, :side] = 1
+        said[:, :, 1] = 0
+        costs.append(cost(pairs, certain(said), pairs.targets[:, :, :1]))
+    assert costs[0] < 1e-3
+    assert costs == sorted(costs)
+    assert costs[2] > 0.4
+
+
+@pytest.mark.parametrize("kind", ["labels", "image"])
+def test_what_is_not_scored_costs_nothing(kind: Kind) -> None:
+    pairs = truth(kind)
+    scored = torch.ones(2, 3, 4, 4)
+    scored[..., 2:, :] = 0
+    said = pairs.targets.clone()
+    said[..., 8:, :] = 1 - said[..., 8:, :]
+    logits = certain(said) if kind == "labels" else None
+    assert cost(pairs, logits, said if kind == "image" else said[:, :, :1], scored) < 1e-3
+    assert cost(pairs, logits, said if kind == "image" else said[:, :, :1]) > 0.1
+
+
+@pytest.mark.parametrize("kind", ["labels", "image"])
+def test_half_a_weight_is_half_the_cost(kind: Kind) -> None:
+    pairs = truth(kind)
+    scored = torch.ones(2, 3, 4, 4)
+    scored[:, 0] = 0.5
+    costs = []
+    for panel in (0, 1):
+        said = pairs.targets.clone()
+        said[:, panel] = said[:, panel].roll(3, -1)
+        costs.append(cost(pairs, certain(said) if kind == "labels" else None, said[:, :, :1], scored))
+    if kind == "labels":
+        assert costs[0] == pytest.approx(costs[1] / 2, rel=0.02)
+    else:
+        assert 0.3 * costs[1] < costs[0] < 0.7 * costs[1]
+
+
+def test_hidden_image_patches_cost_where_they_were_hidden_alone() -> None:
+    pairs = truth("image")
+    hidden = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
+    hidden[:, 1, 2, 3] = True
+    exact = image_patches(pairs.images, PATCH)
+    asked = Question(question(pairs).canvas, "images", 0, None, hidden)
+    wrong = exact.clone()
+    wrong[:, 1, 11] += 0.5
+    elsewhere = exact.clone()
+    elsewhere[:, 1, 10] += 0.5
+    costs = [loss_of(Answer(None, None, said), asked, pairs, PATCH, SETTINGS) for said in (exact, elsewhere, wrong)]
+    assert costs[0] == costs[1] == 0
+    assert float(costs[2]) == pytest.approx(SETTINGS.images * (0.5 - SETTINGS.beta / 2), rel=1e-4)

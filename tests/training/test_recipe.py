@@ -1,0 +1,124 @@
+"""Recipes: what is unknown, ill typed or impossible is told before a run begins."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mvg.errors import FileProblem, RecipeProblem
+from mvg.model.generalist import SIZES
+from mvg.training.recipe import Recipe, read_recipe, recipe_from
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
+def test_every_recipe_of_the_repository_can_be_read(path: Path) -> None:
+    assert read_recipe(path).name
+
+
+def test_an_empty_recipe_is_the_default_one() -> None:
+    assert recipe_from({}) == Recipe()
+
+
+def test_a_named_size_is_changed_by_the_other_keys() -> None:
+    model = recipe_from({"model": {"name": "small", "drop_path": 0.3}}).model
+    assert model.width == SIZES["small"].width
+    assert model.drop_path == 0.3
+
+
+def test_what_a_checkpoint_keeps_is_the_same_recipe_again() -> None:
+    recipe = recipe_from({"seed": 5, "episodes": {"sizes": [32, 64]}, "objectives": {"image": {"masked": 1}}})
+    assert recipe_from(recipe.as_dict()) == recipe
+
+
+def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
+    recipe = recipe_from({"episodes": {"panels": [2, 4], "near": 1}, "data": {"sets": ["a", "b", "c"]}})
+    assert recipe.episodes.panels == (2, 4)
+    assert isinstance(recipe.episodes.near, float)
+    assert recipe.data.sets == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("table", "found", "known"),
+    [
+        ({"sed": 1}, "unknown key 'sed'", "seed"),
+        ({"optimizer": {"lr": 1}}, "unknown key 'optimizer.lr'", "rate"),
+        ({"model": {"widht": 1}}, "unknown key 'model.widht'", "width"),
+        ({"model": {"name": "huge"}}, "model.name = 'huge'", "tiny, small, base, large"),
+        ({"objectives": {"image": {"guess": 1.0}}}, "objective 'guess'", "autoregressive, masked"),
+        ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "matching, merged"),
+        ({"episodes": {"coloring": "blue"}}, "episodes.coloring = 'blue'", "random"),
+        ({"precision": "8"}, "precision = '8'", "bf16-mixed"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], found: str, known: str) -> None:
+    with pytest.raises(RecipeProblem) as problem:
+        recipe_from(table)
+    assert found in str(problem.value)
+    assert known in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ({"seed": "1"}, "seed = '1'"),
+        ({"seed": True}, "seed = True"),
+        ({"seed": 1.5}, "seed = 1.5"),
+        ({"name": 3}, "name = 3"),
+        ({"model": 3}, "model = 3"),
+        ({"data": 3}, "data = 3"),
+        ({"data": {"sets": "acdc"}}, "data.sets = 'acdc'"),
+        ({"data": {"sets": [1]}}, "data.sets = 1"),
+        ({"episodes": {"panels": 3}}, "episodes.panels = 3"),
+        ({"episodes": {"panels": [1, 2, 3]}}, "episodes.panels = [1, 2, 3]"),
+        ({"optimizer": {"rate": "fast"}}, "optimizer.rate = 'fast'"),
+        ({"objectives": {"image": "masked"}}, "objectives.image = 'masked'"),
+        ({"objectives": {"image": {"masked": "all"}}}, "objectives.image.masked = 'all'"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str) -> None:
+    with pytest.raises(RecipeProblem, match="expected") as problem:
+        recipe_from(table)
+    assert found in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"objectives": {"image": {"masked": 0.5}}},
+        {"objectives": {"ratio": 1.0}},
+        {"episodes": {"batch": 0}},
+        {"episodes": {"panels": [3, 2]}},
+        {"episodes": {"classes": [0, 2]}},
+        {"episodes": {"labels": 1.5}},
+        {"episodes": {"sizes": [130]}},
+        {"schedule": {"steps": 0}},
+        {"schedule": {"log": 0}},
+        {"schedule": {"minutes": -1.0}},
+        {"optimizer": {"warmup": 1.0}},
+        {"augmentation": {"zoom": [0.0, 1.0]}},
+        {"model": {"size": 100}},
+        {"model": {"patch": 0}},
+        {"model": {"patch": 6, "size": 120}},
+        {"model": {"heads": 5}},
+        {"model": {"heads": 0}},
+        {"model": {"levels": [4, 2]}},
+        {"model": {"levels": [2, 9]}},
+        {"model": {"levels": []}},
+        {"model": {"decoder_width": 50}},
+        {"model": {"form": "merged", "stem": "linear", "head": "query"}},
+    ],
+    ids=str,
+)
+def test_an_impossible_value_is_an_error(table: dict[str, Any]) -> None:
+    with pytest.raises(RecipeProblem, match=r"expected .*; correct"):
+        recipe_from(table)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileProblem, match=r"none\.toml"):
+        read_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("seed = = 1")
+    with pytest.raises(FileProblem, match=r"bad\.toml is not TOML"):
+        read_recipe(tmp_path / "bad.toml")
