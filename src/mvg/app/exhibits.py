@@ -183,9 +183,9 @@ def noise(seed: int, query: "_Scan", example: "_Scan") -> Exhibit:
         "denoising",
         f"Denoising: low-dose CT of a {query.region}",
         f"The prompts are one slice of one patient's {example.region} with four draws of noise, the query is another "
-        f"patient's {query.region}. The low dose is simulated by Poisson noise in the sinogram: a quarter of the photons "
-        "for the head, a hundredth for the back, whose picture holds little of the body. That is about 45 HU of noise "
-        "in the soft tissue of both. Figures are about the body alone.",
+        f"patient's {query.region}. The low dose is simulated by Poisson noise in the sinogram: a quarter of the "
+        "photons for the head, a hundredth for the back, whose picture holds little of the body. That is about 45 HU "
+        "of noise in the soft tissue of both. Figures are about the body alone.",
         tuple(_low_dose(shown, example.dose, rng) for _ in range(4)),
         (shown,) * 4,
         _low_dose(full, query.dose, rng),
