@@ -70,7 +70,7 @@ def train(
         strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
     )
     fabric.launch()
-    if fabric.device.type == "cpu":
+    if fabric.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
     torch.manual_seed(recipe.seed)
     store = _store(recipe)

@@ -1,0 +1,76 @@
+"""Validation while training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mvg.canvas import Pairs
+from mvg.data import Store, prepare
+from mvg.data.case import side_of
+from mvg.model.answer import Prompts
+from mvg.model.generalist import Generalist
+from mvg.training.validation import answered, validation
+from tests.data.folders import make_mri
+from tests.training.conftest import TRAIN, Make
+
+
+class Copies(Generalist):
+    """Answers with the first prompt's target, which is right where all patients are alike."""
+
+    def encode(self, images: Tensor, targets: Tensor) -> Prompts:
+        self.first = targets[:, 0]
+        return super().encode(images, targets)
+
+    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+        if self.config.form == "matching" and kind == "labels":
+            return 20 * (2 * self.first - 1)
+        return self.first
+
+
+@pytest.mark.parametrize("form", ["matching", "merged"])
+def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path, form: str) -> None:
+    figures = validation(store, per_set=3, prompts=2, size=32)(Copies(make_recipe(form).model), tmp_path, 12)
+    assert figures["iou/mri"] == figures["iou"] == pytest.approx(1.0)
+    assert 5 < figures["psnr/mri/synthesis"] < 60
+    assert {"psnr/mri/inpainting", "psnr/inpainting", "psnr/synthesis"} <= set(figures)
+    with Image.open(tmp_path / "pictures/0000012.png") as picture:
+        assert picture.width == 5 * 32
+        assert picture.height % 32 == 0
+
+
+def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recipe: Make, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Generalist(make_recipe().model).eval()
+    one = validation(store, per_set=2, prompts=2, size=32)(model, tmp_path, 1)
+    two = validation(store, per_set=2, prompts=2, size=32)(model, tmp_path, 2)
+    assert one == two
+    assert one["iou/mri"] < 0.3
+
+
+def test_without_patients_to_validate_there_are_no_figures(make_recipe: Make, tmp_path: Path) -> None:
+    make_mri(tmp_path / "raw/mri", dict.fromkeys(TRAIN[:3], (16, 16, 2)))
+    prepare([tmp_path / "raw/mri"], tmp_path / "store")
+    validate = validation(Store.open(tmp_path / "store"), size=32)
+    assert validate(Generalist(make_recipe().model), tmp_path, 1) == {}
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_queries_are_of_patients_that_are_never_trained_on(
+    store: Store, make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Pairs] = []
+
+    def spy(model: Generalist, pairs: Pairs) -> Tensor:
+        asked.append(pairs)
+        return answered(model, pairs)
+
+    monkeypatch.setattr("mvg.training.validation.answered", spy)
+    validation(store, per_set=2, prompts=2, size=32)(Generalist(make_recipe().model).eval(), tmp_path, 1)
+    assert asked
+    for pairs in asked:
+        *prompts, query = pairs.patients[0]
+        assert side_of(query) == "val"
+        assert {side_of(prompt) for prompt in prompts} == {"train"}
