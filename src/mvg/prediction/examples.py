@@ -163,8 +163,9 @@ class _Pair:
         kept = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), slices)).round().astype(np.int64))
         images, targets, index = [], [], []
         for at in kept:
-            for frame in _telling(pictures[at], frames, max(1, slices // len(kept))):
-                images.append(_stored(frame.apply(self.window.apply(pictures[at]))))
+            shown = self.window.apply(pictures[at])
+            for frame in _telling(shown, frames, max(1, slices // len(kept))):
+                images.append(_stored(frame.apply(shown)))
                 if asked.answers == "labels":
                     targets.append(frame.apply_labels(wanted[at]))
                 else:
