@@ -22,7 +22,7 @@ tests: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 bench: .venv/ready
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.speed
 
 # Made again only when a pin or a range changed.
 .venv/ready: pyproject.toml constraints.txt

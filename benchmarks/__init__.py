@@ -1,0 +1,1 @@
+"""Benchmarks: how fast mvg is, and how good its weights are."""

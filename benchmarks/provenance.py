@@ -1,0 +1,44 @@
+"""Where a result comes from: command, commit, hardware, software, time."""
+
+import datetime
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def provenance(command: str, seed: int) -> dict[str, Any]:
+    """What every result file says of itself."""
+    return {
+        "command": command,
+        "commit": commit(),
+        "seed": seed,
+        "cpu": cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def commit() -> str:
+    """The commit of this source, with "+" behind it where files differ from it."""
+    here = Path(__file__).parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
+    said = subprocess.run(command, cwd=here, capture_output=True, check=False)
+    return said.stdout.decode().strip() or "unknown"
+
+
+def cpu() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

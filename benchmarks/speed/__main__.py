@@ -1,0 +1,54 @@
+"""Measures speed and memory, and writes one JSON file.
+
+python -m benchmarks.speed [--only prompts recomputed training memory] [--rounds N] [--output FILE]
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.provenance import provenance
+from benchmarks.speed.memory import memory
+from benchmarks.speed.prompts import prompts_kept, prompts_recomputed
+from benchmarks.speed.training import training
+from mvg.model.generalist import SIZES
+
+_PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "prompts": lambda asked: prompts_kept(SIZES["tiny"], asked.rounds, asked.seed),
+    "recomputed": lambda asked: prompts_recomputed(max(3, asked.rounds // 4), asked.seed),
+    "training": lambda asked: training(asked.steps, asked.seed),
+    "memory": lambda asked: memory((16, 64, 256)),
+}
+
+
+def main() -> None:
+    """Run the parts that are asked for; parts that are not keep what the file says of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=list(_PARTS), default=list(_PARTS))
+    parser.add_argument("--rounds", type=int, default=15, help="turns that are timed (a quarter at the paper's size)")
+    parser.add_argument("--steps", type=int, default=60, help="training steps that are timed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/speed.json"))
+    asked = parser.parse_args()
+    command = " ".join(["python -m benchmarks.speed", *sys.argv[1:]])
+    known = json.loads(asked.output.read_text(encoding="utf-8")) if asked.output.exists() else {}
+    asked.output.parent.mkdir(parents=True, exist_ok=True)
+    for part in asked.only:
+        print(f"{part} ...", flush=True)
+        about = provenance(command, asked.seed)
+        known[part] = {"provenance": about, **_PARTS[part](asked)}
+        asked.output.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        print(_told(known[part]), flush=True)
+    print(asked.output)
+
+
+def _told(result: dict[str, Any]) -> str:
+    shown = {key: value for key, value in result.items() if key not in ("provenance", "config")}
+    return json.dumps(shown, indent=2)
+
+
+if __name__ == "__main__":
+    main()
