@@ -14,6 +14,7 @@ test: lint types tests
 
 lint: .venv/ready
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check src tests benchmarks
 
 types: .venv/ready
 	$(BIN)/mypy
