@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: demo test lint types tests bench clean
+.PHONY: demo test lint types tests bench quality clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready
@@ -24,6 +24,9 @@ tests: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks.speed
+
+quality: .venv/ready # make quality DATA=FOLDER, a folder of sets in the nnU-Net raw layout
+	$(BIN)/python -m benchmarks.quality $(DATA)
 
 # Made again only when a pin or a range changed.
 .venv/ready: pyproject.toml constraints.txt
