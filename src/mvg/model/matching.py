@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.answer import Answer, Prompts
-from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches
+from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unit
 
 HEAD = 32
 """Width of an attention head outside the image stream."""
+SHARP = 4.0
+"""Class logits are this many times what the head says, so that a sure answer takes no large weights."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,30 @@ class TargetStream(nn.Module):
     def __init__(self, width: int, depth: int, heads: int, patch: int, image_width: int) -> None:
         super().__init__()
         self.patch = patch
-        self.embed = nn.Sequential(nn.Linear(patch**2, width), nn.GELU(), nn.Linear(width, width))
+        enter, leave = nn.Linear(patch**2, width), nn.Linear(width, width)
+        unit(enter)
+        unit(leave, share=1.5)
+        self.embed = nn.Sequential(enter, nn.GELU(), leave)
         self.see = nn.Linear(image_width, width)
+        unit(self.see, share=0.3)
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.positions = Positions(width, width // heads)
         self.blocks = nn.ModuleList(Block(width, heads, expansion=2) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
 
     def forward(
         self, targets: Float[Tensor, "b c s s"], visible: Bool[Tensor, "b h w"], image: Float[Tensor, "b t d"]
     ) -> Float[Tensor, "b c t e"]:
         rows, columns = visible.shape[-2:]
         channels = targets.shape[1]
-        x = self.embed(patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.patch) - 0.5)
+        x = self.embed(patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.patch) * 2 - 1)
         seen = repeat(visible, "b h w -> (b c) (h w) 1", c=channels)
         x = torch.where(seen, x, self.mask_token.to(x.dtype))
         x = x + repeat(self.see(image), "b t e -> (b c) t e", c=channels)
         rotation = self.positions.rotation(rows, columns)
         for block in self.blocks:
             x = block(x, rotation)
-        carried: Tensor = rearrange(x, "(b c) t e -> b c t e", c=channels)
+        carried: Tensor = rearrange(self.norm(x), "(b c) t e -> b c t e", c=channels)
         return carried
 
 
@@ -107,12 +114,14 @@ class Matching(nn.Module):
         self.key = nn.Linear(image_width, heads * head_width)
         self.value = nn.Linear(target_width, target_width)
         self.out = nn.Linear(target_width, target_width)
+        unit(self.value)
+        unit(self.out)
         self.null_key = nn.Parameter(torch.zeros(heads, 1, head_width))
         self.null_value = nn.Parameter(torch.zeros(heads, 1, target_width // heads))
 
         # Queries and keys start alike, and sharp enough to single out a patch among some hundred: matching what looks
         # alike is there from the first step, and only has to be refined.
-        nn.init.normal_(self.query.weight, std=image_width**-0.5)
+        unit(self.query, share=1.7)
         self.key.load_state_dict(self.query.state_dict())
 
     def keys(self, image: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t e"]:
@@ -157,6 +166,8 @@ class MatchingForm(nn.Module):
         self.matchings = nn.ModuleList(Matching(width, target_width, target_width // HEAD, HEAD) for _ in levels)
         self.gather = nn.Linear(len(levels) * target_width, decoder_width)
         self.see = nn.Linear(len(levels) * width, decoder_width)
+        unit(self.gather)
+        unit(self.see, share=0.5)
         self.positions = Positions(decoder_width, HEAD)
         self.blocks = nn.ModuleList(
             Block(decoder_width, decoder_width // HEAD, expansion=2) for _ in range(decoder_depth)
@@ -235,7 +246,7 @@ class MatchingForm(nn.Module):
         skip = repeat(self.head.shared(seen.fine), "b f h w -> (b c) f h w", c=channels)
         maps = self.head(self.norm(x), skip, repeat(pictures, "b 1 h w -> (b c) 1 h w", c=channels))
         logits, painted = rearrange(maps, "(b c) m h w -> m b c h w", c=channels)
-        return logits, painted
+        return SHARP * logits, painted
 
     def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
         """Keys and values of the prompts at every depth; panels do not look at one another."""

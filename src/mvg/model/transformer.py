@@ -36,6 +36,18 @@ def _grid(rows: int, columns: int, device: torch.device) -> Float[Tensor, "t 2"]
     return torch.stack([row.flatten(), column.flatten()], dim=-1)
 
 
+def unit(layer: nn.Linear | nn.Conv2d, share: float = 1.0, inputs: int | None = None) -> None:
+    """Start a layer so that inputs of variance 1 give outputs of standard deviation `share`, and no offset.
+
+    What meets in a sum must be of one size from the first step on, or the smaller part is learnt late: what targets
+    say must not drown in where a patch lies. `inputs`: the sum of the inputs' variances, where they are not 1.
+    """
+    fan = inputs if inputs is not None else layer.weight[0].numel()
+    nn.init.normal_(layer.weight, std=share * fan**-0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class Positions(nn.Module):
     """Where a token lies in its picture, told twice.
 
@@ -52,6 +64,7 @@ class Positions(nn.Module):
             raise ValueError(f"a head is {head_width} wide; 2D rotary positions need a multiple of 4")
         self.head_width = head_width
         self.absolute = nn.Linear(4 * self.WAVES, width)
+        unit(self.absolute, share=0.3, inputs=2 * self.WAVES)
 
     def forward(self, rows: int, columns: int) -> Float[Tensor, "t d"]:
         grid = _grid(rows, columns, self.absolute.weight.device)
@@ -153,19 +166,23 @@ class ConvStem(nn.Module):
     """
 
     CELL = 4
+    CONTRAST = 4.0  # pictures vary by about a quarter of [0, 1]
 
     def __init__(self, channels: int, fine: int, width: int, patch: int) -> None:
         super().__init__()
         if patch % self.CELL:
             raise ValueError(f"the patch is {patch} pixels; the convolutional stem needs a multiple of {self.CELL}")
         self.enter = nn.Conv2d(channels * self.CELL**2, fine, 3, padding=1)
+        unit(self.enter)
         self.blocks = nn.Sequential(ConvBlock(fine), ConvBlock(fine))
+        self.norm = nn.GroupNorm(1, fine)
         self.reduce = nn.Conv2d(fine, width, patch // self.CELL, stride=patch // self.CELL)
+        unit(self.reduce)
 
     def forward(self, pictures: Float[Tensor, "b c s s"]) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b f h w"]]:
         """Tokens, and the fine map at a quarter of the resolution."""
-        cells = F.pixel_unshuffle(pictures, self.CELL).contiguous(memory_format=torch.channels_last)
-        fine = self.blocks(self.enter(cells))
+        cells = F.pixel_unshuffle(self.CONTRAST * pictures, self.CELL).contiguous(memory_format=torch.channels_last)
+        fine = self.norm(self.blocks(self.enter(cells)))
         return to_tokens(self.reduce(fine)), fine
 
 
@@ -187,6 +204,8 @@ class FineHead(nn.Module):
         self.blocks = nn.Sequential(ConvBlock(fine), ConvBlock(fine))
         self.norm = nn.GroupNorm(1, fine)
         self.read = nn.Conv2d(fine, 2 * maps * self.CELL**2, 1)
+        unit(self.expand)
+        unit(self.skip, share=0.5)
         nn.init.zeros_(self.read.weight)
         nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
 
