@@ -45,7 +45,8 @@ def table(path: Path) -> str:
     header, rows = load(path)
     parts = [
         f"Weights `{header['weights']}`, commit {header['commit'][:10]}, seed {header['seed']}. "
-        "Mean over cases (95 % bootstrap interval by patient)."
+        "Mean over cases (95 % bootstrap interval by patient). "
+        "A set with fewer training cases than prompts shows them all."
     ]
     labels = [row for row in rows if row["metric"] == "IoU"]
     parts += _tables("Mean IoU", labels, lambda row: str(row["set"]), 3)
