@@ -147,7 +147,10 @@ class Matching(nn.Module):
         keys = torch.cat([null_key, keys], dim=2)
         values = rearrange(torch.cat([null_value, values], dim=2), "b h k c v -> b h k (c v)")
         mask = None if allowed is None else F.pad(allowed, (1, 0), value=True)[:, None, None, :]
-        mixed = F.scaled_dot_product_attention(q, keys.to(q.dtype), values.to(q.dtype), attn_mask=mask)
+        # The fast kernels want keys as wide as values; zeros change no weight, and cost less than the plain path.
+        wider, scale = values.shape[-1] - keys.shape[-1], keys.shape[-1] ** -0.5
+        q, keys = F.pad(q, (0, wider)), F.pad(keys.to(q.dtype), (0, wider))
+        mixed = F.scaled_dot_product_attention(q, keys, values.to(q.dtype), attn_mask=mask, scale=scale)
         out: Tensor = self.out(rearrange(mixed, "b h t (c v) -> b c t (h v)", c=channels))
         return out
 
@@ -264,12 +267,13 @@ class MatchingForm(nn.Module):
     def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
         """Answer queries from encoded prompts (one set for all of them, or one set each)."""
         seen = self.images(query)
-        prompts = prompts.expand(len(query))
-        collected = [
-            matching(level, keys, values)
-            for matching, level, keys, values in zip(
-                self._matchings(), seen.levels.unbind(1), prompts.keys, prompts.values, strict=True
-            )
-        ]
+        shared = prompts.keys[0].shape[0] == 1
+        collected: list[Tensor] = []
+        for matching, level, keys, values in zip(
+            self._matchings(), seen.levels.unbind(1), prompts.keys, prompts.values, strict=True
+        ):
+            # Queries that share their prompts are asked as one long query: the prompts are not copied.
+            found = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
+            collected.append(rearrange(found, "1 c (b t) w -> b c t w", b=len(query)) if shared else found)
         logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, query)
         return Answer(logits, pictures, None)
