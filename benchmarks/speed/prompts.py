@@ -9,18 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.speed.turns import in_turn, ratio, summed_up
+from benchmarks.speed.turns import in_turn
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.answer import Prompts
 from mvg.model.generalist import SIZES, Generalist, GeneralistConfig
 from mvg.prediction.predictor import Predictor
 
-_CLASSES = 3
 _SLICES = 16
 
 
 def prompts_kept(
-    config: GeneralistConfig, rounds: int, seed: int, counts: tuple[int, ...] = (1, 4, 16)
+    config: GeneralistConfig, rounds: int, seed: int, classes: int, counts: tuple[int, ...] = (1, 4, 16)
 ) -> dict[str, Any]:
     """Time of one query slice with `counts` prompts that were encoded before: the model alone, and a volume through the
     public interface (windows, frames, strategy and labels included).
@@ -29,7 +28,7 @@ def prompts_kept(
     """
     torch.manual_seed(seed)
     model = Generalist(config).eval()
-    channels = _CLASSES if config.form == "matching" else 1
+    channels = classes if config.form == "matching" else 1
     query = torch.rand(1, 1, config.size, config.size)
     calls: dict[str, Callable[[], object]] = {}
     for count in counts:
@@ -41,20 +40,22 @@ def prompts_kept(
     volume = _volume(config.size, _SLICES, rng)
     for count in counts:
         shown = [_volume(config.size, 1, rng) for _ in range(count)]
-        labels = [LabelMap(np.digitize(one.voxels, (0.4, 0.6, 0.8)), one.affine) for one in shown]
+        labels = [
+            LabelMap(np.digitize(one.voxels, np.linspace(0.5, 1, classes, endpoint=False)), one.affine) for one in shown
+        ]
         task = Predictor(model).prompt(shown, labels, num_prompts=count)
         calls[f"volume of {_SLICES} slices, {count} prompts"] = partial(task, volume)
     seconds = in_turn(calls, rounds)
-    ratios: dict[str, float] = {}
+    ratios: dict[str, dict[str, float]] = {}
     for what in ("model", f"volume of {_SLICES} slices"):
         least = seconds[f"{what}, {counts[0]} prompts"]
-        ratios |= {f"{what}, {count} / {counts[0]} prompts": ratio(seconds[f"{what}, {count} prompts"], least)
+        ratios |= {f"{what}, {count} / {counts[0]} prompts": seconds[f"{what}, {count} prompts"].over(least)
                    for count in counts[1:]}  # fmt: skip
     return {
         "config": config.as_dict(),
-        "classes": _CLASSES,
+        "classes": classes,
         "rounds": rounds,
-        "times": {name: summed_up(values) for name, values in seconds.items()},
+        "times": {name: values.summed_up() for name, values in seconds.items()},
         "ratios": ratios,
     }
 
@@ -90,9 +91,9 @@ def prompts_recomputed(rounds: int, seed: int, config: GeneralistConfig = SIZES[
         "config": config.as_dict(),
         "parameters": sum(weight.numel() for weight in net.parameters()),
         "rounds": rounds,
-        "times": {name: summed_up(values) for name, values in seconds.items()},
+        "times": {name: values.summed_up() for name, values in seconds.items()},
         "ratios": {
-            f"canvas, fp32 / {name}": ratio(slow, values) for name, values in seconds.items() if name != "canvas, fp32"
+            f"canvas, fp32 / {name}": slow.over(values) for name, values in seconds.items() if name != "canvas, fp32"
         },
     }
 

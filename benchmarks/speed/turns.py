@@ -2,33 +2,47 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 
-def in_turn(things: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every call: each thing once per round, one after the other, after one round that is not counted.
+@dataclass(frozen=True)
+class Turns:
+    """What every round took of one thing, in seconds: by the clock on the wall, and of processor time."""
+
+    wall: tuple[float, ...]
+    cpu: tuple[float, ...]
+
+    def summed_up(self) -> dict[str, float]:
+        """Median and least in milliseconds."""
+        clocks = {"wall": self.wall, "cpu": self.cpu}
+        return {
+            f"{name}_{what}_ms": round(1000 * float(value), 2)
+            for name, values in clocks.items()
+            for what, value in (("median", np.median(values)), ("least", min(values)))
+        }
+
+    def over(self, other: "Turns") -> dict[str, float]:
+        """How many times longer this takes: the median over rounds of the ratio within a round.
+
+        "cpu" is the one to trust where other programs share the processor.
+        """
+        pairs = {"wall": (self.wall, other.wall), "cpu": (self.cpu, other.cpu)}
+        return {name: round(float(np.median(np.array(a) / np.array(b))), 3) for name, (a, b) in pairs.items()}
+
+
+def in_turn(things: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Turns]:
+    """Times every thing once per round, one after the other, after one round that is not counted.
 
     A busy moment of the machine then hits all of them alike, so that ratios hold where seconds may not.
     """
     for thing in things.values():
         thing()
-    seconds: dict[str, list[float]] = {name: [] for name in things}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in things}
     for _ in range(rounds):
         for name, thing in things.items():
-            start = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             thing()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
-def summed_up(seconds: list[float]) -> dict[str, float]:
-    """Median and extremes, in milliseconds."""
-    values = 1000 * np.array(seconds)
-    low, middle, high = np.percentile(values, (0, 50, 100))
-    return {"median_ms": round(float(middle), 2), "least_ms": round(float(low), 2), "most_ms": round(float(high), 2)}
-
-
-def ratio(one: list[float], other: list[float]) -> float:
-    """How many times longer the first takes: the median over rounds of the ratio within a round."""
-    return round(float(np.median(np.array(one) / np.array(other))), 3)
+            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {name: Turns(*zip(*both, strict=True)) for name, both in taken.items()}

@@ -9,7 +9,7 @@ import torch
 from benchmarks.provenance import provenance
 from benchmarks.speed.prompts import prompts_kept, prompts_recomputed
 from benchmarks.speed.training import _counter, training
-from benchmarks.speed.turns import in_turn, ratio, summed_up
+from benchmarks.speed.turns import Turns, in_turn
 from mvg.model.generalist import GeneralistConfig
 
 MATCHING = GeneralistConfig(
@@ -24,22 +24,24 @@ def test_things_take_turns() -> None:
     order: list[str] = []
     seconds = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
     assert order == ["a", "b"] * 3, "one round to warm up, then two"
-    assert [len(values) for values in seconds.values()] == [2, 2]
+    assert [len(values.wall) for values in seconds.values()] == [2, 2]
 
 
 def test_a_ratio_survives_a_busy_moment() -> None:
-    slow_round = 10
-    assert ratio([2, 2 * slow_round, 2], [1, slow_round, 1]) == 2
+    one, other = Turns((2, 20, 2), (3, 3, 3)), Turns((1, 10, 1), (1, 1, 1))
+    assert one.over(other) == {"wall": 2, "cpu": 3}
 
 
 def test_times_are_in_milliseconds() -> None:
     seconds = in_turn({"nap": lambda: time.sleep(0.01)}, rounds=3)["nap"]
-    assert 10 <= summed_up(seconds)["least_ms"] < 100
+    found = seconds.summed_up()
+    assert 10 <= found["wall_least_ms"] <= found["wall_median_ms"]
+    assert found["cpu_least_ms"] < 5, "asleep"
 
 
 @pytest.mark.parametrize("config", [MATCHING, MERGED], ids=["matching", "merged"])
 def test_prompts_kept(config: GeneralistConfig) -> None:
-    found = prompts_kept(config, rounds=1, seed=0, counts=(1, 2))
+    found = prompts_kept(config, rounds=1, seed=0, classes=2, counts=(1, 2))
     assert set(found["ratios"]) == {"model, 2 / 1 prompts", "volume of 16 slices, 2 / 1 prompts"}
     assert len(found["times"]) == 4
 
