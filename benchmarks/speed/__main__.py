@@ -20,7 +20,7 @@ _PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "prompts": lambda asked: {
         f"{classes} classes": prompts_kept(SIZES["tiny"], asked.rounds, asked.seed, classes) for classes in (1, 3)
     },
-    "recomputed": lambda asked: prompts_recomputed(max(2, asked.rounds // 4), asked.seed),
+    "recomputed": lambda asked: prompts_recomputed(max(1, asked.rounds // 4), asked.seed),
     "training": lambda asked: training(asked.steps, asked.seed),
     "memory": lambda asked: memory((16, 64, 256)),
 }
