@@ -58,6 +58,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
         (fresh / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card, encoding="utf-8")
         fresh.chmod(0o755)
+        (fresh / TENSORS).chmod(0o644)  # its library writes it for the owner alone
         _replace(fresh, folder)
     except (OSError, SafetensorError) as error:
         raise WeightsProblem(

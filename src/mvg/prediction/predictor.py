@@ -1,7 +1,7 @@
 """The predictor: shown example pairs, it does the same to new images."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -165,7 +165,11 @@ class PromptedTask:
         painted = bool(self.examples.values) and self.predictor.model.config.form == "merged"
         for at in range(len(cut)):
             squares = cut.squares(at)
-            yield at, squares, views(cut.described(at, squares), self.examples, self.settings, painted)
+            shown = views(cut.described(at, squares), self.examples, self.settings, painted)
+            if self.predictor.model.config.form == "matching":
+                # Its prompts do not look at one another: in one order, more neighbouring slices go together.
+                shown = tuple(replace(view, chosen=tuple(sorted(view.chosen))) for view in shown)
+            yield at, squares, shown
 
     def _asked(
         self, waiting: list[tuple[int, NDArray[np.float32]]], shown: tuple[View, ...]
