@@ -124,13 +124,13 @@ class Matching(nn.Module):
         unit(self.query, share=1.7)
         self.key.load_state_dict(self.query.state_dict())
 
-    def keys(self, image: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t e"]:
-        keys: Tensor = rearrange(self.key(image), "b t (h e) -> b h t e", h=self.heads)
-        return keys
-
-    def values(self, target: Float[Tensor, "b c t e"]) -> Float[Tensor, "b h t c v"]:
-        values: Tensor = rearrange(self.value(target), "b c t (h v) -> b h t c v", h=self.heads)
-        return values
+    def offer(
+        self, image: Float[Tensor, "m t d"], target: Float[Tensor, "m c t w"], batch: int
+    ) -> tuple[Float[Tensor, "b h k e"], Float[Tensor, "b h k c v"]]:
+        """Keys and values of m = batch * n panels, each request's panels side by side (k = n * t)."""
+        keys = rearrange(self.key(image), "(b n) t (h e) -> b h (n t) e", b=batch, h=self.heads)
+        values = rearrange(self.value(target), "(b n) c t (h v) -> b h (n t) c v", b=batch, h=self.heads)
+        return keys, values
 
     def forward(
         self,
@@ -204,8 +204,7 @@ class MatchingForm(nn.Module):
         )
         collected = []
         for matching, level in zip(self._matchings(), levels, strict=True):
-            keys = rearrange(matching.keys(level.flatten(0, 1)), "(b n) h t e -> b h (n t) e", b=batch)
-            values = rearrange(matching.values(carried), "(b n) h t c v -> b h (n t) c v", b=batch)
+            keys, values = matching.offer(level.flatten(0, 1), carried, batch)
             if order == "full":
                 query = rearrange(level[:, first:], "b n t d -> b (n t) d")
                 found = matching(query, keys, values, rearrange(visible, "b n h w -> b (n h w)"))
@@ -258,11 +257,12 @@ class MatchingForm(nn.Module):
         visible = torch.ones(len(seen.levels), images.shape[-2] // self.patch, images.shape[-1] // self.patch,
                              dtype=torch.bool, device=images.device)  # fmt: skip
         carried = self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1])
-        keys, values = [], []
-        for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True):
-            keys.append(rearrange(matching.keys(level), "(b n) h t e -> b h (n t) e", b=batch))
-            values.append(rearrange(matching.values(carried), "(b n) h t c v -> b h (n t) c v", b=batch))
-        return Prompts(tuple(keys), tuple(values), images.shape[1])
+        offered = [
+            matching.offer(level, carried, batch)
+            for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True)
+        ]
+        keys, values = zip(*offered, strict=True)
+        return Prompts(keys, values, images.shape[1])
 
     def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
         """Answer queries from encoded prompts (one set for all of them, or one set each)."""
