@@ -141,3 +141,23 @@ def test_hidden_image_patches_cost_where_they_were_hidden_alone() -> None:
     costs = [loss_of(Answer(None, None, said), asked, pairs, PATCH, SETTINGS) for said in (exact, elsewhere, wrong)]
     assert costs[0] == costs[1] == 0
     assert float(costs[2]) == pytest.approx(SETTINGS.images * (0.5 - SETTINGS.beta / 2), rel=1e-4)
+
+
+def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
+    def unchanged(side: int) -> float:
+        whole = truth("image")
+        pairs = Pairs(whole.images, whole.images.clone(), whole.used, whole.colors, whole.patients, "image")
+        pairs.images[..., :side, :side] = 0
+        answer = Answer(None, pairs.images.clone(), None)
+        settings = LossSettings(floor=1e-6)
+        return loss_of(answer, question(pairs), pairs, PATCH, settings).item()
+
+    assert unchanged(2) == pytest.approx(1, abs=1e-3)
+    assert unchanged(8) == pytest.approx(1, abs=1e-3)
+
+
+def test_own_scale_forgives_noise_below_its_floor() -> None:
+    pairs = truth("image")
+    pairs = Pairs(pairs.targets + 1e-6, pairs.targets, pairs.used, pairs.colors, pairs.patients, "image")
+    said = Answer(None, pairs.images.clone(), None)
+    assert loss_of(said, question(pairs), pairs, PATCH, LossSettings(floor=0.01)).item() < 0.01

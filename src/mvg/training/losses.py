@@ -18,7 +18,9 @@ class LossSettings:
     """Shares of the parts: smooth L1, cross-entropy, Dice, and reconstructed image patches (images).
 
     beta: where smooth L1 turns linear; background: weight of unlabelled pixels in painted targets; sharpness: class
-    chances of painted targets fall off by e per 1 / sharpness of color.
+    chances of painted targets fall off by e per 1 / sharpness of color; floor: where positive, the loss of an image
+    target is divided by that of its unchanged query image plus this, so that a small void or faint noise counts as
+    much as a change of contrast (0: plain smooth L1, as in the paper).
     """
 
     smooth_l1: float = 1.0
@@ -28,6 +30,7 @@ class LossSettings:
     beta: float = 0.01
     background: float = 0.1
     sharpness: float = 32.0
+    floor: float = 0.0
 
 
 def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settings: LossSettings) -> Float[Tensor, ""]:
@@ -50,12 +53,25 @@ def _target_loss(answer: Answer, truth: Pairs, first: int, weight: Tensor, setti
     targets = truth.targets[:, first:]
     assert answer.pictures is not None
     if truth.kind == "image":
-        error = F.smooth_l1_loss(answer.pictures.float(), targets, beta=settings.beta, reduction="none")
-        return settings.smooth_l1 * (error * weight).sum() / weight.sum().clamp(min=1)
+        return settings.smooth_l1 * _image_loss(
+            answer.pictures.float(), truth.images[:, first:], targets, weight, settings
+        )
     if answer.logits is not None:
         return _class_loss(answer.logits.float(), targets, truth.used, weight, settings)
     logits, painted = _painted_loss(answer.pictures.float(), truth, targets, weight, settings)
     return painted + _class_loss(logits, targets, truth.used, weight, settings)
+
+
+def _image_loss(said: Tensor, query: Tensor, targets: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
+    """Smooth L1, of a query's own scale where the settings say so."""
+    error = F.smooth_l1_loss(said, targets, beta=settings.beta, reduction="none") * weight
+    if settings.floor == 0:
+        return error.sum() / weight.sum().clamp(min=1)
+    unchanged = F.smooth_l1_loss(query, targets, beta=settings.beta, reduction="none") * weight
+    counts = weight.sum((-3, -2, -1)).clamp(min=1)
+    share = error.sum((-3, -2, -1)) / (unchanged.sum((-3, -2, -1)) + settings.floor * counts)
+    asked = weight.amax((-3, -2, -1))
+    return (share * asked).sum() / asked.sum().clamp(min=1)
 
 
 def _painted_loss(
