@@ -22,12 +22,12 @@ import torch
 
 import mvg
 from benchmarks.measures import likeness, overlaps
-from benchmarks.provenance import provenance
-from benchmarks.questions import Question, Size, chosen_tasks, data_sets, questions
 from benchmarks.rivals import copied, mean_filled
-from benchmarks.sheet import Sheet
 from benchmarks.summary import table
 from benchmarks.unet import Specialist
+from mvg.benchmark.provenance import provenance
+from mvg.benchmark.questions import Question, Size, chosen_tasks, data_sets, questions
+from mvg.benchmark.sheet import Sheet
 from mvg.data import DataSet, Store
 from mvg.errors import MvgError
 from mvg.imaging.volume import LabelMap, Volume
@@ -97,7 +97,7 @@ class Prompted:
                 [prompt.target for prompt in shown],
                 question.task.kind,
                 num_prompts=count,
-                modality=question.modality,
+                modality=question.request(0).modality,
             )
         return self._tasks[names](question.query).volume
 

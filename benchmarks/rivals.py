@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from benchmarks.questions import Prompt, Question
+from mvg.benchmark.method import Prompt
+from mvg.benchmark.questions import Question
 from mvg.imaging.volume import LabelMap, Volume
 
 _THUMBNAIL = 16  # pixels a side

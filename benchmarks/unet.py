@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.questions import Question
+from mvg.benchmark.questions import Question
 from mvg.data.store import StoredSet
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import LabelMap, Volume
@@ -63,7 +63,7 @@ class Specialist:
         query = question.query
         plane = query.plane
         pictures = query.pictures(plane)
-        window = Window.fit(query.voxels, question.modality or guess_modality(query.voxels))
+        window = Window.fit(query.voxels, question.request(0).modality or guess_modality(query.voxels))
         frames = frames_for(pictures.shape[1:], query.pixel_spacing(plane), _SIDE, self.task.framing)
         answers = []
         for picture in pictures:

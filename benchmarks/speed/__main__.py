@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
 from benchmarks.speed.memory import memory
 from benchmarks.speed.prompts import prompts_kept, prompts_recomputed
 from benchmarks.speed.training import training
+from mvg.benchmark.provenance import provenance
 from mvg.model.generalist import SIZES
 
 _PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

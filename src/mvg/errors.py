@@ -6,6 +6,7 @@
     ├── PromptProblem        example pairs that cannot serve as prompts
     ├── WeightsProblem       weights that are unknown, damaged or of another version
     ├── RecipeProblem        a recipe or suite with an unknown key or an impossible value
+    ├── BenchmarkProblem     a benchmark that cannot be run here: a missing library, download, memory or disk
     └── UnknownName          a name that no contribution carries; lists the known ones
 
 Broken invariants of our own are plain `AssertionError`s: they are defects, not user errors.
@@ -40,6 +41,10 @@ class WeightsProblem(MvgError):
 
 class RecipeProblem(MvgError):
     """A recipe or suite with an unknown key or an impossible value."""
+
+
+class BenchmarkProblem(MvgError):
+    """A benchmark that cannot be run here: a missing library, download, memory or disk."""
 
 
 class UnknownName(MvgError):

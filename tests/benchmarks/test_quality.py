@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.pairs import make
 from benchmarks.quality import main
-from benchmarks.questions import Prompt, Question, Size, chosen_tasks, questions
 from benchmarks.rivals import copied, mean_filled
 from benchmarks.unet import Specialist, UNet
+from mvg.benchmark.pairs import make
+from mvg.benchmark.questions import Prompt, Question, Size, chosen_tasks, questions
 from mvg.data import Store, open_folder, prepare
 from mvg.data.case import Card, side_of
 from mvg.imaging.volume import LabelMap, Volume

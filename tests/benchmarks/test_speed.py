@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.provenance import provenance
 from benchmarks.speed.prompts import prompts_kept, prompts_recomputed
 from benchmarks.speed.training import _counter, training
 from benchmarks.speed.turns import Turns, in_turn
+from mvg.benchmark.provenance import provenance
 from mvg.model.generalist import GeneralistConfig
 
 MATCHING = GeneralistConfig(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mvg
-from benchmarks.pairs import Made, draw, make
+from mvg.benchmark.method import Prompt, Request
+from mvg.benchmark.pairs import Made, draw, make
 from mvg.data import open_folder
 from mvg.data.case import Card, Case, DataSet
 from mvg.imaging.volume import LabelMap, Volume
@@ -23,16 +24,6 @@ DOSE = 0.25
 _DIRECTIONS = 3  # ordered pairs of contrasts asked of one set
 _SMALLEST = 96  # pixels a side of a picture that voids are drawn into
 _SOMETHING = 1 / 16  # of the window: brighter is body
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One example pair, on one grid."""
-
-    case: str
-    patient: str
-    image: Volume
-    target: Volume | LabelMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +47,9 @@ class Question:
     window: Window | None
     range: str
 
-    @property
-    def modality(self) -> str | None:
-        """What the set says of its intensities, as `mvg predict` takes it from a prompt folder."""
-        return "CT" if self.card.units == "HU" else None
+    def request(self, prompts: int) -> Request:
+        """What a method gets to see: the query and the first `prompts` prompts, not the truth."""
+        return Request(self.task, self.query, self.prompts[:prompts])
 
 
 def data_sets(folder: Path, names: Sequence[str] = ()) -> Iterator[DataSet]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from benchmarks.questions import Question
+from mvg.benchmark.questions import Question
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window, guess_modality

@@ -1,0 +1,1 @@
+"""Methods that are judged, ours among them: one file each, see `Baseline` in method.py."""

@@ -1,0 +1,1 @@
+"""How close an answer is to the truth: one file each, see `Metric` in judged.py."""
