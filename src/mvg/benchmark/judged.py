@@ -34,7 +34,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure of one case in one region; parts: of every class, by name, where the figure is their mean."""
+    """A figure of one case in one region; parts: of every class, by name, where the figure is put together of them."""
 
     region: str
     value: float

@@ -1,0 +1,22 @@
+"""Intersection over union of whole label maps."""
+
+from mvg.benchmark.judged import Judged, Measured, Metric
+from mvg.benchmark.metrics._overlap import mean_of, overlaps
+
+
+def measure(judged: Judged) -> list[Measured]:
+    """The mean IoU over the labels of truth or answer; a label that only one of them holds counts with 0."""
+    found = overlaps(judged.answer.voxels, judged.truth.voxels)
+    return mean_of({value: overlap.iou for value, overlap in found.items()}, judged.names, 1.0)
+
+
+METRIC = Metric(
+    name="IoU",
+    unit="",
+    range=(0.0, 1.0),
+    better="higher",
+    answers="labels",
+    library="mvg, voxel counts",
+    aggregation="per case over all voxels, mean over the labels present in truth or answer (1 where neither holds any)",
+    measure=measure,
+)

@@ -1,0 +1,102 @@
+"""Intervals and tests: right where the answer is known, and never surer than the number of patients allows."""
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from mvg.benchmark.statistics import Group, compare, holm, interval
+
+RNG = np.random.default_rng(0)
+
+
+def group(values: ArrayLike, name: str = "made", cases: int = 1) -> Group:
+    """Rows of values are patients where each has several cases."""
+    rows = np.reshape(values, (-1, cases))
+    return Group(name, {(f"p{p}", f"p{p}_{c}"): float(rows[p, c]) for p, c in np.ndindex(rows.shape)})
+
+
+def test_intervals_redraw_patients_not_cases() -> None:
+    said = interval([group([0.0, 1.0], cases=2)])
+    assert (said.mean, said.low, said.high) == (0.5, 0.5, 0.5)  # one patient cannot vary
+    said = interval([group([0.0, 1.0])])
+    assert (said.mean, said.low, said.high) == (0.5, 0.0, 1.0)
+
+
+def test_intervals_are_as_wide_as_theory_has_it() -> None:
+    values = RNG.normal(3, 2, 400)
+    said = interval([group(values)])
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert said.mean == pytest.approx(values.mean())
+    assert said.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert said.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert said == interval([group(values)])
+    clustered = interval([group(np.repeat(values, 5), cases=5)])
+    assert clustered.high - clustered.low == pytest.approx(said.high - said.low, rel=1e-6)
+
+
+def test_groups_weigh_alike_and_vary_on_their_own() -> None:
+    assert interval([group([1.0], "a"), group([0.0] * 9, "b")]).mean == 0.5
+    values = RNG.normal(0, 1, 100)
+    one, two = interval([group(values)]), interval([group(values, "a"), group(values, "b")])
+    assert (two.high - two.low) == pytest.approx((one.high - one.low) / np.sqrt(2), rel=0.1)
+    same = interval([group(values, "a"), group(values, "a")])  # two tasks of the same patients: no surer
+    assert (same.high - same.low) == pytest.approx(one.high - one.low, rel=1e-6)
+
+
+def test_groups_of_a_set_with_few_patients_in_common() -> None:
+    said = interval([group(RNG.normal(0, 1, 30)), Group("made", {("p0", "x"): 1.0})])
+    assert np.isfinite([said.mean, said.low, said.high]).all()
+
+
+def test_identical_methods_do_not_differ() -> None:
+    values = group(RNG.uniform(0, 1, 30))
+    said = compare([values], [values])
+    assert (said.p, said.difference.mean, said.cases) == (1.0, 0.0, 30)
+
+
+@pytest.mark.parametrize("count", [8, 40])
+def test_clearly_better_is_found_and_signed(count: int) -> None:
+    hard = RNG.uniform(0, 1, count)  # cases differ far more than methods do: only pairing sees it
+    better, worse = group(hard + RNG.normal(0.05, 0.01, count)), group(hard)
+    said, back = compare([better], [worse]), compare([worse], [better])
+    assert said.p == back.p
+    assert said.p == pytest.approx(2 / 256) if count == 8 else said.p == 1e-4
+    assert 0 < said.difference.low < said.difference.mean < said.difference.high < 0.1
+    assert back.difference.mean == pytest.approx(-said.difference.mean)
+
+
+def test_p_is_exact_for_few_patients_and_the_sampled_one_agrees() -> None:
+    # Of the 16 signed sums of 1, 2, 3 and 4, two reach 10 and two more reach 8.
+    assert compare([group([1.0, 2, 3, 4])], [group([0.0] * 4)]).p == 2 / 16
+    assert compare([group([-1.0, 2, 3, 4])], [group([0.0] * 4)]).p == 4 / 16
+    values = RNG.normal(0.4, 1, 12)
+    exact = compare([group(values)], [group(np.zeros(12))]).p
+    sampled = compare([group([*values, 1e-9])], [group(np.zeros(13))]).p
+    assert sampled == pytest.approx(exact, abs=0.02)
+
+
+def test_chance_differences_are_called_real_as_often_as_said() -> None:
+    ps = [compare([group(RNG.normal(0, 1, 10))], [group(RNG.normal(0, 1, 10))]).p for _ in range(200)]
+    assert 0.01 < np.mean(np.array(ps) < 0.05) < 0.10
+
+
+def test_many_cases_of_few_patients_prove_little() -> None:
+    values = RNG.uniform(0.1, 0.2, 60)
+    nothing = np.zeros(60)
+    assert compare([group(values)], [group(nothing)]).p < 0.001
+    assert compare([group(values, cases=20)], [group(nothing, cases=20)]).p == 2 / 8
+    twice = compare([group(values[:3]), group(values[:3])], [group(nothing[:3]), group(nothing[:3])])
+    assert twice.p == 2 / 8  # two tasks of the same three patients
+
+
+def test_only_shared_cases_are_compared() -> None:
+    few = Group("made", {("p0", "p0_0"): 1.0, ("x", "x"): 9.0})
+    said = compare([few, group([1.0], "b")], [group([0.0, 0.0]), Group("b", {})])
+    assert (said.cases, said.difference.mean) == (1, 1.0)
+    assert compare([few], [Group("made", {})]).p == 1
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
