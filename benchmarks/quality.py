@@ -149,7 +149,8 @@ def _judge(
                     lines.append({**about, "metric": metric, "value": round(value, 5), **place_in})
             if sheet is not None and number == 0 and place == 0:
                 score = next(iter(next(iter(figures.values())).items()))
-                sheet.add(question, answer, f"{question.set} {task.name} {question.case} {score[0]} {score[1]:.3f}")
+                title = f"{question.set} {task.name} {question.case} {score[0]} {score[1]:.3f}"
+                sheet.add(question, {method: answer}, title)
     return lines
 
 

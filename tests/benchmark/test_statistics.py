@@ -96,6 +96,11 @@ def test_only_shared_cases_are_compared() -> None:
     assert compare([few], [Group("made", {})]).p == 1
 
 
+def test_a_figure_that_is_none_proves_nothing() -> None:
+    assert compare([group([np.nan] * 9)], [group([0.0] * 9)]).p == 1
+    assert compare([group([np.inf] * 9)], [group([0.0] * 9)]).p == 1
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]

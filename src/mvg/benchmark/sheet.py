@@ -1,5 +1,6 @@
-"""A sheet of pictures to look at: for every task one row of prompt, its target, query, answer and truth."""
+"""A sheet of pictures to look at: for every question one row of prompt, its target, query, truth and the answers."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,30 +27,45 @@ class Sheet:
         self.path = path
         self._rows: list[Image.Image] = []
 
-    def add(self, question: Question, answer: Volume | LabelMap, title: str) -> None:
-        """Adds the query slice with the most to see, and the slice of the first prompt at the same position."""
-        prompt, query, truth = question.prompts[0], question.query, question.truth
+    def add(self, question: Question, answers: Mapping[str, Volume | LabelMap], title: str) -> None:
+        """Adds the query slice with the most to see, as every method (by its label) answered it.
+
+        Of the first prompt the slice at the same relative position. Answers lie on the query's grid.
+        """
+        prompt, query = question.prompts[0], question.query
         at = _telling(question)
         count = len(query.pictures(query.plane))
         other = int((at + 0.5) / count * len(prompt.image.pictures(prompt.image.plane)))
-        cells = [
-            _gray(prompt.image, prompt.image, prompt.image.plane, other),
-            _painted(prompt.image, prompt.target, prompt.image.plane, other),
-            _gray(query, query, query.plane, at),
-            _painted(query, answer, query.plane, at, question.window),
-            _painted(query, truth, query.plane, at, question.window),
-        ]
-        row = Image.new("RGB", (_SIDE * len(cells), _SIDE + _TITLE))
-        ImageDraw.Draw(row).text((4, 2), f"{title}   (prompt, its target, query, answer, truth)", fill=(255, 255, 255))
-        row.paste(Image.fromarray(np.concatenate(cells, axis=1)), (0, _TITLE))
-        self._rows.append(row)
+        cells = {
+            "prompt": _gray(prompt.image, prompt.image, prompt.image.plane, other),
+            "its target": _painted(prompt.image, prompt.target, prompt.image.plane, other),
+            "query": _gray(query, query, query.plane, at),
+        }
+        named = [("truth", question.truth), *answers.items()]
+        shown = [(name, _painted(query, said, query.plane, at, question.window)) for name, said in named]
+        self._rows.append(_row([*cells.items(), *shown], title))
         self._write()
 
     def _write(self) -> None:
-        sheet = Image.new("RGB", (self._rows[0].width, sum(row.height for row in self._rows)))
-        for number, row in enumerate(self._rows):
-            sheet.paste(row, (0, number * row.height))
+        width, height = max(row.width for row in self._rows), sum(row.height for row in self._rows)
+        sheet, top = Image.new("RGB", (width, height)), 0
+        for row in self._rows:
+            sheet.paste(row, (0, top))
+            top += row.height
         sheet.save(self.path)
+
+
+def _row(cells: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Image.Image:
+    """Pictures side by side, each below its name, all below the title."""
+    row = Image.new("RGB", (_SIDE * len(cells), _SIDE + 2 * _TITLE))
+    draw = ImageDraw.Draw(row)
+    draw.text((4, 2), title, fill=(255, 255, 255))
+    for number, (name, picture) in enumerate(cells):
+        while draw.textlength(name) > _SIDE - 8:
+            name = name.removesuffix("...")[:-1] + "..."
+        draw.text((_SIDE * number + 4, _TITLE + 2), name, fill=(190, 200, 210))
+        row.paste(Image.fromarray(picture), (_SIDE * number, 2 * _TITLE))
+    return row
 
 
 def _telling(question: Question) -> int:

@@ -54,7 +54,8 @@ def interval(groups: Sequence[Group]) -> Interval:
         drawn = _redraws(len(patients), number)
         total = drawn @ counts.T
         # A group that few patients of its set are in may miss out in a draw: it then stays at its mean.
-        redrawn.append(np.where(total > 0, drawn @ sums.T / np.maximum(total, 1), mean))
+        with np.errstate(invalid="ignore"):  # figures that are not finite make intervals that are not
+            redrawn.append(np.where(total > 0, drawn @ sums.T / np.maximum(total, 1), mean))
         means.append(mean)
     low, high = np.percentile(np.concatenate(redrawn, axis=1).mean(axis=1), (2.5, 97.5))
     return Interval(float(np.concatenate(means).mean()), float(low), float(high))
@@ -65,7 +66,7 @@ def compare(one: Sequence[Group], other: Sequence[Group]) -> Comparison:
 
     p is that of a two-sided permutation test: if both were alike, every patient's difference could as well have the
     other sign, in all the patient's cases at once. Exact up to 12 patients, else by 9999 flips, the same in every call.
-    p is 1 where nothing differs or no case is shared (the difference is then 0).
+    p is 1 where nothing differs, a figure is not finite, or no case is shared (the difference is then 0).
     """
     assert [group.set for group in one] == [group.set for group in other], "groups in one order"
     differences = []
@@ -104,6 +105,8 @@ def _flipped(differences: Sequence[Group]) -> float:
     """The p value of the mean over groups of mean differences when the signs of patients are flipped."""
     parts = [(sums / counts.sum(axis=1, keepdims=True)).sum(axis=0) for _, sums, counts in _by_patient(differences)]
     weights = np.concatenate(parts) / len(differences)  # what every patient adds to the mean
+    if not np.isfinite(weights).all():
+        return 1.0
     weights = weights[weights != 0]
     said, slack = abs(weights.sum()), 1e-12 * np.abs(weights).sum()
     if len(weights) <= _ALL_FLIPS:
