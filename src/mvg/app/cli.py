@@ -113,7 +113,7 @@ def predict(
 
 @app.command()
 def prepare(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets in the nnU-Net raw layout.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets, published or nnU-Net's layout.")],
     output: Annotated[Path, typer.Option(help="The store: one folder per data set is made in it.")] = Path("store"),
     quiet: Quiet = False,
 ) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mvg
-from mvg.data.case import Case
+from mvg.data.case import Case, LabelFiles
+from mvg.data.cut import labels_in
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.imaging.files import read_labels
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
@@ -130,7 +130,7 @@ def _row(case: Case, index: int, count: int, plane: Plane, filled: float, labels
     present = () if labels is None else tuple(int(value) for value in np.unique(labels) if value)
     return SliceRow(
         index, case.name, case.patient, index, count, plane, (), None, (1.0, 1.0), Box(0, 0, 1, 1),
-        labels is not None, present, filled,
+        labels is not None, present, filled, case.lies_on,
     )  # fmt: skip
 
 
@@ -140,5 +140,5 @@ def _read(path: Path) -> Volume:
 
 
 @lru_cache(maxsize=48)
-def _read_labels(path: Path) -> LabelMap:
-    return read_labels(path)
+def _read_labels(files: LabelFiles) -> LabelMap:
+    return labels_in(files)

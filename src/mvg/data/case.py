@@ -8,7 +8,10 @@ from typing import Literal
 
 from mvg.errors import FileProblem
 
-Side = Literal["train", "val"]
+Side = Literal["train", "val"]  # "val" is held out: what the paper calls the test cases (Table 1)
+
+# A label map, or masks that make one: in each file, every voxel that is not 0 stands for the value beside it.
+LabelFiles = Path | tuple[tuple[Path, int], ...]
 
 # Hashed in front of every patient. Chosen once so that small public sets get about a fifth of their patients on each
 # side instead of none; it never changes, or published scores would mix the sides.
@@ -16,7 +19,7 @@ _SALT = "mvg-2510:"
 
 
 def side_of(patient: str) -> Side:
-    """The side a patient falls on, by md5: "val" for about one in five, the same in every data set and everywhere."""
+    """The side of a patient where owners name none: "val" for about one in five, by md5, the same everywhere."""
     return "val" if int(hashlib.md5((_SALT + patient).encode()).hexdigest(), 16) % 5 == 0 else "train"
 
 
@@ -61,22 +64,47 @@ class Card:
 
 @dataclass(frozen=True)
 class Case:
-    """One study: registered images (one path per channel), and its label map and image target where given."""
+    """One study: registered images (one path per channel), and its label map and image target where given.
+
+    side: where the owners' split puts it, None for sets without one.
+    """
 
     name: str
     patient: str
     images: tuple[Path, ...]
-    labels: Path | None = None
+    labels: LabelFiles | None = None
     target: Path | None = None
+    side: Side | None = None
+
+    @property
+    def lies_on(self) -> Side:
+        """The side of the split: the owners' where there is one, else that of `side_of`."""
+        return self.side or side_of(self.patient)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file (or DICOM folder) of the case."""
+        labels = self.labels if isinstance(self.labels, tuple) else ((self.labels, 0),)
+        return tuple(path for path in (*self.images, *(path for path, _ in labels), self.target) if path is not None)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A card and its cases, ordered by name."""
+    """A card and its cases, ordered by name; FileProblem when a patient lies on both sides of the split."""
 
     card: Card
     cases: tuple[Case, ...]
 
+    def __post_init__(self) -> None:
+        sides: dict[str, Side] = {}
+        for case in self.cases:
+            if sides.setdefault(case.patient, case.lies_on) != case.lies_on:
+                raise FileProblem(
+                    f"patient '{case.patient}' of {self.card.name} has cases on both sides of the split",
+                    "every patient on one side alone",
+                    "take the patient's cases out of one side",
+                )
+
     def split(self, side: Side) -> "DataSet":
-        """The cases of one side; patients never lie on both (Sec. 4.1 leaves the split open, ours is by `side_of`)."""
-        return replace(self, cases=tuple(case for case in self.cases if side_of(case.patient) == side))
+        """The cases of one side; patients never lie on both."""
+        return replace(self, cases=tuple(case for case in self.cases if case.lies_on == side))

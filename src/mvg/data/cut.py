@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card, Case
+from mvg.data.case import Card, Case, LabelFiles
 from mvg.errors import FileProblem, GeometryProblem
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.frame import Box, Frame
@@ -53,9 +53,9 @@ def cut(case: Case, card: Card) -> Cut:
 
     labels, target, target_window = None, None, None
     if case.labels is not None:
-        label_map = read_labels(case.labels)
-        _on_same_grid(label_map, case.labels, channels[0], case.images[0])
-        _only_known(label_map, case.labels, card)
+        label_map, path = labels_in(case.labels), case.files[len(case.images)]
+        _on_same_grid(label_map, path, channels[0], case.images[0])
+        _only_known(label_map, path, card)
         labels = frame.apply_labels(label_map.pictures(plane)).astype(np.uint8)
     if case.target is not None:
         volume = read(case.target)
@@ -67,7 +67,19 @@ def cut(case: Case, card: Card) -> Cut:
     return Cut(images, labels, target, plane, windows, target_window, frame.target, spacing)
 
 
-def _on_same_grid(volume: Volume | LabelMap, path: Path, first: Volume, first_path: Path) -> None:
+def labels_in(files: LabelFiles) -> LabelMap:
+    """The label map of a case; of masks that overlap the later one counts. GeometryProblem when their grids differ."""
+    if isinstance(files, Path):
+        return read_labels(files)
+    masks = [read_labels(path) for path, _ in files]
+    voxels = np.zeros(masks[0].shape, np.uint8)
+    for mask, (path, value) in zip(masks, files, strict=True):
+        _on_same_grid(mask, path, masks[0], files[0][0])
+        voxels[mask.voxels != 0] = value
+    return LabelMap(voxels, masks[0].affine, masks[0].header)
+
+
+def _on_same_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap, first_path: Path) -> None:
     if not volume.same_grid(first, tolerance=0.1):
         raise GeometryProblem(
             f"{path} has shape {volume.shape} and spacing {np.round(volume.spacing, 3).tolist()}, "
@@ -100,5 +112,5 @@ def _only_known(labels: LabelMap, path: Path, card: Card) -> None:
         raise FileProblem(
             f"{path} holds the label values {', '.join(map(str, unknown or labels.values))}",
             f"values of 0 to 255 among those of {card.name}: {', '.join(map(str, card.labels))}",
-            "renumber the labels, or name them in dataset.json",
+            "renumber the labels, or name them in dataset.json where the set has one",
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.cut import FULL_SCALE, Cut, cut
-from mvg.data.sets import open_folder
+from mvg.data.sets import sets_in
 from mvg.data.store import FORMAT, INDEX
 from mvg.errors import FileProblem
 
@@ -25,21 +25,21 @@ _Entry = dict[str, Any]  # what the index says of a case; JSON
 
 
 def prepare(folders: Sequence[Path], output: Path, progress: Progress | None = None) -> None:
-    """Writes the slices of every data set in `folders` to `output`, one folder per set, named as the set's folder.
+    """Writes the slices of every data set in `folders` to `output`, one folder per set, named as its card.
 
     A set that is complete and whose files have not changed since is left alone; an interrupted run goes on with the
     case it stopped at and ends with the same bytes as an uninterrupted one. `progress(set, done, total)` counts cases.
     Raises FileProblem or GeometryProblem, naming the file, and leaves no half-written file under its final name.
     """
-    sets = [open_folder(Path(folder)) for folder in folders]
-    names = [found.card.name for found in sets]
+    sets = [(Path(folder), found) for folder in folders for found in sets_in(Path(folder))]
+    names = [found.card.name for _, found in sets]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise FileProblem(
-            f"several folders are called {', '.join(doubled)}", "one name per data set", "rename a folder"
+            f"several folders are called {', '.join(doubled)}", "one name per data set", "rename or leave out a folder"
         )
-    for folder, found in zip(folders, sets, strict=True):
+    for folder, found in sets:
         target = Path(output) / found.card.name
-        if target.resolve() == Path(folder).resolve():
+        if target.resolve() == folder.resolve():
             raise FileProblem(
                 f"{target} is the data set itself", "an output apart from the data", "choose another output"
             )
@@ -86,9 +86,9 @@ def _is_complete(found: DataSet, folder: Path) -> bool:
 
 def _source(case: Case, card: Card) -> list[str]:
     """What a part is made from: patient, units, files with size and time of change; when it differs, it is remade."""
-    paths = [*case.images, *(path for path in (case.labels, case.target) if path is not None)]
-    files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in paths]
-    return [f"{FORMAT} {case.patient} {card.units}", *files]
+    files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in case.files]
+    values = [f"as {value}" for _, value in case.labels] if isinstance(case.labels, tuple) else []
+    return [f"{FORMAT} {case.patient} {card.units}", *files, *values, *([case.side] if case.side else [])]
 
 
 def _part_path(parts: Path, case: Case) -> Path:
@@ -106,6 +106,7 @@ def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
     entry: _Entry = {
         "name": case.name,
         "patient": case.patient,
+        "split": case.lies_on,
         "source": source,
         "count": count,
         "side": piece.images.shape[-1],

@@ -3,8 +3,8 @@
     OUTPUT/SET/images.npy    (n, C, S, S) uint16: [0, 1] scaled to 65535, one Window per volume and channel
     OUTPUT/SET/labels.npy    (n, S, S) uint8, where the set has label maps
     OUTPUT/SET/targets.npy   (n, S, S) uint16, where the set has image targets
-    OUTPUT/SET/slices.json   the card, and per case its patient, windows, pixel spacing, ...; written last: its presence
-                             says that the set is complete
+    OUTPUT/SET/slices.json   the card, and per case its patient, side of the split, windows, pixel spacing, ...; written
+                             last: its presence says that the set is complete
     OUTPUT/SET/parts/        finished cases of an unfinished set, so that an interrupted run goes on where it stopped
 
 S is the set's largest picture side rounded up to a multiple of 16, at most 512; smaller pictures are padded with 0.
@@ -38,7 +38,7 @@ class SliceRow:
     number: its place in the arrays; case, patient; index: its place in its volume of `count` slices along `plane`.
     windows, target_window: give raw intensities back from [0, 1]; spacing: (row, column) mm of a stored pixel.
     box: where the picture lies in the square; labelled: whether its case has a label map; present: the labels in it.
-    filled: the share of the picture that is brighter than background.
+    filled: the share of the picture that is brighter than background; side: of the split, which is by patient.
     """
 
     number: int
@@ -54,6 +54,7 @@ class SliceRow:
     labelled: bool
     present: tuple[int, ...]
     filled: float
+    side: Side
 
     @property
     def position(self) -> float:
@@ -153,7 +154,7 @@ class StoredSet:
 
     def numbers(self, side: Side) -> NDArray[np.int64]:
         """The numbers of the slices of one side ("train" or "val"), split by patient."""
-        return np.array([row.number for row in self.rows if side_of(row.patient) == side], np.int64)
+        return np.array([row.number for row in self.rows if row.side == side], np.int64)
 
     @cached_property
     def images(self) -> NDArray[np.uint16]:
@@ -247,6 +248,7 @@ def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
                     labelled=case["labelled"],
                     present=present,
                     filled=case["filled"][index],
+                    side=case.get("split") or side_of(case["patient"]),  # older stores do not name it
                 )
             )
     return tuple(rows)

@@ -118,7 +118,12 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
     names, name = tuple(case.name for case in cases), found.card.channels[channel]
     if kind == "segmentation":
         return PromptFolder(
-            inputs, Files([c.labels for c in cases if c.labels], read_labels), names, kind, modality, name
+            inputs,
+            Files([c.labels for c in cases if isinstance(c.labels, Path)], read_labels),
+            names,
+            kind,
+            modality,
+            name,
         )
     return PromptFolder(inputs, Files([c.target for c in cases if c.target], read), names, kind, modality, name)
 

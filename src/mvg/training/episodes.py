@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from mvg.canvas import Kind, Pairs
-from mvg.data.case import Side, side_of
+from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
@@ -46,6 +46,11 @@ class Source:
     task: Task
     patients: dict[str, NDArray[np.int64]]
 
+    def on(self, side: Side) -> list[str]:
+        """The patients of one side of the split."""
+        rows = self.set.rows
+        return [name for name, numbers in self.patients.items() if rows[int(numbers[0])].side == side]
+
 
 Sources = dict[Kind, dict[str, list[list[Source]]]]
 """Answer kind -> task kind -> one list per set of the tasks that it offers."""
@@ -61,7 +66,7 @@ def sources_of(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) ->
                 continue
             patients: dict[str, list[int]] = {}
             for row in stored.rows:
-                if task.accepts(row) and side_of(row.patient) in sides:
+                if row.side in sides and task.accepts(row):
                     patients.setdefault(row.patient, []).append(row.number)
             if patients:
                 source = Source(stored, task, {name: np.array(numbers) for name, numbers in patients.items()})

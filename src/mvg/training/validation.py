@@ -9,7 +9,6 @@ from PIL import Image
 from torch import Tensor
 
 from mvg.canvas import Pairs, compose, everywhere
-from mvg.data.case import side_of
 from mvg.data.store import Store
 from mvg.model.generalist import Generalist
 from mvg.training.augmentation import AugmentationSettings
@@ -80,8 +79,7 @@ def _requests(store: Store, per_set: int, prompts: int, size: int) -> list[Pairs
         for sets in kinds.values():
             for sources in sets:
                 source = sources[0]
-                shown = [patient for patient in source.patients if side_of(patient) == "train"]
-                asked = [patient for patient in source.patients if side_of(patient) == "val"]
+                shown, asked = source.on("train"), source.on("val")
                 rng = np.random.default_rng([7, len(requests)])
                 for _ in range(per_set if shown and asked else 0):
                     chosen = [*rng.permutation(np.array(shown))[:prompts], rng.choice(np.array(asked))]

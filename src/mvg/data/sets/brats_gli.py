@@ -1,0 +1,69 @@
+"""BraTS 2023 adult glioma: four registered contrasts of 1470 scans, skull-stripped, 1 mm; for synthesis.
+
+Owners: the BraTS 2023 organisers (ASNR, MICCAI and data contributors). Terms: those accepted with the registration.
+Access: register at https://www.synapse.org/Synapse:syn51156910 and join the challenge; download the training and the
+validation data of task 1.
+
+    FOLDER/ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData/BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1n.nii.gz
+        and -t1c, -t2w, -t2f; -seg with the tumor
+    FOLDER/ASNR-MICCAI-BraTS2023-GLI-Challenge-ValidationData/BraTS-GLI-00001-000/...
+        the same without -seg, whose labels are not public
+
+Split: the owners' training and validation scans, 1251 and 219, as in the paper. Names are BraTS-GLI-PATIENT-TIME: a
+patient with scans in both folders would be held out with all of them.
+"""
+
+from pathlib import Path
+
+from mvg.data.case import Card, Case, DataSet
+from mvg.data.layout import Published, by_patient, matching
+
+CASE = r"(BraTS-GLI-\d{5}-\d{3})"
+PATIENT = r"BraTS-GLI-\d{5}"
+_CONTRASTS = {"t1n": "T1", "t1c": "T1 with contrast agent", "t2w": "T2", "t2f": "FLAIR"}
+SET = Published(
+    Card(
+        name="brats_gli",
+        title="BraTS 2023 adult glioma",
+        modality="MRI",
+        region="brain",
+        channels=tuple(_CONTRASTS.values()),
+        labels={1: "necrotic tumor core", 2: "peritumoral edema", 3: "enhancing tumor"},
+        patient=PATIENT,
+        license="terms of the registration at Synapse",
+        citation="Baid et al., The RSNA-ASNR-MICCAI BraTS 2021 benchmark on brain tumor segmentation and radiogenomic "
+        "classification, arXiv 2107.02314; Bakas et al., Scientific Data 4:170117, 2017; Menze et al., IEEE TMI "
+        "34(10), 2015",
+    ),
+    tree="...GLI-Challenge-TrainingData and ...GLI-Challenge-ValidationData, each with BraTS-GLI-00000-000 and so on",
+    access="task 1 of BraTS 2023, https://www.synapse.org/Synapse:syn51156910, after registration",
+    split="the owners' training and validation scans: 1251 / 219",
+)
+
+
+def recognises(folder: Path) -> bool:
+    """Whether folders of cases, here or one level below, hold a FLAIR."""
+    found = (case for part in (folder, *parts_of(folder, "GLI")) for case in matching(part, CASE).values())
+    return any((case / f"{case.name}-t2f.nii.gz").exists() for case in found)
+
+
+def open(folder: Path) -> DataSet:
+    """All scans; FileProblem for a missing contrast, a missing tumor of a training scan, or one part alone."""
+    cases = [_case(path, part) for part in parts_of(folder, "GLI") for path in matching(part, CASE).values()]
+    for side, part in (("train", "TrainingData"), ("val", "ValidationData")):
+        if not any(case.side == side for case in cases):
+            raise SET.problem(f"'{folder}' has no case in a folder called ...{part}")
+    return SET.data_set(by_patient(cases))
+
+
+def parts_of(folder: Path, challenge: str) -> list[Path]:
+    """The folders in `folder` that are called as the training and the validation data of a challenge of BraTS."""
+    found = matching(folder, rf"(.*BraTS.*{challenge}.*(?:Training|Validation).*)")
+    return [path for path in found.values() if path.is_dir()]
+
+
+def _case(path: Path, part: Path) -> Case:
+    images = tuple(SET.needed(path / f"{path.name}-{contrast}.nii.gz") for contrast in _CONTRASTS)
+    tumor, asked = path / f"{path.name}-seg.nii.gz", "Validation" in part.name
+    labels = None if asked and not tumor.exists() else SET.needed(tumor)
+    return Case(path.name, SET.card.patient_of(path.name), images, labels, side="val" if asked else "train")

@@ -1,0 +1,51 @@
+"""Medical Segmentation Decathlon, task 3: the liver and its tumors in contrast enhanced CT of several hospitals.
+
+Owners: IRCAD, Strasbourg, and the other contributors to LiTS. Terms: CC BY-SA 4.0.
+Access: Task03_Liver.tar at http://medicaldecathlon.com; no registration.
+
+    FOLDER/imagesTr/liver_0.nii.gz  ...      FOLDER/labelsTr/liver_0.nii.gz  ...
+
+imagesTs has no labels and is not read. Names have no channel, unlike nnU-Net's.
+
+Split: the paper keeps this set unseen (Table 4) and names no cases. Prompts and queries are told apart by
+`case.side_of`: of the 131 scans about one in five is asked.
+"""
+
+from pathlib import Path
+
+from mvg.data.case import Card, DataSet
+from mvg.data.layout import Published, matching, within
+
+_NAME = r"(liver_\d{1,3})\.nii\.gz"
+SET = Published(
+    Card(
+        name="msd_liver",
+        title="MSD liver",
+        modality="CT",
+        region="abdomen",
+        channels=("CT",),
+        labels={1: "liver", 2: "cancer"},
+        units="HU",
+        license="CC BY-SA 4.0",
+        citation="Antonelli et al., The medical segmentation decathlon, Nature Communications 13:4128, 2022, doi "
+        "10.1038/s41467-022-30695-9",
+    ),
+    tree="imagesTr and labelsTr with liver_0.nii.gz and so on",
+    access="Task03_Liver.tar at http://medicaldecathlon.com, no registration",
+    split="unseen in the paper; ours by patient, about one in five of 131",
+)
+
+
+def recognises(folder: Path) -> bool:
+    """Whether imagesTr, here or in Task03_Liver, holds scans called as this task calls them."""
+    return bool(matching(_root(folder) / "imagesTr", _NAME))
+
+
+def open(folder: Path) -> DataSet:
+    """The labelled scans of the task; FileProblem for a missing folder or label map."""
+    root = _root(folder)
+    return SET.data_set(SET.labelled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz"))
+
+
+def _root(folder: Path) -> Path:
+    return within(folder, "imagesTr", "Task03_Liver")

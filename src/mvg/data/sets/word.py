@@ -1,0 +1,71 @@
+"""WORD: 16 organs in CT of the whole abdomen, of patients before radiotherapy.
+
+Owners: University of Electronic Science and Technology of China (HiLab) with hospitals in Chengdu.
+Terms: academic research only; not for clinical or commercial use.
+Access: write to the authors as https://github.com/HiLab-git/WORD says; they send the password of WORD-V0.1.0.zip.
+
+    FOLDER/imagesTr/word_0002.nii.gz   ...      FOLDER/labelsTr/word_0002.nii.gz   ...
+    FOLDER/imagesVal/word_0001.nii.gz  ...      FOLDER/labelsVal/word_0001.nii.gz  ...
+
+imagesTs (30 scans) is not read: Table 1 counts without it.
+
+Split: the owners' training scans, and their validation scans held out: 100 and 20, as in the paper.
+"""
+
+from pathlib import Path
+
+from mvg.data.case import Card, DataSet
+from mvg.data.layout import Published, matching, within
+
+_NAME = r"(word_\d{4})\.nii\.gz"
+SET = Published(
+    Card(
+        name="word",
+        title="WORD",
+        modality="CT",
+        region="abdomen",
+        channels=("CT",),
+        labels={
+            1: "liver",
+            2: "spleen",
+            3: "left kidney",
+            4: "right kidney",
+            5: "stomach",
+            6: "gallbladder",
+            7: "esophagus",
+            8: "pancreas",
+            9: "duodenum",
+            10: "colon",
+            11: "intestine",
+            12: "adrenal glands",
+            13: "rectum",
+            14: "bladder",
+            15: "head of the left femur",
+            16: "head of the right femur",
+        },
+        units="HU",
+        license="academic research only",
+        citation="Luo et al., WORD: a large scale dataset, benchmark and clinical applicable study for abdominal organ "
+        "segmentation from CT image, Medical Image Analysis 82, 2022, arXiv 2111.02403",
+    ),
+    tree="imagesTr, labelsTr, imagesVal and labelsVal with word_0001.nii.gz and so on",
+    access="WORD-V0.1.0.zip, whose password the authors send on request, https://github.com/HiLab-git/WORD",
+    split="the owners' training and validation scans: 100 / 20",
+)
+
+
+def recognises(folder: Path) -> bool:
+    """Whether imagesTr, here or in WORD-V0.1.0, holds scans called as WORD calls them."""
+    return bool(matching(_root(folder) / "imagesTr", _NAME))
+
+
+def open(folder: Path) -> DataSet:
+    """The training and validation scans of WORD; FileProblem for a missing folder or label map."""
+    root = _root(folder)
+    train = SET.labelled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
+    val = SET.labelled(root / "imagesVal", _NAME, root / "labelsVal", "{}.nii.gz", "val")
+    return SET.data_set([*train, *val])
+
+
+def _root(folder: Path) -> Path:
+    return within(folder, "imagesTr", "WORD-V0.1.0")
