@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.answer import Answer, Prompts
+from mvg.model.mixing import mix
 from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unit
 
 HEAD = 32
@@ -147,10 +148,7 @@ class Matching(nn.Module):
         keys = torch.cat([null_key, keys], dim=2)
         values = rearrange(torch.cat([null_value, values], dim=2), "b h k c v -> b h k (c v)")
         mask = None if allowed is None else F.pad(allowed, (1, 0), value=True)[:, None, None, :]
-        # The fast kernels want keys as wide as values; zeros change no weight, and cost less than the plain path.
-        wider, scale = values.shape[-1] - keys.shape[-1], keys.shape[-1] ** -0.5
-        q, keys = F.pad(q, (0, wider)), F.pad(keys.to(q.dtype), (0, wider))
-        mixed = F.scaled_dot_product_attention(q, keys, values.to(q.dtype), attn_mask=mask, scale=scale)
+        mixed = mix(q, keys.to(q.dtype), values.to(q.dtype), mask)
         out: Tensor = self.out(rearrange(mixed, "b h t (c v) -> b c t (h v)", c=channels))
         return out
 
