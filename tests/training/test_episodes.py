@@ -157,3 +157,30 @@ def test_batches_come_in_order_from_any_step_and_any_number_of_workers(store: St
     for workers in (0, 1):
         for step, pairs in zip((4, 5), islice(loader(episodes(store), 4, workers), 2), strict=True):
             assert same(pairs, drawn[step])
+
+
+def test_a_share_of_the_patients_is_the_same_for_a_seed_and_never_none(store: Store) -> None:
+    def used(settings: EpisodeSettings, seed: int = 0) -> set[str]:
+        made = episodes(store, settings, seed)
+        return {
+            f"{one.set.card.name}/{patient}"
+            for kinds in made.sources.values()
+            for sets in kinds.values()
+            for some in sets
+            for one in some
+            for patient in one.patients
+        }
+
+    everyone, one = used(SETTINGS), replace(SETTINGS, most=1, prompts="any")
+    half = used(replace(SETTINGS, share=0.5))
+    assert half < everyone
+    assert len(half) == pytest.approx(len(everyone) / 2, abs=len(store.sets))
+    assert used(replace(SETTINGS, share=0.5)) == half
+    assert len(used(one)) == len(store.sets) == len(used(replace(one, share=0.001)))
+    assert {frozenset(used(one, seed)) for seed in range(6)} != {frozenset(used(one))}
+
+
+def test_one_patient_is_enough_where_any_may_prompt(store: Store) -> None:
+    pairs = episodes(store, replace(SETTINGS, most=1, prompts="any"))[0]
+    assert pairs.patients == (("",) * pairs.images.shape[1],) * 2
+    assert not torch.equal(pairs.images[0, 0], pairs.images[0, 1]), "changed at random, each pair by itself"

@@ -150,6 +150,37 @@ def train(
 
 
 @app.command()
+def benchmark(
+    suite: Annotated[Path, typer.Argument(metavar="SUITE.toml", help="Methods, sets, tasks, budget and metrics.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data sets, one folder each.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results and report.html.", show_default="runs/NAME of the suite"),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Learn for so long instead of what the suite says.")
+    ] = None,
+    device: Device = "auto",
+    processes: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Judge methods as a suite says; run it again to go on after an interruption."""
+    from dataclasses import replace
+
+    from mvg.benchmark.run import run_suite
+    from mvg.benchmark.suite import read_suite
+
+    read = read_suite(suite)
+    if minutes is not None:
+        read = replace(read, minutes=minutes, samples=0)
+    command = " ".join(["mvg", *sys.argv[1:]])
+    with bars(quiet) as show:
+        report = run_suite(read, output or Path("runs") / read.name, data, device, processes, command, show)
+    if not quiet:
+        print(report)
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for the results and report.html.")] = Path("runs/demo"),
     device: Device = "auto",

@@ -59,7 +59,7 @@ class Lesson:
     """What a method may learn from: the "train" sides of prepared sets.
 
     tasks: all that the suite asks (a specialist gets one of one set). folder: the method's own, for checkpoints: a
-    lesson that was cut short is gone on with. device: as torch names it. processes: that may learn together.
+    lesson that was cut short is gone on with, one that is over is only read back. device: as torch names it.
     """
 
     store: Store
@@ -68,7 +68,6 @@ class Lesson:
     seed: int
     folder: Path
     device: str = "cpu"
-    processes: int = 1
 
 
 @runtime_checkable
@@ -82,13 +81,15 @@ class Method(Protocol):
 
 @runtime_checkable
 class Baseline(Protocol):
-    """What a file in `baselines/` offers: SCOPE, a frozen dataclass Settings, `serves` and `learn`.
+    """What a file in `baselines/` offers: SCOPE, PROMPTED, a frozen dataclass Settings, `serves` and `learn`.
 
+    PROMPTED: whether answers depend on the prompts; what does not is asked once, whatever the numbers of prompts.
     Settings: options that a suite may set (unknown keys are errors), every one with a default. Extra libraries are
     imported inside of `learn`; where one is missing, it raises BenchmarkProblem with what to install.
     """
 
     SCOPE: Scope
+    PROMPTED: bool
     Settings: type[Any]
 
     def serves(self, task: Task) -> bool:

@@ -30,11 +30,15 @@ _AXES: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}  # of a cano
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """An image and what it should become, on one grid; void: where the image was emptied (X, Y, Z), else None."""
+    """An image and what it should become, on one grid.
+
+    void: where the image was emptied (X, Y, Z), else None; labels: of a synthesis, the case's label map where given.
+    """
 
     image: Volume
     target: Volume | LabelMap
     void: NDArray[np.bool_] | None = None
+    labels: LabelMap | None = None
 
     def thinned(self, count: int) -> "Made":
         """At most `count` slices of it, evenly spaced along the image's plane."""
@@ -42,7 +46,10 @@ class Made:
         target = _every(self.target, plane, count)
         void = None if self.void is None else LabelMap(self.void, self.image.affine)
         return Made(
-            _every(self.image, plane, count), target, None if void is None else _every(void, plane, count).voxels > 0
+            _every(self.image, plane, count),
+            target,
+            None if void is None else _every(void, plane, count).voxels > 0,
+            None if self.labels is None else _every(self.labels, plane, count),
         )
 
 
@@ -58,7 +65,8 @@ def make(task: Task, case: Case, seed: int) -> Made:
     if isinstance(task, Synthesis):
         goal = case.target if task.goal is None else case.images[task.goal]
         assert goal is not None
-        return Made(_read(case.images[task.source]), _read(goal))
+        labels = None if case.labels is None else _read_labels(case.labels)
+        return Made(_read(case.images[task.source]), _read(goal), labels=labels)
     if isinstance(task, Denoising):
         image = _read(case.images[task.channel])
         if task.dose is None:

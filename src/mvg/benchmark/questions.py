@@ -32,7 +32,8 @@ class Question:
 
     set, case, patient, task: names. query and truth lie on one grid; prompts are of other patients.
     regions: where image answers are measured, the most telling first: masks (X, Y, Z), None for all voxels.
-    window: the range of image answers, told by `range`; None for labels.
+    window: the range of image answers, told by `range`; None for labels. labels: the case's label map, of a synthesis
+    whose set has labels.
     """
 
     set: str
@@ -46,6 +47,7 @@ class Question:
     regions: dict[str, NDArray[np.bool_] | None]
     window: Window | None
     range: str
+    labels: LabelMap | None = None
 
     def request(self, prompts: int) -> Request:
         """What a method gets to see: the query and the first `prompts` prompts, not the truth."""
@@ -123,7 +125,11 @@ def _question(card: Card, task: Task, case: Case, made: Made, pairs: tuple[Promp
     first = {"body": body} if made.void is None else {"void": made.void}
     kind = "soft tissue, HU" if modality == "CT" else "0.5 to 99.5 percentiles of the truth"
     return replace(
-        question, regions=first | {"whole": None}, window=window, range=f"{window.low:g} to {window.high:g} ({kind})"
+        question,
+        regions=first | {"whole": None},
+        window=window,
+        range=f"{window.low:g} to {window.high:g} ({kind})",
+        labels=made.labels,
     )
 
 

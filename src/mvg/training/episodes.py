@@ -1,7 +1,8 @@
 """Data sets x tasks -> endless episodes; a step's batch depends on (seed, step, rank) alone: runs resume anywhere."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import md5
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,8 @@ class EpisodeSettings:
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
     volumes; absent: share of segmentation requests that may show nothing; sizes: picture sides in pixels, one drawn
     per step (empty: the model's); coloring: how classes are painted in the merged form.
+    share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;
+    prompts: "others" (every pair of a request is another patient's), or "any" (so that one patient is enough).
     """
 
     batch: int = 4
@@ -36,6 +39,9 @@ class EpisodeSettings:
     absent: float = 0.1
     sizes: tuple[int, ...] = ()
     coloring: Literal["random", "predefined", "binary"] = "random"
+    share: float = 1.0
+    most: int = 0
+    prompts: Literal["others", "any"] = "others"
 
 
 @dataclass(frozen=True)
@@ -76,15 +82,33 @@ def sources_of(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) ->
     return found
 
 
+def _fewer(sources: Sources, settings: EpisodeSettings, seed: int) -> Sources:
+    """The sources with the share of patients that the settings leave; at least one patient of every set."""
+    if settings.share == 1 and settings.most == 0:
+        return sources
+
+    def kept(source: Source) -> Source:
+        stored = source.set.card.name
+        order = sorted(source.patients, key=lambda name: md5(f"{seed}/{stored}/{name}".encode()).digest())
+        count = max(1, round(settings.share * len(order)))
+        left = order[: min(count, settings.most or count)]
+        return replace(source, patients={name: source.patients[name] for name in source.patients if name in left})
+
+    return {
+        answers: {kind: [[kept(source) for source in some] for some in sets] for kind, sets in kinds.items()}
+        for answers, kinds in sources.items()
+    }
+
+
 class Episodes(Dataset[Pairs]):
-    """Step number -> the batch of requests of that step. Every patient appears at most once in a request."""
+    """Step number -> the batch of requests of that step; see `EpisodeSettings.prompts` for its patients."""
 
     def __init__(
         self, store: Store, side: Side, kinds: tuple[str, ...], settings: EpisodeSettings,
         augmentation: AugmentationSettings, size: int, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
-        self.sources = sources_of(store, (side,), kinds)
+        self.sources = _fewer(sources_of(store, (side,), kinds), settings, seed)
         if not any(self._fit(answers, settings.panels[0]) for answers in self.sources):
             raise RecipeProblem(
                 f"no set of {store.folder} has {settings.panels[0]} patients on the side '{side}' for the chosen tasks",
@@ -94,7 +118,8 @@ class Episodes(Dataset[Pairs]):
 
     def _fit(self, answers: Kind, panels: int) -> list[list[list[Source]]]:
         """Task kinds x sets x tasks that have a patient for each of `panels` panels."""
-        kinds = ([s for s in sets if len(s[0].patients) >= panels] for sets in self.sources[answers].values())
+        fewest = panels if self.settings.prompts == "others" else 1
+        kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[answers].values())
         return [sets for sets in kinds if sets]
 
     def __getitem__(self, step: int) -> Pairs:
@@ -116,7 +141,9 @@ class Episodes(Dataset[Pairs]):
             weight = np.array([float(len(sources[0].patients)) for sources in sets]) ** 0.4
             sources = sets[rng.choice(len(sets), p=weight / weight.sum())]
             source = sources[rng.integers(len(sources))]
-            patients = rng.permutation(np.array(list(source.patients)))[:panels]
+            known = np.array(list(source.patients))
+            others = self.settings.prompts == "others"
+            patients = rng.permutation(known)[:panels] if others else rng.choice(known, panels)
             requests.append(self._request(source, [str(patient) for patient in patients], size, rng))
         return _stack(requests, answers)
 
@@ -152,7 +179,7 @@ class Episodes(Dataset[Pairs]):
             shown,
             wanted,
             colors,
-            tuple(row[int(n)].patient for n in numbers),
+            tuple(row[int(n)].patient if self.settings.prompts == "others" else "" for n in numbers),
             f"{source.set.card.name}/{source.task.name}",
         )
 

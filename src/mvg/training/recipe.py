@@ -112,7 +112,7 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
     named = model.pop("name", "tiny")
     if named not in SIZES:
         raise RecipeProblem(f"model.name = '{named}'", f"one of {', '.join(SIZES)}", "choose one of these")
-    recipe: Recipe = _build(Recipe, {**table, "model": SIZES[named].as_dict() | model}, "")
+    recipe: Recipe = build(Recipe, {**table, "model": SIZES[named].as_dict() | model}, "")
     _check(recipe)
     return recipe
 
@@ -146,6 +146,7 @@ def _run_rules(recipe: Recipe) -> list[_Rule]:
         (episodes.batch >= 1, f"episodes.batch = {episodes.batch}", "at least 1"),
         (1 <= fewest <= most, f"episodes.panels = {episodes.panels}", "1 <= fewest <= most"),
         (1 <= least <= all_, f"episodes.classes = {episodes.classes}", "1 <= fewest <= most"),
+        (0 < episodes.share <= 1, f"episodes.share = {episodes.share}", "a share above 0, at most 1"),
         (0 <= episodes.labels <= 1, f"episodes.labels = {episodes.labels}", "a share in [0, 1]"),
         (0 <= recipe.objectives.ratio < 1, f"objectives.ratio = {recipe.objectives.ratio}", "a share in [0, 1)"),
         (schedule.steps >= 1, f"schedule.steps = {schedule.steps}", "at least 1"),
@@ -178,7 +179,8 @@ def _model_rules(model: GeneralistConfig, sizes: tuple[int, ...]) -> list[_Rule]
     return rules
 
 
-def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+def build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+    """A frozen dataclass of settings from plain values; RecipeProblem names what is unknown or of the wrong type."""
     known = {f.name for f in fields(kind)}
     for key in table:
         if key not in known:
@@ -190,10 +192,12 @@ def _build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise RecipeProblem(f"{where} = {value!r}", f"a table [{where}]", "write it as a table")
-        return _build(hint, value, f"{where}.")
+        return build(hint, value, f"{where}.")
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         inner = [parts[0]] * len(value) if isinstance(value, (list, tuple)) and parts[-1] is Ellipsis else list(parts)

@@ -1,0 +1,168 @@
+"""One method asked about one task: it learns (or is read back), answers every question, and is measured."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mvg.benchmark.baselines import unet
+from mvg.benchmark.judged import Judged
+from mvg.benchmark.method import Lesson, Method, Request
+from mvg.benchmark.questions import Question, Size, questions
+from mvg.benchmark.suite import Entry, Suite
+from mvg.data import DataSet
+from mvg.data.store import Store
+from mvg.imaging.files import write
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.tasks import Task, tasks_for
+from mvg.tasks.kinds.synthesis import Synthesis
+
+_QUESTIONS_SEED = 0  # the same questions for all methods and seeds of learning
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a suite runs: its output folder, its sets by name, the tasks that are asked, the device ("cuda": all)."""
+
+    suite: Suite
+    output: Path
+    sets: tuple[tuple[str, DataSet], ...]
+    tasks: tuple[Task, ...]
+    device: str
+
+    def lines(self, name: str) -> Path:
+        """The file of a job."""
+        return self.output / "lines" / f"{name}.jsonl"
+
+    def answer(self, name: str) -> Path:
+        """The volume that a job answered first."""
+        return self.output / "answers" / f"{name}.nii.gz"
+
+    def device_of(self, number: int) -> str:
+        """The device of a job: CUDA jobs take turns."""
+        name = self.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        return f"cuda:{number % torch.cuda.device_count()}" if name == "cuda" else name
+
+
+def learnt(place: Place, entry: Entry, seed: int, task: Task | None, number: int) -> Method:
+    """The method after its lesson: all learnt tasks for a generalist, the one task for a specialist."""
+    name = "/".join((str(place.output), entry.label, str(seed), *((task.card.name, task.name) if task else ())))
+    if name not in _READY:
+        _READY.clear()  # one at a time: a method may be large
+        _READY[name] = _learn(place, entry, seed, task, number)
+    return _READY[name]
+
+
+_READY: dict[str, Method] = {}
+
+
+def _learn(place: Place, entry: Entry, seed: int, task: Task | None, number: int) -> Method:
+    suite, module = place.suite, entry.module
+    known = (task,) if task is not None else tuple(t for t in place.tasks if t.card.name not in suite.unseen)
+    folder = place.output / "learnt" / plain(entry.label) / f"seed{seed}"
+    if task is not None:
+        folder = folder / task.card.name / plain(task.name)
+    store = Store(place.output / "store", {})
+    if module.SCOPE != "untrained":
+        store = Store.open(place.output / "store")
+    served = tuple(t for t in known if module.serves(t))
+    lesson = Lesson(store, served, suite.budget, seed, folder, place.device_of(number))
+    method: Method = module.learn(entry.settings, lesson)
+    return method
+
+
+def plain(name: str) -> str:
+    """A name as a file's."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def asked_first(place: Place, task: Task) -> Question | None:
+    """The question of a task that is shown in pictures."""
+    return next(_questions(place, task), None)
+
+
+def ask(place: Place, entry: Entry, seed: int, task: Task, name: str, number: int) -> Iterator[dict[str, Any]]:
+    """The result lines of a method for a task; the first question's answer is kept as a volume for the pictures."""
+    suite, module = place.suite, entry.module
+    method = learnt(place, entry, seed, None if module.SCOPE == "generalist" else task, number)
+    counts = sorted(suite.prompts, reverse=True) if module.PROMPTED else [0]
+    segment = _segmentation(place, task, seed, number)
+    for place_of, question in enumerate(_questions(place, task)):
+        for count in counts:
+            start = time.monotonic()
+            answer = method(question.request(count or max(suite.prompts)))
+            seconds = time.monotonic() - start
+            assert answer.shape == question.query.shape, "an answer lies on its query's grid"
+            assert np.array_equal(answer.affine, question.query.affine), "an answer has its query's affine"
+            if place_of == 0 and count == counts[0]:
+                path = place.answer(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(answer, path)
+            about: dict[str, Any] = {
+                "suite": suite.name, "method": entry.label, "baseline": entry.baseline, "scope": module.SCOPE,
+                "set": question.set, "case": question.case, "patient": question.patient, "task": task.name,
+                "prompts": count, "shown": min(count, len(question.prompts)), "seed": seed,
+                "budget": budget_text(suite), "steps": getattr(method, "steps", 0), "seconds": round(seconds, 3),
+                "unseen": question.set in suite.unseen,
+            }  # fmt: skip
+            if entry.x is not None:
+                about["x"] = entry.x
+            yield from ({**about, **line} for line in measured(suite, question, answer, segment))
+
+
+def measured(
+    suite: Suite, question: Question, answer: Volume | LabelMap, segment: Callable[[Volume], LabelMap] | None
+) -> Iterator[dict[str, Any]]:
+    """What every fitting metric of the suite says of an answer, region by region."""
+    kind = "labels" if isinstance(question.truth, LabelMap) else "image"
+    judged = Judged(
+        answer, question.truth, question.query.plane, question.card.labels, question.window, question.regions,
+        question.labels, segment,
+    )  # fmt: skip
+    for metric in suite.judges.values():
+        for figure in metric.measure(judged) if metric.answers == kind else ():
+            parts = {name: round(value, 5) for name, value in figure.parts.items()}
+            yield {
+                "metric": metric.name, "region": figure.region, "range": question.range,
+                "value": round(figure.value, 5), "parts": parts,
+            }  # fmt: skip
+
+
+def budget_text(suite: Suite) -> str:
+    """The equal budget, for people."""
+    if suite.minutes:
+        return f"{suite.minutes:g} min"
+    return f"{suite.samples} samples" if suite.samples else "none"
+
+
+def _questions(place: Place, task: Task) -> Iterator[Question]:
+    suite = place.suite
+    size = Size(suite.cases or None, suite.slices or None, max(suite.prompts))
+    return questions(dict(place.sets)[task.card.name], task, size, _QUESTIONS_SEED)
+
+
+def _segmentation(place: Place, task: Task, seed: int, number: int) -> Callable[[Volume], LabelMap] | None:
+    """A U-Net that learnt to segment real images of the contrast that the task synthesizes, where there are labels."""
+    if not (isinstance(task, Synthesis) and task.goal is not None and "downstream_dice" in place.suite.judges):
+        return None
+    budget = place.suite.budget
+    wanted = f"segmentation:{task.card.channels[task.goal]}"
+    known = [found for found in tasks_for(task.card) if found.name == wanted]
+    if not known or budget.done(1, 1) == float("inf"):
+        return None
+    judge = Entry("unet", "downstream", unet.Settings())
+    method = _learn(place, judge, seed, known[0], number)
+
+    def segment(picture: Volume) -> LabelMap:
+        said = method(Request(known[0], picture, ()))
+        assert isinstance(said, LabelMap)
+        return said
+
+    return segment

@@ -1,0 +1,142 @@
+"""Ours: shipped weights as they are, or a model learnt in the benchmark by a recipe, within the equal budget."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mvg.benchmark.method import Budget, Lesson, Request, Scope
+from mvg.errors import FileProblem
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.model.weights import save_weights
+from mvg.prediction.predictor import Predictor, PromptedTask, load
+from mvg.tasks import Task
+from mvg.training.loop import Where, averaged, train
+from mvg.training.recipe import Recipe, recipe_from
+
+SCOPE: Scope = "generalist"
+PROMPTED = True
+
+
+@dataclass(frozen=True)
+class Settings:
+    """weights: an id or folder, asked as it is (nothing is learnt); else a model learns.
+
+    recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining: share
+    of the budget that is spent on hidden image patches first, whose encoder then starts the model. strategy, members:
+    see `Predictor.prompt`.
+    """
+
+    weights: str = ""
+    recipe: str = ""
+    changes: dict[str, Any] = field(default_factory=dict, hash=False)
+    pretraining: float = 0.0
+    strategy: str = "nearest_slice"
+    members: int = 1
+
+
+def serves(task: Task) -> bool:
+    """Every task."""
+    return True
+
+
+def learn(settings: Settings, lesson: Lesson) -> "Asked":
+    """Load the weights, or learn for the budget as the recipe says."""
+    if settings.weights:
+        return Asked(load(settings.weights, lesson.device), settings)
+    recipe = recipe_for(settings, lesson)
+    if settings.pretraining > 0:
+        recipe = replace(recipe, initialize=str(_pretrained(settings, lesson)))
+        lesson = replace(lesson, budget=_part(lesson.budget, 1 - settings.pretraining))
+    recipe = timed(recipe, lesson.budget)
+    _note(recipe, lesson.folder)
+    checkpoint = train(recipe, Where(lesson.folder, lesson.device.partition(":")[0], 1))
+    model, about = averaged(checkpoint)
+    return Asked(Predictor(model, str(lesson.folder)), settings, about["step"])
+
+
+def recipe_for(settings: Settings, lesson: Lesson) -> Recipe:
+    """The recipe with the suite's changes, on the lesson's store, sets and kinds of tasks."""
+    table: dict[str, Any] = {}
+    if settings.recipe:
+        try:
+            table = tomllib.loads(Path(settings.recipe).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise FileProblem(
+                f"cannot read {settings.recipe} ({problem})", "a recipe (TOML)", "correct the suite"
+            ) from problem
+    data = {
+        "store": str(lesson.store.folder),
+        "sets": sorted({task.card.name for task in lesson.tasks}),
+        "tasks": sorted({task.kind for task in lesson.tasks}),
+        "workers": 0,
+    }
+    return recipe_from(merged(merged(table, settings.changes), {"seed": lesson.seed, "data": data}))
+
+
+def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A nested table with the values of another in place of its own; shares of objectives are replaced as a whole."""
+    out = dict(table)
+    for key, value in changes.items():
+        inner = isinstance(value, Mapping) and isinstance(out.get(key), Mapping) and key not in ("labels", "image")
+        out[key] = merged(out[key], value) if inner else value
+    return out
+
+
+def timed(recipe: Recipe, budget: Budget) -> Recipe:
+    """The recipe for just this budget; a request of n panels is n - 1 samples."""
+    if budget.minutes > 0:
+        return replace(recipe, schedule=replace(recipe.schedule, minutes=budget.minutes))
+    panels = sum(recipe.episodes.panels) / 2 - 1
+    steps = max(1, round(budget.samples / (recipe.episodes.batch * max(panels, 1))))
+    return replace(recipe, schedule=replace(recipe.schedule, minutes=0.0, steps=steps))
+
+
+class Asked:
+    """A predictor as a method: prompts are shown once and kept while the same ones are asked about."""
+
+    def __init__(self, predictor: Predictor, settings: Settings, steps: int = 0) -> None:
+        self.predictor, self.settings, self.steps = predictor, settings, steps
+        self._shown: dict[tuple[str, ...], PromptedTask] = {}
+
+    def __call__(self, request: Request) -> Volume | LabelMap:
+        """The answer from the request's prompts."""
+        shown = sorted(request.prompts, key=lambda prompt: prompt.case)
+        key = (request.task.card.name, request.task.name, *(prompt.case for prompt in shown))
+        if key not in self._shown:
+            if len(self._shown) >= 2:  # one prompt and all prompts take turns
+                self._shown.pop(next(iter(self._shown)))
+            self._shown[key] = self.predictor.prompt(
+                [prompt.image for prompt in shown],
+                [prompt.target for prompt in shown],
+                request.task.name,
+                strategy=self.settings.strategy,
+                num_prompts=len(shown),
+                members=self.settings.members,
+                modality=request.modality,
+            )
+        return self._shown[key](request.query).volume
+
+
+def _pretrained(settings: Settings, lesson: Lesson) -> Path:
+    """Weights whose encoder has learnt to fill in hidden image patches, for its share of the budget."""
+    changes = merged(settings.changes, {"objectives": {"labels": {"pretraining": 1.0}, "image": {"pretraining": 1.0}}})
+    lesson = replace(lesson, folder=lesson.folder / "pretraining", budget=_part(lesson.budget, settings.pretraining))
+    recipe = timed(recipe_for(replace(settings, changes=changes), lesson), lesson.budget)
+    weights = lesson.folder / "weights"
+    if not (weights / "config.json").exists():
+        model, _ = averaged(train(recipe, Where(lesson.folder, lesson.device.partition(":")[0], 1)))
+        save_weights(model, weights, "# Encoder\n\nLearnt to fill in hidden image patches in a benchmark.\n")
+    return weights
+
+
+def _part(budget: Budget, share: float) -> Budget:
+    return Budget(budget.minutes * share, round(budget.samples * share))
+
+
+def _note(recipe: Recipe, folder: Path) -> None:
+    """What was learnt by, beside the checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.json").write_text(json.dumps(recipe.as_dict(), indent=2), encoding="utf-8")

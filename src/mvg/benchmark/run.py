@@ -1,0 +1,207 @@
+"""Runs a suite: learn, ask, measure; each piece of work leaves one file, so that a killed run goes on where it was.
+
+OUTPUT/store/SET          prepared slices, from which methods learn
+OUTPUT/learnt/METHOD/...  checkpoints of methods
+OUTPUT/lines/JOB.jsonl    what one method said to one task of one set, after learning with one seed
+OUTPUT/pictures/*.png     queries, truth and answers side by side
+OUTPUT/results.jsonl      a header and all lines, once every job is done; report.html the tables
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mvg._plugins import contributions
+from mvg.benchmark.asking import Place, ask, asked_first, budget_text, learnt, plain
+from mvg.benchmark.made import make_sets
+from mvg.benchmark.provenance import provenance
+from mvg.benchmark.questions import Question, chosen_tasks
+from mvg.benchmark.report import write_report
+from mvg.benchmark.room import check_room
+from mvg.benchmark.sheet import Sheet
+from mvg.benchmark.suite import Entry, Suite
+from mvg.data import DataSet, open_set, prepare, sets_in
+from mvg.data import sets as published
+from mvg.errors import BenchmarkProblem, FileProblem, UnknownName
+from mvg.imaging.files import read, read_labels
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.tasks import Task
+
+Show = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A piece of work: a method, learnt with a seed, asked about one task of one set (None: it only learns)."""
+
+    entry: Entry
+    seed: int
+    task: Task | None
+
+    @property
+    def name(self) -> str:
+        """Its file's name."""
+        parts = (self.entry.label, f"seed{self.seed}", *([self.task.card.name, self.task.name] if self.task else []))
+        return "--".join(plain(part) for part in parts)
+
+
+def run_suite(
+    suite: Suite, output: Path, data: Path | None, device: str, processes: int, command: str, show: Show
+) -> Path:
+    """Run what is not done yet and return the report's path.
+
+    data: the folder of the sets, None where the suite makes its own. processes: jobs at a time; on CUDA they take
+    turns on the devices. Raises BenchmarkProblem where a library, memory or disk is lacking, before anything is learnt.
+    """
+    sets = found_sets(suite, data, output)
+    check_room(suite, sets, output, processes)
+    _prepare(suite, data, sets, output, show)
+    tasks = tuple(task for found in sets.values() for task in chosen_tasks(found) if _asked(suite, task))
+    if not tasks:
+        raise BenchmarkProblem(
+            f"no set offers one of the tasks {', '.join(suite.tasks)}", "a task that a set offers", "change the suite"
+        )
+    place = Place(suite, output, tuple(sets.items()), tasks, device)
+    jobs = _jobs(suite, tasks)
+    learning = [job for job in jobs if job.task is None]
+    asking = [job for job in jobs if job.task is not None and not place.lines(job.name).exists()]
+    for title, some in (("learning", learning), ("asking", asking)):
+        show(title, 0, len(some))
+        for done, _ in enumerate(_worked(place, some, processes), start=1):
+            show(title, done, len(some))
+    return _gather(place, jobs, command)
+
+
+def found_sets(suite: Suite, data: Path | None, output: Path) -> dict[str, DataSet]:
+    """The suite's sets by name. FileProblem for one that is missing or partial, told by its own layout."""
+    if suite.made:
+        data = make_sets(output / "data")
+    if data is None:
+        raise BenchmarkProblem(f"no data for the suite {suite.name}", "a folder of sets", "name it with --data")
+    if not data.is_dir():
+        raise FileProblem(f"{data} is not a folder", "a folder of data sets", "check --data")
+    if suite.sets:
+        return {name: _named_set(name, data / suite.folders.get(name, name), data) for name in suite.sets}
+    found = [opened for folder in sorted(data.iterdir()) if folder.is_dir() for opened in _any_sets(folder)]
+    if not found:
+        raise FileProblem(
+            f"{data} holds no data sets", "one folder per set, for example in the nnU-Net raw layout", "check --data"
+        )
+    return {opened.card.name: opened for opened in found}
+
+
+def _named_set(name: str, folder: Path, data: Path) -> DataSet:
+    """A set by its name: as its owners publish it, or any folder called so."""
+    opened = {found.card.name: found for found in _any_sets(folder)}
+    if name in opened:
+        return opened[name]
+    if name in contributions(published):
+        return open_set(name, folder)  # says what is looked for, and where it is to be had
+    there = {path.name for path in data.iterdir() if path.is_dir()} if data.is_dir() else set()
+    raise UnknownName(f"data set in {data}", name, there | set(contributions(published)))
+
+
+def _any_sets(folder: Path) -> list[DataSet]:
+    try:
+        return sets_in(folder)
+    except FileProblem:
+        return []
+
+
+def _asked(suite: Suite, task: Task) -> bool:
+    return (not suite.tasks or task.kind in suite.tasks) and any(e.module.serves(task) for e in suite.methods)
+
+
+def _prepare(suite: Suite, data: Path | None, sets: dict[str, DataSet], output: Path, show: Show) -> None:
+    if any(entry.module.SCOPE != "untrained" for entry in suite.methods):
+        root = output / "data" if suite.made else data
+        assert root is not None
+        folders = dict.fromkeys(root / suite.folders.get(name, name) for name in sets)
+        prepare(list(folders), output / "store", show)
+
+
+def _jobs(suite: Suite, tasks: Sequence[Task]) -> list[Job]:
+    """Everything to do: first what generalists learn, then what everyone is asked."""
+    learning, asking = [], []
+    for entry in suite.methods:
+        trained = entry.module.SCOPE != "untrained"
+        for seed in suite.seeds if trained else suite.seeds[:1]:
+            if entry.module.SCOPE == "generalist":
+                learning.append(Job(entry, seed, None))
+            asking += [Job(entry, seed, task) for task in tasks if entry.module.serves(task)]
+    return learning + asking
+
+
+def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
+    """The names of jobs as they are done, `processes` at a time; the first problem ends the run."""
+    if processes == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield _work(place, job, 0)
+        return
+    with ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn"), _one_thread, (processes,)) as pool:
+        waiting = [pool.submit(_work, place, job, number) for number, job in enumerate(jobs)]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _one_thread(processes: int) -> None:
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+
+
+def _work(place: Place, job: Job, number: int) -> str:
+    """One job: learn, or (having learnt) ask, and write its lines whole or not at all."""
+    if job.task is None:
+        learnt(place, job.entry, job.seed, None, number)
+        return job.name
+    lines = ask(place, job.entry, job.seed, job.task, job.name, number)
+    path = place.lines(job.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    partial.rename(path)
+    return job.name
+
+
+def _gather(place: Place, jobs: Sequence[Job], command: str) -> Path:
+    """All lines in one file, in the order of the suite, and the page made of it."""
+    suite = place.suite
+    about: dict[str, Any] = provenance(command, suite.seeds[0]) | {
+        "suite": suite.name, "title": suite.title, "axis": suite.axis, "seeds": list(suite.seeds),
+        "budget": budget_text(suite), "device": place.device,
+    }  # fmt: skip
+    results = place.output / "results.jsonl"
+    with results.open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"header": about}) + "\n")
+        for job in jobs:
+            if job.task is not None:
+                file.write(place.lines(job.name).read_text(encoding="utf-8"))
+    _picture(place, jobs)
+    page = place.output / "report.html"
+    write_report(results, page)
+    return page
+
+
+def _picture(place: Place, jobs: Sequence[Job]) -> None:
+    """A sheet per kind of task: the first question of every task, and what every method with the first seed said."""
+    for kind in sorted({task.kind for task in place.tasks}):
+        sheet = Sheet(place.output / "pictures" / f"{kind}.png")
+        for task in (found for found in place.tasks if found.kind == kind):
+            question = asked_first(place, task)
+            mine = [job for job in jobs if job.task == task and job.seed == place.suite.seeds[0]]
+            if question is not None:
+                answers = {job.entry.label: _read(place.answer(job.name), question) for job in mine}
+                sheet.add(question, answers, f"{question.set} {task.name} {question.case}")
+
+
+def _read(path: Path, question: Question) -> Volume | LabelMap:
+    return read_labels(path) if isinstance(question.truth, LabelMap) else read(path)

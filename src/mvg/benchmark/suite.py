@@ -1,0 +1,133 @@
+"""Suites: which methods are judged on which sets and tasks, with which budget; frozen values read from TOML."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mvg._plugins import contributions, named
+from mvg.benchmark import baselines, metrics
+from mvg.benchmark.judged import Metric
+from mvg.benchmark.method import Budget
+from mvg.errors import FileProblem, RecipeProblem, UnknownName
+from mvg.tasks import kinds
+from mvg.training.recipe import build
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method of a suite. Further keys of its table are the baseline's own settings.
+
+    baseline: its file in `baselines/`; label: what tables call it, unique in the suite; x: its place on the axis of a
+    curve, where the suite names one.
+    """
+
+    baseline: str
+    label: str
+    settings: Any
+    x: float | None = None
+
+    @property
+    def module(self) -> ModuleType:
+        """The baseline's file."""
+        return named(baselines, self.baseline)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark.
+
+    title: for people; axis: what the entries' `x` counts, "" without a curve. sets: names (empty: all that are
+    found); unseen: those of them that are asked but never learnt from; folders: set -> folder below the data folder,
+    where it is not the set's name; tasks: kinds (empty: all). prompts: how many are shown; cases: queries per task and
+    slices: of a query volume (0: all), evenly spaced. seeds: of learning, each method learns once with each. minutes,
+    samples: the equal budget (one of them is 0). metrics: names (empty: all that fit). made: judge on made data.
+    """
+
+    name: str
+    title: str
+    methods: tuple[Entry, ...]
+    axis: str = ""
+    sets: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    folders: dict[str, str] = field(default_factory=dict, hash=False)
+    tasks: tuple[str, ...] = ()
+    prompts: tuple[int, ...] = (1, 8)
+    cases: int = 0
+    slices: int = 0
+    seeds: tuple[int, ...] = (0,)
+    minutes: float = 0.0
+    samples: int = 0
+    metrics: tuple[str, ...] = ()
+    made: bool = False
+
+    @property
+    def budget(self) -> Budget:
+        """What every trained method may spend."""
+        return Budget(self.minutes, self.samples)
+
+    @property
+    def judges(self) -> dict[str, Metric]:
+        """The metrics by file name."""
+        found = contributions(metrics)
+        return {name: found[name].METRIC for name in self.metrics or found}
+
+
+def read_suite(path: Path) -> Suite:
+    """Read a suite; FileProblem if it is no TOML, RecipeProblem for unknown keys, UnknownName for names."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise FileProblem(f"cannot read {path}: {problem.strerror}", "a suite (TOML)", "check the path") from problem
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise FileProblem(f"{path} is not TOML: {problem}", "a suite (TOML)", "correct that line") from problem
+    return suite_from(table, Path(path).stem)
+
+
+def suite_from(table: Mapping[str, Any], name: str) -> Suite:
+    """Build a suite from plain values; its name is that of its file."""
+    table = {"title": name, **table}
+    given = table.pop("methods", [])
+    if not isinstance(given, list) or not given or not all(isinstance(entry, Mapping) for entry in given):
+        raise RecipeProblem(f"a suite without methods ({name})", "at least one table [[methods]]", "add one")
+    entries = tuple(_entry(entry, f"methods[{place}]") for place, entry in enumerate(given))
+    for reserved in ("name", "methods"):
+        if reserved in table:
+            raise RecipeProblem(f"unknown key '{reserved}'", "the suite's name is its file's", "remove it")
+    suite: Suite = build(Suite, {**table, "name": name, "methods": ()}, "")
+    suite = Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": entries})
+    _check(suite)
+    return suite
+
+
+def _entry(table: Mapping[str, Any], where: str) -> Entry:
+    rest = dict(table)
+    baseline = str(rest.pop("baseline", ""))
+    module = named(baselines, baseline)
+    label, x = str(rest.pop("label", baseline)), rest.pop("x", None)
+    return Entry(baseline, label, build(module.Settings, rest, f"{where}."), None if x is None else float(x))
+
+
+def _check(suite: Suite) -> None:
+    for kind in suite.tasks:
+        named(kinds, kind)
+    for metric in suite.metrics:
+        named(metrics, metric)
+    doubled = [label for label, count in Counter(entry.label for entry in suite.methods).items() if count > 1]
+    unknown = sorted(set(suite.unseen) - set(suite.sets)) if suite.sets else []
+    rules = [
+        (not doubled, f"several methods called {', '.join(doubled)}", "one label per method"),
+        (suite.minutes == 0 or suite.samples == 0, "minutes and samples", "one budget"),
+        (suite.minutes >= 0 and suite.samples >= 0, "a negative budget", "minutes or samples above 0"),
+        (min(suite.prompts, default=0) >= 1, f"prompts = {list(suite.prompts)}", "numbers from 1 on"),
+        (suite.cases >= 0 and suite.slices >= 0, "negative cases or slices", "0 (all) or more"),
+        (bool(suite.seeds), "no seeds", "at least one"),
+    ]
+    for holds, found, expected in rules:
+        if not holds:
+            raise RecipeProblem(found, expected, f"correct the suite {suite.name}")
+    if unknown:
+        raise UnknownName("set of the suite", unknown[0], suite.sets)

@@ -1,0 +1,110 @@
+"""A suite from beginning to end on made data: equal questions, a line per case and metric, resumed after a kill."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mvg.benchmark import room
+from mvg.benchmark.baselines import copy_prompt
+from mvg.benchmark.run import found_sets, run_suite
+from mvg.benchmark.suite import Suite, suite_from
+from mvg.data import open_folder
+from mvg.errors import BenchmarkProblem, MvgError
+
+TABLE: dict[str, Any] = {
+    "made": True, "tasks": ["segmentation", "synthesis"], "prompts": [1, 2], "cases": 2, "slices": 2,
+    "metrics": ["dice", "mae", "psnr"], "methods": [{"baseline": "copy_prompt"}, {"baseline": "identity"}],
+}  # fmt: skip
+
+
+def run(suite: Suite, output: Path, processes: int = 1) -> list[dict[str, Any]]:
+    page = run_suite(suite, output, None, "cpu", processes, "mvg benchmark", lambda _what, _done, _total: None)
+    assert page.read_text(encoding="utf-8").startswith("<!")
+    return [json.loads(line) for line in (output / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    output = tmp_path_factory.mktemp("done")
+    return output, run(suite_from(TABLE, "small"), output)
+
+
+def test_every_case_metric_and_method_has_its_line(done: tuple[Path, list[dict[str, Any]]]) -> None:
+    header, *lines = done[1]
+    assert {"command", "commit", "seed", "budget", "suite"} <= set(header["header"])
+    dice = [line for line in lines if line["metric"] == "Dice"]
+    assert {line["method"] for line in dice} == {"copy_prompt"}, "the identity answers no segmentation"
+    assert {(line["set"], line["prompts"]) for line in dice} == {
+        (name, count) for name in ("made_abdomen", "made_heart") for count in (1, 2)
+    }
+    assert {line["prompts"] for line in lines if line["method"] == "identity"} == {0}
+    keys = [(line["method"], line["prompts"], line["set"], line["case"], line["task"], line["metric"], line["region"])
+            for line in lines]  # fmt: skip
+    assert len(keys) == len(set(keys))
+
+
+def test_pictures_show_every_kind_of_task(done: tuple[Path, list[dict[str, Any]]]) -> None:
+    assert {path.name for path in (done[0] / "pictures").iterdir()} == {"segmentation.png", "synthesis.png"}
+
+
+def test_a_killed_run_goes_on_and_ends_alike(
+    done: tuple[Path, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, turns = copy_prompt.learn, iter(range(100))
+
+    def killed(settings: Any, lesson: Any) -> Any:
+        if next(turns) == 2:
+            raise KeyboardInterrupt
+        return learn(settings, lesson)
+
+    monkeypatch.setattr(copy_prompt, "learn", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(suite_from(TABLE, "small"), tmp_path)
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "lines").glob("*.jsonl")}
+    assert kept
+    assert not (tmp_path / "results.jsonl").exists()
+
+    def timeless(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in lines[1:]]
+
+    assert timeless(run(suite_from(TABLE, "small"), tmp_path)) == timeless(done[1])
+    assert {name: (tmp_path / "lines" / name).stat().st_mtime_ns for name in kept} == kept, "done work is not redone"
+
+
+def test_unseen_sets_are_asked_but_not_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[str] = set()
+    learn = copy_prompt.learn
+
+    def noted(settings: Any, lesson: Any) -> Any:
+        seen.update(task.card.name for task in lesson.tasks)
+        return learn(settings, lesson)
+
+    monkeypatch.setattr(copy_prompt, "learn", noted)
+    monkeypatch.setattr(copy_prompt, "SCOPE", "generalist")
+    table = TABLE | {"sets": ["made_abdomen", "made_heart"], "unseen": ["made_heart"], "tasks": ["segmentation"]}
+    lines = run(suite_from(table, "unseen"), tmp_path)[1:]
+    assert seen == {"made_abdomen"}
+    assert {(line["set"], line["unseen"]) for line in lines} == {("made_abdomen", False), ("made_heart", True)}
+
+
+def test_no_data_unknown_sets_and_no_room_are_told_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = suite_from(TABLE, "small")
+    with pytest.raises(BenchmarkProblem, match="--data"):
+        found_sets(suite_from(TABLE | {"made": False}, "small"), None, tmp_path)
+    with pytest.raises(MvgError, match="nowhere"):
+        found_sets(suite_from(TABLE | {"sets": ["nowhere"]}, "small"), None, tmp_path)
+    monkeypatch.setattr(room, "_available", lambda: 1e6)
+    with pytest.raises(BenchmarkProblem, match="memory available"):
+        run(suite, tmp_path)
+    assert not (tmp_path / "lines").exists()
+
+
+def test_made_sets_can_be_opened_as_any_other(done: tuple[Path, list[dict[str, Any]]]) -> None:
+    found = open_folder(done[0] / "data" / "made_abdomen")
+    assert found.card.labels == {1: "liver", 2: "kidney"}
+    assert found.split("train").cases
+    assert found.split("val").cases
