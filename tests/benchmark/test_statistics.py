@@ -105,3 +105,12 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_a_comparison_is_over_all_sets() -> None:
+    gains = [group([0.1] * 6, "a"), group([0.3] * 4, "b")]
+    nothing = [group([0.0] * 6, "a"), group([0.0] * 4, "b")]
+    said = compare(gains, nothing)
+    assert said.difference.mean == pytest.approx(0.2)
+    assert said.p == 2 / 2**10
+    assert compare(gains, [nothing[0], group([0.6] * 4, "b")]).difference.mean == pytest.approx(-0.1)
