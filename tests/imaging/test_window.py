@@ -1,5 +1,7 @@
 """Windows: inverses, defaults by modality, and intensities that leave no room."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -68,6 +70,21 @@ def test_large_volumes_are_sampled_fairly() -> None:
     raw = np.tile(np.arange(256, dtype=np.float32), 40_000)
     window = Window.fit(raw, "MR")
     assert (window.low, window.high) == pytest.approx((1, 254), abs=1)
+
+
+def test_large_volumes_are_not_copied_and_stay_as_they_are() -> None:
+    raw = np.asfortranarray(np.random.default_rng(0).random((200, 200, 150), np.float32))
+    before = raw.copy(order="K")
+    tracemalloc.start()
+    window = Window.fit(raw, "MR")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < raw.nbytes / 2
+    assert (window.low, window.high) == pytest.approx((0.005, 0.995), abs=5e-4)
+    assert np.array_equal(raw, before)
+    few = before[:20, :20, :20].copy()
+    Window.fit(few, "MR")
+    assert np.array_equal(few, raw[:20, :20, :20])
 
 
 def test_names() -> None:

@@ -1,5 +1,6 @@
 """What a prompted task answers: on the query's grid, with the prompts' values, in the query's units."""
 
+import tracemalloc
 from itertools import permutations, product
 from typing import Any
 
@@ -128,6 +129,18 @@ def test_prompts_are_encoded_once_and_queries_asked_in_small_batches() -> None:
     assert learner.most <= 8
 
 
+def test_memory_grows_by_the_answer_alone() -> None:
+    image, _ = scan(seed=0)
+    task = Predictor(Learner()).prompt([image], [Volume(image.voxels * 10, image.affine)], "synthesis:T1->T2")
+    query = Volume(np.random.default_rng(0).random((160, 96, 128), np.float32), image.affine)
+    task(image)
+    tracemalloc.start()  # numpy's alone: the model's share does not know the number of slices
+    answer = task(query).volume
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.5 * answer.voxels.nbytes
+
+
 @pytest.mark.parametrize("members", [2, 3])
 def test_an_ensemble_tells_its_uncertainty(members: int) -> None:
     query, truth = scan(seed=9)
@@ -213,9 +226,10 @@ def test_unknown_strategies_and_impossible_numbers() -> None:
         prompted(Learner()).using(members=0)
 
 
-def test_a_query_with_nan_is_refused() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_query_with_nan_or_infinity_is_refused(value: float) -> None:
     query, _ = scan()
     voxels = query.voxels.copy()
-    voxels[0, 0, 0] = np.nan
+    voxels[3, 5, 1] = value
     with pytest.raises(GeometryProblem, match="finite"):
         prompted(Learner())(Volume(voxels, query.affine))

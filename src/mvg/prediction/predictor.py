@@ -101,7 +101,7 @@ class PromptedTask:
 
         Raises GeometryProblem for a query with NaN or infinite voxels.
         """
-        if not np.isfinite(query.voxels).all():
+        if not np.isfinite([query.voxels.min(), query.voxels.max()]).all():  # NaN is both
             raise GeometryProblem(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
@@ -120,6 +120,9 @@ class PromptedTask:
                 doubts[at] = doubt
             if progress is not None:
                 progress(at + 1, len(cut))
+        answers.flags.writeable = False  # what nobody can write to is not copied
+        if doubts is not None:
+            doubts.flags.writeable = False
         uncertainty = None if doubts is None else query.from_pictures(doubts, cut.plane)
         assert not isinstance(uncertainty, LabelMap)
         return Answer(query.from_pictures(answers, cut.plane), uncertainty)
