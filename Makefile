@@ -26,7 +26,7 @@ bench: .venv/ready
 	$(BIN)/python -m benchmarks.speed
 
 quality: .venv/ready # make quality DATA=FOLDER, a folder of sets in the nnU-Net raw layout
-	$(BIN)/python -m benchmarks.quality $(DATA)
+	$(BIN)/mvg benchmark suites/weights.toml --data $(DATA)
 
 # Made again only when a pin or a range changed.
 .venv/ready: pyproject.toml constraints.txt

@@ -93,6 +93,7 @@ def ask(place: Place, entry: Entry, seed: int, task: Task, name: str, number: in
     suite, module = place.suite, entry.module
     method = learnt(place, entry, seed, None if module.SCOPE == "generalist" else task, number)
     counts = sorted(suite.prompts, reverse=True) if module.PROMPTED else [0]
+    steps = int(getattr(method, "steps", 0))  # none where nothing was learnt here
     segment = _segmentation(place, task, seed, number)
     for place_of, question in enumerate(_questions(place, task)):
         for count in counts:
@@ -109,7 +110,7 @@ def ask(place: Place, entry: Entry, seed: int, task: Task, name: str, number: in
                 "suite": suite.name, "method": entry.label, "baseline": entry.baseline, "scope": module.SCOPE,
                 "set": question.set, "case": question.case, "patient": question.patient, "task": task.name,
                 "prompts": count, "shown": min(count, len(question.prompts)), "seed": seed,
-                "budget": budget_text(suite), "steps": getattr(method, "steps", 0), "seconds": round(seconds, 3),
+                "budget": budget_text(suite) if steps else "", "steps": steps, "seconds": round(seconds, 3),
                 "unseen": question.set in suite.unseen,
             }  # fmt: skip
             if entry.x is not None:
