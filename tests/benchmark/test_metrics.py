@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from mvg._plugins import contributions
 from mvg.benchmark import metrics
 from mvg.benchmark.judged import Judged, Measured, Metric
+from mvg.benchmark.metrics._surface import surface_library, surfaces
 from mvg.errors import BenchmarkProblem
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
@@ -163,6 +164,25 @@ def test_surface_metrics_agree_with_brute_force_and_know_the_spacing(stretch: fl
         reached = np.cumsum(lengths[order]) / lengths.sum()
         tails.append(distances[order][min(np.searchsorted(reached, 0.95), len(order) - 1)])
     assert METRICS["hd95"].measure(question)[0].value == pytest.approx(max(tails), rel=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("axes", [2, 3])
+def test_surfaces_are_those_of_the_library(axes: int) -> None:
+    """Element by element, also at the rim of the picture and between masks that do not touch."""
+    rng = np.random.default_rng(axes)
+    truth, answer = (ndimage.gaussian_filter(rng.normal(size=(14, 12, 9)), 1.5) > 0.05 for _ in range(2))
+    if axes == 2:
+        truth, answer = truth[..., :1], answer[..., :1]
+    spacing = (0.8, 1.0, 2.5)
+    maps = [LabelMap(mask.astype(np.uint8), np.diag([*spacing, 1])) for mask in (answer, truth)]
+    found = surfaces(Judged(maps[0], maps[1], "axial", {}, None, {"whole": None}))[1]
+    masks = [mask[..., 0] if axes == 2 else mask for mask in (truth, answer)]
+    expected = surface_library().compute_surface_distances(*masks, spacing[:axes])
+    assert found is not None
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-9)
 
 
 def test_surfaces_use_the_third_axis_too() -> None:

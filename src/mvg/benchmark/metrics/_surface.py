@@ -1,19 +1,20 @@
 """Distances between the surfaces of an answer and of the truth, label by label; what surface metrics are made of."""
 
-import warnings
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
 
 from mvg.benchmark.judged import Judged
 from mvg.benchmark.metrics._overlap import overlaps
 from mvg.errors import BenchmarkProblem
 
 Surfaces = dict[str, NDArray[Any]]
-"""What surface-distance says of two masks: distances (mm) in both directions, and areas of the surface elements."""
+"""Of two masks as surface-distance has it: distances (mm) in both directions, ascending, and areas of the elements."""
 
 
 @lru_cache(maxsize=1)  # several metrics look at one answer in turn
@@ -23,12 +24,12 @@ def surfaces(judged: Judged) -> dict[int, Surfaces | None]:
     Spacing is that of the affine. Volumes of a single slice, and pictures, are compared in 2D: contours for surfaces.
     Raises BenchmarkProblem without the library.
     """
-    library = surface_library()
+    tables = surface_library().lookup_tables
     answer, truth, spacing = _flat(judged)
     found: dict[int, Surfaces | None] = {}
     for value, overlap in overlaps(answer, truth).items():
         both = overlap.said and overlap.right
-        found[value] = _distances(library, truth == value, answer == value, spacing) if both else None
+        found[value] = _distances(tables, truth == value, answer == value, spacing) if both else None
     return found
 
 
@@ -49,12 +50,41 @@ def diagonal(judged: Judged) -> float:
 
 
 def _distances(
-    library: Any, truth: NDArray[np.bool_], answer: NDArray[np.bool_], spacing: tuple[float, ...]
+    tables: Any, truth: NDArray[np.bool_], answer: NDArray[np.bool_], spacing: tuple[float, ...]
 ) -> Surfaces:
-    with warnings.catch_warnings():  # it calls scipy by names that scipy is about to drop
-        warnings.simplefilter("ignore", DeprecationWarning)
-        found: Surfaces = library.compute_surface_distances(truth, answer, spacing)
+    """What the library's compute_surface_distances says, several times faster: neighbours are found in a tree."""
+    box = ndimage.find_objects((truth | answer).astype(np.uint8))[0]
+    (right, right_areas), (said, said_areas) = (_borders(tables, mask[box], spacing) for mask in (truth, answer))
+    found = {}
+    for name, other, places, towards, areas in (
+        ("gt", "pred", right, said, right_areas),
+        ("pred", "gt", said, right, said_areas),
+    ):
+        nearest = KDTree(towards * spacing).query(places * spacing)[1]
+        distances = np.sqrt((((places - towards[nearest]) * spacing) ** 2).sum(axis=1))
+        order = np.lexsort((areas, distances))
+        found[f"distances_{name}_to_{other}"], found[f"surfel_areas_{name}"] = distances[order], areas[order]
     return found
+
+
+def _borders(
+    tables: Any, mask: NDArray[np.bool_], spacing: tuple[float, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Corners between voxels (n, axes) where the surface passes, and its area there: length in 2D."""
+    solid = mask.ndim == 3
+    kernel = tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL if solid else tables.ENCODE_NEIGHBOURHOOD_2D_KERNEL
+    wide = np.pad(mask, 1).astype(np.uint8)
+    code = np.zeros([length + 1 for length in mask.shape], np.uint8)
+    for offset, weight in np.ndenumerate(kernel):
+        part = tuple(slice(start, start + length) for start, length in zip(offset, code.shape, strict=True))
+        code += wide[part] * np.uint8(weight)
+    places = np.argwhere((code != 0) & (code != kernel.sum()))
+    areas = (
+        tables.create_table_neighbour_code_to_surface_area(spacing)
+        if solid
+        else tables.create_table_neighbour_code_to_contour_length(spacing)
+    )
+    return places, np.asarray(areas[code[tuple(places.T)]], np.float64)
 
 
 def _flat(judged: Judged) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
