@@ -179,7 +179,7 @@ def test_restorations_keep_the_scale_of_the_query() -> None:
         return queries + (targets - images).mean((1, 3, 4))[..., None, None]
 
     task = next(task for task in tasks_for(replace(CARD, units="HU", modality="CT")) if task.kind == "denoising")
-    image = scan(seed=5)[0]
+    image = scan(shape=(70, 60, 2), seed=5)[0]  # several tiles
     query = Volume(image.voxels - 100, image.affine)
     answer = InContext(ask, SIZE, "colors", Shown())(Request(task, query, _darker(shown(change=10.0))))
     assert isinstance(answer, Volume)
