@@ -180,6 +180,28 @@ def test_a_run_can_start_from_weights_whose_network_it_takes(
     run(replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path / "run")  # and is resumed
 
 
+def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    source = Generalist(make_recipe().model)
+    save_weights(source, tmp_path / "weights", "card")
+    recipe = make_recipe(initialize=str(tmp_path / "weights"), optimizer={"rate": 1e-6}, schedule={"steps": 1})
+    run(recipe, tmp_path / "run")
+    model, _ = averaged(tmp_path / "run/checkpoint.pt")
+    near = {
+        name: torch.allclose(tensor, source.state_dict()[name], atol=1e-3, rtol=1e-2)
+        for name, tensor in model.state_dict().items()
+        if tensor.ndim > 1
+    }
+    assert all(held for name, held in near.items() if name.startswith("form.images."))
+    assert not near["form.targets.see.weight"], "not of the encoder"
+    (tmp_path / "weights" / "model.safetensors").unlink()
+    run(
+        replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path / "run"
+    )  # what is resumed needs no source
+    with pytest.raises(RecipeProblem, match="one of both"):
+        make_recipe(initialize="a", start="b")
+
+
 def test_sets_may_be_chosen_and_must_exist(make_recipe: Make, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="ct, mri"):
         run(make_recipe(data={"sets": ["mrt"]}), tmp_path)

@@ -1,6 +1,7 @@
 """Training: one readable loop over steps; checkpoints resume exactly, on one or several devices (Lightning Fabric)."""
 
 import json
+import logging
 import math
 import os
 import time
@@ -18,6 +19,7 @@ from mvg.canvas import Pairs
 from mvg.data.store import Store
 from mvg.errors import FileProblem, RecipeProblem, UnknownName
 from mvg.model.generalist import Generalist
+from mvg.model.initialization import initialize
 from mvg.model.weights import load_weights
 from mvg.training import objectives
 from mvg.training.episodes import Episodes, loader
@@ -25,6 +27,7 @@ from mvg.training.losses import loss_of
 from mvg.training.question import Draw
 from mvg.training.recipe import Recipe, recipe_from
 
+_CHECKPOINT = "checkpoint.pt"
 Validation = Callable[[Generalist, Path, int], dict[str, float]]
 """(averaged model, folder for pictures, step) -> figures for the curves."""
 
@@ -74,7 +77,7 @@ def train(
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
     torch.manual_seed(recipe.seed)
     store = _store(recipe)
-    bare = load_weights(recipe.start).train() if recipe.start else Generalist(recipe.model)
+    bare = _begun(recipe, where.folder)
     recipe = replace(recipe, model=bare.config)
     average = Generalist(bare.config)
     average.load_state_dict(bare.state_dict())
@@ -83,7 +86,7 @@ def train(
         _groups(bare, recipe), lr=recipe.optimizer.rate, betas=recipe.optimizer.betas, fused=True
     )
     model, optimizer = fabric.setup(bare, optimizer)
-    progress, checkpoint = Progress(), where.folder / "checkpoint.pt"
+    progress, checkpoint = Progress(), where.folder / _CHECKPOINT
     if checkpoint.exists():
         _resume(fabric, checkpoint, recipe, bare, average, optimizer, progress)
     episodes = Episodes(
@@ -140,6 +143,17 @@ def _store(recipe: Recipe) -> Store:
     if recipe.data.sets:
         store = replace(store, sets={name: store.sets[name] for name in recipe.data.sets})
     return store
+
+
+def _begun(recipe: Recipe, folder: Path) -> Generalist:
+    """The network before its first step; a run that is resumed does not need what it was initialized from."""
+    if recipe.start:
+        return load_weights(recipe.start).train()
+    model = Generalist(recipe.model)
+    if recipe.initialize and not (folder / _CHECKPOINT).exists():
+        taken = initialize(model, recipe.initialize)
+        logging.getLogger(__name__).info("%d tensors of the encoder come from %s", taken, recipe.initialize)
+    return model
 
 
 def _groups(model: Generalist, recipe: Recipe) -> list[dict[str, Any]]:

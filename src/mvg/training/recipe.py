@@ -70,12 +70,14 @@ class Recipe:
     """A training run.
 
     name: of its folder; model: the network; start: weights (id or folder) to start from, whose network then replaces
-    `model`, "" for random ones; precision: of products and convolutions (weights stay in 32 bit).
+    `model`, "" for random ones; initialize: weights, a checkpoint or a public ViT-MAE whose image encoder `model` takes
+    over, see `model.initialization`; precision: of products and convolutions (weights stay in 32 bit).
     """
 
     name: str = "run"
     seed: int = 0
     start: str = ""
+    initialize: str = ""
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
     model: GeneralistConfig = field(default_factory=GeneralistConfig)
     data: DataSettings = field(default_factory=DataSettings)
@@ -142,7 +144,9 @@ def _run_rules(recipe: Recipe) -> list[_Rule]:
         recipe.episodes, recipe.schedule, recipe.optimizer.warmup, recipe.augmentation.zoom
     )  # fmt: skip
     (fewest, most), (least, all_) = episodes.panels, episodes.classes
+    begun = f"start = '{recipe.start}' and initialize = '{recipe.initialize}'"
     return [
+        (not (recipe.start and recipe.initialize), begun, "one of both"),
         (episodes.batch >= 1, f"episodes.batch = {episodes.batch}", "at least 1"),
         (1 <= fewest <= most, f"episodes.panels = {episodes.panels}", "1 <= fewest <= most"),
         (1 <= least <= all_, f"episodes.classes = {episodes.classes}", "1 <= fewest <= most"),

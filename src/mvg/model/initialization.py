@@ -1,0 +1,178 @@
+"""Image encoders that were trained elsewhere, as a start: blocks and what comes before them; the rest stays random.
+
+    mvg          a weights folder or a run's `checkpoint.pt` of either form, as pretraining leaves them
+    MAE          `.pth` of facebookresearch/mae: patch_embed.proj, blocks.N.attn.qkv, ...
+    Hugging Face ViTMAE as safetensors or `.bin`: vit.encoder.layer.N...., a file or its folder
+
+A public MAE saw colors, positions added to its tokens, and a class token. Its patch embedding becomes that of a gray
+picture; its positions are not taken, since ours are computed, and the class token neither.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from mvg.errors import WeightsProblem
+from mvg.model.generalist import Generalist
+from mvg.model.merged import LinearStem, MergedForm
+from mvg.model.weights import CARD, TENSORS, verify_weights
+
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colors, which MAE was shown as 0 and 1
+_OWN_PARTS = {"image_stem": "stem", "image_mask": "mask_token"} | {
+    part: part for part in ("positions", "blocks", "norms", "kind")
+}  # the merged form's names, and those of the image stream
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+_MAE = {"norm1": "norm1", "norm2": "norm2", "attn.qkv": "attention.qkv", "attn.proj": "attention.out",
+        "mlp.fc1": "mlp.0", "mlp.fc2": "mlp.2"}  # fmt: skip
+_HUGGING_FACE = {"layernorm_before": "norm1", "layernorm_after": "norm2", "attention.output.dense": "attention.out",
+                 "intermediate.dense": "mlp.0", "output.dense": "mlp.2"}  # fmt: skip
+
+
+def initialize(model: Generalist, path: str | Path) -> int:
+    """Give a model the image encoder in `path`, in place; returns how many of its tensors were taken over.
+
+    Blocks have to fit in number and width; other parts are taken where they fit. Raises WeightsProblem for what is
+    unreadable, of no known kind, or of another width or depth.
+    """
+    found = _encoder(_read(Path(path).expanduser()), model.config.patch, str(path))
+    merged = isinstance(model.form, MergedForm)
+    own = _own_encoder(model.form.state_dict(keep_vars=True))
+    if not (merged and isinstance(model.form.image_stem, LinearStem)):
+        found = {name: tensor for name, tensor in found.items() if not name.startswith("stem.embed.")}
+    _check(found, own, str(path))
+    norms = {name for name in own if name.startswith("norms.")}
+    if norms != {name for name in found if name.startswith("norms.")}:  # other levels
+        found = {name: tensor for name, tensor in found.items() if not name.startswith("norms.")}
+    fitting = [name for name in found if name in own and own[name].shape == found[name].shape]
+    with torch.no_grad():
+        for name in fitting:
+            own[name].copy_(found[name])
+    return len(fitting)
+
+
+def _own_encoder(form: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's part of a form's state, by the names that it has in the image stream of the matching form."""
+    inner = {name.removeprefix("images."): tensor for name, tensor in form.items() if name.startswith("images.")}
+    if inner:
+        return inner
+    encoder = {}
+    for name, tensor in form.items():
+        part, dot, rest = name.partition(".")
+        if part in _OWN_PARTS:
+            encoder[_OWN_PARTS[part] + dot + rest] = tensor
+    return encoder
+
+
+def _encoder(state: Mapping[str, Tensor], patch: int, where: str) -> dict[str, Tensor]:
+    """Any known encoder, by the names of our image stream."""
+    if any(name.startswith("form.") for name in state):
+        return _own_encoder({name.removeprefix("form."): tensor for name, tensor in state.items()})
+    if "patch_embed.proj.weight" in state:
+        blocks = {name: tensor for name, tensor in state.items() if name.startswith("blocks.")}
+        return _renamed(blocks, _MAE) | _gray(state, "patch_embed.proj", patch)
+    bare = {name.removeprefix("vit."): tensor for name, tensor in state.items()}
+    if "embeddings.patch_embeddings.projection.weight" in bare:
+        layers = {name.replace("encoder.layer.", "blocks."): tensor for name, tensor in bare.items()
+                  if name.startswith("encoder.layer.")}  # fmt: skip
+        return _renamed(_joined(layers), _HUGGING_FACE) | _gray(bare, "embeddings.patch_embeddings.projection", patch)
+    raise WeightsProblem(
+        f"'{where}' holds no image encoder that is known (its tensors: {', '.join(list(state)[:3])}, ...)",
+        "weights or a checkpoint of mvg, or a ViT-MAE of facebookresearch/mae or Hugging Face",
+        "choose such a file",
+    )
+
+
+def _renamed(blocks: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Blocks' tensors by our names; what has none is left out."""
+    renamed = {}
+    for name, tensor in blocks.items():
+        _, number, rest = name.split(".", 2)
+        part, _, kind = rest.rpartition(".")
+        if part in names:
+            renamed[f"blocks.{number}.{names[part]}.{kind}"] = tensor
+        elif part == "attention.qkv":
+            renamed[name] = tensor
+    return renamed
+
+
+def _joined(blocks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Queries, keys and values of Hugging Face's blocks as one projection."""
+    joined = dict(blocks)
+    query = ".attention.attention.query."
+    for name in [name for name in blocks if query in name]:
+        parts = [joined.pop(name.replace(".query.", f".{part}."), None) for part in ("query", "key", "value")]
+        known = [part for part in parts if part is not None]
+        if len(known) == 3:
+            joined[name.replace(query, ".attention.qkv.")] = torch.cat(known)
+    return joined
+
+
+def _gray(state: Mapping[str, Tensor], name: str, patch: int) -> dict[str, Tensor]:
+    """A convolution over color patches as our linear map of gray patches: the same tokens for gray pictures.
+
+    MAE's pictures are (x - mean) / spread per color, ours x - 0.5. Another patch size resamples the weights.
+    """
+    weight, bias = state[f"{name}.weight"].float(), state.get(f"{name}.bias")
+    if weight.ndim != 4 or weight.shape[1] != 3 or bias is None:
+        return {}
+    mean, spread = (torch.tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
+    offset = (weight * (0.5 - mean) / spread).sum((1, 2, 3))
+    gray = (weight / spread).sum(1, keepdim=True)
+    if gray.shape[-1] != patch:
+        share = (gray.shape[-1] / patch) ** 2  # a patch of more pixels adds up as much
+        gray = share * F.interpolate(gray, (patch, patch), mode="bicubic", antialias=True)
+    return {"stem.embed.weight": gray.flatten(1), "stem.embed.bias": bias.float() + offset}
+
+
+def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> None:
+    """WeightsProblem unless every tensor of every block is there in the right shape."""
+    depth, depths = (
+        len({match[1] for name in names if (match := _BLOCK.match(name))}) for names in (own, found)
+    )  # fmt: skip
+    if depth != depths:
+        raise WeightsProblem(
+            f"the encoder in '{where}' has {depths} blocks", f"{depth}, as the model", "choose a model of its depth"
+        )
+    for name, tensor in own.items():
+        if not _BLOCK.match(name):
+            continue
+        shape = tuple(found[name].shape) if name in found else None
+        if shape != tuple(tensor.shape):
+            raise WeightsProblem(
+                f"the encoder in '{where}' has {'no ' if shape is None else ''}{name} {shape or ''}",
+                f"one of {tuple(tensor.shape)}, as the model",
+                "choose a model of its width",
+            )
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, or of the weights in a folder."""
+    if path.is_dir():
+        if (path / CARD).is_file():  # ours, with a checksum
+            verify_weights(path)
+        path = next((path / name for name in (TENSORS, "pytorch_model.bin") if (path / name).is_file()), path / TENSORS)
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        raise WeightsProblem(
+            f"'{path}' cannot be read ({(str(error).splitlines() or [type(error).__name__])[0][:200]})",
+            "a whole safetensors file or PyTorch checkpoint of tensors",
+            "check the path or get the file again",
+        ) from error
+    for key in ("average", "model", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+            break
+    if not isinstance(state, dict):
+        state = {}
+    return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
