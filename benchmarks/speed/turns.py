@@ -32,12 +32,12 @@ class Turns:
         return {name: round(float(np.median(np.array(a) / np.array(b))), 3) for name, (a, b) in pairs.items()}
 
 
-def in_turn(things: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Turns]:
-    """Times every thing once per round, one after the other, after one round that is not counted.
+def in_turn(things: Mapping[str, Callable[[], object]], rounds: int, before: int = 1) -> dict[str, Turns]:
+    """Times every thing once per round, one after the other, after some rounds `before` that are not counted.
 
     A busy moment of the machine then hits all of them alike, so that ratios hold where seconds may not.
     """
-    for thing in things.values():
+    for thing in [*things.values()] * before:
         thing()
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in things}
     for _ in range(rounds):

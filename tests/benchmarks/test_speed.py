@@ -47,8 +47,10 @@ def test_prompts_kept(config: GeneralistConfig) -> None:
 
 
 def test_prompts_recomputed() -> None:
-    found = prompts_recomputed(rounds=1, seed=0, config=MERGED)
-    assert set(found["ratios"]) == {f"canvas, fp32 / {name}" for name in ("kept, fp32", "canvas, bf16", "kept, bf16")}
+    found = prompts_recomputed(rounds=1, seed=0, config=MERGED, counts=(1, 2))
+    kinds = ("fp32", "bf16", "int8")
+    assert set(found["ratios"]) == {f"{n} prompts, canvas in fp32 / kept in {kind}" for n in (1, 2) for kind in kinds}
+    assert 0 < found["int8_error"] < 0.2, "rounded, and still the same answer"
 
 
 def test_attention_is_counted() -> None:
