@@ -8,13 +8,16 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import mvg
 from mvg.app.display import bars
-from mvg.errors import MvgError
+from mvg.errors import MvgError, PromptProblem
+
+if TYPE_CHECKING:
+    from mvg.prediction.tuning import Tuning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,6 +79,9 @@ def predict(
     ensemble: Annotated[
         int | None, typer.Option(min=1, help="Answers that are averaged.", show_default="1, or 4 with --uncertainty")
     ] = None,
+    tune_seconds: Annotated[
+        float, typer.Option("--tune", min=0, help="Learn the prompts for so many seconds first; kept if it helps.")
+    ] = 0,
     save_task: Annotated[
         Path | None, typer.Option(help="Also save the prompts, encoded, as this .mvgtask file.")
     ] = None,
@@ -86,9 +92,13 @@ def predict(
     from mvg.prediction.batch import output_folder, plan, predict_files
     from mvg.prediction.request import prepare_request
 
+    if tune_seconds and save_task is not None:
+        raise PromptProblem(
+            "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
+        )
     members = ensemble or (_MEMBERS if uncertainty else None)
     with output_folder(output), bars(quiet) as show:
-        request = prepare_request(prompts, task, weights, device, queries, show)
+        request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds)
         prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed)
         extras = ("uncertainty",) if uncertainty else ()
         jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras)
@@ -98,6 +108,8 @@ def predict(
         for outcome in predict_files(prompted, jobs, lambda job, done, total: show(job.query.name, done, total)):
             outcomes.append(outcome)
             show("queries", len(outcomes), len(jobs))
+    if not quiet and request.tuning is not None:
+        _tell(_tuned(request.tuning))
     if not quiet:
         for outcome in outcomes:
             for path in outcome.written:
@@ -147,6 +159,28 @@ def train(
         weights = run_recipe(recipe, minutes, device, processes, output, resume, show)
     if not quiet:
         print(weights)
+
+
+@app.command()
+def finetune(
+    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Folder of pairs, as for predict.")],
+    output: Annotated[Path, typer.Option(help="New folder for the weights, to be named with --weights.")],
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to learn.")] = 5,
+    task: Annotated[str | None, typer.Option(help="What the pairs show; else inferred.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Id or folder to start from.", show_default="tiny")] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Tune weights on one or more cases; they are written only where they answer a held-back pair better."""
+    from mvg.app.finetuning import finetune as learn
+
+    with bars(quiet) as show:
+        said = learn(prompts, output, 60 * minutes, task, weights, device, show)
+    _tell(_tuned(said))
+    if not said.kept:
+        raise typer.Exit(1)
+    if not quiet:
+        print(output)
 
 
 @app.command()
@@ -216,6 +250,11 @@ def show_weights(name: Annotated[str, typer.Argument(metavar="ID|PATH")]) -> Non
 
 def _title(card: str) -> str:
     return next((line.lstrip("# ").strip() for line in card.splitlines() if line.strip()), "")
+
+
+def _tuned(said: "Tuning") -> str:
+    result = "kept" if said.kept else "dropped: the weights are used as they were"
+    return f"tuning took {said.steps} steps, loss of the check {said.before:.3f} -> {said.after:.3f}, {result}"
 
 
 def _tell(line: str) -> None:

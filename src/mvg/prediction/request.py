@@ -8,16 +8,18 @@ from mvg.errors import PromptProblem
 from mvg.prediction.folder import open_prompts
 from mvg.prediction.predictor import PromptedTask, load, load_task
 from mvg.prediction.taskfile import SUFFIX
+from mvg.prediction.tuning import Tuning, tune
 
 DEFAULT_WEIGHTS = "tiny"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A task ready to answer, and the files that it was made from."""
+    """A task ready to answer, the files that it was made from, and what tuning on its prompts did (None: not asked)."""
 
     task: PromptedTask
     inputs: tuple[Path, ...]
+    tuning: Tuning | None = None
 
 
 def prepare_request(
@@ -27,11 +29,28 @@ def prepare_request(
     device: str,
     queries: Sequence[Path],
     show: Callable[[str, int, int], None],
+    tuning: float = 0.0,
 ) -> Request:
-    """Load the weights (None: those of the task file, else the default) and read the prompts.
+    """Load the weights (None: those of the task file, else the default), read the prompts, and tune on them if asked.
 
-    `task`, `queries`: see `open_prompts`; `show(what, done, total)` while prompts are read. Raises MvgErrors.
+    `task`, `queries`: see `open_prompts`; `tuning`: for so many seconds, see `tune`; `show(what, done, total)` while
+    prompts are read and learnt. Raises MvgErrors.
     """
+    request = _request(prompts, task, weights, device, queries, show)
+    if tuning <= 0:
+        return request
+    tuned, said = tune(request.task, tuning, progress=lambda done, total: show("tuning", done, total))
+    return Request(tuned, request.inputs, said)
+
+
+def _request(
+    prompts: Path,
+    task: str | None,
+    weights: str | None,
+    device: str,
+    queries: Sequence[Path],
+    show: Callable[[str, int, int], None],
+) -> Request:
     if prompts.suffix == SUFFIX:
         saved = load_task(prompts, weights, device)
         if task is not None and task.partition(":")[0] != saved.asked.kind:

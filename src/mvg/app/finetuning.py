@@ -1,0 +1,42 @@
+"""`mvg finetune`: weights tuned on a folder of pairs, written with a card that says so."""
+
+from pathlib import Path
+
+from mvg.app.display import Show
+from mvg.errors import FileProblem
+from mvg.model.weights import describe_weights, save_weights
+from mvg.prediction.request import DEFAULT_WEIGHTS, prepare_request
+from mvg.prediction.tuning import Tuning
+
+_CARD = """# {name}, tuned
+
+The weights `{start}` tuned for {minutes:.3g} minutes ({steps} steps) on the pairs in `{prompts}` ({kind}), by
+`mvg finetune`. The loss of the check was {before:.4f} before and {after:.4f} after. Whoever passes these weights on
+adds the terms of the pairs.
+
+Research use; not a medical device. What follows is the card of the weights it started from.
+
+{card}
+"""
+
+
+def finetune(
+    prompts: Path, output: Path, seconds: float, task: str | None, weights: str | None, device: str, show: Show
+) -> Tuning:
+    """Tune on the pairs in `prompts` and write the weights to the new folder `output` where that has helped.
+
+    Raises FileProblem for a folder that holds something, and what `prepare_request` raises.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FileProblem(f"'{output}' is there already", "a new folder", "choose another --output")
+    start = weights or DEFAULT_WEIGHTS
+    request = prepare_request(prompts, task, start, device, (), show, seconds)
+    assert request.tuning is not None, "seconds are asked for"
+    if request.tuning.kept:
+        said = request.tuning
+        card = _CARD.format(
+            name=output.name, start=start, minutes=seconds / 60, steps=said.steps, prompts=prompts.name,
+            kind=request.task.asked.kind, before=said.before, after=said.after, card=describe_weights(start).card,
+        )  # fmt: skip
+        save_weights(request.task.predictor.model, output, card)
+    return request.tuning

@@ -1,0 +1,36 @@
+"""Tuning on the prompts, before a prediction or into weights of one's own."""
+
+from pathlib import Path
+
+import mvg
+from tests.journeys.conftest import Run
+
+
+def test_predict_after_tuning(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    done = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", tmp_path / "out",
+               "--weights", weights, "--tune", 1)  # fmt: skip
+    assert done.code == 0, done.err
+    assert "tuning took" in done.err
+    assert (tmp_path / "out" / "scan.nii.gz").is_file()
+
+
+def test_tuned_weights_are_written_where_they_help_and_can_be_used(
+    run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    done = run("finetune", user / "prompts", "--output", own, "--weights", weights, "--minutes", 0.05)
+    assert done.code == (0 if own.exists() else 1), done.err
+    assert own.exists(), "random weights are easily bettered"
+    assert "tuned" in (own / "card.md").read_text(encoding="utf-8")
+    assert mvg.load(own).model.config == mvg.load(weights).model.config
+    again = run("finetune", user / "prompts", "--output", own, "--weights", weights, "--minutes", 0.05)
+    assert again.code == 2
+    assert "is there already" in again.err
+
+
+def test_a_tuned_task_cannot_be_saved_without_its_weights(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    done = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", tmp_path / "out",
+               "--weights", weights, "--tune", 1, "--save-task", tmp_path / "task.mvgtask")  # fmt: skip
+    assert done.code == 2
+    assert "--save-task with --tune" in done.err
+    assert not (tmp_path / "out").exists()
