@@ -1,0 +1,91 @@
+"""Our own model as a method: learnt within the budget, read back when it is over, started from an encoder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from mvg.benchmark.baselines import mvg, mvg_adapted, mvg_isolated
+from mvg.benchmark.made import make_sets
+from mvg.benchmark.method import Budget, Lesson
+from mvg.benchmark.questions import Question, Size, chosen_tasks, questions
+from mvg.data import Store, open_folder, prepare
+from mvg.model.weights import save_weights
+from mvg.training.recipe import recipe_from
+from tests.prediction.learner import random_model, tiny_config
+
+CHANGES: dict[str, Any] = {
+    "precision": "32-true",
+    "model": tiny_config().as_dict(),
+    "episodes": {"batch": 1, "panels": [2, 2]},
+    "schedule": {"log": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Question]:
+    folder = tmp_path_factory.mktemp("made")
+    heart = make_sets(folder / "data") / "made_heart"
+    prepare([heart], folder / "store")
+    found = open_folder(heart)
+    question = next(questions(found, chosen_tasks(found)[0], Size(1, 2, 2), seed=0))
+    return Store.open(folder / "store"), question
+
+
+def lesson(data: tuple[Store, Question], folder: Path, samples: int = 3) -> Lesson:
+    return Lesson(data[0], (data[1].task,), Budget(samples=samples), 0, folder)
+
+
+def weights_of(method: mvg.Asked) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in method.predictor.model.state_dict().values()])
+
+
+def test_a_lesson_lasts_its_budget_and_is_read_back_when_over(data: tuple[Store, Question], tmp_path: Path) -> None:
+    settings = mvg.Settings(changes=CHANGES)
+    method = mvg.learn(settings, lesson(data, tmp_path))
+    assert method.steps == 3
+    again = mvg.learn(settings, lesson(data, tmp_path))
+    assert torch.equal(weights_of(method), weights_of(again))
+    assert torch.equal(weights_of(mvg_isolated.learn(settings, lesson(data, tmp_path / "alone"))), weights_of(method))
+    answer = method(data[1].request(2))
+    assert np.array_equal(answer.affine, data[1].query.affine)
+    assert answer.shape == data[1].query.shape
+
+
+def test_shipped_weights_learn_nothing(data: tuple[Store, Question], tmp_path: Path) -> None:
+    method = mvg.learn(mvg.Settings(weights="tiny"), lesson(data, tmp_path))
+    assert method.steps == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_pretraining_takes_its_share_and_starts_the_encoder(data: tuple[Store, Question], tmp_path: Path) -> None:
+    method = mvg.learn(mvg.Settings(changes=CHANGES, pretraining=0.5), lesson(data, tmp_path, samples=4))
+    assert method.steps == 2
+    assert (tmp_path / "pretraining" / "weights" / "model.safetensors").is_file()
+    plain = mvg.learn(mvg.Settings(changes=CHANGES), lesson(data, tmp_path / "plain", samples=2))
+    assert not torch.equal(weights_of(method), weights_of(plain)), "the same lesson but for the encoder"
+
+
+def test_adaptation_starts_from_weights_and_learns_one_patient(data: tuple[Store, Question], tmp_path: Path) -> None:
+    start = save_weights(random_model(size=64), tmp_path / "start", "# made\n").folder
+    method = mvg_adapted.learn(mvg_adapted.Settings(weights=str(start)), lesson(data, tmp_path / "run"))
+    moved = (weights_of(method) - weights_of(mvg.learn(mvg.Settings(weights=str(start)), lesson(data, tmp_path)))).abs()
+    assert 0 < moved.max() < 0.05
+    recipe = (tmp_path / "run" / "recipe.json").read_text(encoding="utf-8")
+    assert '"most": 1' in recipe
+
+
+def test_changes_replace_values_but_shares_as_a_whole() -> None:
+    table = {"objectives": {"ratio": 0.5, "labels": {"autoregressive": 1.0}}, "seed": 3}
+    changed = mvg.merged(table, {"objectives": {"labels": {"masked": 1.0}}})
+    assert changed == {"objectives": {"ratio": 0.5, "labels": {"masked": 1.0}}, "seed": 3}
+
+
+def test_a_budget_of_minutes_is_the_recipes() -> None:
+    recipe = recipe_from({"episodes": {"batch": 2, "panels": [3, 5]}})
+    assert mvg.timed(recipe, Budget(minutes=7.0)).schedule.minutes == 7
+    by_samples = mvg.timed(replace(recipe, schedule=replace(recipe.schedule, minutes=3.0)), Budget(samples=60))
+    assert (by_samples.schedule.minutes, by_samples.schedule.steps) == (0, 10)
