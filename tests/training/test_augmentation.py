@@ -119,3 +119,16 @@ def test_tones_stay_in_range_and_repeat() -> None:
         assert out.max() <= 1
         assert torch.equal(out, tone.apply(shown))
     torch.testing.assert_close(Tone(invert=True).apply(shown), 1 - shown)
+
+
+@pytest.mark.parametrize("side", [128, 129, 130, 131])
+def test_pictures_stay_on_their_labels_where_they_shrink(side: int) -> None:
+    mask = np.zeros((side, side), np.uint8)
+    mask[side - 36 : side - 4, side - 48 : side - 8] = 1
+    plain = Change((False, False), transpose=False)
+    picture = sample(mask.astype(np.float32), None, plain, 32, "linear").numpy()
+    labels = sample(mask, None, plain, 32, "nearest").numpy()
+    for axis, middle in zip(np.indices(picture.shape), (side - 20, side - 28), strict=True):
+        expected = middle * 32 / side - 0.5
+        assert (axis * picture).sum() / picture.sum() == pytest.approx(expected, abs=0.05)
+        assert (axis * labels).sum() / labels.sum() == pytest.approx(expected, abs=0.5)

@@ -127,8 +127,11 @@ def sample(
     side = max(rows, columns)
     whole = F.pad(whole, ((side - columns) // 2, (side - columns + 1) // 2, (side - rows) // 2, (side - rows + 1) // 2))
     factor = max(1, int(side / size / change.zoom + 0.25))
-    if factor > 1 and mode == "linear":
-        whole = F.avg_pool2d(whole, factor, ceil_mode=True, count_include_pad=False)
     grid = F.affine_grid(change.matrix[None], [1, 1, size, size], align_corners=False)
+    if factor > 1 and mode == "linear":
+        short = -side % factor  # so much is added for whole cells; the grid then spans less of the picture
+        whole = F.pad(whole, (short // 2, (short + 1) // 2, short // 2, (short + 1) // 2), mode="replicate")
+        whole = F.avg_pool2d(whole, factor)
+        grid = grid * (side / (side + short)) + (short % 2) * -1 / (side + short)
     out = F.grid_sample(whole, grid, mode="bilinear" if mode == "linear" else "nearest", align_corners=False)
     return out[0, 0]
