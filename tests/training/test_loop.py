@@ -67,6 +67,16 @@ def test_a_killed_run_goes_on_with_the_very_same_losses(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_curves_of_a_resumed_run_have_every_point_once(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(schedule={"checkpoint": 0.0, "log": 1})
+    run(recipe, tmp_path, kill_after=4)
+    with (tmp_path / "curves.jsonl").open("a", encoding="utf-8") as file:  # steps behind the checkpoint, the last torn
+        file.write('{"step": 4, "loss/labels": 1.0}\n{"step": 5, "lo')
+    run(recipe, tmp_path)
+    lines = (tmp_path / "curves.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_finished_run_is_not_run_again(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(), tmp_path)
     assert run(make_recipe(), tmp_path) == []

@@ -195,14 +195,16 @@ class MatchingForm(nn.Module):
         hidden = None if image_visible is None else rearrange(image_visible, "b n h w -> (b n) h w")
         seen = self.images(rearrange(images, "b n 1 h w -> (b n) 1 h w"), hidden)
         levels = rearrange(seen.levels, "(b n) l t d -> l b n t d", b=batch)
+        # In causal order nobody reads the last panel's target.
+        shown = panels if order == "full" else max(1, panels - 1)
         carried = self.targets(
-            rearrange(targets, "b n c h w -> (b n) c h w"),
-            rearrange(visible, "b n h w -> (b n) h w"),
-            seen.levels[:, -1],
+            rearrange(targets[:, :shown], "b n c h w -> (b n) c h w"),
+            rearrange(visible[:, :shown], "b n h w -> (b n) h w"),
+            levels[-1, :, :shown].flatten(0, 1),
         )
         collected = []
         for matching, level in zip(self._matchings(), levels, strict=True):
-            keys, values = matching.offer(level.flatten(0, 1), carried, batch)
+            keys, values = matching.offer(level[:, :shown].flatten(0, 1), carried, batch)
             if order == "full":
                 query = rearrange(level[:, first:], "b n t d -> b (n t) d")
                 found = matching(query, keys, values, rearrange(visible, "b n h w -> b (n h w)"))

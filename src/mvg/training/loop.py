@@ -99,7 +99,7 @@ def train(
         recipe.seed,
         fabric.global_rank,
     )
-    curves = _Curves(where.folder) if fabric.is_global_zero else None
+    curves = _Curves(where.folder, progress.step) if fabric.is_global_zero else None
     batches = loader(episodes, progress.step, recipe.data.workers)
     saved = checked = progress.seconds
     while (done := _done(progress, recipe)) < 1:
@@ -264,11 +264,16 @@ def _plain(value: Any) -> Any:
 class _Curves:
     """Curves of a run: TensorBoard, and one JSON line per point in `curves.jsonl`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, step: int) -> None:
+        """Goes on after `step`: points behind the checkpoint that a run was resumed from are dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder))
+        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder), purge_step=step + 1)
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            self.path.write_text("".join(kept), encoding="utf-8")
         self.recent: dict[str, list[float]] = {}
 
     def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:

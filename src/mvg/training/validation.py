@@ -60,9 +60,8 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
     canvas = compose(shown, visible)
     device = next(model.parameters()).device
     images, targets = canvas.images.to(device), canvas.targets.to(device)
-    with torch.autocast(device.type, torch.bfloat16):
-        encoded = model.encode(images[:, :-1], targets[:, :-1])
-        said = model.answer(images[:, -1], encoded, pairs.kind)[0].cpu()
+    encoded = model.encode(images[:, :-1], targets[:, :-1])
+    said = model.answer(images[:, -1], encoded, pairs.kind)[0].cpu()
     if pairs.kind == "image":
         return said[0].clamp(0, 1)
     if model.config.form == "matching":
