@@ -1,6 +1,7 @@
 """A suite from beginning to end on made data: equal questions, a line per case and metric, resumed after a kill."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,13 @@ def test_made_sets_can_be_opened_as_any_other(done: tuple[Path, list[dict[str, A
     assert found.card.labels == {1: "liver", 2: "kidney"}
     assert found.split("train").cases
     assert found.split("val").cases
+
+
+def test_a_broken_set_is_told_and_not_passed_over(done: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    shutil.copytree(done[0] / "data", tmp_path / "data")
+    (tmp_path / "data" / "notes").mkdir()
+    suite = suite_from(TABLE | {"made": False}, "small")
+    assert list(found_sets(suite, tmp_path / "data", tmp_path)) == ["made_abdomen", "made_heart"]
+    (tmp_path / "data" / "made_heart" / "dataset.json").write_text("{", encoding="utf-8")
+    with pytest.raises(MvgError, match=r"made_heart/dataset\.json cannot be read"):
+        found_sets(suite, tmp_path / "data", tmp_path)

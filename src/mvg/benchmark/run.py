@@ -108,10 +108,9 @@ def _named_set(name: str, folder: Path, data: Path) -> DataSet:
 
 
 def _any_sets(folder: Path) -> list[DataSet]:
-    try:
-        return sets_in(folder)
-    except FileProblem:
-        return []
+    """The sets in a folder, none where it is no data set; FileProblem where it is a broken one."""
+    known = any(layout.recognises(folder) for layout in contributions(published).values())
+    return sets_in(folder) if known else []
 
 
 def _asked(suite: Suite, task: Task) -> bool:
