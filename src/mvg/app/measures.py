@@ -1,13 +1,16 @@
-"""The few figures that the demo prints beside its pictures; each says its region and range."""
+"""The few figures that the demo prints beside its pictures: the benchmark's metrics, of an answer and of a rival."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
+from mvg.benchmark.judged import Judged, Metric
+from mvg.benchmark.metrics import dice, mae, psnr, ssim
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
+
+_DIGITS = {"MAE": 4, "PSNR": 2, "SSIM": 3}
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,16 @@ class Measure:
 
 def overlaps(answer: LabelMap, truth: LabelMap, rival: LabelMap | None, names: dict[int, str]) -> list[Measure]:
     """Dice of every label over the whole volume, in [0, 1], higher is better."""
+
+    def parts(some: LabelMap) -> dict[str, float]:
+        judged = Judged(some, truth, truth.plane, names, None, {"whole": None})
+        (figure,) = dice.METRIC.measure(judged)
+        return figure.parts  # a label that neither holds has no part, and is right
+
+    ours, theirs = parts(answer), None if rival is None else parts(rival)
     return [
-        Measure(
-            f"Dice, {name}",
-            _dice(answer, truth, value),
-            None if rival is None else _dice(rival, truth, value),
-            3,
-        )
-        for value, name in names.items()
+        Measure(f"Dice, {name}", ours.get(name, 1.0), None if theirs is None else theirs.get(name, 1.0), 3)
+        for name in names.values()
     ]
 
 
@@ -37,31 +42,18 @@ def likenesses(answer: Volume, truth: Volume, rival: Volume | None, region: NDAr
     """MAE (lower is better), PSNR in dB and SSIM (higher is better) over `region` (X, Y, Z), None for all voxels.
 
     Intensities are windowed to [0, 1] by the truth: soft tissue for CT, the 0.5 to 99.5 percentiles for others.
-    SSIM is scikit-image's with its defaults, slice by slice, averaged over the region.
     """
     window = Window.fit(truth.voxels, guess_modality(truth.voxels))
-    where = np.ones(truth.shape, bool) if region is None else region
-    right = window.apply(truth.voxels)
-    ours = _likeness(window.apply(answer.voxels), right, where)
-    theirs = (None,) * 3 if rival is None else _likeness(window.apply(rival.voxels), right, where)
-    shown = zip(("MAE", "PSNR (dB)", "SSIM"), ours, theirs, (4, 2, 3), strict=True)
-    return [Measure(name, value, other, digits) for name, value, other, digits in shown]
 
+    def figure(metric: Metric, some: Volume) -> float:
+        return metric.measure(Judged(some, truth, truth.plane, {}, window, {"region": region}))[0].value
 
-def _dice(one: LabelMap, other: LabelMap, value: int) -> float:
-    a, b = one.voxels == value, other.voxels == value
-    both = int(a.sum() + b.sum())
-    return 2 * int((a & b).sum()) / both if both else 1.0
-
-
-def _likeness(
-    one: NDArray[np.float32], other: NDArray[np.float32], where: NDArray[np.bool_]
-) -> tuple[float, float, float]:
-    error = (one - other)[where].astype(np.float64)
-    axis = int(np.argmin(one.shape))
-    similar = np.zeros(one.shape)
-    for at in range(one.shape[axis]):
-        place = (slice(None),) * axis + (at,)
-        similar[place] = structural_similarity(one[place], other[place], data_range=1.0, full=True)[1]
-    squared = max(float((error**2).mean()), 1e-12)
-    return float(np.abs(error).mean()), float(-10 * np.log10(squared)), float(similar[where].mean())
+    return [
+        Measure(
+            f"{metric.name} ({metric.unit})" if metric.unit else metric.name,
+            figure(metric, answer),
+            None if rival is None else figure(metric, rival),
+            _DIGITS[metric.name],
+        )
+        for metric in (mae.METRIC, psnr.METRIC, ssim.METRIC)
+    ]
