@@ -137,7 +137,7 @@ def test_the_encoder_of_pretraining_is_taken_and_nothing_else(of: str, into: str
         torch.save({"model": {}, "average": source.state_dict(), "optimizer": {}, "about": {}}, path)
     taken = initialize(model, path)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert len(changed) == taken > 12 * DEPTH + 4
+    assert len(changed) == taken >= 12 * DEPTH + 2  # blocks and positions, and what else fits
     merged = ("form.image_stem.", "form.image_mask", "form.positions.", "form.blocks.", "form.norms.", "form.kind")
     parts = ("form.images.",) if into == "matching" else merged
     assert changed <= {name for name in before if name.startswith(parts)}

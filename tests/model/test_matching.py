@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from mvg.model.answer import Prompts
 from mvg.model.generalist import Generalist
@@ -23,8 +25,8 @@ def test_classes_may_come_in_any_order() -> None:
     order = [2, 0, 1]
     before = model(images, targets, shown(images), "causal", 0)
     after = model(images, targets[:, :, order], shown(images), "causal", 0)
-    torch.testing.assert_close(after.logits, before.logits[:, :, order], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(after.pictures, before.pictures[:, :, order], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(after.logits, before.logits[:, :, order], atol=3e-4, rtol=1e-3)
+    torch.testing.assert_close(after.pictures, before.pictures[:, :, order], atol=3e-4, rtol=1e-3)
 
 
 def test_a_class_is_answered_without_looking_at_the_others() -> None:
@@ -32,7 +34,7 @@ def test_a_class_is_answered_without_looking_at_the_others() -> None:
     images, targets = pictures("matching", panels=3)
     together = model(images, targets, shown(images), "causal", 0).logits
     alone = model(images, targets[:, :, 1:2], shown(images), "causal", 0).logits
-    torch.testing.assert_close(alone, together[:, :, 1:2], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(alone, together[:, :, 1:2], atol=3e-4, rtol=1e-3)
 
 
 def test_prompts_may_come_in_any_order() -> None:
@@ -41,7 +43,7 @@ def test_prompts_may_come_in_any_order() -> None:
     order = [2, 0, 1]
     one = model.answer(images[:, 3], model.encode(images[:, :3], targets[:, :3]), "labels")
     other = model.answer(images[:, 3], model.encode(images[:, order], targets[:, order]), "labels")
-    torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(other, one, atol=3e-4, rtol=1e-3)
 
 
 def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
@@ -52,16 +54,34 @@ def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
     joined = Prompts.concatenate(apart)
     assert joined.panels == together.panels == 5
     for name, tensor in joined.tensors().items():
-        torch.testing.assert_close(tensor, together.tensors()[name], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(tensor, together.tensors()[name], atol=3e-4, rtol=1e-3)
 
 
-def test_an_untrained_network_gives_the_query_back() -> None:
-    images, targets = pictures("matching", panels=2)
+def scene(size: int = 64) -> tuple[Tensor, Tensor]:
+    """Three smooth pictures (1, 3, 1, size, size), and where they are bright."""
+    noise = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    images = F.interpolate(noise, (size, size), mode="bicubic").sigmoid()[None]
+    return images, (images > 0.55).float()
+
+
+def test_an_untrained_network_has_learnt_a_change_of_contrast_from_one_prompt() -> None:
+    torch.manual_seed(0)
     fresh = Generalist(SHAPES["matching"]).eval()
-    prompts = fresh.encode(images[:, :1], targets[:, :1])
-    said = fresh.answer(images[:, 1], prompts, "image")
-    torch.testing.assert_close(said, images[:, 1].expand_as(said))
-    assert fresh.answer(images[:, 1], prompts, "labels").abs().max() == 0
+    images, _ = scene()
+    targets = 0.9 - 0.7 * images
+    said = fresh.answer(images[:, 2], fresh.encode(images[:, :1], targets[:, :1]), "image")
+    assert (said - targets[:, 2]).abs().max() < 0.05
+
+
+def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
+    torch.manual_seed(0)
+    fresh = Generalist(SHAPES["matching"]).eval()
+    images, bright = scene()
+    found = fresh.answer(images[:, 2], fresh.encode(images[:, :2], bright[:, :2]), "labels") > 0
+    overlap = (found & (bright[:, 2] > 0)).sum() / (found | (bright[:, 2] > 0)).sum()
+    assert overlap > 0.8
+    nothing = fresh.answer(images[:, 2], fresh.encode(images[:, :2], 0 * bright[:, :2]), "labels")
+    assert (nothing < 0).all(), "what no prompt shows is not found"
 
 
 def test_an_untrained_network_finds_the_same_patch_again() -> None:

@@ -64,3 +64,15 @@ def test_gradients_and_masks_take_the_other_way(products: list[bool]) -> None:
         found, defined(q.detach(), keys[:, :, allowed], values[:, :, allowed]), atol=1e-5, rtol=1e-5
     )
     assert not products
+
+
+def test_16_bits_stay_close() -> None:
+    q, keys, values = request(values=24)
+    mixed = mix(*(part.bfloat16() for part in (q, keys, values)))
+    assert mixed.dtype == torch.bfloat16
+    torch.testing.assert_close(mixed.float(), defined(q, keys, values), atol=0.02, rtol=0.02)
+    allowed = torch.arange(1030) % 3 > 0
+    mixed = mix(*(part.bfloat16() for part in (q, keys, values)), allowed.expand(2, 1, 1, 1030))
+    torch.testing.assert_close(
+        mixed.float(), defined(q, keys[:, :, allowed], values[:, :, allowed]), atol=0.02, rtol=0.02
+    )

@@ -40,7 +40,9 @@ def test_a_config_is_told_as_plain_values() -> None:
 def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
         Generalist(replace(SIZES["tiny"], width=30, heads=3))
+    with pytest.raises(ValueError, match="image stream needs a multiple of 8"):
+        Generalist(replace(SIZES["tiny"], patch=12))
     with pytest.raises(ValueError, match="stem needs a multiple of 4"):
-        Generalist(replace(SIZES["tiny"], patch=6))
+        Generalist(replace(SIZES["tiny"], form="merged", patch=6))
     with pytest.raises(ValueError, match="fine map"):
         Generalist(replace(SIZES["tiny"], form="merged", stem="linear"))

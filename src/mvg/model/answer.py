@@ -24,15 +24,17 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts encoded once: keys and values of every matching depth or block.
+    """Prompts encoded once: keys and values of every matching depth or block, and in the matching form sums over them.
 
-    keys: per depth (b, heads, panels * t, e); values: per depth (b, heads, panels * t, channels, v). b is 1 for a
-    single request.
+    keys: per depth (b, heads, panels * t, e); values: per depth (b, heads, panels * t, channels, v); sums: what the
+    regression needs, (b, d, d) and (b, channels, d, p), in float32; empty in the merged form. b is 1 for a single
+    request.
     """
 
     keys: tuple[Float[Tensor, "b h k e"], ...]
     values: tuple[Float[Tensor, "b h k c v"], ...]
     panels: int
+    sums: tuple[Float[Tensor, "b ..."], ...] = ()
 
     @property
     def channels(self) -> int:
@@ -44,28 +46,32 @@ class Prompts:
         if self.keys[0].shape[0] == batch:
             return self
         keys = tuple(k.expand(batch, *k.shape[1:]) for k in self.keys)
-        return Prompts(keys, tuple(v.expand(batch, *v.shape[1:]) for v in self.values), self.panels)
+        values = tuple(v.expand(batch, *v.shape[1:]) for v in self.values)
+        return Prompts(keys, values, self.panels, tuple(s.expand(batch, *s.shape[1:]) for s in self.sums))
 
     @staticmethod
     def concatenate(parts: "tuple[Prompts, ...] | list[Prompts]") -> "Prompts":
         """Join prompts along the panels. Right for the matching form alone, where panels do not look at one another."""
         keys = tuple(torch.cat(same, dim=2) for same in zip(*(p.keys for p in parts), strict=True))
         values = tuple(torch.cat(same, dim=2) for same in zip(*(p.values for p in parts), strict=True))
-        return Prompts(keys, values, sum(p.panels for p in parts))
+        sums = tuple(torch.stack(same).sum(0) for same in zip(*(p.sums for p in parts), strict=True))
+        return Prompts(keys, values, sum(p.panels for p in parts), sums)
 
     def tensors(self) -> dict[str, Tensor]:
         """Named tensors, for a file."""
         named = {f"keys.{i}": k for i, k in enumerate(self.keys)} | {
             f"values.{i}": v for i, v in enumerate(self.values)
         }
+        named |= {f"sums.{i}": s for i, s in enumerate(self.sums)}
         return {name: tensor.contiguous() for name, tensor in named.items()}
 
     @staticmethod
     def from_tensors(tensors: dict[str, Tensor], panels: int) -> "Prompts":
         """Undo `tensors`."""
-        depths = sum(name.startswith("keys.") for name in tensors)
+        depths, sums = (sum(name.startswith(part) for name in tensors) for part in ("keys.", "sums."))
         return Prompts(
             tuple(tensors[f"keys.{i}"] for i in range(depths)),
             tuple(tensors[f"values.{i}"] for i in range(depths)),
             panels,
+            tuple(tensors[f"sums.{i}"] for i in range(sums)),
         )

@@ -13,16 +13,20 @@ from mvg.model.merged import MergedForm
 
 @dataclass(frozen=True)
 class GeneralistConfig:
-    """A model's shape. `size` and `patch` are in pixels, `levels` count blocks from 1; the paper's form is `merged`."""
+    """A model's shape. `size` and `patch` are in pixels; the paper's form is `merged`.
+
+    width, depth, heads: of the transformer over patches; fine: width at a quarter of the resolution. Matching form
+    alone: target_width to decoder_depth. Merged form alone: merge_after, levels (both count blocks from 1), stem, head.
+    """
 
     form: Literal["matching", "merged"] = "matching"
     size: int = 128
-    patch: int = 8
-    width: int = 192
-    depth: int = 6
-    heads: int = 3
-    fine: int = 48
-    levels: tuple[int, ...] = (2, 4, 6)
+    patch: int = 16
+    width: int = 256
+    depth: int = 4
+    heads: int = 4
+    fine: int = 64
+    levels: tuple[int, ...] = (2, 4)
     drop_path: float = 0.0
     target_width: int = 96
     target_depth: int = 1
@@ -39,12 +43,12 @@ class GeneralistConfig:
 
 SIZES = {
     "tiny": GeneralistConfig(),
-    "small": GeneralistConfig(size=192, width=384, depth=12, heads=6, levels=(3, 6, 9, 12), drop_path=0.05,
-                              target_width=256, decoder_width=256, decoder_depth=4, fine=96),
-    "base": GeneralistConfig(form="merged", size=256, patch=16, width=768, depth=12, heads=12, levels=(3, 6, 9, 12),
-                             drop_path=0.1),
-    "large": GeneralistConfig(form="merged", size=448, patch=16, width=1024, depth=24, heads=16, levels=(6, 12, 18, 24),
-                              drop_path=0.1, stem="linear", head="paper"),
+    "small": GeneralistConfig(size=192, width=512, depth=8, heads=8, fine=128, drop_path=0.05,
+                              target_width=192, target_depth=2, decoder_width=192, decoder_depth=3),
+    "base": GeneralistConfig(form="merged", size=256, patch=16, width=768, depth=12, heads=12, fine=48,
+                             levels=(3, 6, 9, 12), drop_path=0.1),
+    "large": GeneralistConfig(form="merged", size=448, patch=16, width=1024, depth=24, heads=16, fine=48,
+                              levels=(6, 12, 18, 24), drop_path=0.1, stem="linear", head="paper"),
 }  # fmt: skip
 """Named sizes. `tiny` runs on a laptop's CPU; `large` is the paper's ViT-L/16 at 448 pixels."""
 
@@ -63,8 +67,7 @@ class Generalist(nn.Module):
         if config.form == "matching":
             self.form = MatchingForm(
                 width=config.width, depth=config.depth, heads=config.heads, patch=config.patch, fine=config.fine,
-                levels=config.levels, drop_path=config.drop_path,
-                target_width=config.target_width, target_depth=config.target_depth,
+                drop_path=config.drop_path, target_width=config.target_width, target_depth=config.target_depth,
                 decoder_width=config.decoder_width, decoder_depth=config.decoder_depth,
             )  # fmt: skip
         else:

@@ -1,13 +1,13 @@
 """The matching form: images are compared with images, and targets travel along the matches.
 
-An image stream that never sees a target turns every picture into features at several depths. A query's patch finds the
-prompts' patches that look like it (attention whose queries and keys come from the image stream) and collects their
-targets. All classes and tasks of a study share the image features *and* the attention weights; each target channel
-(one per class, or one picture) travels and is decoded on its own, by the same layers.
-After Visual Token Matching (Kim et al. 2023).
+An image stream that never sees a target turns every picture into features. A query finds out in two ways what the
+prompts' targets make of it: a ridge regression from features to targets that is solved on the prompts (`ridge.py`),
+and patches that look for the prompts' patches like them and collect their targets (attention whose queries and keys
+come from the image stream; after Visual Token Matching, Kim et al. 2023). All classes and tasks of a study share the
+image features, the factorization and the attention weights; each target channel (one per class, or one picture)
+travels and is decoded on its own, by the same layers.
 """
 
-from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.answer import Answer, Prompts
+from mvg.model.images import Features, ImageStream
 from mvg.model.mixing import mix
-from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unit
+from mvg.model.ridge import CELL, Ridge, Sums
+from mvg.model.transformer import ConvBlock, patches, to_map, unit
 
 HEAD = 32
 """Width of an attention head outside the image stream."""
@@ -26,53 +28,10 @@ SHARP = 4.0
 """Class logits are this many times what the head says, so that a sure answer takes no large weights."""
 
 
-@dataclass(frozen=True)
-class Features:
-    """What the image stream says of each picture.
-
-    levels: (b, depths, t, d) tokens after the chosen blocks; fine: (b, f, s/4, s/4).
-    """
-
-    levels: Float[Tensor, "b l t d"]
-    fine: Float[Tensor, "b f h w"]
-
-
-class ImageStream(nn.Module):
-    """A convolutional stem and a plain vision transformer over one picture at a time."""
-
-    def __init__(
-        self, width: int, depth: int, heads: int, patch: int, fine: int, levels: tuple[int, ...], drop: float
-    ) -> None:
-        super().__init__()
-        self.patch, self.level_blocks = patch, levels
-        self.stem = ConvStem(1, fine, width, patch)
-        self.positions = Positions(width, width // heads)
-        self.mask_token = nn.Parameter(torch.zeros(width))
-        self.blocks = nn.ModuleList(Block(width, heads, drop_path=drop * i / max(depth - 1, 1)) for i in range(depth))
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in levels)
-
-    def forward(self, pictures: Float[Tensor, "b 1 s s"], visible: Bool[Tensor, "b h w"] | None = None) -> Features:
-        """Patches that are not visible are blanked before the stem and stand as the mask token."""
-        rows, columns = pictures.shape[-2] // self.patch, pictures.shape[-1] // self.patch
-        if visible is not None:
-            pictures = pictures * repeat(visible, "b h w -> b 1 (h p) (w q)", p=self.patch, q=self.patch)
-        x, fine = self.stem(pictures - 0.5)
-        if visible is not None:
-            x = torch.where(rearrange(visible, "b h w -> b (h w) 1"), x, self.mask_token.to(x.dtype))
-        x = x + self.positions(rows, columns).to(x.dtype)
-        rotation = self.positions.rotation(rows, columns)
-        levels: list[Tensor] = []
-        for index, block in enumerate(self.blocks, start=1):
-            x = block(x, rotation)
-            if index in self.level_blocks:
-                levels.append(self.norms[len(levels)](x))
-        return Features(torch.stack(levels, dim=1), fine)
-
-
 class TargetStream(nn.Module):
-    """Each target channel of each prompt as one token per patch, aware of its own surroundings and of its image."""
+    """Each target channel of each prompt as one token per cell, aware of its own surroundings and of its image."""
 
-    def __init__(self, width: int, depth: int, heads: int, patch: int, image_width: int) -> None:
+    def __init__(self, width: int, depth: int, patch: int, image_width: int) -> None:
         super().__init__()
         self.patch = patch
         enter, leave = nn.Linear(patch**2, width), nn.Linear(width, width)
@@ -82,23 +41,18 @@ class TargetStream(nn.Module):
         self.see = nn.Linear(image_width, width)
         unit(self.see, share=0.3)
         self.mask_token = nn.Parameter(torch.zeros(width))
-        self.positions = Positions(width, width // heads)
-        self.blocks = nn.ModuleList(Block(width, heads, expansion=2) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
 
     def forward(
         self, targets: Float[Tensor, "b c s s"], visible: Bool[Tensor, "b h w"], image: Float[Tensor, "b t d"]
     ) -> Float[Tensor, "b c t e"]:
-        rows, columns = visible.shape[-2:]
         channels = targets.shape[1]
         x = self.embed(patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.patch) * 2 - 1)
         seen = repeat(visible, "b h w -> (b c) (h w) 1", c=channels)
         x = torch.where(seen, x, self.mask_token.to(x.dtype))
         x = x + repeat(self.see(image), "b t e -> (b c) t e", c=channels)
-        rotation = self.positions.rotation(rows, columns)
-        for block in self.blocks:
-            x = block(x, rotation)
-        carried: Tensor = rearrange(self.norm(x), "(b c) t e -> b c t e", c=channels)
+        x = self.blocks(to_map(x, visible.shape[-2]).contiguous(memory_format=torch.channels_last))
+        carried: Tensor = rearrange(x, "(b c) e h w -> b c (h w) e", c=channels)
         return carried
 
 
@@ -153,30 +107,64 @@ class Matching(nn.Module):
         return out
 
 
+class Decoder(nn.Module):
+    """What was found for a target channel -> its maps at full resolution, through a quarter of it.
+
+    A map is the regression's answer times a gate, plus what the decoder says itself. It starts as the regression's
+    answer alone. The sum is taken in float32: 16-bit inputs keep their precision.
+    """
+
+    def __init__(self, width: int, depth: int, fine: int, image_width: int, target_width: int) -> None:
+        super().__init__()
+        inner = fine // 4 * 3
+        self.gather = nn.Linear(target_width, width)
+        self.see = nn.Linear(image_width, width)
+        unit(self.gather)
+        unit(self.see, share=0.5)
+        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
+        self.expand = nn.Conv2d(width, 4 * inner, 1)
+        self.skip = nn.Conv2d(fine, inner, 1)
+        self.hint = nn.Conv2d(2 * CELL**2, inner, 1)
+        for layer in (self.expand, self.skip, self.hint):
+            unit(layer, share=0.6)
+        self.fine_blocks = nn.Sequential(ConvBlock(inner), ConvBlock(inner), nn.GroupNorm(1, inner))
+        self.read = nn.Conv2d(inner, 4 * CELL**2, 1)
+        nn.init.zeros_(self.read.weight)
+        nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, collected: Float[Tensor, "b c t w"], seen: Features, said: Float[Tensor, "b two c m p"]
+    ) -> Float[Tensor, "two b c s s"]:
+        """Picture and class scores of every channel."""
+        channels, rows = collected.shape[1], seen.fine.shape[-2]
+        tokens = (self.gather(collected) + self.see(seen.levels[:, -1])[:, None]).flatten(0, 1)
+        x = self.blocks(to_map(tokens, rows // 2).contiguous(memory_format=torch.channels_last))
+        x = F.pixel_shuffle(self.expand(x), 2)
+        base = rearrange(said, "b two c (h w) p -> (b c) (two p) h w", h=rows)
+        skip = repeat(self.skip(seen.fine), "b f h w -> (b c) f h w", c=channels)
+        x = (x + skip + self.hint(base.to(x.dtype))).contiguous(memory_format=torch.channels_last)
+        read = self.read(F.gelu(self.fine_blocks(x))).float()
+        own, gate = read.chunk(2, dim=1)
+        maps = F.pixel_shuffle(own + (1 + gate) * base, CELL)
+        return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)
+
+
 class MatchingForm(nn.Module):
-    """Image stream, target stream, matching at several depths, and a decoder per target channel."""
+    """Image stream, target stream, matching at two depths, regression, and a decoder per target channel."""
 
     def __init__(
-        self, *, width: int, depth: int, heads: int, patch: int, fine: int, levels: tuple[int, ...],
+        self, *, width: int, depth: int, heads: int, patch: int, fine: int,
         target_width: int, target_depth: int, decoder_width: int, decoder_depth: int, drop_path: float,
     ) -> None:  # fmt: skip
         super().__init__()
         self.patch = patch
-        self.images = ImageStream(width, depth, heads, patch, fine, levels, drop_path)
-        self.targets = TargetStream(target_width, target_depth, target_width // HEAD, patch, width)
-        self.matchings = nn.ModuleList(Matching(width, target_width, target_width // HEAD, HEAD) for _ in levels)
-        self.gather = nn.Linear(len(levels) * target_width, decoder_width)
-        self.see = nn.Linear(len(levels) * width, decoder_width)
-        unit(self.gather)
-        unit(self.see, share=0.5)
-        self.positions = Positions(decoder_width, HEAD)
-        self.blocks = nn.ModuleList(
-            Block(decoder_width, decoder_width // HEAD, expansion=2) for _ in range(decoder_depth)
-        )
-        self.norm = nn.LayerNorm(decoder_width)
-        self.head = FineHead(decoder_width, fine, patch, maps=2)
-        self.head.start_as_identity(1)
-        self.image_head = nn.Linear(width, patch**2)
+        self.images = ImageStream(width, depth, heads, patch, fine, drop_path)
+        seen = self.images.width
+        self.targets = TargetStream(target_width, target_depth, ImageStream.CELL, seen)
+        self.matchings = nn.ModuleList(Matching(seen, target_width, target_width // HEAD, HEAD) for _ in range(2))
+        self.ridge = Ridge(fine)
+        self.decoder = Decoder(decoder_width, decoder_depth, fine, seen, 2 * target_width)
+        self.image_head = nn.Linear((patch // ImageStream.CELL) ** 2 * seen, patch**2)
 
     def _matchings(self) -> list[Matching]:
         return cast(list[Matching], list(self.matchings))
@@ -192,77 +180,86 @@ class MatchingForm(nn.Module):
     ) -> Answer:
         """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         batch, panels = images.shape[:2]
-        hidden = None if image_visible is None else rearrange(image_visible, "b n h w -> (b n) h w")
-        seen = self.images(rearrange(images, "b n 1 h w -> (b n) 1 h w"), hidden)
+        hidden = None
+        if image_visible is not None:
+            hidden = image_visible.flatten(0, 1)
+            images = images * _finer(image_visible, self.patch)[:, :, None]
+        seen = self.images(images.flatten(0, 1), hidden)
+        features = rearrange(self.ridge.describe(seen.fine, images.flatten(0, 1)), "(b n) m d -> b n m d", b=batch)
         levels = rearrange(seen.levels, "(b n) l t d -> l b n t d", b=batch)
         # In causal order nobody reads the last panel's target.
         shown = panels if order == "full" else max(1, panels - 1)
+        cells = _finer(visible[:, :shown], self.patch // ImageStream.CELL)
         carried = self.targets(
-            rearrange(targets[:, :shown], "b n c h w -> (b n) c h w"),
-            rearrange(visible[:, :shown], "b n h w -> (b n) h w"),
-            levels[-1, :, :shown].flatten(0, 1),
+            targets[:, :shown].flatten(0, 1), cells.flatten(0, 1), levels[-1, :, :shown].flatten(0, 1)
         )
+        weight = _finer(visible[:, :shown], self.patch // CELL).flatten(2).flatten(0, 1).float()
+        sums = self.ridge.sums(features[:, :shown].flatten(0, 1), targets[:, :shown].flatten(0, 1), weight)
+        gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in (sums.gram, sums.cross))
+        told = [_told(some, first, panels, order).flatten(0, 1) for some in (gram, cross)]
+        said = self.ridge.read(Sums(*told), features[:, first:].flatten(0, 1))
         collected = []
         for matching, level in zip(self._matchings(), levels, strict=True):
             keys, values = matching.offer(level[:, :shown].flatten(0, 1), carried, batch)
             if order == "full":
                 query = rearrange(level[:, first:], "b n t d -> b (n t) d")
-                found = matching(query, keys, values, rearrange(visible, "b n h w -> b (n h w)"))
+                found = matching(query, keys, values, cells.flatten(1))
                 collected.append(rearrange(found, "b c (n t) w -> b n c t w", n=panels - first))
             else:
                 tokens = level.shape[2]
                 found_by = [
-                    matching(level[:, i], keys[:, :, : i * tokens], values[:, :, : i * tokens])
-                    for i in range(first, panels)
+                    matching(query, keys[:, :, : i * tokens], values[:, :, : i * tokens])
+                    for i, query in enumerate(level.unbind(1))
+                    if i >= first
                 ]
                 collected.append(torch.stack(found_by, dim=1))
         chosen = Features(
             rearrange(seen.levels, "(b n) l t d -> b n l t d", b=batch)[:, first:].flatten(0, 1),
             rearrange(seen.fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1),
         )
-        logits, pictures = self.decode(
-            torch.cat(collected, dim=-1).flatten(0, 1), chosen, images[:, first:].flatten(0, 1)
-        )
+        logits, pictures = self.decode(torch.cat(collected, dim=-1).flatten(0, 1), chosen, said)
         repainted = None
         if image_visible is not None:
-            repainted = rearrange(self.image_head(seen.levels[:, -1]), "(b n) t p -> b n t p", b=batch)
+            repainted = rearrange(self._repainted(seen, image_visible.shape[-2]), "(b n) t p -> b n t p", b=batch)
         logits, pictures = (rearrange(maps, "(b n) c h w -> b n c h w", b=batch) for maps in (logits, pictures))
         return Answer(logits, pictures, repainted)
 
     def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
         """Reconstruct hidden image patches, each picture by itself: the task of pretraining."""
         seen = self.images(images.flatten(0, 1), image_visible.flatten(0, 1))
-        return Answer(None, None, rearrange(self.image_head(seen.levels[:, -1]), "(b n) t p -> b n t p", b=len(images)))
+        repainted = self._repainted(seen, image_visible.shape[-2])
+        return Answer(None, None, rearrange(repainted, "(b n) t p -> b n t p", b=len(images)))
+
+    def _repainted(self, seen: Features, rows: int) -> Float[Tensor, "b t p"]:
+        times = self.patch // ImageStream.CELL
+        cells = rearrange(seen.levels[:, -1], "b (h i w j) d -> b (h w) (i j d)", h=rows, i=times, j=times)
+        out: Tensor = self.image_head(cells)
+        return out
 
     def decode(
-        self, collected: Float[Tensor, "b c t w"], seen: Features, pictures: Float[Tensor, "b 1 s s"]
+        self, collected: Float[Tensor, "b c t w"], seen: Features, said: Float[Tensor, "b two c m p"]
     ) -> tuple[Float[Tensor, "b c s s"], Float[Tensor, "b c s s"]]:
-        """What was collected per channel -> class logits and picture per channel, at full resolution."""
-        channels = collected.shape[1]
-        rows, columns = pictures.shape[-2] // self.patch, pictures.shape[-1] // self.patch
-        shared = self.see(rearrange(seen.levels, "b l t d -> b t (l d)")) + self.positions(rows, columns)
-        x = (self.gather(collected) + shared[:, None]).flatten(0, 1)
-        rotation = self.positions.rotation(rows, columns)
-        for block in self.blocks:
-            x = block(x, rotation)
-        skip = repeat(self.head.shared(seen.fine), "b f h w -> (b c) f h w", c=channels)
-        maps = self.head(self.norm(x), skip, repeat(pictures, "b 1 h w -> (b c) 1 h w", c=channels))
-        logits, painted = rearrange(maps, "(b c) m h w -> m b c h w", c=channels)
-        return SHARP * logits, painted
+        """What was found per channel -> class logits and picture per channel, at full resolution."""
+        painted, scores = self.decoder(collected, seen, said).unbind(0)
+        return SHARP * scores, painted
 
     def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
-        """Keys and values of the prompts at every depth; panels do not look at one another."""
+        """What prompts offer: keys and values at both depths, and the regression's sums; panels do not look at one
+        another.
+        """
         batch = images.shape[0]
         seen = self.images(images.flatten(0, 1))
-        visible = torch.ones(len(seen.levels), images.shape[-2] // self.patch, images.shape[-1] // self.patch,
-                             dtype=torch.bool, device=images.device)  # fmt: skip
+        rows, columns = images.shape[-2] // ImageStream.CELL, images.shape[-1] // ImageStream.CELL
+        visible = torch.ones(len(seen.levels), rows, columns, dtype=torch.bool, device=images.device)
         carried = self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1])
         offered = [
             matching.offer(level, carried, batch)
             for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True)
         ]
         keys, values = zip(*offered, strict=True)
-        return Prompts(keys, values, images.shape[1])
+        sums = self.ridge.sums(self.ridge.describe(seen.fine, images.flatten(0, 1)), targets.flatten(0, 1))
+        gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch).sum(1) for s in (sums.gram, sums.cross))
+        return Prompts(keys, values, images.shape[1], (gram, cross))
 
     def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
         """Answer queries from encoded prompts (one set for all of them, or one set each)."""
@@ -275,5 +272,21 @@ class MatchingForm(nn.Module):
             # Queries that share their prompts are asked as one long query: the prompts are not copied.
             found = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
             collected.append(rearrange(found, "1 c (b t) w -> b c t w", b=len(query)) if shared else found)
-        logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, query)
+        said = self.ridge.read(Sums(*prompts.sums), self.ridge.describe(seen.fine, query))
+        logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, said)
         return Answer(logits, pictures, None)
+
+
+def _told(
+    sums: Float[Tensor, "b m *rest"], first: int, panels: int, order: Literal["causal", "full"]
+) -> Float[Tensor, "b n *rest"]:
+    """Each panel's sums -> for every panel from `first` on, the sum over those that it may look at."""
+    if order == "full":
+        return sums.sum(1, keepdim=True).expand(-1, panels - first, *sums.shape[2:])
+    before = torch.cat([torch.zeros_like(sums[:, :1]), sums.cumsum(1)], dim=1)
+    return before[:, first:panels]
+
+
+def _finer(visible: Bool[Tensor, "b n h w"], times: int) -> Bool[Tensor, "b n i j"]:
+    """The same on a grid that is `times` as fine."""
+    return repeat(visible, "b n h w -> b n (h i) (w j)", i=times, j=times)

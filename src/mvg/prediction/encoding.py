@@ -31,10 +31,10 @@ class View:
 
 
 class PromptCache:
-    """Encoded prompts of one request in bfloat16, the least recently used forgotten beyond `room` bytes.
+    """Encoded prompts of one request; the least recently used are forgotten beyond `room` bytes.
 
-    In the matching form every prompt slice is encoded on its own and joined with others; in the merged form a prompt
-    sees those before it, so a whole set is one entry.
+    Keys and values are kept in bfloat16. In the matching form every prompt slice is encoded on its own and joined with
+    others; in the merged form a prompt sees those before it, so a whole set is one entry.
     """
 
     def __init__(self, model: Generalist, examples: Examples, room: int = 2**30) -> None:
@@ -136,13 +136,15 @@ def _coloring(colors: tuple[float, ...]) -> Coloring:
 
 def _channels(prompts: Prompts, some: NDArray[np.int64]) -> Prompts:
     index = torch.as_tensor(some, device=prompts.values[0].device)
-    return replace(prompts, values=tuple(values.index_select(3, index) for values in prompts.values))
+    gram, cross = prompts.sums
+    values = tuple(values.index_select(3, index) for values in prompts.values)
+    return replace(prompts, values=values, sums=(gram, cross.index_select(1, index)))
 
 
 def _compact(prompts: Prompts) -> Prompts:
     keys, values = (tuple(t.bfloat16() for t in tensors) for tensors in (prompts.keys, prompts.values))
-    return Prompts(keys, values, prompts.panels)
+    return replace(prompts, keys=keys, values=values)  # the sums are differences of large numbers: they stay whole
 
 
 def _bytes(prompts: Prompts) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in (*prompts.keys, *prompts.values))
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*prompts.keys, *prompts.values, *prompts.sums))

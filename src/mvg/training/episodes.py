@@ -133,6 +133,7 @@ class Episodes(Dataset[Pairs]):
         answers, panels = next((kind, count) for kind, count in tries if self._fit(kind, count))
         kinds = self._fit(answers, panels)
         size = int(rng.choice(self.settings.sizes or (self.size,)))
+        most = int(rng.integers(self.settings.classes[0], self.settings.classes[1] + 1))
         rng = np.random.default_rng([self.seed, step, self.rank])
         requests = []
         for _ in range(self.settings.batch):
@@ -144,14 +145,17 @@ class Episodes(Dataset[Pairs]):
             known = np.array(list(source.patients))
             others = self.settings.prompts == "others"
             patients = rng.permutation(known)[:panels] if others else rng.choice(known, panels)
-            requests.append(self._request(source, [str(patient) for patient in patients], size, rng))
+            requests.append(self._request(source, [str(patient) for patient in patients], size, most, rng))
         return _stack(requests, answers)
 
     def request(self, source: Source, patients: list[str], rng: np.random.Generator) -> Pairs:
         """A batch of one request: a pair of each of these patients of `source`, the last one's is the query."""
-        return _stack([self._request(source, patients, self.size, rng)], source.task.answers)
+        request = self._request(source, patients, self.size, self.settings.classes[1], rng)
+        return _stack([request], source.task.answers)
 
-    def _request(self, source: Source, patients: list[str], size: int, rng: np.random.Generator) -> "_Request":
+    def _request(
+        self, source: Source, patients: list[str], size: int, most: int, rng: np.random.Generator
+    ) -> "_Request":
         numbers = self._slices(source, patients, rng)
         change = Change.shared(self.augmentation, rng)
         tone = Tone.shared(self.augmentation, rng)
@@ -169,7 +173,7 @@ class Episodes(Dataset[Pairs]):
         shown, wanted = torch.stack(images)[:, None], torch.stack(targets)[:, None]
         if source.task.answers == "labels":
             shown = torch.stack([tone.own(self.augmentation, rng).apply(image) for image in shown])
-            values = self._classes(wanted, rng)
+            values = self._classes(wanted, most, rng)
             wanted = (wanted == torch.tensor(values, dtype=wanted.dtype).view(1, -1, 1, 1)).float()
             colors = self._colors(values, source.set, rng)
         else:
@@ -204,8 +208,8 @@ class Episodes(Dataset[Pairs]):
                 break
         return numbers
 
-    def _classes(self, labels: torch.Tensor, rng: np.random.Generator) -> list[int]:
-        """Values that the prompts show, in random order; one that nothing has when all are absent."""
+    def _classes(self, labels: torch.Tensor, most: int, rng: np.random.Generator) -> list[int]:
+        """At most so many values that the prompts show, in random order; one that nothing has when all are absent."""
         counts = [set(torch.unique(panel).tolist()) - {0} for panel in labels]
         union = sorted({int(v) for found in counts for v in found})
         if not union:
@@ -213,8 +217,7 @@ class Episodes(Dataset[Pairs]):
         if self.settings.coloring == "binary":
             return [int(rng.choice(union))]
         early = [v for v in union if any(v in found for found in counts[:-1])] or union
-        order = [int(v) for v in rng.permutation(np.array(early))]
-        return order[: int(rng.integers(self.settings.classes[0], self.settings.classes[1] + 1))]
+        return [int(v) for v in rng.permutation(np.array(early))][:most]
 
     def _colors(self, values: list[int], stored: StoredSet, rng: np.random.Generator) -> tuple[float, ...]:
         if self.settings.coloring == "binary":

@@ -162,7 +162,7 @@ def _run_rules(recipe: Recipe) -> list[_Rule]:
 
 
 def _model_rules(model: GeneralistConfig, sizes: tuple[int, ...]) -> list[_Rule]:
-    cell = 1 if model.form == "merged" and model.stem == "linear" else 4
+    cell = 8 if model.form == "matching" else 1 if model.stem == "linear" else 4
     blocks = range(1, model.depth + 1)
     fits = model.heads >= 1 and model.width % (4 * model.heads) == 0
     matches = model.form == "merged" or (model.target_width % HEAD == model.decoder_width % HEAD == 0)

@@ -1,0 +1,82 @@
+"""The regression gives what least squares with shrinkage gives, and its sums add up."""
+
+import torch
+from torch import Tensor
+
+from mvg.model.ridge import Ridge, Sums, surroundings
+
+
+def request(cells: int = 60, channels: int = 2) -> tuple[Ridge, Tensor, Tensor]:
+    """A regression of 4 learned features, features (1, cells, 53) and targets (1, channels, 4, 4 * cells)."""
+    rng = torch.Generator().manual_seed(0)
+    ridge = Ridge(4)
+    features = torch.randn(1, cells, ridge.features, generator=rng)
+    features[..., -1] = 1
+    targets = (torch.rand(1, channels, 4, 4 * cells, generator=rng) > 0.6).float()
+    return ridge, features, targets
+
+
+def as_cells(targets: Tensor) -> Tensor:
+    """(1, c, 4, 4 * cells) -> (cells, 16) of the first channel."""
+    return torch.stack([cell.flatten() for cell in targets[0, 0].split(4, dim=-1)])
+
+
+def test_the_answer_is_that_of_least_squares_with_shrinkage() -> None:
+    ridge, features, targets = request()
+    with torch.no_grad():
+        said = ridge.read(ridge.sums(features, targets), features)[:, 0, 0]
+        shrink = (len(features[0]) * ridge.shrink.exp()).sqrt().diag()
+    # Shrinkage as further samples: features of that size whose target is 0.
+    left = torch.cat([features[0], shrink]).double()
+    right = torch.cat([as_cells(targets), torch.zeros(ridge.features, 16)]).double()
+    solution = torch.linalg.lstsq(left, right).solution
+    torch.testing.assert_close(said[0].double(), features[0].double() @ solution, atol=1e-3, rtol=1e-3)
+
+
+def test_scaled_answers_lie_about_one_inside_and_minus_one_outside() -> None:
+    ridge, features, targets = request()
+    with torch.no_grad():
+        scaled = ridge.read(ridge.sums(features, targets), features)[0, 1, 0]
+    inside = as_cells(targets) > 0
+    assert abs(float(scaled[inside].mean()) - 1) < 0.2
+    assert abs(float(scaled[~inside].mean()) + 1) < 0.2
+
+
+def test_sums_of_parts_add_up_and_cells_without_weight_do_not_count() -> None:
+    ridge, features, targets = request()
+    whole = ridge.sums(features, targets)
+    parts = [ridge.sums(features[:, some], targets[..., 4 * some.start : 4 * some.stop]) for some in
+             (slice(0, 20), slice(20, 60))]  # fmt: skip
+    weight = (torch.arange(60) < 20).float()[None]
+    weighted = ridge.sums(features, targets, weight)
+    for name in ("gram", "cross"):
+        torch.testing.assert_close(sum(getattr(part, name) for part in parts), getattr(whole, name))
+        torch.testing.assert_close(getattr(weighted, name), getattr(parts[0], name))
+
+
+def test_no_prompts_at_all_say_nothing() -> None:
+    ridge, features, targets = request()
+    sums = ridge.sums(features, targets)
+    said = ridge.read(Sums(0 * sums.gram, 0 * sums.cross), features)
+    assert said.isfinite().all()
+    assert (said[:, 0] == 0).all()
+
+
+def test_features_learn_through_the_solution() -> None:
+    ridge, features, targets = request()
+    features.requires_grad_()
+    ridge.read(ridge.sums(features, targets), features)[:, 0].square().mean().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+    assert features.grad.abs().max() > 0
+    assert ridge.shrink.grad is not None
+
+
+def test_what_fills_a_void_is_the_mean_around_it() -> None:
+    pictures = torch.full((1, 1, 64, 64), 0.5)
+    pictures[..., 24:40, 24:40] = 0
+    itself, near, fill = surroundings(pictures)[0]
+    torch.testing.assert_close(itself, pictures[0, 0] - 0.5)
+    assert abs(float(fill[32, 32]) - 0.5) < 0.01
+    assert fill[10, 10] == 0, "nothing to fill"
+    assert -0.4 < float(near[32, 24]) < -0.1, "its rim is smooth"
