@@ -45,6 +45,7 @@ def training(steps: int, seed: int) -> dict[str, Any]:
         "recipe": _RECIPE.name,
         "precision": _table().get("precision", "bf16-mixed"),
         "steps": steps,
+        "batch": _table()["episodes"]["batch"],
         "samples_per_second": round(samples, 3),
         "waiting_share": round(waited / seconds, 4),
         "gflop_per_step": round(flop / 1e9, 2),

@@ -43,7 +43,7 @@ def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path
 
 def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recipe: Make, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = Generalist(make_recipe().model).eval()
+    model = Generalist(make_recipe("merged").model).eval()
     one = validation(store, per_set=2, prompts=2, size=32)(model, tmp_path, 1)
     two = validation(store, per_set=2, prompts=2, size=32)(model, tmp_path, 2)
     assert one == two

@@ -11,7 +11,7 @@ travels and is decoded on its own, by the same layers.
 from typing import Literal, cast
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange, reduce, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -80,9 +80,9 @@ class Matching(nn.Module):
         self.key.load_state_dict(self.query.state_dict())
 
     def offer(
-        self, image: Float[Tensor, "m t d"], target: Float[Tensor, "m c t w"], batch: int
+        self, image: Float[Tensor, "m p d"], target: Float[Tensor, "m c p w"], batch: int
     ) -> tuple[Float[Tensor, "b h k e"], Float[Tensor, "b h k c v"]]:
-        """Keys and values of m = batch * n panels, each request's panels side by side (k = n * t)."""
+        """Keys and values of m = batch * n panels, each request's panels side by side (k = n * p)."""
         keys = rearrange(self.key(image), "(b n) t (h e) -> b h (n t) e", b=batch, h=self.heads)
         values = rearrange(self.value(target), "(b n) c t (h v) -> b h (n t) c v", b=batch, h=self.heads)
         return keys, values
@@ -179,7 +179,7 @@ class MatchingForm(nn.Module):
         image_visible: Bool[Tensor, "b n h w"] | None,
     ) -> Answer:
         """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
-        batch, panels = images.shape[:2]
+        (batch, panels), rows = images.shape[:2], visible.shape[-2]
         hidden = None
         if image_visible is not None:
             hidden = image_visible.flatten(0, 1)
@@ -200,13 +200,13 @@ class MatchingForm(nn.Module):
         said = self.ridge.read(Sums(*told), features[:, first:].flatten(0, 1))
         collected = []
         for matching, level in zip(self._matchings(), levels, strict=True):
-            keys, values = matching.offer(level[:, :shown].flatten(0, 1), carried, batch)
+            keys, values = matching.offer(self._coarser(level[:, :shown].flatten(0, 1), rows), carried, batch)
             if order == "full":
                 query = rearrange(level[:, first:], "b n t d -> b (n t) d")
-                found = matching(query, keys, values, cells.flatten(1))
+                found = matching(query, keys, values, visible.flatten(1))
                 collected.append(rearrange(found, "b c (n t) w -> b n c t w", n=panels - first))
             else:
-                tokens = level.shape[2]
+                tokens = visible[0, 0].numel()
                 found_by = [
                     matching(query, keys[:, :, : i * tokens], values[:, :, : i * tokens])
                     for i, query in enumerate(level.unbind(1))
@@ -230,6 +230,11 @@ class MatchingForm(nn.Module):
         repainted = self._repainted(seen, image_visible.shape[-2])
         return Answer(None, None, rearrange(repainted, "(b n) t p -> b n t p", b=len(images)))
 
+    def _coarser(self, tokens: Float[Tensor, "*b t d"], rows: int) -> Float[Tensor, "*b p d"]:
+        """The mean of each patch's cells: what prompts offer, so that many of them cost a query little."""
+        times = self.patch // ImageStream.CELL
+        return reduce(tokens, "... (h i w j) d -> ... (h w) d", "mean", h=rows, i=times, j=times)
+
     def _repainted(self, seen: Features, rows: int) -> Float[Tensor, "b t p"]:
         times = self.patch // ImageStream.CELL
         cells = rearrange(seen.levels[:, -1], "b (h i w j) d -> b (h w) (i j d)", h=rows, i=times, j=times)
@@ -251,9 +256,10 @@ class MatchingForm(nn.Module):
         seen = self.images(images.flatten(0, 1))
         rows, columns = images.shape[-2] // ImageStream.CELL, images.shape[-1] // ImageStream.CELL
         visible = torch.ones(len(seen.levels), rows, columns, dtype=torch.bool, device=images.device)
-        carried = self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1])
+        coarse = images.shape[-2] // self.patch
+        carried = self._coarser(self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1]), coarse)
         offered = [
-            matching.offer(level, carried, batch)
+            matching.offer(self._coarser(level, coarse), carried, batch)
             for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True)
         ]
         keys, values = zip(*offered, strict=True)

@@ -136,9 +136,9 @@ def _coloring(colors: tuple[float, ...]) -> Coloring:
 
 def _channels(prompts: Prompts, some: NDArray[np.int64]) -> Prompts:
     index = torch.as_tensor(some, device=prompts.values[0].device)
-    gram, cross = prompts.sums
     values = tuple(values.index_select(3, index) for values in prompts.values)
-    return replace(prompts, values=values, sums=(gram, cross.index_select(1, index)))
+    sums = (*prompts.sums[:1], *(cross.index_select(1, index) for cross in prompts.sums[1:]))
+    return replace(prompts, values=values, sums=sums)
 
 
 def _compact(prompts: Prompts) -> Prompts:
