@@ -127,13 +127,17 @@ def predict(
 def prepare(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets, published or nnU-Net's layout.")],
     output: Annotated[Path, typer.Option(help="The store: one folder per data set is made in it.")] = Path("store"),
+    held_out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be among them.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Cut data sets into slices for training; run it again to go on after an interruption."""
+    from mvg.data.held_out import read_held_out
     from mvg.data.preparation import prepare as prepare_sets
 
     with bars(quiet) as show:
-        prepare_sets(folders, output, show)
+        prepare_sets(folders, output, show, None if held_out is None else read_held_out(held_out))
     if not quiet:
         print(output)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.cut import FULL_SCALE, Cut, cut
+from mvg.data.held_out import HeldOut, check_held_out
 from mvg.data.sets import sets_in
 from mvg.data.store import FORMAT, INDEX
 from mvg.errors import FileProblem
@@ -24,14 +25,19 @@ _LAYERS = ("images", "labels", "targets")
 _Entry = dict[str, Any]  # what the index says of a case; JSON
 
 
-def prepare(folders: Sequence[Path], output: Path, progress: Progress | None = None) -> None:
+def prepare(
+    folders: Sequence[Path], output: Path, progress: Progress | None = None, held_out: HeldOut | None = None
+) -> None:
     """Writes the slices of every data set in `folders` to `output`, one folder per set, named as its card.
 
     A set that is complete and whose files have not changed since is left alone; an interrupted run goes on with the
     case it stopped at and ends with the same bytes as an uninterrupted one. `progress(set, done, total)` counts cases.
-    Raises FileProblem or GeometryProblem, naming the file, and leaves no half-written file under its final name.
+    Raises FileProblem or GeometryProblem, naming the file, and leaves no half-written file under its final name;
+    FileProblem also, before anything is written, where a case is one of `held_out`.
     """
     sets = [(Path(folder), found) for folder in folders for found in sets_in(Path(folder))]
+    for folder, found in sets:
+        check_held_out(found, folder, held_out or {})
     names = [found.card.name for _, found in sets]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise FileProblem(

@@ -1,0 +1,37 @@
+"""Held-out cases are found before anything is written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mvg.data import prepare
+from mvg.data.held_out import read_held_out
+from mvg.errors import FileProblem
+from tests.data.folders import make_mri
+
+
+def listed(path: Path, held: object) -> Path:
+    path.write_text(json.dumps(held), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("held", ["p2", "P (2)", "p2_frame01"])
+def test_a_held_out_case_or_patient_stops_the_preparation(held: str, tmp_path: Path) -> None:
+    make_mri(tmp_path / "mri", dict.fromkeys(("p1_frame01", "p2_frame01"), (16, 16, 2)))
+    held_out = read_held_out(listed(tmp_path / "held.json", {"mri": ["p9", held], "other": "in words"}))
+    with pytest.raises(FileProblem, match=r"1 held-out cases .*p2_frame01"):
+        prepare([tmp_path / "mri"], tmp_path / "store", held_out=held_out)
+    assert not (tmp_path / "store").exists()
+
+
+def test_lists_of_other_sets_stop_nothing(tmp_path: Path) -> None:
+    make_mri(tmp_path / "mri", {"p_1": (16, 16, 2)})
+    prepare([tmp_path / "mri"], tmp_path / "store", held_out=read_held_out(listed(tmp_path / "h.json", {"ct": ["p1"]})))
+    assert (tmp_path / "store/mri/slices.json").exists()
+
+
+def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
+    for broken in (tmp_path / "missing.json", listed(tmp_path / "list.json", ["p1"])):
+        with pytest.raises(FileProblem, match="held-out cases"):
+            read_held_out(broken)
