@@ -26,7 +26,7 @@ def test_a_held_out_case_or_patient_stops_the_preparation(held: str, tmp_path: P
 
 
 def test_lists_of_other_sets_stop_nothing(tmp_path: Path) -> None:
-    make_mri(tmp_path / "mri", {"p_1": (16, 16, 2)})
+    make_mri(tmp_path / "mri", {"p1": (16, 16, 2)})
     prepare([tmp_path / "mri"], tmp_path / "store", held_out=read_held_out(listed(tmp_path / "h.json", {"ct": ["p1"]})))
     assert (tmp_path / "store/mri/slices.json").exists()
 
