@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mvg.imaging.frame import Box
-from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
+from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
 
 STILL = Change((False, False), transpose=False)
 SETTINGS = AugmentationSettings()
@@ -132,3 +132,19 @@ def test_pictures_stay_on_their_labels_where_they_shrink(side: int) -> None:
         expected = middle * 32 / side - 0.5
         assert (axis * picture).sum() / picture.sum() == pytest.approx(expected, abs=0.05)
         assert (axis * labels).sum() / labels.sum() == pytest.approx(expected, abs=0.5)
+
+
+def test_a_curve_goes_through_its_knots() -> None:
+    curve = Curve((0.0, 1.0, 0.25))
+    told = curve.apply(torch.tensor([[0.0, 0.25], [0.5, 0.75], [1.0, 1.2]]))
+    torch.testing.assert_close(told, torch.tensor([[0.0, 0.5], [1.0, 0.625], [0.25, 0.25]]))
+    picture = torch.rand(2, 3)
+    assert Curve().apply(picture) is picture
+
+
+def test_as_many_curves_are_drawn_as_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [Curve.drawn(AugmentationSettings(remap=0.3), rng) for _ in range(400)]
+    assert 80 < sum(bool(curve.knots) for curve in drawn) < 160
+    assert all(0 <= knot <= 1 for curve in drawn for knot in curve.knots)
+    assert not Curve.drawn(AugmentationSettings(), rng).knots

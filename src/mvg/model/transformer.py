@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvg.model.mixing import mix
+
 
 def patches(pictures: Float[Tensor, "b c s s"], side: int) -> Float[Tensor, "b t d"]:
     """Cut pictures into non-overlapping patches of `side` pixels, one token of c * side * side values each."""
@@ -119,7 +121,7 @@ class Attention(nn.Module):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "b t d"]:
         """Attend and project back to the model's width."""
-        mixed: Tensor = self.out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h t d -> b t (h d)"))
+        mixed: Tensor = self.out(rearrange(mix(q, k, v), "b h t d -> b t (h d)"))
         return mixed
 
 

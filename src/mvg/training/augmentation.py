@@ -25,7 +25,8 @@ class AugmentationSettings:
     zoom: fewest and most magnification about the whole picture; rotation: most degrees; shift: most, as a share of the
     picture; flips: share of episodes turned or mirrored as a whole; inversion: share with inverted intensities;
     tone: strength of contrast, brightness and gamma changes; noise: most standard deviation of added noise, in [0, 1]
-    intensities.
+    intensities; remap: share of the episodes of pictures whose targets all pass through one random curve, which makes
+    other tasks of the same pictures.
     """
 
     zoom: tuple[float, float] = (0.85, 1.4)
@@ -35,6 +36,7 @@ class AugmentationSettings:
     inversion: float = 0.1
     tone: float = 0.3
     noise: float = 0.05
+    remap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,31 @@ class Tone:
             noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(self.seed))
             picture = picture + self.noise * noise
         return picture.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Intensities in [0, 1] -> others in [0, 1], by straight lines between evenly spaced knots; without any: as is."""
+
+    knots: tuple[float, ...] = ()
+
+    @classmethod
+    def drawn(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Curve":
+        """Rising, falling, or up and down; black stays black in half of them."""
+        if rng.random() >= settings.remap:
+            return cls()
+        knots = rng.uniform(0, 1, int(rng.integers(3, 8)))
+        knots[0] *= rng.random() < 0.5
+        return cls(tuple(float(knot) for knot in knots))
+
+    def apply(self, picture: Tensor) -> Tensor:
+        """Change a picture of any shape."""
+        if not self.knots:
+            return picture
+        place = picture.clamp(0, 1) * (len(self.knots) - 1)
+        below = place.floor().clamp(max=len(self.knots) - 2).long()
+        knots = torch.tensor(self.knots, dtype=picture.dtype)
+        return torch.lerp(knots[below], knots[below + 1], place - below)
 
 
 def sample(

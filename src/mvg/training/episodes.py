@@ -16,7 +16,7 @@ from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
 from mvg.tasks.task import Task, tasks_for
-from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
+from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,8 @@ class Episodes(Dataset[Pairs]):
             wanted = (wanted == torch.tensor(values, dtype=wanted.dtype).view(1, -1, 1, 1)).float()
             colors = self._colors(values, source.set, rng)
         else:
-            shown, wanted, colors = tone.apply(shown), tone.apply(wanted), (1.0,)
+            curve = Curve.drawn(self.augmentation, rng)
+            shown, wanted, colors = tone.apply(shown), curve.apply(tone.apply(wanted)), (1.0,)
         row = source.set.rows
         return _Request(
             shown,

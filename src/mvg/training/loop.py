@@ -101,7 +101,8 @@ def train(
     )
     curves = _Curves(where.folder, progress.step) if fabric.is_global_zero else None
     batches = loader(episodes, progress.step, recipe.data.workers)
-    saved = checked = progress.seconds
+    saved, every = progress.seconds, 60 * recipe.schedule.validate
+    checked = progress.seconds // every * every if every else progress.seconds  # a resumed run keeps the rhythm
     while (done := _done(progress, recipe)) < 1:
         started = time.monotonic()
         pairs = next(batches).to(fabric.device)
@@ -117,7 +118,7 @@ def train(
         if progress.seconds - saved > 60 * recipe.schedule.checkpoint:
             saved = progress.seconds
             _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
-        if validate is not None and curves is not None and progress.seconds - checked > 60 * recipe.schedule.validate:
+        if validate is not None and curves is not None and progress.seconds - checked > every:
             checked = progress.seconds
             curves.write(progress, validate(average, where.folder, progress.step))
     _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
