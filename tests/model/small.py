@@ -10,6 +10,10 @@ SHAPES = {
         form="matching", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
         target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
     ),
+    "coarse": GeneralistConfig(
+        form="matching", size=32, patch=16, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
+        target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
+    ),
     "merged": GeneralistConfig(
         form="merged", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3), merge_after=1,
     ),
@@ -18,7 +22,8 @@ SHAPES = {
         stem="linear", head="paper",
     ),
 }  # fmt: skip
-"""Both forms; the merged one with a convolutional stem and with the paper's own stem and head."""
+"""Both forms; the matching one with patches of one cell and of four; the merged one with a convolutional stem and with
+the paper's own stem and head."""
 
 
 def network(shape: str, seed: int = 0) -> Generalist:
@@ -43,8 +48,8 @@ def pictures(shape: str, panels: int, size: int = 32, batch: int = 2, seed: int 
     )
 
 
-def shown(images: Tensor, share: float = 1.0, seed: int = 2) -> Tensor:
-    """Visible patches (batch, panels, h, w) of 8 pixels: all of them, or a random share."""
+def shown(shape: str, images: Tensor, share: float = 1.0, seed: int = 2) -> Tensor:
+    """Visible patches (batch, panels, h, w): all of them, or a random share."""
     batch, panels, _, rows, columns = images.shape
-    draw = torch.Generator().manual_seed(seed)
-    return torch.rand(batch, panels, rows // 8, columns // 8, generator=draw) < share
+    draw, patch = torch.Generator().manual_seed(seed), SHAPES[shape].patch
+    return torch.rand(batch, panels, rows // patch, columns // patch, generator=draw) < share

@@ -23,8 +23,8 @@ def test_classes_may_come_in_any_order() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=3)
     order = [2, 0, 1]
-    before = model(images, targets, shown(images), "causal", 0)
-    after = model(images, targets[:, :, order], shown(images), "causal", 0)
+    before = model(images, targets, shown("matching", images), "causal", 0)
+    after = model(images, targets[:, :, order], shown("matching", images), "causal", 0)
     torch.testing.assert_close(after.logits, before.logits[:, :, order], atol=3e-4, rtol=1e-3)
     torch.testing.assert_close(after.pictures, before.pictures[:, :, order], atol=3e-4, rtol=1e-3)
 
@@ -32,8 +32,8 @@ def test_classes_may_come_in_any_order() -> None:
 def test_a_class_is_answered_without_looking_at_the_others() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=3)
-    together = model(images, targets, shown(images), "causal", 0).logits
-    alone = model(images, targets[:, :, 1:2], shown(images), "causal", 0).logits
+    together = model(images, targets, shown("matching", images), "causal", 0).logits
+    alone = model(images, targets[:, :, 1:2], shown("matching", images), "causal", 0).logits
     torch.testing.assert_close(alone, together[:, :, 1:2], atol=3e-4, rtol=1e-3)
 
 

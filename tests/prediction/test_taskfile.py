@@ -70,7 +70,7 @@ def test_damaged_files(damage: str, tmp_path: Path) -> None:
         "cut": whole[: len(whole) // 2],
         "foreign": whole.replace(b'"format', b'"farmot'),
     }
-    broken["foreign"] = whole.replace(b'\\"format\\": 1', b'\\"format\\": 9')
+    broken["foreign"] = whole.replace(b'\\"format\\": 2', b'\\"format\\": 9')
     if damage == "missing":
         path.unlink()
     else:

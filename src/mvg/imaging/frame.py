@@ -61,6 +61,17 @@ class Frame:
         return cls(shape, size, Box(0, 0, *shape), target)
 
     @classmethod
+    def near(
+        cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int, middle: tuple[float, float], closer: float
+    ) -> "Frame":
+        """As `letterbox`, but `closer` times as near, about `middle` (row, column); beyond the picture it is 0."""
+        extent = max(_extent(shape, pixel_spacing)) / closer
+        spans = [_seen(length, spacing, at, extent, size)
+                 for length, spacing, at in zip(shape, pixel_spacing, middle, strict=True)]  # fmt: skip
+        (top, rows, to_row, to_rows), (left, cols, to_col, to_cols) = spans
+        return cls(shape, size, Box(top, left, rows, cols), Box(to_row, to_col, to_rows, to_cols))
+
+    @classmethod
     def tiles(cls, shape: tuple[int, int], size: int, overlap: int) -> tuple["Frame", ...]:
         """Crops at native resolution that cover the picture, neighbours sharing at least `overlap` pixels.
 
@@ -110,6 +121,17 @@ class Frame:
             raise GeometryProblem(
                 f"a picture of shape {picture.shape}", f"(..., {expected[0]}, {expected[1]})", "make a frame for it"
             )
+
+
+def _seen(length: int, spacing: float, middle: float, extent: float, size: int) -> tuple[int, int, int, int]:
+    """One axis of `Frame.near`: first pixel and number of pixels seen, and where they come to lie in the square."""
+    pixels = extent / spacing  # of the picture, along the square
+    first = round(middle - pixels / 2)
+    start, stop = max(0, first), min(length, max(first + round(pixels), 1))
+    start = min(start, length - 1)
+    stop = max(stop, start + 1)
+    place = min(size - 1, round((start - first) * size / pixels))
+    return start, stop - start, place, max(1, min(size - place, round((stop - start) * size / pixels)))
 
 
 def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

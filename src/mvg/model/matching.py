@@ -189,12 +189,11 @@ class MatchingForm(nn.Module):
         levels = rearrange(seen.levels, "(b n) l t d -> l b n t d", b=batch)
         # In causal order nobody reads the last panel's target.
         shown = panels if order == "full" else max(1, panels - 1)
-        cells = _finer(visible[:, :shown], self.patch // ImageStream.CELL)
-        carried = self.targets(
-            targets[:, :shown].flatten(0, 1), cells.flatten(0, 1), levels[-1, :, :shown].flatten(0, 1)
-        )
+        cells, known = _finer(visible[:, :shown], self.patch // ImageStream.CELL), targets[:, :shown].flatten(0, 1)
+        carried = self.targets(known, cells.flatten(0, 1), levels[-1, :, :shown].flatten(0, 1))
+        carried = self._coarser(carried, rows)
         weight = _finer(visible[:, :shown], self.patch // CELL).flatten(2).flatten(0, 1).float()
-        sums = self.ridge.sums(features[:, :shown].flatten(0, 1), targets[:, :shown].flatten(0, 1), weight)
+        sums = self.ridge.sums(features[:, :shown].flatten(0, 1), known, weight)
         gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in (sums.gram, sums.cross))
         told = [_told(some, first, panels, order).flatten(0, 1) for some in (gram, cross)]
         said = self.ridge.read(Sums(*told), features[:, first:].flatten(0, 1))

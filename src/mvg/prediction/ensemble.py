@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvg.errors import PromptProblem
+from mvg.errors import PromptProblem, UnknownName
 from mvg.model.generalist import Generalist
 from mvg.prediction.choosing import QuerySlice, check_strategy, choose
 from mvg.prediction.encoding import PromptCache, View, class_probabilities, draw_colors
 from mvg.prediction.examples import Examples
+
+LOOKS = ("whole", "close")
 
 
 @dataclass(frozen=True)
@@ -20,17 +22,20 @@ class Settings:
     """How prompts are used.
 
     strategy: which prompt slices a query slice is shown; num_prompts: how many at most; members: answers in the
-    ensemble, each from other prompts, colors or mirrored; seed: of every random choice. UnknownName, PromptProblem for
-    others.
+    ensemble, each from other prompts, colors or mirrored; seed: of every random choice; look: "whole" answers whole
+    slices, "close" then looks again about what was found (small labels alone). UnknownName, PromptProblem for others.
     """
 
     strategy: str = "nearest_slice"
     num_prompts: int = 8
     members: int = 1
     seed: int = 0
+    look: str = "whole"
 
     def __post_init__(self) -> None:
         check_strategy(self.strategy)
+        if self.look not in LOOKS:
+            raise UnknownName("look", self.look, LOOKS)
         for what, value in (("prompts", self.num_prompts), ("ensemble members", self.members)):
             if value < 1:
                 raise PromptProblem(f"{value} {what}", "1 or more", "ask for at least one")

@@ -1,7 +1,7 @@
 """Prompt pairs made ready: windowed, framed, cut into slices, in 16 bit; what a task file holds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryProblem, PromptProblem
 from mvg.imaging.coloring import MOST_CLASSES
-from mvg.imaging.frame import Frame
+from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.asked import Asked, Volumes, fit_window, modality_of
 from mvg.prediction.choosing import Shelf, thumbnails
+
+Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
+"""A pair's number, its slices' shape (rows, cols) and pixel spacing -> how its slices are put into squares."""
 
 _FULL_SCALE = 65535
 _BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
@@ -80,12 +83,15 @@ def prepare(
     size: int,
     modality: str | None,
     names: Sequence[str] = (),
+    frames: Framing | None = None,
+    values: tuple[int, ...] | None = None,
 ) -> Examples:
     """Cuts prompt volumes and their targets into the slices of a request, holding one pair of volumes at a time.
 
     `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU; None guesses from the
-    voxels. Raises PromptProblem for no pairs, unequal numbers, unfit targets or no label at all; GeometryProblem for a
-    pair on two grids.
+    voxels. `frames` puts slices into squares (None: as the task asks); `values` are the labels to number (None: all
+    that are found). Raises PromptProblem for no pairs, unequal numbers, unfit targets or no label at all;
+    GeometryProblem for a pair on two grids.
     """
     if len(images) != len(targets) or not len(images):
         raise PromptProblem(
@@ -98,11 +104,16 @@ def prepare(
     for number in range(len(images)):
         name = f"'{names[number]}'" if names else str(number + 1)
         pair = _Pair.of(images[number], targets[number], asked, modality, name)
-        parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, size, slices)))
+        put = frames_for(*pair.slices, size, asked.framing) if frames is None else frames(number, *pair.slices)
+        most = slices if asked.framing == "letterbox" else max(1, min(slices, _TILES))
+        parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, put, most)))
     planes, modalities, windows, *pieces = zip(*parts, strict=True)
     cut_images, cut_targets, index, count = pieces
     counts = [len(piece) for piece in cut_images]
-    values, joined = _numbered(cut_targets) if asked.answers == "labels" else ((), np.concatenate(cut_targets))
+    if asked.answers == "labels":
+        values, joined = _numbered(cut_targets, values)
+    else:
+        values, joined = (), np.concatenate(cut_targets)
     low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
     return Examples(
         np.concatenate(cut_images),
@@ -153,13 +164,16 @@ class _Pair:
         target_window = fit_window(target, modality) if separate else window
         return cls(image, target, image.plane, modality, window, target_window)
 
+    @property
+    def slices(self) -> tuple[tuple[int, int], Spacing]:
+        """Shape (rows, cols) and pixel spacing of its slices."""
+        return self.image.pictures(self.plane).shape[1:], self.image.pixel_spacing(self.plane)
+
     def cut(
-        self, asked: Asked, size: int, slices: int
+        self, asked: Asked, frames: tuple[Frame, ...], slices: int
     ) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64], int]:
         """Images and targets (m, s, s) of at most `slices` squares, their slices (m,), the number of slices."""
         pictures, wanted = self.image.pictures(self.plane), self.target.pictures(self.plane)
-        frames = frames_for(pictures.shape[1:], self.image.pixel_spacing(self.plane), size, asked.framing)
-        slices = slices if asked.framing == "letterbox" else max(1, min(slices, _TILES))
         kept = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), slices)).round().astype(np.int64))
         images, targets, index = [], [], []
         for at in kept:
@@ -185,17 +199,20 @@ def _as_labels(target: Volume, name: str) -> LabelMap:
     return LabelMap(whole, target.affine)
 
 
-def _numbered(labels: Sequence[NDArray[Any]]) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
-    """Label values in ascending order, and all labels as class numbers 0..K."""
-    values = tuple(sorted({int(value) for piece in labels for value in np.unique(piece)} - {0}))
+def _numbered(
+    labels: Sequence[NDArray[Any]], values: tuple[int, ...] | None
+) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
+    """Label values in ascending order (those given, if any), and all labels as class numbers 0..K."""
+    found = {int(value) for piece in labels for value in np.unique(piece)} - {0}
+    values = values or tuple(sorted(found))
     if not 0 < len(values) <= MOST_CLASSES:
         raise PromptProblem(
             f"{len(values)} label values other than 0 in the prompts",
             f"1 to {MOST_CLASSES}",
             "add prompts that show what to find",
         )
-    known = np.array(sorted((0, *values)))
-    numbers = np.array([0 if value == 0 else values.index(int(value)) + 1 for value in known], np.uint8)
+    known = np.array(sorted({0, *values, *found}))
+    numbers = np.array([values.index(int(value)) + 1 if value in values else 0 for value in known], np.uint8)
     return values, np.concatenate([numbers[np.searchsorted(known, piece)] for piece in labels])
 
 

@@ -1,19 +1,23 @@
 """The predictor: shown example pairs, it does the same to new images."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryProblem, UnknownName
+from mvg.imaging.frame import Spacing
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
 from mvg.prediction.asked import Asked, Volumes, asked_for
+from mvg.prediction.closely import Close, found_place, frame_about, look_closely
 from mvg.prediction.encoding import PromptCache, View
 from mvg.prediction.ensemble import Said, Settings, answer, views
 from mvg.prediction.examples import Examples, prepare
@@ -55,6 +59,7 @@ class Predictor:
         num_prompts: int = 8,
         members: int = 1,
         seed: int = 0,
+        look: str = "whole",
         modality: str | None = None,
         names: Sequence[str] = (),
     ) -> "PromptedTask":
@@ -66,10 +71,11 @@ class Predictor:
         The rest: see `Settings`. Raises PromptProblem for pairs that cannot
         serve, GeometryProblem for a pair on two grids, UnknownName for names.
         """
-        settings = Settings(strategy, num_prompts, members, seed)
-        asked = asked_for(task, targets)
-        examples = prepare(images, targets, asked, self.model.config.size, modality, names)
-        return PromptedTask(self, asked, examples, settings, PromptCache(self.model, examples))
+        settings = Settings(strategy, num_prompts, members, seed, look)
+        asked, size = asked_for(task, targets), self.model.config.size
+        examples = prepare(images, targets, asked, size, modality, names)
+        close = look_closely(images, targets, asked, size, modality, examples)
+        return PromptedTask(self, asked, examples, settings, close)
 
     def load_task(self, path: str | Path) -> "PromptedTask":
         """A saved task for this model. Raises FileProblem, or WeightsProblem for another picture size."""
@@ -85,16 +91,14 @@ class PromptedTask:
     """
 
     def __init__(
-        self, predictor: Predictor, asked: Asked, examples: Examples, settings: Settings, cache: PromptCache
+        self, predictor: Predictor, asked: Asked, examples: Examples, settings: Settings, close: Close | None = None
     ) -> None:
         """See `Predictor.prompt`, which makes one."""
-        self.predictor, self.asked, self.examples, self.settings, self.cache = (
-            predictor,
-            asked,
-            examples,
-            settings,
-            cache,
-        )
+        self.predictor, self.asked, self.examples, self.settings, self.close = (
+            predictor, asked, examples, settings, close,
+        )  # fmt: skip
+        self.cache = PromptCache(predictor.model, examples)
+        self.close_cache = None if close is None else PromptCache(predictor.model, close.examples)
 
     def __call__(self, query: Volume, progress: Progress | None = None) -> Answer:
         """The answer to a query volume, slice by slice: memory grows by the answer alone.
@@ -106,20 +110,14 @@ class PromptedTask:
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
         cut = Query.of(query, self.examples, self.asked, self.predictor.model.config.size)
-        table = smallest_integers(self.examples.values) if self.examples.values else np.zeros(1, np.float32)
-        answers = np.zeros(cut.pictures.shape, table.dtype)
-        doubts = np.zeros(cut.pictures.shape, np.float32) if self.settings.members > 1 else None
-        for at, squares, said in self._said(cut):
-            if self.examples.values:
-                numbers, doubt = cut.labels(said.mean.numpy())
-                answers[at] = table[numbers]
-            else:
-                answers[at] = self._picture(cut, at, squares, said)
-                doubt = np.clip(2 * cut.restore(said.spread[:, 0].numpy()), 0, 1)
-            if doubts is not None:
-                doubts[at] = doubt
-            if progress is not None:
-                progress(at + 1, len(cut))
+        looks = 1 if self.close is None or self.settings.look == "whole" else 2
+
+        def told(look: int) -> Callable[[int], None]:
+            return lambda done: None if progress is None else progress(look * len(cut) + done, looks * len(cut))
+
+        answers, doubts = self._answered(cut, self.examples, self.cache, told(0))
+        if looks == 2:
+            self._look_closely(cut, answers, doubts, query.pixel_spacing(cut.plane), told(1))
         answers.flags.writeable = False  # what nobody can write to is not copied
         if doubts is not None:
             doubts.flags.writeable = False
@@ -134,6 +132,7 @@ class PromptedTask:
         num_prompts: int | None = None,
         members: int | None = None,
         seed: int | None = None,
+        look: str | None = None,
     ) -> "PromptedTask":
         """The same prompts, used differently: what is not None replaces the settings (see `Settings`)."""
         old = self.settings
@@ -142,8 +141,11 @@ class PromptedTask:
             old.num_prompts if num_prompts is None else num_prompts,
             old.members if members is None else members,
             old.seed if seed is None else seed,
+            look or old.look,
         )
-        return PromptedTask(self.predictor, self.asked, self.examples, settings, self.cache)
+        used = copy.copy(self)
+        used.settings = settings
+        return used
 
     def save(self, path: str | Path) -> None:
         """Write prompts and their encodings as one task file, whole or not at all. Raises FileProblem."""
@@ -151,36 +153,85 @@ class PromptedTask:
 
         save(self, Path(path))
 
-    def _said(self, cut: Query) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
+    def _answered(
+        self, cut: Query, examples: Examples, cache: PromptCache, told: Callable[[int], None]
+    ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """Label values or raw intensities of all slices, and their uncertainty where an ensemble answers."""
+        table = smallest_integers(examples.values) if examples.values else np.zeros(1, np.float32)
+        answers = np.zeros(cut.pictures.shape, table.dtype)
+        doubts = np.zeros(cut.pictures.shape, np.float32) if self.settings.members > 1 else None
+        for at, squares, said in self._said(cut, examples, cache):
+            if examples.values:
+                numbers, doubt = cut.labels(said.mean.numpy())
+                answers[at] = table[numbers]
+            else:
+                answers[at] = self._picture(cut, at, squares, said)
+                doubt = np.clip(2 * cut.restore(said.spread[:, 0].numpy()), 0, 1)
+            if doubts is not None:
+                doubts[at] = doubt
+            told(at + 1)
+        return answers, doubts
+
+    def _look_closely(
+        self,
+        cut: Query,
+        answers: NDArray[Any],
+        doubts: NDArray[np.float32] | None,
+        spacing: Spacing,
+        told: Callable[[int], None],
+    ) -> None:
+        """Replace what was answered about the labels that were found by a close look's answer."""
+        assert self.close is not None
+        assert self.close_cache is not None
+        place, frame = found_place(answers, spacing), None
+        if place is not None:
+            size = self.predictor.model.config.size
+            frame = frame_about(place, cut.pictures.shape[1:], spacing, size, self.close.closer)
+        if frame is None:
+            told(len(cut))
+            return
+        again, doubts_again = self._answered(cut.seen(frame), self.close.examples, self.close_cache, told)
+        inside = frame.source.index
+        answers[inside] = again[inside]
+        if doubts is not None and doubts_again is not None:
+            doubts[inside] = doubts_again[inside]
+
+    def _said(
+        self, cut: Query, examples: Examples, cache: PromptCache
+    ) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
         """Number, squares (f, s, s) and answer of every slice; neighbours shown the same prompts go together."""
         at_once = max(1, _SQUARES_AT_ONCE // len(cut.frames))
-        for shown, group in groupby(self._shown(cut), key=lambda item: item[2]):
+        for shown, group in groupby(self._shown(cut, examples), key=lambda item: item[2]):
             waiting: list[tuple[int, NDArray[np.float32]]] = []
             for at, squares, _ in group:
                 waiting.append((at, squares))
                 if len(waiting) == at_once:
-                    yield from self._asked(waiting, shown)
+                    yield from self._asked(waiting, shown, examples, cache)
                     waiting = []
             if waiting:
-                yield from self._asked(waiting, shown)
+                yield from self._asked(waiting, shown, examples, cache)
 
-    def _shown(self, cut: Query) -> Iterator[tuple[int, NDArray[np.float32], tuple[View, ...]]]:
-        painted = bool(self.examples.values) and self.predictor.model.config.form == "merged"
+    def _shown(self, cut: Query, examples: Examples) -> Iterator[tuple[int, NDArray[np.float32], tuple[View, ...]]]:
+        painted = bool(examples.values) and self.predictor.model.config.form == "merged"
         for at in range(len(cut)):
             squares = cut.squares(at)
-            shown = views(cut.described(at, squares), self.examples, self.settings, painted)
+            shown = views(cut.described(at, squares), examples, self.settings, painted)
             if self.predictor.model.config.form == "matching":
                 # Its prompts do not look at one another: in one order, more neighbouring slices go together.
                 shown = tuple(replace(view, chosen=tuple(sorted(view.chosen))) for view in shown)
             yield at, squares, shown
 
     def _asked(
-        self, waiting: list[tuple[int, NDArray[np.float32]]], shown: tuple[View, ...]
+        self,
+        waiting: list[tuple[int, NDArray[np.float32]]],
+        shown: tuple[View, ...],
+        examples: Examples,
+        cache: PromptCache,
     ) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
         frames = len(waiting[0][1])
         squares = torch.from_numpy(np.concatenate([squares for _, squares in waiting]))[:, None]
         parts = [
-            answer(self.predictor.model, self.cache, self.examples, squares[start : start + _SQUARES_AT_ONCE], shown)
+            answer(self.predictor.model, cache, examples, squares[start : start + _SQUARES_AT_ONCE], shown)
             for start in range(0, len(squares), _SQUARES_AT_ONCE)
         ]
         mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])

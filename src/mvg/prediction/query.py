@@ -1,7 +1,7 @@
 """A query volume on its way through the model: cut into squares slice by slice, answers put back onto its own grid."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class Query:
         pictures = volume.pictures(plane)
         frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
         return cls(pictures, plane, fit_window(volume, modality), frames)
+
+    def seen(self, frame: Frame) -> "Query":
+        """The same slices, seen through one frame."""
+        return replace(self, frames=(frame,))
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -2,6 +2,7 @@
 no pickle.
 
     images, targets, volume, index, count    the prompt slices, see `Examples`
+    close.images, ...                        the same, seen closely, where the task has that
     encoded.I.keys.J, encoded.I.values.J     what the model made of them, see `Prompts`; as much as fits into 256 MB
 
 The JSON names the weights and the fingerprint of the model: another model of the same picture size encodes the slices
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,26 @@ from mvg.errors import FileProblem, MvgError, WeightsProblem
 from mvg.imaging.window import Window
 from mvg.model.answer import Prompts
 from mvg.prediction.asked import Asked
-from mvg.prediction.encoding import PromptCache, View
+from mvg.prediction.closely import Close
+from mvg.prediction.encoding import View
 from mvg.prediction.ensemble import Settings
 from mvg.prediction.examples import Examples
 from mvg.prediction.predictor import Predictor, PromptedTask
 
 SUFFIX = ".mvgtask"
-_FORMAT = 1
+_FORMAT = 2
 _ROOM = 256 * 2**20  # bytes of encodings that a file carries
 _ARRAYS = ("images", "targets", "volume", "index", "count")
+_CLOSE = "close."
 
 
 def save(task: PromptedTask, path: Path) -> None:
     """Write a task whole or not at all. Raises FileProblem for a wrong suffix or where it cannot be written."""
     if path.suffix != SUFFIX:
         raise FileProblem(f"a task to be saved as '{path.name}'", f"a name that ends in {SUFFIX}", "rename it")
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(getattr(task.examples, name))) for name in _ARRAYS}
+    tensors = _tensors(task.examples, "")
+    if task.close is not None:
+        tensors |= _tensors(task.close.examples, _CLOSE)
     views = []
     for number, (view, prompts) in enumerate(task.cache.encoded(_ROOM)):
         views.append(asdict(view) | {"panels": prompts.panels})
@@ -58,6 +63,7 @@ def save(task: PromptedTask, path: Path) -> None:
         "modality": examples.modality,
         "target_window": asdict(examples.target_window),
         "encoded": views,
+        "closer": None if task.close is None else task.close.closer,
     }
     partial: Path | None = None
     try:
@@ -83,9 +89,8 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
     """
     about, tensors = _read(path)
     try:
-        arrays = {name: tensors[name].numpy() for name in _ARRAYS}
         examples = Examples(
-            **arrays,
+            **_arrays(tensors, ""),
             values=tuple(about["values"]),
             plane=about["plane"],
             modality=about["modality"],
@@ -93,6 +98,10 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
         )
         asked, settings = Asked(**about["asked"]), Settings(**about["settings"])
         _check_sizes(examples)
+        close = None
+        if about["closer"] is not None:
+            close = Close(float(about["closer"]), replace(examples, **_arrays(tensors, _CLOSE)))
+            _check_sizes(close.examples)
     except MvgError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -104,12 +113,12 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
             f"the weights it was made with ('{about['weights']}')",
             "choose these weights or make the task again from its prompts",
         )
-    cache = PromptCache(predictor.model, examples)
+    task = PromptedTask(predictor, asked, examples, settings, close)
     if about.get("model") == fingerprint(predictor.model):
         device = next(predictor.model.parameters()).device
         for view, prompts in _encoded(about["encoded"], tensors, device):
-            cache.put(view, prompts)
-    return PromptedTask(predictor, asked, examples, settings, cache)
+            task.cache.put(view, prompts)
+    return task
 
 
 def weights_of(path: Path) -> str:
@@ -141,6 +150,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise _no_task(path, "no description of a task of this version")
     return about, tensors
+
+
+def _tensors(examples: Examples, prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: torch.from_numpy(np.ascontiguousarray(getattr(examples, name))) for name in _ARRAYS}
+
+
+def _arrays(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
+    return {name: tensors[prefix + name].numpy() for name in _ARRAYS}
 
 
 def _encoded(

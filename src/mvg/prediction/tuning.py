@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mvg.canvas import Pairs
 from mvg.model.generalist import Generalist
-from mvg.prediction.encoding import PromptCache
 from mvg.prediction.examples import Examples
 from mvg.prediction.predictor import Predictor, PromptedTask
 from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
@@ -88,7 +87,7 @@ def tune(
     if not said.kept:
         return task, said
     predictor = Predictor(average, f"{task.predictor.name}, tuned")
-    return PromptedTask(predictor, task.asked, task.examples, task.settings, PromptCache(average, task.examples)), said
+    return PromptedTask(predictor, task.asked, task.examples, task.settings, task.close), said
 
 
 @dataclass(frozen=True, eq=False)

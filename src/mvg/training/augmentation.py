@@ -66,6 +66,12 @@ class Change:
             self, zoom=float(np.exp(rng.uniform(low, high))), angle=float(angle), shift=(float(across), float(down))
         )
 
+    def about(self, place: "Place", closer: float) -> "Change":
+        """The same, looked at `closer` about the middle of a place."""
+        across, down = place.middle
+        shift = (self.shift[0] / closer + across / 2, self.shift[1] / closer + down / 2)
+        return replace(self, zoom=self.zoom * closer, shift=shift)
+
     @property
     def matrix(self) -> Float[Tensor, "2 3"]:
         """Output to input coordinates in [-1, 1] (column, row), as `affine_grid` takes them."""
@@ -75,6 +81,29 @@ class Change:
             turn = turn[::-1]
         turn = turn * np.array([[-1.0 if self.mirror[1] else 1.0], [-1.0 if self.mirror[0] else 1.0]])
         return torch.tensor(np.column_stack([turn, 2 * np.array(self.shift)]), dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in its letterboxed square something lies: its middle (column, row) in [-1, 1], its size as a share."""
+
+    middle: tuple[float, float]
+    size: float
+
+    @classmethod
+    def of(cls, shown: NDArray[np.bool_], box: Box | None) -> "Place | None":
+        """The bounding box of what is True within `box` (None: everywhere); None where nothing is."""
+        if box is not None:
+            shown = shown[box.top : box.top + box.rows, box.left : box.left + box.cols]
+        if not shown.any():
+            return None
+        side = max(shown.shape)
+        spans = []
+        for axis in (1, 0):
+            found = np.flatnonzero(shown.any(axis=1 - axis))
+            spans.append((found[0], found[-1] + 1, (side - shown.shape[axis]) // 2))
+        across, down = (float(first + last + 2 * before) / side - 1 for first, last, before in spans)
+        return cls((across, down), float(max(last - first for first, last, _ in spans)) / side)
 
 
 @dataclass(frozen=True)

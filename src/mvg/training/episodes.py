@@ -16,7 +16,10 @@ from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
 from mvg.tasks.task import Task, tasks_for
-from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
+from mvg.training.augmentation import AugmentationSettings, Change, Curve, Place, Tone, sample
+
+_MARGIN = (1.2, 2.2)  # least and most size of a close look, in sizes of what is looked at
+_CLOSEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class EpisodeSettings:
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
     volumes; absent: share of segmentation requests that may show nothing; sizes: picture sides in pixels, one drawn
     per step (empty: the model's); coloring: how classes are painted in the merged form.
+    focus: share of segmentation requests that are looked at closely, every panel about its own labels.
     share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;
     prompts: "others" (every pair of a request is another patient's), or "any" (so that one patient is enough).
     """
@@ -39,6 +43,7 @@ class EpisodeSettings:
     absent: float = 0.1
     sizes: tuple[int, ...] = ()
     coloring: Literal["random", "predefined", "binary"] = "random"
+    focus: float = 0.0
     share: float = 1.0
     most: int = 0
     prompts: Literal["others", "any"] = "others"
@@ -160,16 +165,21 @@ class Episodes(Dataset[Pairs]):
         change = Change.shared(self.augmentation, rng)
         tone = Tone.shared(self.augmentation, rng)
         native = source.task.framing == "native"
+        stored = [source.set[int(number)] for number in numbers]
+        if native:
+            stored = [one.random_crop(size, rng) for one in stored]
+        pictures = [source.task.pair(one, rng) for one in stored]
+        boxes = [None if native else one.row.box for one in stored]
+        moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
+        if source.task.answers == "labels" and rng.random() < self.settings.focus:
+            moved = _closer(
+                moved, [Place.of(target > 0, box) for (_, target), box in zip(pictures, boxes, strict=True)], rng
+            )
+        mode: Literal["linear", "nearest"] = "nearest" if source.task.answers == "labels" else "linear"
         images, targets = [], []
-        for number in numbers:
-            stored = source.set[int(number)]
-            if native:
-                stored = stored.random_crop(size, rng)
-            image, target = source.task.pair(stored, rng)
-            moved = change if native else change.own(self.augmentation, rng)
-            box = None if native else stored.row.box
-            images.append(sample(image, box, moved, size, "linear"))
-            targets.append(sample(target, box, moved, size, "nearest" if source.task.answers == "labels" else "linear"))
+        for (image, target), box, own in zip(pictures, boxes, moved, strict=True):
+            images.append(sample(image, box, own, size, "linear"))
+            targets.append(sample(target, box, own, size, mode))
         shown, wanted = torch.stack(images)[:, None], torch.stack(targets)[:, None]
         if source.task.answers == "labels":
             shown = torch.stack([tone.own(self.augmentation, rng).apply(image) for image in shown])
@@ -235,6 +245,19 @@ class Episodes(Dataset[Pairs]):
         drawn = Coloring.random(values, rng)
         table = dict(zip(drawn.values, drawn.colors, strict=True))
         return tuple(table[value] for value in values)
+
+
+def _closer(changes: list[Change], places: list[Place | None], rng: np.random.Generator) -> list[Change]:
+    """Looked at closely, all alike: every panel about its own place, those without one about that of another."""
+    known = [place for place in places if place is not None]
+    if not known:
+        return changes
+    closer = 1 / (rng.uniform(*_MARGIN) * max(place.size for place in known))
+    if closer <= 1:
+        return changes
+    return [
+        change.about(place or known[-1], min(closer, _CLOSEST)) for change, place in zip(changes, places, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
