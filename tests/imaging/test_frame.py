@@ -134,3 +134,35 @@ def test_wrong_shapes_and_overlaps_are_refused() -> None:
         Frame.tiles((9, 9), 4, 4)
     with pytest.raises(GeometryProblem, match="positive"):
         Frame.letterbox((4, 5), (0, 1), 8)
+
+
+near = st.builds(
+    lambda rows, cols, row_mm, col_mm, size, down, across, closer: Frame.near(
+        (rows, cols), (row_mm, col_mm), size, (down * rows, across * cols), closer
+    ),
+    sides, sides, st.floats(0.5, 2), st.floats(0.5, 2), sizes, st.floats(0, 1), st.floats(0, 1), st.floats(1, 4),
+)  # fmt: skip
+
+
+@given(near)
+def test_a_close_look_lies_inside_picture_and_square(frame: Frame) -> None:
+    for box, (rows, cols) in ((frame.source, frame.shape), (frame.target, (frame.size, frame.size))):
+        assert 0 <= box.top <= box.top + box.rows <= rows
+        assert 0 <= box.left <= box.left + box.cols <= cols
+        assert box.rows >= 1
+        assert box.cols >= 1
+    restored = frame.restore(frame.apply(np.full(frame.shape, 3.0)))
+    np.testing.assert_allclose(restored[frame.source.index], 3, rtol=1e-5)
+    restored[frame.source.index] = 0
+    assert (restored == 0).all(), "nothing is said of what is not seen"
+
+
+def test_a_close_look_is_centred_and_as_close_as_asked() -> None:
+    frame = Frame.near((100, 200), (2.0, 1.0), 50, (40.0, 120.0), 4.0)  # 200 mm wide: 50 mm are seen
+    assert (frame.source.top, frame.source.rows) == (28, 25)
+    assert (frame.source.left, frame.source.cols) == (95, 50)
+    assert (frame.target.rows, frame.target.cols) == (50, 50)
+    corner = Frame.near((100, 200), (2.0, 1.0), 50, (0.0, 0.0), 4.0)
+    assert (corner.source.top, corner.source.left) == (0, 0)
+    assert 24 <= corner.target.top <= 26
+    assert corner.target.left == 25

@@ -72,6 +72,10 @@ def predict(
         typer.Option(help="How prompts are chosen for a slice.", show_default="nearest_slice"),
     ] = None,
     num_prompts: Annotated[int | None, typer.Option(min=1, help="At most so many per slice.", show_default="8")] = None,
+    look: Annotated[
+        str | None,
+        typer.Option(help="whole, or close: labels are answered again about where they lie.", show_default="whole"),
+    ] = None,
     device: Device = "auto",
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, 0 (sure) to 1.")
@@ -99,7 +103,7 @@ def predict(
     members = ensemble or (_MEMBERS if uncertainty else None)
     with output_folder(output), bars(quiet) as show:
         request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds)
-        prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed)
+        prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed, look=look)
         extras = ("uncertainty",) if uncertainty else ()
         jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras)
         if save_task is not None:

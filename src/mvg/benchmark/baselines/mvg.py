@@ -25,8 +25,8 @@ class Settings:
     """weights: an id or folder, asked as it is (nothing is learnt); else a model learns.
 
     recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining: share
-    of the budget that is spent on hidden image patches first, whose encoder then starts the model. strategy, members:
-    see `Predictor.prompt`.
+    of the budget that is spent on hidden image patches first, whose encoder then starts the model. strategy, members,
+    look: see `Predictor.prompt`.
     """
 
     weights: str = ""
@@ -35,6 +35,7 @@ class Settings:
     pretraining: float = 0.0
     strategy: str = "nearest_slice"
     members: int = 1
+    look: str = "whole"
 
 
 def serves(task: Task) -> bool:
@@ -115,6 +116,7 @@ class Asked:
                 strategy=self.settings.strategy,
                 num_prompts=len(shown),
                 members=self.settings.members,
+                look=self.settings.look,
                 modality=request.modality,
             )
         return self._shown[key](request.query).volume

@@ -1,0 +1,99 @@
+"""A close look: finer answers where labels are small, the same answers where they are not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mvg.errors import UnknownName
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.closely import Place, found_place, frame_about
+from mvg.prediction.predictor import Predictor
+from tests.prediction.learner import Learner
+
+AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
+
+
+def small(at: tuple[int, int], shape: tuple[int, int, int] = (128, 96, 3), seed: int = 0) -> tuple[Volume, LabelMap]:
+    """A dark volume with a bright block of 11 x 13 voxels, four times as fine as the learner sees whole slices."""
+    labels = np.zeros(shape, np.int32)
+    labels[at[0] : at[0] + 11, at[1] : at[1] + 13, :2] = 5
+    noise = np.random.default_rng(seed).uniform(-5, 5, shape)
+    voxels = np.where(labels > 0, 200.0, 20.0) + noise
+    voxels[0, 0], voxels[-1, -1] = 0, 255
+    return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
+
+
+def overlap(one: LabelMap, other: LabelMap) -> float:
+    return float(((one.voxels > 0) & (other.voxels > 0)).sum() / ((one.voxels > 0) | (other.voxels > 0)).sum())
+
+
+def test_small_labels_are_outlined_better() -> None:
+    prompt, labels = small((20, 30))
+    query, truth = small((75, 50), seed=1)
+    task = Predictor(Learner()).prompt([prompt], [labels])
+    whole, close = task(query), task.using(look="close")(query)
+    assert task.close is not None
+    assert task.close.closer == pytest.approx(4.0)
+    assert overlap(close.volume, truth) > 0.97
+    assert overlap(close.volume, truth) > overlap(whole.volume, truth) + 0.05
+    assert close.volume.affine.tobytes() == query.affine.tobytes()
+    assert close.volume.voxels.dtype == whole.volume.voxels.dtype
+
+
+def test_large_labels_are_not_looked_at_closely() -> None:
+    prompt, _ = small((20, 30))
+    labels = LabelMap(np.ones(prompt.shape, np.int32), AFFINE)
+    task = Predictor(Learner()).prompt([prompt], [labels], look="close")
+    assert task.close is None
+    assert np.array_equal(task(prompt).volume.voxels, task.using(look="whole")(prompt).volume.voxels)
+
+
+def test_where_nothing_is_found_nothing_changes() -> None:
+    prompt, labels = small((20, 30))
+    empty = Volume(np.random.default_rng(0).uniform(0, 30, prompt.shape).astype(np.float32), AFFINE)
+    task = Predictor(Learner()).prompt([prompt], [labels], look="close")
+    seen: list[tuple[int, int]] = []
+    answer = task(empty, lambda done, total: seen.append((done, total)))
+    assert not answer.volume.voxels.any() or answer.volume.voxels.max() == 5
+    assert seen[-1][0] == seen[-1][1] == 6, "two looks at three slices"
+
+
+def test_uncertainty_comes_with_it() -> None:
+    prompt, labels = small((20, 30))
+    query, _ = small((75, 50), seed=1)
+    answer = Predictor(Learner()).prompt([prompt], [labels], look="close", members=2)(query)
+    assert answer.uncertainty is not None
+    assert answer.uncertainty.shape == query.shape
+
+
+def test_a_saved_task_looks_as_closely(tmp_path: Path) -> None:
+    prompt, labels = small((20, 30))
+    query, _ = small((75, 50), seed=1)
+    predictor = Predictor(Learner())
+    task = predictor.prompt([prompt], [labels], look="close")
+    task.save(tmp_path / "block.mvgtask")
+    again = predictor.load_task(tmp_path / "block.mvgtask")
+    assert np.array_equal(again(query).volume.voxels, task(query).volume.voxels)
+
+
+def test_single_pixels_far_away_do_not_count() -> None:
+    found = np.zeros((2, 100, 50), np.uint8)
+    found[0, 40:60, 10:30] = 1
+    found[1, 2, 49] = 1
+    place = found_place(found, (1.0, 1.0))
+    assert place == Place((50.0, 20.0), 0.2)
+    assert found_place(0 * found, (1.0, 1.0)) is None
+
+
+def test_what_is_found_must_fit() -> None:
+    wide = frame_about(Place((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0), 32, 4.0)
+    assert wide is not None
+    assert wide.source.rows == pytest.approx(55, abs=1)
+    assert frame_about(Place((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0), 32, 4.0) is None
+
+
+def test_other_looks_are_refused() -> None:
+    prompt, labels = small((20, 30))
+    with pytest.raises(UnknownName, match="whole"):
+        Predictor(Learner()).prompt([prompt], [labels], look="twice")
