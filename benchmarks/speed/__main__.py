@@ -1,6 +1,6 @@
 """Measures speed and memory, and writes one JSON file.
 
-python -m benchmarks.speed [--only prompts recomputed training memory] [--rounds N] [--output FILE]
+python -m benchmarks.speed [--only prompts recomputed training memory operations] [--rounds N] [--output FILE]
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.memory import memory
+from benchmarks.speed.operations import operations
 from benchmarks.speed.prompts import prompts_kept, prompts_recomputed
 from benchmarks.speed.training import training
 from mvg.benchmark.provenance import provenance
@@ -23,6 +24,7 @@ _PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "recomputed": lambda asked: prompts_recomputed(max(1, asked.rounds // 4), asked.seed),
     "training": lambda asked: training(asked.steps, asked.seed),
     "memory": lambda asked: memory((16, 64, 256)),
+    "operations": lambda asked: operations(asked.seed),
 }
 
 

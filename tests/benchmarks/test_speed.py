@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.speed.operations import _rate
 from benchmarks.speed.prompts import prompts_kept, prompts_recomputed
 from benchmarks.speed.training import _counter, training
 from benchmarks.speed.turns import Turns, in_turn
@@ -59,6 +60,16 @@ def test_attention_is_counted() -> None:
         torch.nn.functional.scaled_dot_product_attention(q, q, q).sum().backward()
     forward = 2 * 2 * 2 * 16 * 16 * 8  # two products, two heads
     assert counter.get_total_flops() == pytest.approx(forward * 3.5), "backward recomputes one of five products"
+
+
+def test_rates_are_of_work_done() -> None:
+    def slow(x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.01)
+        return 2 * x
+
+    x = torch.ones(1, requires_grad=True)
+    rate = _rate(lambda: slow(x), 1e9)  # a GFLOP there and two on the way back, in 10 ms and a little
+    assert 150 < rate < 300
 
 
 @pytest.mark.slow
