@@ -7,7 +7,7 @@ import pytest
 
 from mvg.errors import UnknownName
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.closely import Place, found_place, frame_about
+from mvg.prediction.closely import Place, found_place
 from mvg.prediction.predictor import Predictor
 from tests.prediction.learner import Learner
 
@@ -87,10 +87,35 @@ def test_single_pixels_far_away_do_not_count() -> None:
 
 
 def test_what_is_found_must_fit() -> None:
-    wide = frame_about(Place((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0), 32, 4.0)
-    assert wide is not None
+    prompt, labels = small((20, 30))
+    close = Predictor(Learner()).prompt([prompt], [labels]).close
+    assert close is not None
+    (wide,) = close.frames(Place((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0))
     assert wide.source.rows == pytest.approx(55, abs=1)
-    assert frame_about(Place((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0), 32, 4.0) is None
+    assert close.frames(Place((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0)) == ()
+    assert close.frames(None, (100, 100), (1.0, 1.0)) == ()
+
+
+def mesh(seed: int) -> tuple[Volume, LabelMap]:
+    """Bright lines of one voxel all over a slice that is three times as large as the learner's square."""
+    labels = np.zeros((96, 96, 1), np.int32)
+    labels[7 + seed :: 12, :, 0] = labels[:, 5 + seed :: 10, 0] = 5
+    noise = np.random.default_rng(seed).uniform(-5, 5, labels.shape)
+    voxels = np.where(labels > 0, 200.0, 20.0) + noise
+    return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
+
+
+def test_thin_labels_are_answered_piece_by_piece(tmp_path: Path) -> None:
+    (prompt, labels), (query, truth) = mesh(0), mesh(2)
+    predictor = Predictor(Learner())
+    task = predictor.prompt([prompt], [labels], look="close")
+    assert task.close is not None
+    assert task.close.closer is None
+    assert overlap(task.using(look="whole")(query).volume, truth) < 0.6
+    assert overlap(task(query).volume, truth) > 0.95
+    task.save(tmp_path / "mesh.mvgtask")
+    again = predictor.load_task(tmp_path / "mesh.mvgtask")
+    assert np.array_equal(again(query).volume.voxels, task(query).volume.voxels)
 
 
 def test_other_looks_are_refused() -> None:

@@ -13,8 +13,8 @@ from mvg.canvas import Pairs
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
 from mvg.errors import RecipeProblem
-from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import Episodes, EpisodeSettings, loader, sources_of
+from mvg.training.augmentation import AugmentationSettings, Change
+from mvg.training.episodes import Episodes, EpisodeSettings, _closer, loader, sources_of
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, VAL
 
@@ -184,3 +184,39 @@ def test_one_patient_is_enough_where_any_may_prompt(store: Store) -> None:
     pairs = episodes(store, replace(SETTINGS, most=1, prompts="any"))[0]
     assert pairs.patients == (("",) * pairs.images.shape[1],) * 2
     assert not torch.equal(pairs.images[0, 0], pairs.images[0, 1]), "changed at random, each pair by itself"
+
+
+def test_close_looks_show_labels_larger(store: Store) -> None:
+    plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+    def shown(focus: float) -> float:
+        settings = replace(SETTINGS, labels=1.0, absent=0.0, focus=focus)
+        made = Episodes(store, "train", (), settings, plain, 32, seed=0)
+        return float(np.mean([float(made[step].targets.sum(2).mean()) for step in range(12)]))
+
+    assert shown(1.0) > 1.5 * shown(0.0)
+
+
+def test_large_labels_are_looked_at_in_pieces_at_most_at_their_own_resolution(tmp_path: Path) -> None:
+    changes = [Change((False, False), transpose=False)] * 2
+    full = np.ones((64, 64), np.uint8)
+    rng = np.random.default_rng(0)
+    closer = [_closer(changes, [full, full], [None, None], 32, rng)[0].zoom for _ in range(30)]
+    assert 1 <= min(closer) < max(closer) <= 2
+    assert _closer(changes, [full, full], [None, None], 64, rng) == changes
+    assert _closer(changes, [0 * full, 0 * full], [None, None], 32, rng) == changes
+
+
+def test_pictures_of_an_episode_share_their_curve(store: Store) -> None:
+    settings = replace(SETTINGS, labels=0.0, batch=1)
+    plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, remap=1.0)
+    made = Episodes(store, "train", ("inpainting",), settings, plain, 32, seed=0)
+    pairs = next(made[step] for step in range(20) if made[step].names[0].startswith("mri"))
+    told = []
+    for image, target in zip(pairs.images[0], pairs.targets[0], strict=True):
+        levels = (image * 20).round()  # rims of voids aside, a level is a level of the target
+        told.append({int(one): float(target[levels == one].median()) for one in levels.unique() if one > 6})
+    shared = set(told[0]) & set(told[1])
+    assert len(shared) > 3
+    assert all(abs(told[0][one] - told[1][one]) < 0.15 for one in shared), "one intensity, one answer, in all panels"
+    assert any(abs(told[0][one] - one / 20) > 0.2 for one in shared), "and not the intensity itself"

@@ -1,10 +1,11 @@
-"""A close look: what was found in whole slices is answered again at a finer scale, about where it lies.
+"""A close look: what was found in whole slices is answered again at a finer scale.
 
-Prompts are cropped about their own labels, the query about what the first answer found, all of them equally close. It
-pays where labels are small against the slices; where they are not, nobody looks closely.
+Labels that are small against their slices are looked at where they lie: prompts are cropped about their own labels, the
+query about what the first answer found, all of them equally close. Labels that are large but so thin that a whole slice
+in the model's square loses them are looked at piece by piece, at the slices' own resolution. Others need no close look.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.asked import Asked, Volumes
-from mvg.prediction.examples import Examples, prepare
+from mvg.prediction.examples import Examples, frames_for, prepare
 
 _MARGIN = 1.4  # size of a close look, in sizes of the largest prompt's labels
 _ROOM = 1.1  # and at least in sizes of what was found in the query
 _WORTHWHILE, _CLOSEST = 1.25, 4.0
+_KEPT = 0.8  # mean IoU of labels with what whole slices in the model's square keep of them, below which they are thin
+_SOME = 8  # slices per prompt that tell
 _STRAY = 0.005  # share of what was found that may lie beyond either side: single pixels far away do not count
 
 
@@ -30,10 +33,23 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Close:
-    """The prompts of a request, `closer` times as near as whole slices are seen, about their labels."""
+    """The prompts of a request, `closer` times as near as whole slices are seen, about their labels.
 
-    closer: float
+    closer None: in pieces at their own resolution.
+    """
+
+    closer: float | None
     examples: Examples
+
+    def frames(self, found: Place | None, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
+        """How a query's slices are seen closely, given where something was `found`; none where that would not fit."""
+        size = self.examples.images.shape[-1]
+        if self.closer is None:
+            return frames_for(shape, spacing, size, "native")
+        closer = 1.0 if found is None else min(self.closer, 1 / (_ROOM * found.size))
+        if found is None or closer < _WORTHWHILE:
+            return ()
+        return (Frame.near(shape, spacing, size, found.middle, closer),)
 
 
 def look_closely(
@@ -54,7 +70,10 @@ def look_closely(
     known = [place for place in places if place is not None]
     closer = min(_CLOSEST, 1 / (_MARGIN * max(place.size for place in known))) if known else 1.0
     if closer < _WORTHWHILE:
-        return None
+        if _kept(images, targets, size) >= _KEPT:
+            return None
+        asked = replace(asked, framing="native")
+        return Close(None, prepare(images, targets, asked, size, modality, (), None, examples.values))
 
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
         place = places[number]
@@ -82,12 +101,21 @@ def found_place(numbers: NDArray[np.integer], spacing: Spacing) -> Place | None:
     return Place(((top + bottom) / 2, (left + right) / 2), float(size))
 
 
-def frame_about(place: Place, shape: tuple[int, int], spacing: Spacing, size: int, closer: float) -> Frame | None:
-    """How the query is seen closely; None where what was found would not fit."""
-    closer = min(closer, 1 / (_ROOM * place.size))
-    return Frame.near(shape, spacing, size, place.middle, closer) if closer >= _WORTHWHILE else None
-
-
 def _place_of(target: Volume | LabelMap, image: Volume) -> Place | None:
     plane = image.plane
     return found_place(np.asarray(target.pictures(plane)).astype(np.int64), image.pixel_spacing(plane))
+
+
+def _kept(images: Volumes[Volume], targets: Volumes[Volume | LabelMap], size: int) -> float:
+    """The mean IoU, over classes and slices, of labels with themselves after a way through the model's square."""
+    scores = []
+    for at in range(len(images)):
+        image, plane = images[at], images[at].plane
+        labels = np.asarray(targets[at].pictures(plane)).astype(np.int64)
+        (frame,) = frames_for(labels.shape[1:], image.pixel_spacing(plane), size, "letterbox")
+        telling = [one for one in labels if one.any()]
+        for one in telling[:: max(1, len(telling) // _SOME)]:
+            again = frame.restore_labels(frame.apply_labels(one))
+            for value in np.unique(one[one != 0]):
+                scores.append(((one == value) & (again == value)).sum() / ((one == value) | (again == value)).sum())
+    return float(np.mean(scores)) if scores else 1.0

@@ -17,7 +17,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
 from mvg.prediction.asked import Asked, Volumes, asked_for
-from mvg.prediction.closely import Close, found_place, frame_about, look_closely
+from mvg.prediction.closely import Close, found_place, look_closely
 from mvg.prediction.encoding import PromptCache, View
 from mvg.prediction.ensemble import Said, Settings, answer, views
 from mvg.prediction.examples import Examples, prepare
@@ -183,18 +183,16 @@ class PromptedTask:
         """Replace what was answered about the labels that were found by a close look's answer."""
         assert self.close is not None
         assert self.close_cache is not None
-        place, frame = found_place(answers, spacing), None
-        if place is not None:
-            size = self.predictor.model.config.size
-            frame = frame_about(place, cut.pictures.shape[1:], spacing, size, self.close.closer)
-        if frame is None:
+        frames = self.close.frames(found_place(answers, spacing), cut.pictures.shape[1:], spacing)
+        if not frames:
             told(len(cut))
             return
-        again, doubts_again = self._answered(cut.seen(frame), self.close.examples, self.close_cache, told)
-        inside = frame.source.index
-        answers[inside] = again[inside]
-        if doubts is not None and doubts_again is not None:
-            doubts[inside] = doubts_again[inside]
+        again, doubts_again = self._answered(cut.seen(frames), self.close.examples, self.close_cache, told)
+        for frame in frames:
+            inside = frame.source.index
+            answers[inside] = again[inside]
+            if doubts is not None and doubts_again is not None:
+                doubts[inside] = doubts_again[inside]
 
     def _said(
         self, cut: Query, examples: Examples, cache: PromptCache

@@ -34,9 +34,9 @@ class Query:
         frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
         return cls(pictures, plane, fit_window(volume, modality), frames)
 
-    def seen(self, frame: Frame) -> "Query":
-        """The same slices, seen through one frame."""
-        return replace(self, frames=(frame,))
+    def seen(self, frames: tuple[Frame, ...]) -> "Query":
+        """The same slices, seen through other frames."""
+        return replace(self, frames=frames)
 
     def __len__(self) -> int:
         return len(self.pictures)

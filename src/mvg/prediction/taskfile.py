@@ -63,7 +63,7 @@ def save(task: PromptedTask, path: Path) -> None:
         "modality": examples.modality,
         "target_window": asdict(examples.target_window),
         "encoded": views,
-        "closer": None if task.close is None else task.close.closer,
+        "close": None if task.close is None else {"closer": task.close.closer},
     }
     partial: Path | None = None
     try:
@@ -99,8 +99,8 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
         asked, settings = Asked(**about["asked"]), Settings(**about["settings"])
         _check_sizes(examples)
         close = None
-        if about["closer"] is not None:
-            close = Close(float(about["closer"]), replace(examples, **_arrays(tensors, _CLOSE)))
+        if about["close"] is not None:
+            close = Close(**about["close"], examples=replace(examples, **_arrays(tensors, _CLOSE)))
             _check_sizes(close.examples)
     except MvgError:
         raise

@@ -93,17 +93,29 @@ class Place:
     @classmethod
     def of(cls, shown: NDArray[np.bool_], box: Box | None) -> "Place | None":
         """The bounding box of what is True within `box` (None: everywhere); None where nothing is."""
-        if box is not None:
-            shown = shown[box.top : box.top + box.rows, box.left : box.left + box.cols]
+        shown = shown if box is None else shown[box.index[1:]]
         if not shown.any():
             return None
-        side = max(shown.shape)
-        spans = []
-        for axis in (1, 0):
-            found = np.flatnonzero(shown.any(axis=1 - axis))
-            spans.append((found[0], found[-1] + 1, (side - shown.shape[axis]) // 2))
-        across, down = (float(first + last + 2 * before) / side - 1 for first, last, before in spans)
-        return cls((across, down), float(max(last - first for first, last, _ in spans)) / side)
+        rows, cols = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+        return cls._spanning(shown.shape, (int(rows[0]), int(rows[-1]) + 1), (int(cols[0]), int(cols[-1]) + 1))
+
+    @classmethod
+    def at_random(cls, shown: NDArray[np.bool_], box: Box | None, rng: np.random.Generator) -> "Place | None":
+        """One of the pixels that are True within `box` (None: everywhere); None where nothing is."""
+        shown = shown if box is None else shown[box.index[1:]]
+        found = np.flatnonzero(shown)
+        if not len(found):
+            return None
+        row, col = divmod(int(rng.choice(found)), shown.shape[1])
+        return cls._spanning(shown.shape, (row, row + 1), (col, col + 1))
+
+    @classmethod
+    def _spanning(cls, shape: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]) -> "Place":
+        side = max(shape)
+        before = [(side - length) // 2 for length in shape]
+        down = float(rows[0] + rows[1] + 2 * before[0]) / side - 1
+        across = float(cols[0] + cols[1] + 2 * before[1]) / side - 1
+        return cls((across, down), float(max(rows[1] - rows[0], cols[1] - cols[0])) / side)
 
 
 @dataclass(frozen=True)

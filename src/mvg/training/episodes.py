@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import md5
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
+from mvg.imaging.frame import Box
 from mvg.tasks.task import Task, tasks_for
 from mvg.training.augmentation import AugmentationSettings, Change, Curve, Place, Tone, sample
 
@@ -30,7 +31,7 @@ class EpisodeSettings:
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
     volumes; absent: share of segmentation requests that may show nothing; sizes: picture sides in pixels, one drawn
     per step (empty: the model's); coloring: how classes are painted in the merged form.
-    focus: share of segmentation requests that are looked at closely, every panel about its own labels.
+    focus: share of segmentation requests that are looked at closely, every panel about its own labels or a piece.
     share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;
     prompts: "others" (every pair of a request is another patient's), or "any" (so that one patient is enough).
     """
@@ -172,9 +173,7 @@ class Episodes(Dataset[Pairs]):
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
         if source.task.answers == "labels" and rng.random() < self.settings.focus:
-            moved = _closer(
-                moved, [Place.of(target > 0, box) for (_, target), box in zip(pictures, boxes, strict=True)], rng
-            )
+            moved = _closer(moved, [target for _, target in pictures], boxes, size, rng)
         mode: Literal["linear", "nearest"] = "nearest" if source.task.answers == "labels" else "linear"
         images, targets = [], []
         for (image, target), box, own in zip(pictures, boxes, moved, strict=True):
@@ -247,17 +246,33 @@ class Episodes(Dataset[Pairs]):
         return tuple(table[value] for value in values)
 
 
-def _closer(changes: list[Change], places: list[Place | None], rng: np.random.Generator) -> list[Change]:
-    """Looked at closely, all alike: every panel about its own place, those without one about that of another."""
-    known = [place for place in places if place is not None]
+def _closer(
+    changes: list[Change], labels: list[NDArray[Any]], boxes: list[Box | None], size: int, rng: np.random.Generator
+) -> list[Change]:
+    """Looked at closely, all alike: every panel about its labels or, where these are large, about a piece of them.
+
+    The pieces show one label, which the query has, at most at the pictures' own resolution. A panel without it is
+    looked at where another one is.
+    """
+    whole = [Place.of(own > 0, box) for own, box in zip(labels, boxes, strict=True)]
+    known = [place for place in whole if place is not None]
     if not known:
         return changes
     closer = 1 / (rng.uniform(*_MARGIN) * max(place.size for place in known))
     if closer <= 1:
-        return changes
-    return [
-        change.about(place or known[-1], min(closer, _CLOSEST)) for change, place in zip(changes, places, strict=True)
-    ]
+        sharpest = max(max(box.rows, box.cols) if box else max(labels[-1].shape) for box in boxes) / size
+        if sharpest <= 1:
+            return changes
+        closer = rng.uniform(1, sharpest)
+        shown = np.unique(labels[-1][labels[-1] > 0])
+        value = rng.choice(shown) if len(shown) else 0
+        whole = [
+            Place.at_random(own == value if value else own > 0, box, rng)
+            for own, box in zip(labels, boxes, strict=True)
+        ]
+        known = [place for place in whole if place is not None] or known
+    closer = min(closer, _CLOSEST)
+    return [change.about(place or known[-1], closer) for change, place in zip(changes, whole, strict=True)]
 
 
 @dataclass(frozen=True)
