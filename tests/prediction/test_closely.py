@@ -32,7 +32,7 @@ def test_small_labels_are_outlined_better() -> None:
     prompt, labels = small((20, 30))
     query, truth = small((75, 50), seed=1)
     task = Predictor(Learner()).prompt([prompt], [labels])
-    whole, close = task(query), task.using(look="close")(query)
+    whole, close = task.using(look="whole")(query), task(query)
     assert task.close is not None
     assert task.close.closer == pytest.approx(4.0)
     assert overlap(close.volume, truth) > 0.97

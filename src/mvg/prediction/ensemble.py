@@ -30,7 +30,7 @@ class Settings:
     num_prompts: int = 8
     members: int = 1
     seed: int = 0
-    look: str = "whole"
+    look: str = "close"
 
     def __post_init__(self) -> None:
         check_strategy(self.strategy)

@@ -59,7 +59,7 @@ class Predictor:
         num_prompts: int = 8,
         members: int = 1,
         seed: int = 0,
-        look: str = "whole",
+        look: str = "close",
         modality: str | None = None,
         names: Sequence[str] = (),
     ) -> "PromptedTask":

@@ -35,7 +35,7 @@ class Settings:
     pretraining: float = 0.0
     strategy: str = "nearest_slice"
     members: int = 1
-    look: str = "whole"
+    look: str = "close"
 
 
 def serves(task: Task) -> bool:
