@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mvg.imaging.frame import Box
-from mvg.training.augmentation import AugmentationSettings, Change, Curve, Place, Tone, sample
+from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
 
 STILL = Change((False, False), transpose=False)
 SETTINGS = AugmentationSettings()
@@ -148,33 +148,3 @@ def test_as_many_curves_are_drawn_as_asked_for() -> None:
     assert 80 < sum(bool(curve.knots) for curve in drawn) < 160
     assert all(0 <= knot <= 1 for curve in drawn for knot in curve.knots)
     assert not Curve.drawn(AugmentationSettings(), rng).knots
-
-
-@pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("mirror", [(False, False), (True, False), (True, True)])
-def test_what_is_looked_at_closely_comes_into_the_middle(mirror: tuple[bool, bool], transpose: bool) -> None:
-    box = Box(10, 0, 40, 60)
-    labels = np.zeros((60, 60), np.uint8)
-    labels[15:21, 36:46] = 1  # within the box
-    place = Place.of(labels > 0, box)
-    assert place is not None
-    assert place.size == pytest.approx(10 / 60)
-    close = Change(mirror, transpose).about(place, 4.0)
-    seen = sample(labels, box, close, 48, "nearest").numpy()
-    rows, cols = np.nonzero(seen)
-    assert abs(rows.mean() - 23.5) < 1
-    assert abs(cols.mean() - 23.5) < 1
-    assert len(rows) == pytest.approx(60 * (48 / 15) ** 2, rel=0.1), "four times as near"
-    assert Place.of(labels > 1, box) is None
-
-
-def test_a_random_place_is_one_of_those_asked_for() -> None:
-    labels = np.zeros((30, 20), np.uint8)
-    labels[25, 3] = labels[2, 18] = 1
-    rng = np.random.default_rng(0)
-    found = {Place.at_random(labels > 0, None, rng) for _ in range(20)}
-    expected = {(2 * (5 + col + 0.5) / 30 - 1, 2 * (row + 0.5) / 30 - 1) for row, col in ((25, 3), (2, 18))}
-    assert {tuple(np.round(place.middle, 6)) for place in found if place} == {
-        tuple(np.round(one, 6)) for one in expected
-    }
-    assert Place.at_random(labels > 1, None, rng) is None

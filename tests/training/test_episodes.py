@@ -13,8 +13,8 @@ from mvg.canvas import Pairs
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
 from mvg.errors import RecipeProblem
-from mvg.training.augmentation import AugmentationSettings, Change
-from mvg.training.episodes import Episodes, EpisodeSettings, _closer, loader, sources_of
+from mvg.training.augmentation import AugmentationSettings
+from mvg.training.episodes import Episodes, EpisodeSettings, loader, sources_of
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, VAL
 
@@ -195,16 +195,6 @@ def test_close_looks_show_labels_larger(store: Store) -> None:
         return float(np.mean([float(made[step].targets.sum(2).mean()) for step in range(12)]))
 
     assert shown(1.0) > 1.5 * shown(0.0)
-
-
-def test_large_labels_are_looked_at_in_pieces_at_most_at_their_own_resolution(tmp_path: Path) -> None:
-    changes = [Change((False, False), transpose=False)] * 2
-    full = np.ones((64, 64), np.uint8)
-    rng = np.random.default_rng(0)
-    closer = [_closer(changes, [full, full], [None, None], 32, rng)[0].zoom for _ in range(30)]
-    assert 1 <= min(closer) < max(closer) <= 2
-    assert _closer(changes, [full, full], [None, None], 64, rng) == changes
-    assert _closer(changes, [0 * full, 0 * full], [None, None], 32, rng) == changes
 
 
 def test_pictures_of_an_episode_share_their_curve(store: Store) -> None:

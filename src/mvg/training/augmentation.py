@@ -66,9 +66,9 @@ class Change:
             self, zoom=float(np.exp(rng.uniform(low, high))), angle=float(angle), shift=(float(across), float(down))
         )
 
-    def about(self, place: "Place", closer: float) -> "Change":
-        """The same, looked at `closer` about the middle of a place."""
-        across, down = place.middle
+    def about(self, middle: tuple[float, float], closer: float) -> "Change":
+        """The same, looked at `closer` about `middle` (column, row), in [-1, 1]."""
+        across, down = middle
         shift = (self.shift[0] / closer + across / 2, self.shift[1] / closer + down / 2)
         return replace(self, zoom=self.zoom * closer, shift=shift)
 
@@ -81,41 +81,6 @@ class Change:
             turn = turn[::-1]
         turn = turn * np.array([[-1.0 if self.mirror[1] else 1.0], [-1.0 if self.mirror[0] else 1.0]])
         return torch.tensor(np.column_stack([turn, 2 * np.array(self.shift)]), dtype=torch.float32)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where in its letterboxed square something lies: its middle (column, row) in [-1, 1], its size as a share."""
-
-    middle: tuple[float, float]
-    size: float
-
-    @classmethod
-    def of(cls, shown: NDArray[np.bool_], box: Box | None) -> "Place | None":
-        """The bounding box of what is True within `box` (None: everywhere); None where nothing is."""
-        shown = shown if box is None else shown[box.index[1:]]
-        if not shown.any():
-            return None
-        rows, cols = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
-        return cls._spanning(shown.shape, (int(rows[0]), int(rows[-1]) + 1), (int(cols[0]), int(cols[-1]) + 1))
-
-    @classmethod
-    def at_random(cls, shown: NDArray[np.bool_], box: Box | None, rng: np.random.Generator) -> "Place | None":
-        """One of the pixels that are True within `box` (None: everywhere); None where nothing is."""
-        shown = shown if box is None else shown[box.index[1:]]
-        found = np.flatnonzero(shown)
-        if not len(found):
-            return None
-        row, col = divmod(int(rng.choice(found)), shown.shape[1])
-        return cls._spanning(shown.shape, (row, row + 1), (col, col + 1))
-
-    @classmethod
-    def _spanning(cls, shape: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]) -> "Place":
-        side = max(shape)
-        before = [(side - length) // 2 for length in shape]
-        down = float(rows[0] + rows[1] + 2 * before[0]) / side - 1
-        across = float(cols[0] + cols[1] + 2 * before[1]) / side - 1
-        return cls((across, down), float(max(rows[1] - rows[0], cols[1] - cols[0])) / side)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import md5
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,12 +15,9 @@ from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
-from mvg.imaging.frame import Box
 from mvg.tasks.task import Task, tasks_for
-from mvg.training.augmentation import AugmentationSettings, Change, Curve, Place, Tone, sample
-
-_MARGIN = (1.2, 2.2)  # least and most size of a close look, in sizes of what is looked at
-_CLOSEST = 4.0
+from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
+from mvg.training.focus import look_closely
 
 
 @dataclass(frozen=True)
@@ -173,7 +170,7 @@ class Episodes(Dataset[Pairs]):
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
         if source.task.answers == "labels" and rng.random() < self.settings.focus:
-            moved = _closer(moved, [target for _, target in pictures], boxes, size, rng)
+            moved = look_closely(moved, [target for _, target in pictures], boxes, size, rng)
         mode: Literal["linear", "nearest"] = "nearest" if source.task.answers == "labels" else "linear"
         images, targets = [], []
         for (image, target), box, own in zip(pictures, boxes, moved, strict=True):
@@ -244,35 +241,6 @@ class Episodes(Dataset[Pairs]):
         drawn = Coloring.random(values, rng)
         table = dict(zip(drawn.values, drawn.colors, strict=True))
         return tuple(table[value] for value in values)
-
-
-def _closer(
-    changes: list[Change], labels: list[NDArray[Any]], boxes: list[Box | None], size: int, rng: np.random.Generator
-) -> list[Change]:
-    """Looked at closely, all alike: every panel about its labels or, where these are large, about a piece of them.
-
-    The pieces show one label, which the query has, at most at the pictures' own resolution. A panel without it is
-    looked at where another one is.
-    """
-    whole = [Place.of(own > 0, box) for own, box in zip(labels, boxes, strict=True)]
-    known = [place for place in whole if place is not None]
-    if not known:
-        return changes
-    closer = 1 / (rng.uniform(*_MARGIN) * max(place.size for place in known))
-    if closer <= 1:
-        sharpest = max(max(box.rows, box.cols) if box else max(labels[-1].shape) for box in boxes) / size
-        if sharpest <= 1:
-            return changes
-        closer = rng.uniform(1, sharpest)
-        shown = np.unique(labels[-1][labels[-1] > 0])
-        value = rng.choice(shown) if len(shown) else 0
-        whole = [
-            Place.at_random(own == value if value else own > 0, box, rng)
-            for own, box in zip(labels, boxes, strict=True)
-        ]
-        known = [place for place in whole if place is not None] or known
-    closer = min(closer, _CLOSEST)
-    return [change.about(place or known[-1], closer) for change, place in zip(changes, whole, strict=True)]
 
 
 @dataclass(frozen=True)
