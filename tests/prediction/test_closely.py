@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mvg.errors import UnknownName
+from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.closely import Place, found_place
+from mvg.prediction.closely import Place, found_place, joined
 from mvg.prediction.predictor import Predictor
 from tests.prediction.learner import Learner
 
@@ -105,12 +106,13 @@ def mesh(seed: int) -> tuple[Volume, LabelMap]:
     return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
 
 
-def test_thin_labels_are_answered_piece_by_piece(tmp_path: Path) -> None:
+def test_thin_labels_are_answered_in_pieces(tmp_path: Path) -> None:
     (prompt, labels), (query, truth) = mesh(0), mesh(2)
     predictor = Predictor(Learner())
     task = predictor.prompt([prompt], [labels], look="close")
     assert task.close is not None
-    assert task.close.closer is None
+    assert task.close.closer == pytest.approx(3.0)
+    assert len(task.close.pieces) == 16
     assert overlap(task.using(look="whole")(query).volume, truth) < 0.6
     assert overlap(task(query).volume, truth) > 0.95
     task.save(tmp_path / "mesh.mvgtask")
@@ -122,3 +124,19 @@ def test_other_looks_are_refused() -> None:
     prompt, labels = small((20, 30))
     with pytest.raises(UnknownName, match="whole"):
         Predictor(Learner()).prompt([prompt], [labels], look="twice")
+
+
+def test_every_pixel_is_answered_by_the_piece_that_sees_it_best() -> None:
+    frames = [
+        Frame.near((60, 40), (1.0, 1.0), 16, (float(row), float(col)), 1.6) for row in (12, 48) for col in (8, 32)
+    ]
+    chosen = joined(frames, (60, 40))
+    assert chosen[5, 5] == 0
+    assert chosen[5, 35] == 1
+    assert chosen[55, 5] == 2
+    assert chosen[55, 35] == 3
+    for number, frame in enumerate(frames):
+        seen = np.zeros((60, 40), bool)
+        seen[frame.source.index[1:]] = True
+        assert seen[chosen == number].all()
+    assert (joined(frames[:1], (60, 40))[-1] == -1).all(), "what no piece sees keeps its first answer"

@@ -1,11 +1,14 @@
 """A close look: what was found in whole slices is answered again at a finer scale.
 
 Labels that are small against their slices are looked at where they lie: prompts are cropped about their own labels, the
-query about what the first answer found, all of them equally close. Labels that are large but so thin that a whole slice
-in the model's square loses them are looked at piece by piece, at the slices' own resolution. Others need no close look.
+query about what the first answer found, all of them equally close. Labels that are large, but lose much of their detail
+in the model's square, are looked at in overlapping pieces, each prompted by the same pieces of the prompts' slices.
+Others need no close look.
 """
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,9 @@ from mvg.prediction.examples import Examples, frames_for, prepare
 _MARGIN = 1.4  # size of a close look, in sizes of the largest prompt's labels
 _ROOM = 1.1  # and at least in sizes of what was found in the query
 _WORTHWHILE, _CLOSEST = 1.25, 4.0
-_KEPT = 0.8  # mean IoU of labels with what whole slices in the model's square keep of them, below which they are thin
+_THIN, _FINE = 0.8, 0.92  # mean IoU of labels with what the model's square keeps of them, below which they are so
+_FOR_FINE = 1.75  # how close pieces are for fine labels; for thin ones as close as the slices are sharp
+_OVERLAP = 0.25  # of neighbouring pieces
 _SOME = 8  # slices per prompt that tell
 _STRAY = 0.005  # share of what was found that may lie beyond either side: single pixels far away do not count
 
@@ -32,20 +37,27 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Close:
-    """The prompts of a request, `closer` times as near as whole slices are seen, about their labels.
-
-    closer None: in pieces at their own resolution.
+class Piece:
+    """The prompts' slices closely, about their labels (`at` None), or at a place of all slices: (row, column) from -1,
+    the first edge, to 1.
     """
 
-    closer: float | None
+    at: tuple[float, float] | None
     examples: Examples
 
+
+@dataclass(frozen=True, eq=False)
+class Close:
+    """The prompts of a request, `closer` times as near as whole slices are seen, in one or several pieces."""
+
+    closer: float
+    pieces: tuple[Piece, ...]
+
     def frames(self, found: Place | None, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
-        """How a query's slices are seen closely, given where something was `found`; none where that would not fit."""
-        size = self.examples.images.shape[-1]
-        if self.closer is None:
-            return frames_for(shape, spacing, size, "native")
+        """How a query's slices are seen, piece by piece, given where something was `found`; none where it won't fit."""
+        size = self.pieces[0].examples.images.shape[-1]
+        if self.pieces[0].at is not None:
+            return tuple(_frame_at(piece.at or (0.0, 0.0), shape, spacing, size, self.closer) for piece in self.pieces)
         closer = 1.0 if found is None else min(self.closer, 1 / (_ROOM * found.size))
         if found is None or closer < _WORTHWHILE:
             return ()
@@ -60,27 +72,46 @@ def look_closely(
     modality: str | None,
     examples: Examples,
 ) -> Close | None:
-    """The prompts of `examples` again, closely; None where labels are too large for that, or there are none.
+    """The prompts of `examples` again, closely; None where that is not worthwhile.
 
-    Reads the pairs a second time, one after the other.
+    Reads the pairs twice, one after the other.
     """
     if asked.answers != "labels" or asked.framing != "letterbox":
         return None
-    places = [_place_of(targets[at], images[at]) for at in range(len(images))]
-    known = [place for place in places if place is not None]
-    closer = min(_CLOSEST, 1 / (_MARGIN * max(place.size for place in known))) if known else 1.0
+    places, sharpness = _measured(images, targets, size)
+    sizes = [place.size for place in places if place is not None]
+    about_labels = min(_CLOSEST, 1 / (_MARGIN * max(sizes))) if sizes else 1.0
+    closer = about_labels if about_labels >= _WORTHWHILE else sharpness
     if closer < _WORTHWHILE:
-        if _kept(images, targets, size) >= _KEPT:
-            return None
-        asked = replace(asked, framing="native")
-        return Close(None, prepare(images, targets, asked, size, modality, (), None, examples.values))
+        return None
+    ticks = np.linspace(-1, 1, math.ceil((closer - _OVERLAP) / (1 - _OVERLAP)))
+    at = [None] if closer == about_labels else [(float(down), float(across)) for down in ticks for across in ticks]
 
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
-        place = places[number]
-        middle = (shape[0] / 2, shape[1] / 2) if place is None else place.middle
-        return (Frame.near(shape, spacing, size, middle, closer),)
+        place = places[number] or Place((shape[0] / 2, shape[1] / 2), 1.0)
+        return tuple(
+            Frame.near(shape, spacing, size, place.middle, closer)
+            if one is None
+            else _frame_at(one, shape, spacing, size, closer)
+            for one in at
+        )
 
-    return Close(closer, prepare(images, targets, asked, size, modality, (), frames, examples.values))
+    every = prepare(images, targets, asked, size, modality, (), frames, examples.values)
+    return Close(closer, tuple(Piece(one, every.every(len(at), first)) for first, one in enumerate(at)))
+
+
+def joined(frames: Sequence[Frame], shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Which frame answers each pixel (rows, cols): of those that see it the one whose middle is nearest; -1: none."""
+    best, chosen = np.full(shape, np.inf), np.full(shape, -1)
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    for number, frame in enumerate(frames):
+        box = frame.source
+        down = np.abs(rows + 0.5 - box.top - box.rows / 2) / box.rows
+        across = np.abs(cols + 0.5 - box.left - box.cols / 2) / box.cols
+        away = np.maximum(down, across)
+        wins = (away <= 0.5) & (away < best)
+        best[wins], chosen[wins] = np.broadcast_to(away, shape)[wins], number
+    return chosen
 
 
 def found_place(numbers: NDArray[np.integer], spacing: Spacing) -> Place | None:
@@ -101,21 +132,31 @@ def found_place(numbers: NDArray[np.integer], spacing: Spacing) -> Place | None:
     return Place(((top + bottom) / 2, (left + right) / 2), float(size))
 
 
-def _place_of(target: Volume | LabelMap, image: Volume) -> Place | None:
-    plane = image.plane
-    return found_place(np.asarray(target.pictures(plane)).astype(np.int64), image.pixel_spacing(plane))
+def _frame_at(at: tuple[float, float], shape: tuple[int, int], spacing: Spacing, size: int, closer: float) -> Frame:
+    extent = max(length * step for length, step in zip(shape, spacing, strict=True))
+    free = extent * (1 - 1 / closer) / 2  # mm that the middle of a piece may be away from that of the slices
+    middle = tuple(length / 2 + place * free / step for place, length, step in zip(at, shape, spacing, strict=True))
+    return Frame.near(shape, spacing, size, (middle[0], middle[1]), closer)
 
 
-def _kept(images: Volumes[Volume], targets: Volumes[Volume | LabelMap], size: int) -> float:
-    """The mean IoU, over classes and slices, of labels with themselves after a way through the model's square."""
-    scores = []
+def _measured(
+    images: Volumes[Volume], targets: Volumes[Volume | LabelMap], size: int
+) -> tuple[list[Place | None], float]:
+    """Where each prompt's labels lie; and how close pieces should be, 1 (not at all) where whole slices in the model's
+    square keep the labels' detail.
+    """
+    places, kept, finest = [], [], 1.0
     for at in range(len(images)):
         image, plane = images[at], images[at].plane
-        labels = np.asarray(targets[at].pictures(plane)).astype(np.int64)
-        (frame,) = frames_for(labels.shape[1:], image.pixel_spacing(plane), size, "letterbox")
+        labels, spacing = np.asarray(targets[at].pictures(plane)).astype(np.int64), image.pixel_spacing(plane)
+        places.append(found_place(labels, spacing))
+        extent = max(length * step for length, step in zip(labels.shape[1:], spacing, strict=True))
+        finest = max(finest, extent / min(spacing) / size)
+        (frame,) = frames_for(labels.shape[1:], spacing, size, "letterbox")
         telling = [one for one in labels if one.any()]
         for one in telling[:: max(1, len(telling) // _SOME)]:
             again = frame.restore_labels(frame.apply_labels(one))
             for value in np.unique(one[one != 0]):
-                scores.append(((one == value) & (again == value)).sum() / ((one == value) | (again == value)).sum())
-    return float(np.mean(scores)) if scores else 1.0
+                kept.append(((one == value) & (again == value)).sum() / ((one == value) | (again == value)).sum())
+    share = float(np.mean(kept)) if kept else 1.0
+    return places, 1.0 if share >= _FINE else min(finest, _CLOSEST if share < _THIN else _FOR_FINE)

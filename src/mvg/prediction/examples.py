@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,7 @@ from mvg.prediction.asked import Asked, Volumes, fit_window, modality_of
 from mvg.prediction.choosing import Shelf, thumbnails
 
 Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
-"""A pair's number, its slices' shape (rows, cols) and pixel spacing -> how its slices are put into squares."""
+"""A pair's number, its slices' shape (rows, cols) and pixel spacing -> how each of its slices is put into squares."""
 
 _FULL_SCALE = 65535
 _BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
@@ -71,6 +71,13 @@ class Examples:
         """Images (n, s, s) in [0, 1]."""
         return np.asarray(self.images[list(at)], np.float32) / np.float32(_FULL_SCALE)
 
+    def every(self, step: int, first: int) -> "Examples":
+        """Every so-manieth slice from `first` on."""
+        some = slice(first, None, step)
+        parts = (self.images, self.targets, self.volume, self.index, self.count)
+        images, targets, volume, index, count = (np.ascontiguousarray(part[some]) for part in parts)
+        return replace(self, images=images, targets=targets, volume=volume, index=index, count=count)
+
     def picture(self, at: Sequence[int]) -> NDArray[np.float32]:
         """Picture targets (n, s, s) in [0, 1]."""
         return np.asarray(self.targets[list(at)], np.float32) / np.float32(_FULL_SCALE)
@@ -105,8 +112,12 @@ def prepare(
         name = f"'{names[number]}'" if names else str(number + 1)
         pair = _Pair.of(images[number], targets[number], asked, modality, name)
         put = frames_for(*pair.slices, size, asked.framing) if frames is None else frames(number, *pair.slices)
-        most = slices if asked.framing == "letterbox" else max(1, min(slices, _TILES))
-        parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, put, most)))
+        if asked.framing == "native":
+            kept = min(_TILES, slices, len(pair))
+            each = max(1, min(_TILES, slices) // kept)
+        else:
+            kept, each = max(1, slices // len(put)), len(put)
+        parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, put, kept, each)))
     planes, modalities, windows, *pieces = zip(*parts, strict=True)
     cut_images, cut_targets, index, count = pieces
     counts = [len(piece) for piece in cut_images]
@@ -169,16 +180,21 @@ class _Pair:
         """Shape (rows, cols) and pixel spacing of its slices."""
         return self.image.pictures(self.plane).shape[1:], self.image.pixel_spacing(self.plane)
 
+    def __len__(self) -> int:
+        return len(self.image.pictures(self.plane))
+
     def cut(
-        self, asked: Asked, frames: tuple[Frame, ...], slices: int
+        self, asked: Asked, frames: tuple[Frame, ...], slices: int, each: int
     ) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64], int]:
-        """Images and targets (m, s, s) of at most `slices` squares, their slices (m,), the number of slices."""
+        """Images and targets (m, s, s) of at most `slices` slices, of `each` the most telling frames; the squares'
+        slices (m,); the number of slices.
+        """
         pictures, wanted = self.image.pictures(self.plane), self.target.pictures(self.plane)
         kept = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), slices)).round().astype(np.int64))
         images, targets, index = [], [], []
         for at in kept:
             shown = self.window.apply(pictures[at])
-            for frame in _telling(shown, frames, max(1, slices // len(kept))):
+            for frame in _telling(shown, frames, each):
                 images.append(_stored(frame.apply(shown)))
                 if asked.answers == "labels":
                     targets.append(frame.apply_labels(wanted[at]))

@@ -17,7 +17,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
 from mvg.prediction.asked import Asked, Volumes, asked_for
-from mvg.prediction.closely import Close, found_place, look_closely
+from mvg.prediction.closely import Close, found_place, joined, look_closely
 from mvg.prediction.encoding import PromptCache, View
 from mvg.prediction.ensemble import Said, Settings, answer, views
 from mvg.prediction.examples import Examples, prepare
@@ -98,7 +98,8 @@ class PromptedTask:
             predictor, asked, examples, settings, close,
         )  # fmt: skip
         self.cache = PromptCache(predictor.model, examples)
-        self.close_cache = None if close is None else PromptCache(predictor.model, close.examples)
+        pieces = () if close is None else close.pieces
+        self.close_caches = [PromptCache(predictor.model, p.examples, 2**30 // len(pieces)) for p in pieces]
 
     def __call__(self, query: Volume, progress: Progress | None = None) -> Answer:
         """The answer to a query volume, slice by slice: memory grows by the answer alone.
@@ -110,14 +111,14 @@ class PromptedTask:
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
         cut = Query.of(query, self.examples, self.asked, self.predictor.model.config.size)
-        looks = 1 if self.close is None or self.settings.look == "whole" else 2
+        looks = 1 if self.close is None or self.settings.look == "whole" else 1 + len(self.close.pieces)
 
         def told(look: int) -> Callable[[int], None]:
             return lambda done: None if progress is None else progress(look * len(cut) + done, looks * len(cut))
 
         answers, doubts = self._answered(cut, self.examples, self.cache, told(0))
-        if looks == 2:
-            self._look_closely(cut, answers, doubts, query.pixel_spacing(cut.plane), told(1))
+        if self.close is not None and looks > 1:
+            self._look_closely(self.close, cut, answers, doubts, query.pixel_spacing(cut.plane), told)
         answers.flags.writeable = False  # what nobody can write to is not copied
         if doubts is not None:
             doubts.flags.writeable = False
@@ -174,25 +175,26 @@ class PromptedTask:
 
     def _look_closely(
         self,
+        close: Close,
         cut: Query,
         answers: NDArray[Any],
         doubts: NDArray[np.float32] | None,
         spacing: Spacing,
-        told: Callable[[int], None],
+        told: Callable[[int], Callable[[int], None]],
     ) -> None:
-        """Replace what was answered about the labels that were found by a close look's answer."""
-        assert self.close is not None
-        assert self.close_cache is not None
-        frames = self.close.frames(found_place(answers, spacing), cut.pictures.shape[1:], spacing)
+        """Replace the labels that were answered by those of a close look."""
+        shape = answers.shape[1:]
+        frames = close.frames(found_place(answers, spacing), shape, spacing)
         if not frames:
-            told(len(cut))
+            told(len(close.pieces))(len(cut))
             return
-        again, doubts_again = self._answered(cut.seen(frames), self.close.examples, self.close_cache, told)
-        for frame in frames:
-            inside = frame.source.index
-            answers[inside] = again[inside]
+        chosen = joined(frames, shape)
+        for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
+            again, doubts_again = self._answered(cut.seen((frame,)), piece.examples, cache, told(number + 1))
+            own = chosen == number
+            answers[:, own] = again[:, own]
             if doubts is not None and doubts_again is not None:
-                doubts[inside] = doubts_again[inside]
+                doubts[:, own] = doubts_again[:, own]
 
     def _said(
         self, cut: Query, examples: Examples, cache: PromptCache

@@ -2,7 +2,7 @@
 no pickle.
 
     images, targets, volume, index, count    the prompt slices, see `Examples`
-    close.images, ...                        the same, seen closely, where the task has that
+    close.I.images, ...                      the same, seen closely in one or several pieces, where the task has that
     encoded.I.keys.J, encoded.I.values.J     what the model made of them, see `Prompts`; as much as fits into 256 MB
 
 The JSON names the weights and the fingerprint of the model: another model of the same picture size encodes the slices
@@ -27,7 +27,7 @@ from mvg.errors import FileProblem, MvgError, WeightsProblem
 from mvg.imaging.window import Window
 from mvg.model.answer import Prompts
 from mvg.prediction.asked import Asked
-from mvg.prediction.closely import Close
+from mvg.prediction.closely import Close, Piece
 from mvg.prediction.encoding import View
 from mvg.prediction.ensemble import Settings
 from mvg.prediction.examples import Examples
@@ -37,7 +37,6 @@ SUFFIX = ".mvgtask"
 _FORMAT = 2
 _ROOM = 256 * 2**20  # bytes of encodings that a file carries
 _ARRAYS = ("images", "targets", "volume", "index", "count")
-_CLOSE = "close."
 
 
 def save(task: PromptedTask, path: Path) -> None:
@@ -45,8 +44,8 @@ def save(task: PromptedTask, path: Path) -> None:
     if path.suffix != SUFFIX:
         raise FileProblem(f"a task to be saved as '{path.name}'", f"a name that ends in {SUFFIX}", "rename it")
     tensors = _tensors(task.examples, "")
-    if task.close is not None:
-        tensors |= _tensors(task.close.examples, _CLOSE)
+    for number, piece in enumerate(task.close.pieces if task.close else ()):
+        tensors |= _tensors(piece.examples, f"close.{number}.")
     views = []
     for number, (view, prompts) in enumerate(task.cache.encoded(_ROOM)):
         views.append(asdict(view) | {"panels": prompts.panels})
@@ -63,7 +62,7 @@ def save(task: PromptedTask, path: Path) -> None:
         "modality": examples.modality,
         "target_window": asdict(examples.target_window),
         "encoded": views,
-        "close": None if task.close is None else {"closer": task.close.closer},
+        "close": task.close and {"closer": task.close.closer, "at": [piece.at for piece in task.close.pieces]},
     }
     partial: Path | None = None
     try:
@@ -100,8 +99,7 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
         _check_sizes(examples)
         close = None
         if about["close"] is not None:
-            close = Close(**about["close"], examples=replace(examples, **_arrays(tensors, _CLOSE)))
-            _check_sizes(close.examples)
+            close = _close(about["close"], tensors, examples)
     except MvgError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -158,6 +156,15 @@ def _tensors(examples: Examples, prefix: str) -> dict[str, Tensor]:
 
 def _arrays(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
     return {name: tensors[prefix + name].numpy() for name in _ARRAYS}
+
+
+def _close(about: dict[str, Any], tensors: dict[str, Tensor], examples: Examples) -> Close:
+    pieces = []
+    for number, at in enumerate(about["at"]):
+        own = replace(examples, **_arrays(tensors, f"close.{number}."))
+        _check_sizes(own)
+        pieces.append(Piece(at and (float(at[0]), float(at[1])), own))
+    return Close(float(about["closer"]), tuple(pieces))
 
 
 def _encoded(
