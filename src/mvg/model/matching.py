@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.answer import Answer, Prompts
+from mvg.model.decoder import Decoder
 from mvg.model.images import Features, ImageStream
 from mvg.model.mixing import mix
 from mvg.model.ridge import CELL, Ridge, Sums
@@ -107,48 +108,6 @@ class Matching(nn.Module):
         return out
 
 
-class Decoder(nn.Module):
-    """What was found for a target channel -> its maps at full resolution, through a quarter of it.
-
-    A map is the regression's answer times a gate, plus what the decoder says itself. It starts as the regression's
-    answer alone. The sum is taken in float32: 16-bit inputs keep their precision.
-    """
-
-    def __init__(self, width: int, depth: int, fine: int, image_width: int, target_width: int) -> None:
-        super().__init__()
-        inner = fine // 4 * 3
-        self.gather = nn.Linear(target_width, width)
-        self.see = nn.Linear(image_width, width)
-        unit(self.gather)
-        unit(self.see, share=0.5)
-        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
-        self.expand = nn.Conv2d(width, 4 * inner, 1)
-        self.skip = nn.Conv2d(fine, inner, 1)
-        self.hint = nn.Conv2d(2 * CELL**2, inner, 1)
-        for layer in (self.expand, self.skip, self.hint):
-            unit(layer, share=0.6)
-        self.fine_blocks = nn.Sequential(ConvBlock(inner), ConvBlock(inner), nn.GroupNorm(1, inner))
-        self.read = nn.Conv2d(inner, 4 * CELL**2, 1)
-        nn.init.zeros_(self.read.weight)
-        nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
-
-    def forward(
-        self, collected: Float[Tensor, "b c t w"], seen: Features, said: Float[Tensor, "b two c m p"]
-    ) -> Float[Tensor, "two b c s s"]:
-        """Picture and class scores of every channel."""
-        channels, rows = collected.shape[1], seen.fine.shape[-2]
-        tokens = (self.gather(collected) + self.see(seen.levels[:, -1])[:, None]).flatten(0, 1)
-        x = self.blocks(to_map(tokens, rows // 2).contiguous(memory_format=torch.channels_last))
-        x = F.pixel_shuffle(self.expand(x), 2)
-        base = rearrange(said, "b two c (h w) p -> (b c) (two p) h w", h=rows)
-        skip = repeat(self.skip(seen.fine), "b f h w -> (b c) f h w", c=channels)
-        x = (x + skip + self.hint(base.to(x.dtype))).contiguous(memory_format=torch.channels_last)
-        read = self.read(F.gelu(self.fine_blocks(x))).float()
-        own, gate = read.chunk(2, dim=1)
-        maps = F.pixel_shuffle(own + (1 + gate) * base, CELL)
-        return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)
-
-
 class MatchingForm(nn.Module):
     """Image stream, target stream, matching at two depths, regression, and a decoder per target channel."""
 
@@ -196,7 +155,8 @@ class MatchingForm(nn.Module):
         sums = self.ridge.sums(features[:, :shown].flatten(0, 1), known, weight)
         gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in (sums.gram, sums.cross))
         told = [_told(some, first, panels, order).flatten(0, 1) for some in (gram, cross)]
-        said = self.ridge.read(Sums(*told), features[:, first:].flatten(0, 1))
+        asked = features[:, first:].flatten(0, 1)
+        said = self.ridge.read(Sums(*told), asked)
         collected = []
         for matching, level in zip(self._matchings(), levels, strict=True):
             keys, values = matching.offer(self._coarser(level[:, :shown].flatten(0, 1), rows), carried, batch)
@@ -216,7 +176,7 @@ class MatchingForm(nn.Module):
             rearrange(seen.levels, "(b n) l t d -> b n l t d", b=batch)[:, first:].flatten(0, 1),
             rearrange(seen.fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1),
         )
-        logits, pictures = self.decode(torch.cat(collected, dim=-1).flatten(0, 1), chosen, said)
+        logits, pictures = self.decode(torch.cat(collected, dim=-1).flatten(0, 1), chosen, asked, said)
         repainted = None
         if image_visible is not None:
             repainted = rearrange(self._repainted(seen, image_visible.shape[-2]), "(b n) t p -> b n t p", b=batch)
@@ -241,10 +201,14 @@ class MatchingForm(nn.Module):
         return out
 
     def decode(
-        self, collected: Float[Tensor, "b c t w"], seen: Features, said: Float[Tensor, "b two c m p"]
+        self,
+        collected: Float[Tensor, "b c t w"],
+        seen: Features,
+        features: Float[Tensor, "b m d"],
+        said: Float[Tensor, "b two c m p"],
     ) -> tuple[Float[Tensor, "b c s s"], Float[Tensor, "b c s s"]]:
         """What was found per channel -> class logits and picture per channel, at full resolution."""
-        painted, scores = self.decoder(collected, seen, said).unbind(0)
+        painted, scores = self.decoder(collected, seen, self.ridge.plain(features), said).unbind(0)
         return SHARP * scores, painted
 
     def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
@@ -277,8 +241,9 @@ class MatchingForm(nn.Module):
             # Queries that share their prompts are asked as one long query: the prompts are not copied.
             found = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
             collected.append(rearrange(found, "1 c (b t) w -> b c t w", b=len(query)) if shared else found)
-        said = self.ridge.read(Sums(*prompts.sums), self.ridge.describe(seen.fine, query))
-        logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, said)
+        features = self.ridge.describe(seen.fine, query)
+        said = self.ridge.read(Sums(*prompts.sums), features)
+        logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, features, said)
         return Answer(logits, pictures, None)
 
 

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 CELL = 4
 """Pixels of a sample's side."""
+PLAIN = 3 * CELL**2
+"""Features of a cell that are not learned: its pixels, their means, what would fill a void."""
 _BLACK = 1 / 255  # pixels up to here may be a void
 
 
@@ -32,13 +34,12 @@ class Sums:
 
 
 class Ridge(nn.Module):
-    """The regression. `learned` features join 48 of the pixels themselves and a constant."""
+    """The regression. `learned` features join those of the pixels themselves and a constant."""
 
     def __init__(self, learned: int) -> None:
         super().__init__()
-        plain = 3 * CELL**2
-        self.features = learned + plain + 1
-        start = torch.cat([torch.full((learned,), 0.03), torch.full((plain,), 0.004), torch.full((1,), 1e-3)])
+        self.features = learned + PLAIN + 1
+        start = torch.cat([torch.full((learned,), 0.03), torch.full((PLAIN,), 0.004), torch.full((1,), 1e-3)])
         self.shrink = nn.Parameter(start.log())
 
     def describe(self, fine: Float[Tensor, "b f h w"], pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b m d"]:
@@ -46,6 +47,10 @@ class Ridge(nn.Module):
         plain = 4 * F.pixel_unshuffle(surroundings(pictures.float()), CELL)
         ones = torch.ones_like(plain[:, :1])
         return rearrange(torch.cat([fine.float(), plain, ones], dim=1), "b d h w -> b (h w) d")
+
+    def plain(self, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
+        """Those of the features that are not learned."""
+        return features[..., -PLAIN - 1 : -1]
 
     def sums(
         self,
