@@ -83,7 +83,7 @@ def test_a_finished_run_is_not_run_again(make_recipe: Make, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("form", "golden"), [("matching", [0.87593, 1.91510, 0.37466]), ("merged", [1.85509, 1.72704, 0.45667])]
+    ("form", "golden"), [("matching", [0.87593, 1.91510, 0.36912]), ("merged", [1.85509, 1.72704, 0.45667])]
 )
 def test_first_losses_are_what_they_were(make_recipe: Make, tmp_path: Path, form: str, golden: list[float]) -> None:
     """A golden figure: a change of it means that data, losses, optimizer or the first weights changed."""
@@ -187,7 +187,8 @@ def test_a_run_can_start_from_weights_whose_network_it_takes(
     assert model.config == first.config == recipe_from(about["recipe"]).model
     torch.testing.assert_close(model.state_dict(), dict(first.state_dict()), atol=1e-2, rtol=1e-2)
     assert loaded[0].training, "or paths would never be dropped"
-    run(replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path / "run")  # and is resumed
+    (tmp_path / "weights/model.safetensors").unlink()
+    run(replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path / "run")  # is resumed without them
 
 
 def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> None:

@@ -147,11 +147,12 @@ def _store(recipe: Recipe) -> Store:
 
 
 def _begun(recipe: Recipe, folder: Path) -> Generalist:
-    """The network before its first step; a run that is resumed does not need what it was initialized from."""
+    """The network before its first step; a run that is resumed does not need what it began with."""
+    resumed = (folder / _CHECKPOINT).exists()
     if recipe.start:
-        return load_weights(recipe.start).train()
+        return averaged(folder / _CHECKPOINT)[0].train() if resumed else load_weights(recipe.start).train()
     model = Generalist(recipe.model)
-    if recipe.initialize and not (folder / _CHECKPOINT).exists():
+    if recipe.initialize and not resumed:
         taken = initialize(model, recipe.initialize)
         logging.getLogger(__name__).info("%d tensors of the encoder come from %s", taken, recipe.initialize)
     return model
