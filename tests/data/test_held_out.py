@@ -32,6 +32,7 @@ def test_lists_of_other_sets_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
-    for broken in (tmp_path / "missing.json", listed(tmp_path / "list.json", ["p1"])):
+    nested = listed(tmp_path / "nested.json", {"mri": {"patients": ["p1"]}})
+    for broken in (tmp_path / "missing.json", listed(tmp_path / "list.json", ["p1"]), nested):
         with pytest.raises(FileProblem, match="held-out cases"):
             read_held_out(broken)

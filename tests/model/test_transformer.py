@@ -86,7 +86,7 @@ def test_drop_path_leaves_whole_samples_out_and_keeps_the_mean() -> None:
     assert torch.equal(drop.eval()(x), x)
 
 
-def test_the_fine_head_starts_silent_or_with_the_picture() -> None:
+def test_the_fine_head_starts_silent_and_its_gate_lets_the_picture_through() -> None:
     torch.manual_seed(0)
     stem, head = ConvStem(1, 8, 16, patch=8), FineHead(16, 8, patch=8, maps=2)
     pictures = torch.rand(2, 1, 24, 24)
@@ -94,7 +94,8 @@ def test_the_fine_head_starts_silent_or_with_the_picture() -> None:
     assert tokens.shape == (2, 9, 16)
     assert fine.shape == (2, 8, 6, 6)
     assert head(tokens, head.shared(fine), pictures).abs().max() == 0
-    head.start_as_identity(1)
+    with torch.no_grad():
+        head.read.bias[3 * 16 :] = 1.0  # type: ignore[index]
     first, second = head(tokens, head.shared(fine), pictures).unbind(1)
     assert first.abs().max() == 0
     assert torch.equal(second, pictures[:, 0])

@@ -50,22 +50,22 @@ def test_large_labels_are_not_looked_at_closely() -> None:
     assert np.array_equal(task(prompt).volume.voxels, task.using(look="whole")(prompt).volume.voxels)
 
 
-def test_where_nothing_is_found_nothing_changes() -> None:
+def test_all_looks_are_counted() -> None:
     prompt, labels = small((20, 30))
-    empty = Volume(np.random.default_rng(0).uniform(0, 30, prompt.shape).astype(np.float32), AFFINE)
-    task = Predictor(Learner()).prompt([prompt], [labels], look="close")
     seen: list[tuple[int, int]] = []
-    answer = task(empty, lambda done, total: seen.append((done, total)))
-    assert not answer.volume.voxels.any() or answer.volume.voxels.max() == 5
-    assert seen[-1][0] == seen[-1][1] == 6, "two looks at three slices"
+    Predictor(Learner()).prompt([prompt], [labels])(small((75, 50))[0], lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 6) for done in range(1, 7)], "two looks at three slices"
 
 
 def test_uncertainty_comes_with_it() -> None:
     prompt, labels = small((20, 30))
     query, _ = small((75, 50), seed=1)
     answer = Predictor(Learner()).prompt([prompt], [labels], look="close", members=2)(query)
+    whole = Predictor(Learner()).prompt([prompt], [labels], look="whole", members=2)(query)
     assert answer.uncertainty is not None
+    assert whole.uncertainty is not None
     assert answer.uncertainty.shape == query.shape
+    assert answer.uncertainty.voxels.sum() < 0.7 * whole.uncertainty.voxels.sum(), "of the close look, which is sharper"
 
 
 def test_a_saved_task_looks_as_closely(tmp_path: Path) -> None:
@@ -91,16 +91,17 @@ def test_what_is_found_must_fit() -> None:
     prompt, labels = small((20, 30))
     close = Predictor(Learner()).prompt([prompt], [labels]).close
     assert close is not None
-    (wide,) = close.frames(Place((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0))
-    assert wide.source.rows == pytest.approx(55, abs=1)
+    (wide,) = close.frames(Place((50.0, 50.0), 0.3), (100, 100), (1.0, 1.0))
+    assert wide.source.rows == pytest.approx(33, abs=1)
+    assert close.frames(Place((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0)) == (), "too unlike the prompts"
     assert close.frames(Place((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0)) == ()
     assert close.frames(None, (100, 100), (1.0, 1.0)) == ()
 
 
-def mesh(seed: int) -> tuple[Volume, LabelMap]:
-    """Bright lines of one voxel all over a slice that is three times as large as the learner's square."""
-    labels = np.zeros((96, 96, 1), np.int32)
-    labels[7 + seed :: 12, :, 0] = labels[:, 5 + seed :: 10, 0] = 5
+def mesh(seed: int, shape: tuple[int, int, int] = (96, 96, 1)) -> tuple[Volume, LabelMap]:
+    """Bright lines of one voxel all over slices that are larger than the learner's square."""
+    labels = np.zeros(shape, np.int32)
+    labels[7 + seed :: 12] = labels[:, 5 + seed :: 10] = 5
     noise = np.random.default_rng(seed).uniform(-5, 5, labels.shape)
     voxels = np.where(labels > 0, 200.0, 20.0) + noise
     return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
@@ -140,3 +141,36 @@ def test_every_pixel_is_answered_by_the_piece_that_sees_it_best() -> None:
         seen[frame.source.index[1:]] = True
         assert seen[chosen == number].all()
     assert (joined(frames[:1], (60, 40))[-1] == -1).all(), "what no piece sees keeps its first answer"
+
+
+@pytest.mark.parametrize("shape", [(40, 120, 1), (120, 48, 1), (124, 36, 2)])
+def test_long_slices_are_answered_in_pieces_to_their_edges(shape: tuple[int, int, int]) -> None:
+    (prompt, labels), (query, truth) = mesh(0, shape), mesh(2, shape)
+    task = Predictor(Learner()).prompt([prompt], [labels])
+    assert task.close is not None
+    assert overlap(task(query).volume, truth) > 0.95
+    half = Volume(query.voxels[::2, ::2], AFFINE)
+    assert task(half).volume.shape == half.shape
+
+
+def test_classes_that_a_piece_has_no_prompts_for_keep_their_first_answer() -> None:
+    (prompt, labels), (query, truth) = mesh(0), mesh(2)
+    left = labels.voxels.copy()
+    left[40:] = 0
+    task = Predictor(Learner()).prompt([prompt], [LabelMap(left, AFFINE)])
+    assert task.close is not None
+    whole, close = task.using(look="whole")(query).volume.voxels, task(query).volume.voxels
+    assert np.array_equal(close[80:], whole[80:])
+    assert whole[80:].any()
+    assert (close[:30] == truth.voxels[:30]).mean() > 0.95
+
+
+def test_labels_that_whole_slices_lose_are_found() -> None:
+    voxels = np.full((320, 320, 1), 20.0, np.float32)
+    labels = np.zeros(voxels.shape, np.int32)
+    labels[161:164, 161:320:40] = 5
+    voxels[labels > 0] = 200.0
+    voxels[0, 0] = 255
+    task = Predictor(Learner()).prompt([Volume(voxels, AFFINE)], [LabelMap(labels, AFFINE)])
+    assert task.examples.values == (5,)
+    assert task.close is not None

@@ -74,7 +74,7 @@ def predict(
     num_prompts: Annotated[int | None, typer.Option(min=1, help="At most so many per slice.", show_default="8")] = None,
     look: Annotated[
         str | None,
-        typer.Option(help="whole, or close: labels are answered again about where they lie.", show_default="close"),
+        typer.Option(help="whole, or close: small and fine labels are answered again, finer.", show_default="close"),
     ] = None,
     device: Device = "auto",
     uncertainty: Annotated[

@@ -21,8 +21,8 @@ def read_held_out(path: Path) -> HeldOut:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise _no_list(path, str(problem)) from problem
-    if not isinstance(listed, dict):
-        raise _no_list(path, "no table of sets")
+    if not isinstance(listed, dict) or not all(isinstance(ids, list | str) for ids in listed.values()):
+        raise _no_list(path, "no table of sets, each with a list")
     return {
         str(name): frozenset(_plain(str(one)) for one in ids) for name, ids in listed.items() if isinstance(ids, list)
     }
@@ -33,7 +33,7 @@ def check_held_out(found: DataSet, folder: Path, held_out: HeldOut) -> None:
 
     Ids are compared without capitals, signs and spaces: "benign (10)" is benign_10.
     """
-    ids = held_out.get(found.card.name, frozenset()) | held_out.get(folder.name, frozenset())
+    ids = held_out.get(found.card.name, frozenset()) | held_out.get(folder.resolve().name, frozenset())
     caught = [case.name for case in found.cases if {_plain(case.name), _plain(case.patient)} & ids]
     if caught:
         raise FileProblem(

@@ -130,7 +130,7 @@ def _seen(length: int, spacing: float, middle: float, extent: float, size: int) 
     start, stop = max(0, first), min(length, max(first + round(pixels), 1))
     start = min(start, length - 1)
     stop = max(stop, start + 1)
-    place = min(size - 1, round((start - first) * size / pixels))
+    place = min(size - 1, max(0, round((start - first) * size / pixels)))
     return start, stop - start, place, max(1, min(size - place, round((stop - start) * size / pixels)))
 
 

@@ -211,12 +211,6 @@ class FineHead(nn.Module):
         nn.init.zeros_(self.read.weight)
         nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
 
-    def start_as_identity(self, at: int) -> None:
-        """Let map `at` be the picture itself before any training: a restoration then has only changes to learn."""
-        gate = (self.maps + at) * self.CELL**2
-        with torch.no_grad():
-            self.read.bias[gate : gate + self.CELL**2] = 1.0  # type: ignore[index]
-
     def shared(self, fine: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h w"]:
         """The part that does not depend on the target channel: compute it once for all of them."""
         out: Tensor = self.skip(fine)

@@ -1,14 +1,15 @@
 """A close look: what was found in whole slices is answered again at a finer scale.
 
 Labels that are small against their slices are looked at where they lie: prompts are cropped about their own labels, the
-query about what the first answer found, all of them equally close. Labels that are large, but lose much of their detail
-in the model's square, are looked at in overlapping pieces, each prompted by the same pieces of the prompts' slices.
-Others need no close look.
+query about what the first answer found, all of them about equally close. Labels that are large, but lose much of their
+detail in the model's square, are looked at in overlapping pieces, each prompted by the same pieces of the prompts'
+slices. Others need no close look.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from mvg.prediction.examples import Examples, frames_for, prepare
 
 _MARGIN = 1.4  # size of a close look, in sizes of the largest prompt's labels
 _ROOM = 1.1  # and at least in sizes of what was found in the query
+_ALIKE = 0.7  # a query is seen at least so much as closely as the prompts, or it is not looked at again
 _WORTHWHILE, _CLOSEST = 1.25, 4.0
 _THIN, _FINE = 0.8, 0.92  # mean IoU of labels with what the model's square keeps of them, below which they are so
 _FOR_FINE = 1.75  # how close pieces are for fine labels; for thin ones as close as the slices are sharp
@@ -59,7 +61,7 @@ class Close:
         if self.pieces[0].at is not None:
             return tuple(_frame_at(piece.at or (0.0, 0.0), shape, spacing, size, self.closer) for piece in self.pieces)
         closer = 1.0 if found is None else min(self.closer, 1 / (_ROOM * found.size))
-        if found is None or closer < _WORTHWHILE:
+        if found is None or closer < max(_WORTHWHILE, _ALIKE * self.closer):
             return ()
         return (Frame.near(shape, spacing, size, found.middle, closer),)
 
@@ -114,7 +116,7 @@ def joined(frames: Sequence[Frame], shape: tuple[int, int]) -> NDArray[np.int64]
     return chosen
 
 
-def found_place(numbers: NDArray[np.integer], spacing: Spacing) -> Place | None:
+def found_place(numbers: NDArray[Any], spacing: Spacing) -> Place | None:
     """Where something (not 0) was found in slices (n, rows, cols); None where nothing was."""
     shape = numbers.shape[1:]
     shown = numbers != 0
@@ -133,9 +135,10 @@ def found_place(numbers: NDArray[np.integer], spacing: Spacing) -> Place | None:
 
 
 def _frame_at(at: tuple[float, float], shape: tuple[int, int], spacing: Spacing, size: int, closer: float) -> Frame:
-    extent = max(length * step for length, step in zip(shape, spacing, strict=True))
-    free = extent * (1 - 1 / closer) / 2  # mm that the middle of a piece may be away from that of the slices
-    middle = tuple(length / 2 + place * free / step for place, length, step in zip(at, shape, spacing, strict=True))
+    seen = max(length * step for length, step in zip(shape, spacing, strict=True)) / closer
+    # The middle of a piece may be so far away from that of the slices: not at all where it sees all of them.
+    free = [max(0.0, length * step - seen) / 2 / step for length, step in zip(shape, spacing, strict=True)]
+    middle = [length / 2 + place * away for place, length, away in zip(at, shape, free, strict=True)]
     return Frame.near(shape, spacing, size, (middle[0], middle[1]), closer)
 
 
@@ -147,8 +150,8 @@ def _measured(
     """
     places, kept, finest = [], [], 1.0
     for at in range(len(images)):
-        image, plane = images[at], images[at].plane
-        labels, spacing = np.asarray(targets[at].pictures(plane)).astype(np.int64), image.pixel_spacing(plane)
+        image = images[at]
+        labels, spacing = np.asarray(targets[at].pictures(image.plane)), image.pixel_spacing(image.plane)
         places.append(found_place(labels, spacing))
         extent = max(length * step for length, step in zip(labels.shape[1:], spacing, strict=True))
         finest = max(finest, extent / min(spacing) / size)

@@ -23,7 +23,8 @@ class Settings:
 
     strategy: which prompt slices a query slice is shown; num_prompts: how many at most; members: answers in the
     ensemble, each from other prompts, colors or mirrored; seed: of every random choice; look: "whole" answers whole
-    slices, "close" then looks again about what was found (small labels alone). UnknownName, PromptProblem for others.
+    slices, "close" then looks again at small and fine labels, unless the prompts were shown for "whole". UnknownName,
+    PromptProblem for others.
     """
 
     strategy: str = "nearest_slice"

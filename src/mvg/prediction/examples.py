@@ -22,6 +22,7 @@ Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
 
 _FULL_SCALE = 65535
 _BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
+_FEWEST = 8  # slices of a volume that are kept all the same
 _TILES = 64  # most telling tiles kept of a volume, where prompts are shown at native resolution
 _OVERLAP = 4  # neighbouring tiles share a quarter of their side
 
@@ -106,23 +107,25 @@ def prepare(
             "as many of both, at least one",
             "complete the pairs",
         )
-    slices = max(8, _BUDGET // (len(images) * size * size * 4))
-    parts = []
+    slices = max(_FEWEST, _BUDGET // (len(images) * size * size * 4))
+    parts, found = [], set[int]()
     for number in range(len(images)):
         name = f"'{names[number]}'" if names else str(number + 1)
         pair = _Pair.of(images[number], targets[number], asked, modality, name)
+        if isinstance(pair.target, LabelMap) and values is None:
+            found |= set(pair.target.values)  # of the whole map: the squares may lose small ones
         put = frames_for(*pair.slices, size, asked.framing) if frames is None else frames(number, *pair.slices)
         if asked.framing == "native":
             kept = min(_TILES, slices, len(pair))
             each = max(1, min(_TILES, slices) // kept)
         else:
-            kept, each = max(1, slices // len(put)), len(put)
+            kept, each = max(_FEWEST, slices // len(put)), len(put)
         parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, put, kept, each)))
     planes, modalities, windows, *pieces = zip(*parts, strict=True)
     cut_images, cut_targets, index, count = pieces
     counts = [len(piece) for piece in cut_images]
     if asked.answers == "labels":
-        values, joined = _numbered(cut_targets, values)
+        values, joined = _numbered(cut_targets, values or tuple(sorted(found)))
     else:
         values, joined = (), np.concatenate(cut_targets)
     low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
@@ -215,12 +218,9 @@ def _as_labels(target: Volume, name: str) -> LabelMap:
     return LabelMap(whole, target.affine)
 
 
-def _numbered(
-    labels: Sequence[NDArray[Any]], values: tuple[int, ...] | None
-) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
-    """Label values in ascending order (those given, if any), and all labels as class numbers 0..K."""
+def _numbered(labels: Sequence[NDArray[Any]], values: tuple[int, ...]) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
+    """The label values, and all labels as class numbers 0..K, others as 0."""
     found = {int(value) for piece in labels for value in np.unique(piece)} - {0}
-    values = values or tuple(sorted(found))
     if not 0 < len(values) <= MOST_CLASSES:
         raise PromptProblem(
             f"{len(values)} label values other than 0 in the prompts",

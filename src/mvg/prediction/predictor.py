@@ -74,7 +74,7 @@ class Predictor:
         settings = Settings(strategy, num_prompts, members, seed, look)
         asked, size = asked_for(task, targets), self.model.config.size
         examples = prepare(images, targets, asked, size, modality, names)
-        close = look_closely(images, targets, asked, size, modality, examples)
+        close = look_closely(images, targets, asked, size, modality, examples) if look == "close" else None
         return PromptedTask(self, asked, examples, settings, close)
 
     def load_task(self, path: str | Path) -> "PromptedTask":
@@ -116,7 +116,7 @@ class PromptedTask:
         def told(look: int) -> Callable[[int], None]:
             return lambda done: None if progress is None else progress(look * len(cut) + done, looks * len(cut))
 
-        answers, doubts = self._answered(cut, self.examples, self.cache, told(0))
+        answers, doubts, _ = self._answered(cut, self.examples, self.cache, told(0))
         if self.close is not None and looks > 1:
             self._look_closely(self.close, cut, answers, doubts, query.pixel_spacing(cut.plane), told)
         answers.flags.writeable = False  # what nobody can write to is not copied
@@ -156,13 +156,17 @@ class PromptedTask:
 
     def _answered(
         self, cut: Query, examples: Examples, cache: PromptCache, told: Callable[[int], None]
-    ) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """Label values or raw intensities of all slices, and their uncertainty where an ensemble answers."""
+    ) -> tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.bool_]]:
+        """Label values or raw intensities of all slices; their uncertainty where an ensemble answers; which classes
+        each slice's prompts showed (n, K).
+        """
         table = smallest_integers(examples.values) if examples.values else np.zeros(1, np.float32)
         answers = np.zeros(cut.pictures.shape, table.dtype)
         doubts = np.zeros(cut.pictures.shape, np.float32) if self.settings.members > 1 else None
-        for at, squares, said in self._said(cut, examples, cache):
+        known = np.zeros((len(cut), len(examples.values)), np.bool_)
+        for at, squares, said, shown in self._said(cut, examples, cache):
             if examples.values:
+                known[at] = examples.shows(tuple({one for view in shown for one in view.chosen}))
                 numbers, doubt = cut.labels(said.mean.numpy())
                 answers[at] = table[numbers]
             else:
@@ -171,7 +175,7 @@ class PromptedTask:
             if doubts is not None:
                 doubts[at] = doubt
             told(at + 1)
-        return answers, doubts
+        return answers, doubts, known
 
     def _look_closely(
         self,
@@ -182,7 +186,7 @@ class PromptedTask:
         spacing: Spacing,
         told: Callable[[int], Callable[[int], None]],
     ) -> None:
-        """Replace the labels that were answered by those of a close look."""
+        """Replace the labels that were answered by those of a close look, but for classes that its prompts lack."""
         shape = answers.shape[1:]
         frames = close.frames(found_place(answers, spacing), shape, spacing)
         if not frames:
@@ -190,16 +194,18 @@ class PromptedTask:
             return
         chosen = joined(frames, shape)
         for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
-            again, doubts_again = self._answered(cut.seen((frame,)), piece.examples, cache, told(number + 1))
-            own = chosen == number
-            answers[:, own] = again[:, own]
-            if doubts is not None and doubts_again is not None:
-                doubts[:, own] = doubts_again[:, own]
+            again, doubts_again, known = self._answered(cut.seen((frame,)), piece.examples, cache, told(number + 1))
+            for at in range(len(cut)):
+                lacking = np.array(piece.examples.values)[~known[at]]
+                own = (chosen == number) & ~(np.isin(answers[at], lacking) & (again[at] == 0))
+                answers[at, own] = again[at, own]
+                if doubts is not None and doubts_again is not None:
+                    doubts[at, own] = doubts_again[at, own]
 
     def _said(
         self, cut: Query, examples: Examples, cache: PromptCache
-    ) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
-        """Number, squares (f, s, s) and answer of every slice; neighbours shown the same prompts go together."""
+    ) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
+        """Number, squares (f, s, s), answer and views of every slice; neighbours shown the same prompts go together."""
         at_once = max(1, _SQUARES_AT_ONCE // len(cut.frames))
         for shown, group in groupby(self._shown(cut, examples), key=lambda item: item[2]):
             waiting: list[tuple[int, NDArray[np.float32]]] = []
@@ -227,7 +233,7 @@ class PromptedTask:
         shown: tuple[View, ...],
         examples: Examples,
         cache: PromptCache,
-    ) -> Iterator[tuple[int, NDArray[np.float32], Said]]:
+    ) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
         frames = len(waiting[0][1])
         squares = torch.from_numpy(np.concatenate([squares for _, squares in waiting]))[:, None]
         parts = [
@@ -237,7 +243,7 @@ class PromptedTask:
         mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])
         for place, (at, own) in enumerate(waiting):
             mine = slice(place * frames, (place + 1) * frames)
-            yield at, own, Said(mean[mine], spread[mine])
+            yield at, own, Said(mean[mine], spread[mine]), shown
 
     def _picture(self, cut: Query, at: int, squares: NDArray[np.float32], said: Said) -> NDArray[np.float32]:
         """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""

@@ -3,7 +3,7 @@ no pickle.
 
     images, targets, volume, index, count    the prompt slices, see `Examples`
     close.I.images, ...                      the same, seen closely in one or several pieces, where the task has that
-    encoded.I.keys.J, encoded.I.values.J     what the model made of them, see `Prompts`; as much as fits into 256 MB
+    encoded.I.keys.J, ....values.J, ....sums.J   what the model made of them, see `Prompts`; as much as fits into 256 MB
 
 The JSON names the weights and the fingerprint of the model: another model of the same picture size encodes the slices
 again.

@@ -17,7 +17,7 @@ from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
 from mvg.tasks.task import Task, tasks_for
 from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
-from mvg.training.focus import look_closely
+from mvg.training.focus import focused
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Episodes(Dataset[Pairs]):
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
         if source.task.answers == "labels" and rng.random() < self.settings.focus:
-            moved = look_closely(moved, [target for _, target in pictures], boxes, size, rng)
+            moved = focused(moved, [target for _, target in pictures], boxes, size, rng)
         mode: Literal["linear", "nearest"] = "nearest" if source.task.answers == "labels" else "linear"
         images, targets = [], []
         for (image, target), box, own in zip(pictures, boxes, moved, strict=True):

@@ -14,14 +14,14 @@ _CLOSEST = 4.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Spot:
     """Where in its letterboxed square something lies: its middle (column, row) in [-1, 1], its size as a share."""
 
     middle: tuple[float, float]
     size: float
 
     @classmethod
-    def of(cls, shown: NDArray[np.bool_], box: Box | None) -> "Place | None":
+    def of(cls, shown: NDArray[np.bool_], box: Box | None) -> "Spot | None":
         """The bounding box of what is True within `box` (None: everywhere); None where nothing is."""
         shown = shown if box is None else shown[box.index[1:]]
         if not shown.any():
@@ -30,7 +30,7 @@ class Place:
         return cls._spanning(shown.shape, (int(rows[0]), int(rows[-1]) + 1), (int(cols[0]), int(cols[-1]) + 1))
 
     @classmethod
-    def at_random(cls, shown: NDArray[np.bool_], box: Box | None, rng: np.random.Generator) -> "Place | None":
+    def at_random(cls, shown: NDArray[np.bool_], box: Box | None, rng: np.random.Generator) -> "Spot | None":
         """One of the pixels that are True within `box` (None: everywhere); None where nothing is."""
         shown = shown if box is None else shown[box.index[1:]]
         found = np.flatnonzero(shown)
@@ -40,7 +40,7 @@ class Place:
         return cls._spanning(shown.shape, (row, row + 1), (col, col + 1))
 
     @classmethod
-    def _spanning(cls, shape: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]) -> "Place":
+    def _spanning(cls, shape: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]) -> "Spot":
         side = max(shape)
         before = [(side - length) // 2 for length in shape]
         down = float(rows[0] + rows[1] + 2 * before[0]) / side - 1
@@ -48,7 +48,7 @@ class Place:
         return cls((across, down), float(max(rows[1] - rows[0], cols[1] - cols[0])) / side)
 
 
-def look_closely(
+def focused(
     changes: list[Change], labels: list[NDArray[Any]], boxes: list[Box | None], size: int, rng: np.random.Generator
 ) -> list[Change]:
     """Looked at closely, all alike: every panel about its labels or, where these are large, about a piece of them.
@@ -56,7 +56,7 @@ def look_closely(
     The pieces show one label, which the query has, at most at the pictures' own resolution. A panel without it is
     looked at where another one is.
     """
-    whole = [Place.of(own > 0, box) for own, box in zip(labels, boxes, strict=True)]
+    whole = [Spot.of(own > 0, box) for own, box in zip(labels, boxes, strict=True)]
     known = [place for place in whole if place is not None]
     if not known:
         return changes
@@ -69,8 +69,7 @@ def look_closely(
         shown = np.unique(labels[-1][labels[-1] > 0])
         value = rng.choice(shown) if len(shown) else 0
         whole = [
-            Place.at_random(own == value if value else own > 0, box, rng)
-            for own, box in zip(labels, boxes, strict=True)
+            Spot.at_random(own == value if value else own > 0, box, rng) for own, box in zip(labels, boxes, strict=True)
         ]
         known = [place for place in whole if place is not None] or known
     closer = min(closer, _CLOSEST)

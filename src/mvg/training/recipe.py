@@ -150,6 +150,8 @@ def _run_rules(recipe: Recipe) -> list[_Rule]:
         (episodes.batch >= 1, f"episodes.batch = {episodes.batch}", "at least 1"),
         (1 <= fewest <= most, f"episodes.panels = {episodes.panels}", "1 <= fewest <= most"),
         (1 <= least <= all_, f"episodes.classes = {episodes.classes}", "1 <= fewest <= most"),
+        (0 <= episodes.focus <= 1, f"episodes.focus = {episodes.focus}", "a share in [0, 1]"),
+        (0 <= recipe.augmentation.remap <= 1, f"augmentation.remap = {recipe.augmentation.remap}", "a share in [0, 1]"),
         (0 < episodes.share <= 1, f"episodes.share = {episodes.share}", "a share above 0, at most 1"),
         (0 <= episodes.labels <= 1, f"episodes.labels = {episodes.labels}", "a share in [0, 1]"),
         (0 <= recipe.objectives.ratio < 1, f"objectives.ratio = {recipe.objectives.ratio}", "a share in [0, 1)"),
@@ -166,12 +168,13 @@ def _model_rules(model: GeneralistConfig, sizes: tuple[int, ...]) -> list[_Rule]
     blocks = range(1, model.depth + 1)
     fits = model.heads >= 1 and model.width % (4 * model.heads) == 0
     matches = model.form == "merged" or (model.target_width % HEAD == model.decoder_width % HEAD == 0)
+    rising = bool(model.levels) and set(model.levels) <= set(blocks) and sorted(set(model.levels)) == [*model.levels]
     reads = model.form == "matching" or model.stem == "convolution" or model.head == "paper"
     widths = f"model.target_width = {model.target_width}, model.decoder_width = {model.decoder_width}"
     rules = [
         (fits, f"model.width = {model.width} for {model.heads} heads", "a multiple of 4 for each head"),
         (model.patch >= cell and model.patch % cell == 0, f"model.patch = {model.patch}", f"a multiple of {cell}"),
-        (bool(model.levels) and set(model.levels) <= set(blocks) and sorted(set(model.levels)) == list(model.levels),
+        (model.form == "matching" or rising,
          f"model.levels = {model.levels}", f"rising numbers of blocks, 1 to {model.depth}"),
         (matches, widths, f"multiples of {HEAD}"),
         (reads, "model.stem = 'linear' with model.head = 'query'", "head 'paper', or stem 'convolution'"),
