@@ -124,6 +124,9 @@ def train(
     _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
     if validate is not None and curves is not None:
         curves.write(progress, validate(average, where.folder, progress.step))
+    if where.processes > 1:  # or a process may end while another still waits for it, and take the run down
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
     return checkpoint
 
 
