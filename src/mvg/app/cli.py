@@ -102,8 +102,8 @@ def predict(
         )
     members = ensemble or (_MEMBERS if uncertainty else None)
     with output_folder(output), bars(quiet) as show:
-        request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds)
-        prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed, look=look)
+        request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds, look)
+        prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed)
         extras = ("uncertainty",) if uncertainty else ()
         jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras)
         if save_task is not None:

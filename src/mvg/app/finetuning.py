@@ -30,7 +30,7 @@ def finetune(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileProblem(f"'{output}' is there already", "a new folder", "choose another --output")
     start = weights or DEFAULT_WEIGHTS
-    request = prepare_request(prompts, task, start, device, (), show, seconds)
+    request = prepare_request(prompts, task, start, device, (), show, seconds, "whole")
     assert request.tuning is not None, "seconds are asked for"
     if request.tuning.kept:
         said = request.tuning

@@ -45,13 +45,13 @@ class Frame:
     @classmethod
     def letterbox(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
         """The whole picture, as large as fits, centred, in its physical aspect (`pixel_spacing`: row, column in mm)."""
-        extent = _extent(shape, pixel_spacing)
+        extent = extent_of(shape, pixel_spacing)
         return cls._centred(shape, extent, max(extent) / size, size)
 
     @classmethod
     def padded(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
         """As `letterbox`, but never finer than the finer of the two pixel spacings: small pictures are only padded."""
-        extent = _extent(shape, pixel_spacing)
+        extent = extent_of(shape, pixel_spacing)
         return cls._centred(shape, extent, max(max(extent) / size, min(pixel_spacing)), size)
 
     @classmethod
@@ -65,7 +65,7 @@ class Frame:
         cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int, middle: tuple[float, float], closer: float
     ) -> "Frame":
         """As `letterbox`, but `closer` times as near, about `middle` (row, column); beyond the picture it is 0."""
-        extent = max(_extent(shape, pixel_spacing)) / closer
+        extent = max(extent_of(shape, pixel_spacing)) / closer
         spans = [_seen(length, spacing, at, extent, size)
                  for length, spacing, at in zip(shape, pixel_spacing, middle, strict=True)]  # fmt: skip
         (top, rows, to_row, to_rows), (left, cols, to_col, to_cols) = spans
@@ -152,7 +152,8 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
     return total
 
 
-def _extent(shape: tuple[int, int], pixel_spacing: Spacing) -> tuple[float, float]:
+def extent_of(shape: tuple[int, int], pixel_spacing: Spacing) -> tuple[float, float]:
+    """Height and width of a picture in mm; GeometryProblem where either is not positive."""
     if min(shape) < 1 or not min(pixel_spacing) > 0:
         raise GeometryProblem(
             f"a picture of shape {shape} with pixels of {pixel_spacing} mm", "positive numbers", "repair the file"

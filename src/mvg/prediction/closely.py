@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.imaging.frame import Frame, Spacing
+from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.asked import Asked, Volumes
-from mvg.prediction.examples import Examples, frames_for, prepare
+from mvg.prediction.examples import Examples, prepare
 
 _MARGIN = 1.4  # size of a close look, in sizes of the largest prompt's labels
 _ROOM = 1.1  # and at least in sizes of what was found in the query
@@ -83,11 +83,14 @@ def look_closely(
     places, sharpness = _measured(images, targets, size)
     sizes = [place.size for place in places if place is not None]
     about_labels = min(_CLOSEST, 1 / (_MARGIN * max(sizes))) if sizes else 1.0
-    closer = about_labels if about_labels >= _WORTHWHILE else sharpness
+    at: list[tuple[float, float] | None] = [None]
+    closer = about_labels
+    if about_labels < _WORTHWHILE:
+        closer = sharpness
+        ticks = np.linspace(-1, 1, math.ceil((closer - _OVERLAP) / (1 - _OVERLAP)))
+        at = [(float(down), float(across)) for down in ticks for across in ticks]
     if closer < _WORTHWHILE:
         return None
-    ticks = np.linspace(-1, 1, math.ceil((closer - _OVERLAP) / (1 - _OVERLAP)))
-    at = [None] if closer == about_labels else [(float(down), float(across)) for down in ticks for across in ticks]
 
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
         place = places[number] or Place((shape[0] / 2, shape[1] / 2), 1.0)
@@ -128,16 +131,16 @@ def found_place(numbers: NDArray[Any], spacing: Spacing) -> Place | None:
         first = int(np.searchsorted(mass, _STRAY * mass[-1], side="right"))
         last = int(np.searchsorted(mass, (1 - _STRAY) * mass[-1])) + 1
         spans.append((first, last))
-    extent = max(length * step for length, step in zip(shape, spacing, strict=True))
-    size = max((last - first) * step for (first, last), step in zip(spans, spacing, strict=True)) / extent
+    size = max((last - first) * step for (first, last), step in zip(spans, spacing, strict=True))
     (top, bottom), (left, right) = spans
-    return Place(((top + bottom) / 2, (left + right) / 2), float(size))
+    return Place(((top + bottom) / 2, (left + right) / 2), float(size / max(extent_of((shape[0], shape[1]), spacing))))
 
 
 def _frame_at(at: tuple[float, float], shape: tuple[int, int], spacing: Spacing, size: int, closer: float) -> Frame:
-    seen = max(length * step for length, step in zip(shape, spacing, strict=True)) / closer
+    extent = extent_of(shape, spacing)
+    seen = max(extent) / closer
     # The middle of a piece may be so far away from that of the slices: not at all where it sees all of them.
-    free = [max(0.0, length * step - seen) / 2 / step for length, step in zip(shape, spacing, strict=True)]
+    free = [max(0.0, length - seen) / 2 / step for length, step in zip(extent, spacing, strict=True)]
     middle = [length / 2 + place * away for place, length, away in zip(at, shape, free, strict=True)]
     return Frame.near(shape, spacing, size, (middle[0], middle[1]), closer)
 
@@ -153,9 +156,8 @@ def _measured(
         image = images[at]
         labels, spacing = np.asarray(targets[at].pictures(image.plane)), image.pixel_spacing(image.plane)
         places.append(found_place(labels, spacing))
-        extent = max(length * step for length, step in zip(labels.shape[1:], spacing, strict=True))
-        finest = max(finest, extent / min(spacing) / size)
-        (frame,) = frames_for(labels.shape[1:], spacing, size, "letterbox")
+        frame = Frame.letterbox(labels.shape[1:], spacing, size)
+        finest = max(finest, max(extent_of(frame.shape, spacing)) / min(spacing) / size)
         telling = [one for one in labels if one.any()]
         for one in telling[:: max(1, len(telling) // _SOME)]:
             again = frame.restore_labels(frame.apply_labels(one))
