@@ -174,3 +174,14 @@ def test_labels_that_whole_slices_lose_are_found() -> None:
     task = Predictor(Learner()).prompt([Volume(voxels, AFFINE)], [LabelMap(labels, AFFINE)])
     assert task.examples.values == (5,)
     assert task.close is not None
+
+
+@pytest.mark.parametrize("shape", [(120, 24), (30, 120), (120, 90)])
+def test_no_piece_hangs_over_the_edge_of_its_slices(shape: tuple[int, int]) -> None:
+    prompt, labels = mesh(0, (*shape, 1))
+    close = Predictor(Learner()).prompt([prompt], [labels]).close
+    assert close is not None
+    frames = close.frames(None, (shape[1], shape[0]), (1.0, 1.0))
+    seen = round(max(shape) / close.closer)
+    assert {frame.source.rows for frame in frames} == {min(shape[1], seen)}
+    assert {frame.source.cols for frame in frames} == {min(shape[0], seen)}
