@@ -1,6 +1,5 @@
 """One method asked about one task: it learns (or is read back), answers every question, and is measured."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 
 from mvg.benchmark.baselines import unet
 from mvg.benchmark.judged import Judged
-from mvg.benchmark.method import Lesson, Method, Request
+from mvg.benchmark.method import Lesson, Method, Request, plain
 from mvg.benchmark.questions import Question, Size, questions
 from mvg.benchmark.suite import Entry, Suite
 from mvg.data import DataSet
@@ -73,14 +72,10 @@ def _learn(place: Place, entry: Entry, seed: int, task: Task | None, number: int
     if module.SCOPE != "untrained":
         store = Store.open(place.output / "store")
     served = tuple(t for t in known if module.serves(t))
-    lesson = Lesson(store, served, suite.budget, seed, folder, place.device_of(number))
+    budget = suite.budget(len(served))
+    lesson = Lesson(store, served, budget, seed, folder, place.device_of(number), suite.precision)
     method: Method = module.learn(entry.settings, lesson)
     return method
-
-
-def plain(name: str) -> str:
-    """A name as a file's."""
-    return re.sub(r"[^\w.-]+", "_", name)
 
 
 def asked_first(place: Place, task: Task) -> Question | None:
@@ -138,9 +133,10 @@ def measured(
 
 def budget_text(suite: Suite) -> str:
     """The equal budget, for people."""
+    per = " per task" if suite.per == "task" else ""
     if suite.minutes:
-        return f"{suite.minutes:g} min"
-    return f"{suite.samples} samples" if suite.samples else "none"
+        return f"{suite.minutes:g} min{per}"
+    return f"{suite.samples} samples{per}" if suite.samples else "none"
 
 
 def _questions(place: Place, task: Task) -> Iterator[Question]:
@@ -153,7 +149,7 @@ def _segmentation(place: Place, task: Task, seed: int, number: int) -> Callable[
     """A U-Net that learnt to segment real images of the contrast that the task synthesizes, where there are labels."""
     if not (isinstance(task, Synthesis) and task.goal is not None and "downstream_dice" in place.suite.judges):
         return None
-    budget = place.suite.budget
+    budget = place.suite.budget(1)
     wanted = f"segmentation:{task.card.channels[task.goal]}"
     known = [found for found in tasks_for(task.card) if found.name == wanted]
     if not known or budget.done(1, 1) == float("inf"):

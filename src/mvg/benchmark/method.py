@@ -1,12 +1,16 @@
 """What every method is handed, ours and the rivals alike: material to learn from, then requests. Never the truth."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
+
 from mvg.data.store import Store
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task
+from mvg.training.recipe import Precision
 
 Scope = Literal["untrained", "specialist", "generalist"]
 """untrained: learns nothing here; specialist: learns one task of one set; generalist: learns all of them at once."""
@@ -54,12 +58,19 @@ class Budget:
         return seconds / (60 * self.minutes) if self.minutes > 0 else samples / max(1, self.samples)
 
 
+def plain(name: str) -> str:
+    """A name as a file's."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What a method may learn from: the "train" sides of prepared sets.
 
     tasks: all that the suite asks (a specialist gets one of one set). folder: the method's own, for checkpoints: a
-    lesson that was cut short is gone on with, one that is over is only read back. device: as torch names it.
+    lesson that was cut short is gone on with, one that is over is only read back; OUT/learnt/METHOD/seedN for a
+    generalist, with /SET/TASK behind it for a specialist. device: as torch names it. precision:
+    of products and convolutions, as recipes name it; equal for all trained methods of a suite.
     """
 
     store: Store
@@ -68,6 +79,11 @@ class Lesson:
     seed: int
     folder: Path
     device: str = "cpu"
+    precision: Precision = "32-true"
+
+    def autocast(self) -> torch.autocast:
+        """In which a network of plain torch learns."""
+        return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
 
 @runtime_checkable

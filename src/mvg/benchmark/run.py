@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from mvg._plugins import contributions
-from mvg.benchmark.asking import Place, ask, asked_first, budget_text, learnt, plain
+from mvg.benchmark.asking import Place, ask, asked_first, budget_text, learnt
 from mvg.benchmark.made import make_sets
+from mvg.benchmark.method import plain
 from mvg.benchmark.provenance import provenance
 from mvg.benchmark.questions import Question, chosen_tasks
 from mvg.benchmark.report import write_report

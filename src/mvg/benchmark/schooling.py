@@ -81,7 +81,7 @@ def spend(network: nn.Module, loss_of: Loss, course: Course, lesson: Lesson, nam
             group["lr"] = rate_at(done, Recipe(optimizer=settings))
         seed = np.random.SeedSequence([lesson.seed, learnt.steps]).generate_state(1)[0]
         drawn = torch.Generator().manual_seed(int(seed))
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with lesson.autocast():
             loss = loss_of(pairs, drawn)
         loss.backward()  # type: ignore[no-untyped-call]
         if torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), settings.clip)):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from mvg._plugins import contributions, named
 from mvg.benchmark import baselines, metrics
@@ -14,7 +14,7 @@ from mvg.benchmark.judged import Metric
 from mvg.benchmark.method import Budget
 from mvg.errors import FileProblem, RecipeProblem, UnknownName
 from mvg.tasks import kinds
-from mvg.training.recipe import build
+from mvg.training.recipe import Precision, build
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Suite:
     found); unseen: those of them that are asked but never learnt from; folders: set -> folder below the data folder,
     where it is not the set's name; tasks: kinds (empty: all). prompts: how many are shown; cases: queries per task and
     slices: of a query volume (0: all), evenly spaced. seeds: of learning, each method learns once with each. minutes,
-    samples: the equal budget (one of them is 0). metrics: names (empty: all that fit). made: judge on made data.
+    samples: the equal budget (one of them is 0) per learning, or per learnt task: a generalist that learns ten tasks
+    then has it ten times. precision: in which all learn. metrics: names (empty: all that fit). made: on made data.
     """
 
     name: str
@@ -61,13 +62,15 @@ class Suite:
     seeds: tuple[int, ...] = (0,)
     minutes: float = 0.0
     samples: int = 0
+    per: Literal["learning", "task"] = "learning"
+    precision: Precision = "bf16-mixed"
     metrics: tuple[str, ...] = ()
     made: bool = False
 
-    @property
-    def budget(self) -> Budget:
-        """What every trained method may spend."""
-        return Budget(self.minutes, self.samples)
+    def budget(self, tasks: int) -> Budget:
+        """What a learning of so many tasks may spend."""
+        times = tasks if self.per == "task" else 1
+        return Budget(self.minutes * times, self.samples * times)
 
     @property
     def judges(self) -> dict[str, Metric]:

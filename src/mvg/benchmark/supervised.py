@@ -130,7 +130,7 @@ def learn(learners: Sequence[Learner], settings: Learning, lesson: Lesson) -> Pr
         seed = np.random.SeedSequence([lesson.seed, progress.step]).generate_state(1)[0]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(seed))
-            progress.loss = _step(learners, optimizers, images, targets, task, settings, done)
+            progress.loss = _step(learners, optimizers, images, targets, lesson, settings, done)
         progress.step, progress.samples = progress.step + 1, progress.samples + len(images)
         progress.seconds = time.monotonic() - start
         if progress.seconds - saved > SAVE_EVERY:
@@ -159,15 +159,17 @@ def learnt_from(lesson: Lesson) -> tuple[StoredSet, list[SliceRow]]:
 
 def _step(
     learners: Sequence[Learner], optimizers: Sequence[torch.optim.Optimizer], images: Tensor, targets: Tensor,
-    task: Task, settings: Learning, done: float,
+    lesson: Lesson, settings: Learning, done: float,
 ) -> float:  # fmt: skip
     """One step of every learner; returns the loss of the first."""
     fall = 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - settings.warmup) / (1 - settings.warmup))
-    answer, loss = said(learners[0].network, images, task), math.nan
+    with lesson.autocast():
+        answer, loss = said(learners[0].network, images, lesson.tasks[0]).float(), math.nan
     for learner, optimizer in reversed(list(zip(learners, optimizers, strict=True))):
         optimizer.param_groups[0]["lr"] = settings.rate * min(fall, max(done / settings.warmup, 1e-2))
         optimizer.zero_grad()
-        scalar = learner.loss(images, targets, answer if learner is learners[0] else answer.detach())
+        with lesson.autocast():
+            scalar = learner.loss(images, targets, answer if learner is learners[0] else answer.detach())
         torch.autograd.backward(scalar)
         if torch.isfinite(nn.utils.clip_grad_norm_(learner.network.parameters(), settings.clip)):
             optimizer.step()

@@ -15,6 +15,9 @@ from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeSettings
 from mvg.training.losses import LossSettings
 
+Precision = Literal["bf16-mixed", "32-true"]
+"""Of products and convolutions while a model learns; weights stay in 32 bits."""
+
 
 @dataclass(frozen=True)
 class DataSettings:
@@ -78,7 +81,7 @@ class Recipe:
     seed: int = 0
     start: str = ""
     initialize: str = ""
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
+    precision: Precision = "bf16-mixed"
     model: GeneralistConfig = field(default_factory=GeneralistConfig)
     data: DataSettings = field(default_factory=DataSettings)
     episodes: EpisodeSettings = field(default_factory=EpisodeSettings)

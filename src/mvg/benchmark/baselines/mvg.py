@@ -50,7 +50,7 @@ def learn(settings: Settings, lesson: Lesson) -> "Asked":
     recipe = recipe_for(settings, lesson)
     if settings.pretraining > 0:
         recipe = replace(recipe, initialize=str(_pretrained(settings, lesson)))
-        lesson = replace(lesson, budget=_part(lesson.budget, 1 - settings.pretraining))
+        lesson = replace(lesson, budget=part(lesson.budget, 1 - settings.pretraining))
     recipe = timed(recipe, lesson.budget)
     _note(recipe, lesson.folder)
     checkpoint = train(recipe, Where(lesson.folder, lesson.device.partition(":")[0], 1))
@@ -74,7 +74,8 @@ def recipe_for(settings: Settings, lesson: Lesson) -> Recipe:
         "tasks": sorted({task.kind for task in lesson.tasks}),
         "workers": 0,
     }
-    return recipe_from(merged(merged(table, settings.changes), {"seed": lesson.seed, "data": data}))
+    given = {"seed": lesson.seed, "precision": lesson.precision, "data": data}
+    return recipe_from(merged(merged(table, settings.changes), given))
 
 
 def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +126,7 @@ class Asked:
 def _pretrained(settings: Settings, lesson: Lesson) -> Path:
     """Weights whose encoder has learnt to fill in hidden image patches, for its share of the budget."""
     changes = merged(settings.changes, {"objectives": {"labels": {"pretraining": 1.0}, "image": {"pretraining": 1.0}}})
-    lesson = replace(lesson, folder=lesson.folder / "pretraining", budget=_part(lesson.budget, settings.pretraining))
+    lesson = replace(lesson, folder=lesson.folder / "pretraining", budget=part(lesson.budget, settings.pretraining))
     recipe = timed(recipe_for(replace(settings, changes=changes), lesson), lesson.budget)
     weights = lesson.folder / "weights"
     if not (weights / "config.json").exists():
@@ -134,7 +135,8 @@ def _pretrained(settings: Settings, lesson: Lesson) -> Path:
     return weights
 
 
-def _part(budget: Budget, share: float) -> Budget:
+def part(budget: Budget, share: float) -> Budget:
+    """A share of a budget."""
     return Budget(budget.minutes * share, round(budget.samples * share))
 
 

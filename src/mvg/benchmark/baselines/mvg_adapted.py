@@ -1,10 +1,13 @@
 """Ours, adapted: weights tuned on few cases of the asked set, by default on a single one (Table 4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mvg.benchmark.baselines import mvg
-from mvg.benchmark.method import Lesson, Scope
+from mvg.benchmark.method import Lesson, Scope, plain
+from mvg.errors import BenchmarkProblem
+from mvg.model.weights import save_weights
 from mvg.tasks import Task
+from mvg.training.loop import averaged
 
 SCOPE: Scope = "specialist"
 PROMPTED = True
@@ -12,12 +15,18 @@ PROMPTED = True
 
 @dataclass(frozen=True)
 class Settings:
-    """weights: an id or folder to start from; patients: how many of the set are learnt from; rate: the peak learning
-    rate, lower than in training from nothing."""
+    """weights: an id or folder to start from; after: or the label of an `mvg` in the same suite, which goes first.
+
+    patients: how many of the set are learnt from; share: of the budget that is spent; rate: the peak learning rate,
+    lower than in training from nothing; look: see `Predictor.prompt`.
+    """
 
     weights: str = "tiny"
+    after: str = ""
     patients: int = 1
+    share: float = 1.0
     rate: float = 2e-4
+    look: str = "whole"
 
 
 def serves(task: Task) -> bool:
@@ -26,11 +35,29 @@ def serves(task: Task) -> bool:
 
 
 def learn(settings: Settings, lesson: Lesson) -> mvg.Asked:
-    """Tune all weights on requests whose pairs may come from one patient, each changed at random by itself."""
+    """Tune all weights on requests whose pairs may come from one patient, each changed at random by itself.
+
+    Raises BenchmarkProblem where `after` names no method that has learnt with this seed.
+    """
     changes = {
-        "start": settings.weights,
-        "precision": "32-true",
+        "start": _learnt_before(settings.after, lesson) if settings.after else settings.weights,
         "episodes": {"most": settings.patients, "prompts": "any", "batch": 1, "panels": [2, 3], "absent": 0.2},
         "optimizer": {"rate": settings.rate, "ema": 0.99},
     }
-    return mvg.learn(mvg.Settings(changes=changes), lesson)
+    lesson = replace(lesson, budget=mvg.part(lesson.budget, settings.share))
+    return mvg.learn(mvg.Settings(changes=changes, look=settings.look), lesson)
+
+
+def _learnt_before(label: str, lesson: Lesson) -> str:
+    """The averaged weights of another method of the suite, in a folder of this lesson."""
+    checkpoint = lesson.folder.parents[3] / plain(label) / f"seed{lesson.seed}" / "checkpoint.pt"
+    if not checkpoint.is_file():
+        raise BenchmarkProblem(
+            f"no checkpoint of '{label}' ({checkpoint})",
+            "the label of an mvg that learns in this suite",
+            "correct `after`",
+        )
+    weights = lesson.folder / "start"
+    if not (weights / "config.json").exists():
+        save_weights(averaged(checkpoint)[0], weights, "# Start\n\nLearnt in a benchmark.\n")
+    return str(weights)
