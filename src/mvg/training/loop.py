@@ -101,7 +101,7 @@ def train(
     )
     curves = _Curves(where.folder, progress.step) if fabric.is_global_zero else None
     batches = loader(episodes, progress.step, recipe.data.workers)
-    saved, every = progress.seconds, 60 * recipe.schedule.validate
+    begun, saved, every = progress.step, progress.seconds, 60 * recipe.schedule.validate
     checked = progress.seconds // every * every if every else progress.seconds  # a resumed run keeps the rhythm
     while (done := _done(progress, recipe)) < 1:
         started = time.monotonic()
@@ -121,9 +121,10 @@ def train(
         if validate is not None and curves is not None and progress.seconds - checked > every:
             checked = progress.seconds
             curves.write(progress, validate(average, where.folder, progress.step))
-    _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
-    if validate is not None and curves is not None:
-        curves.write(progress, validate(average, where.folder, progress.step))
+    if progress.step > begun:  # several may read back one run that is over: none of them writes it anew
+        _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+        if validate is not None and curves is not None:
+            curves.write(progress, validate(average, where.folder, progress.step))
     if where.processes > 1:  # or a process may end while another still waits for it, and take the run down
         fabric.barrier()
         torch.distributed.destroy_process_group()
