@@ -48,7 +48,9 @@ def judged(metric: Metric, answer: NDArray[Any], truth: NDArray[Any]) -> Judged:
     """What the metric is to judge: the label arrays themselves, or pictures of them."""
     if metric.answers == "labels":
         said, right = LabelMap(answer, AFFINE), LabelMap(truth, AFFINE)
-        return Judged(said, right, right.plane, NAMES, None, {"whole": None})
+        plain = Judged(said, right, right.plane, NAMES, None, {"whole": None})
+        # A method that knows how good it is.
+        return replace(plain, estimate=lambda: METRICS["dice"].measure(plain)[0].value)
     said, right = painted(answer), painted(truth)
     labels = SEGMENT(right)
     regions = {"body": truth > 0, "nowhere": truth < 0, "whole": None}

@@ -12,6 +12,7 @@ from PIL import Image
 from mvg.benchmark.method import Prompt
 from mvg.benchmark.questions import Question
 from mvg.benchmark.report import tables_markdown, write_report
+from mvg.benchmark.report_estimates import agreements
 from mvg.benchmark.report_lines import read_results
 from mvg.benchmark.report_tables import Table, tables
 from mvg.benchmark.sheet import Sheet
@@ -27,7 +28,7 @@ Lines = list[dict[str, Any]]
 
 def lines(method: str, values: Sequence[float], name: str = "heads", prompts: int = 0, metric: str = "IoU") -> Lines:
     """One line per case, each of its own patient."""
-    kind = "segmentation:MRI" if metric in ("IoU", "HD95") else "inpainting:T1"
+    kind = "segmentation:MRI" if metric in ("IoU", "HD95", "Dice", "quality estimate") else "inpainting:T1"
     about = {"method": method, "set": name, "task": kind, "prompts": prompts, "shown": prompts, "scope": "generalist"}
     return [
         {**about, "case": f"c{n}", "patient": f"p{n}", "metric": metric, "region": "whole", "value": float(value)}
@@ -58,6 +59,26 @@ def test_cells_are_means_of_cases_and_means_of_rows(tmp_path: Path) -> None:
     assert means == [
         [pytest.approx(0.3), pytest.approx(0.6)], [pytest.approx(0.9), None], [pytest.approx(0.6), None],
     ]  # fmt: skip
+
+
+def test_estimates_are_told_beside_dice(tmp_path: Path) -> None:
+    dice, close = [0.1, 0.4, 0.6, 0.9], [0.2, 0.5, 0.5, 0.8]
+    path = written(
+        tmp_path,
+        lines("mvg", dice, prompts=8, metric="Dice"),
+        lines("mvg", close, prompts=8, metric="quality estimate"),
+        lines("mvg", dice, prompts=1, metric="Dice"),
+        lines("mvg", dice[::-1], prompts=1, metric="quality estimate"),
+        lines("copy", dice, metric="Dice"),
+    )
+    (eight, one) = agreements(read_results(path))
+    assert (eight.prompts, eight.cases, eight.gap) == (8, 4, pytest.approx(0.1))
+    assert eight.over_all.mean == pytest.approx(0.9487, abs=1e-3)  # two ranks tie
+    assert one.over_all.mean == pytest.approx(-1)
+    text = tables_markdown(path)
+    assert "| mvg | 8 | 4 | 0.95" in text
+    write_report(path, tmp_path / "page.html")
+    assert "Do quality estimates" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_seeds_are_averaged_case_by_case(tmp_path: Path) -> None:

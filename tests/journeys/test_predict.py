@@ -39,6 +39,29 @@ def test_the_answer_has_the_querys_format(suffix: str, run: Run, user: Path, wei
     assert answer.affine.tobytes() == read(user / f"other{suffix}").affine.tobytes()
 
 
+def test_quality_on_request_is_noted_beside_what_is_known(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "quality.csv").write_text("answer,quality\nother.nii.gz,0.500\n", encoding="utf-8")
+    common = ("--prompts", user / "prompts", "--output", out, "--weights", weights)
+    result = run("predict", user / "scan.nii.gz", *common, "--quality", "--propagate", 0.5, "--reject", 0.1)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.split() == [str(out / "scan.nii.gz"), str(out / "quality.csv")]
+    head, kept, mine = (out / "quality.csv").read_text(encoding="utf-8").splitlines()
+    assert (head, kept) == ("answer,quality", "other.nii.gz,0.500")
+    assert mine.startswith("scan.nii.gz,")
+    assert 0 <= float(mine.split(",")[1]) <= 1
+
+
+def test_quality_of_pictures_is_refused(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
+    result = run("predict", user / "scan.nii.gz", *common, "--task", "denoising", "--quality")
+    assert result.code == 2
+    assert "leave --quality out" in result.err
+    assert result.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_uncertainty_on_request(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
     more = ("--uncertainty", "--strategy", "most_similar", "--num-prompts", 2, "--device", "cpu")

@@ -14,6 +14,7 @@ import typer
 
 import mvg
 from mvg.app.display import bars
+from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError, PromptProblem
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ app = typer.Typer(
     help="Medical vision generalist: show a few example pairs, get the same done to new medical images.",
     epilog="Research use only; not a medical device.",
 )
-weights_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Weights that ship with mvg.")
 app.add_typer(weights_app, name="weights")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors alone.")]
@@ -76,7 +76,20 @@ def predict(
         str | None,
         typer.Option(help="whole, or close: small and fine labels are answered again, finer.", show_default="close"),
     ] = None,
+    propagate: Annotated[
+        float | None,
+        typer.Option(
+            help="Slices answered so surely (0 to 1) join the prompts of their neighbours.", show_default="0: none"
+        ),
+    ] = None,
+    reject: Annotated[
+        float | None,
+        typer.Option(help="Drop labels of a slice that are less sure than this (0 to 1).", show_default="0: none"),
+    ] = None,
     device: Device = "auto",
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Also write quality.csv: an estimate of each answer's Dice.")
+    ] = False,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, 0 (sure) to 1.")
     ] = False,
@@ -93,7 +106,8 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
-    from mvg.prediction.batch import output_folder, plan, predict_files
+    from mvg.prediction.batch import output_folder, plan, predict_files, write_qualities
+    from mvg.prediction.checking import quality as estimate
     from mvg.prediction.request import prepare_request
 
     if tune_seconds and save_task is not None:
@@ -103,21 +117,28 @@ def predict(
     members = ensemble or (_MEMBERS if uncertainty else None)
     with output_folder(output), bars(quiet) as show:
         request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds, look)
-        prompted = request.task.using(strategy=strategy, num_prompts=num_prompts, members=members, seed=seed)
-        extras = ("uncertainty",) if uncertainty else ()
+        prompted = request.task.using(
+            strategy=strategy, num_prompts=num_prompts, members=members, seed=seed, propagate=propagate, reject=reject
+        )
+        extras = [name for name, wanted in (("uncertainty", uncertainty), ("quality", quality)) if wanted]
         jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras)
         if save_task is not None:
             prompted.save(save_task)
         outcomes = []
-        for outcome in predict_files(prompted, jobs, lambda job, done, total: show(job.query.name, done, total)):
+        for outcome in predict_files(
+            prompted, jobs, lambda job, done, total: show(job.query.name, done, total), estimate if quality else None
+        ):
             outcomes.append(outcome)
             show("queries", len(outcomes), len(jobs))
+        noted = write_qualities(output, outcomes) if quality else ()
     if not quiet and request.tuning is not None:
         _tell(_tuned(request.tuning))
     if not quiet:
         for outcome in outcomes:
             for path in outcome.written:
                 print(path)
+        for path in noted:
+            print(path)
     problems = [outcome.problem for outcome in outcomes if outcome.problem is not None]
     if len(problems) > 1 or (problems and len(jobs) > 1):
         _tell(f"{len(problems)} of {len(jobs)} queries failed:")
@@ -235,29 +256,6 @@ def demo(
         report = run_demo(output, device, show)
     if not quiet:
         print(report)
-
-
-@weights_app.command("list")
-def list_weights() -> None:
-    """List the weights that ship with mvg."""
-    from mvg.model import weights
-
-    for info in weights.list_weights():
-        about = info.config
-        print(f"{info.id:<16} {about.form} form, {about.size} pixels, {info.bytes / 1e6:.1f} MB  {_title(info.card)}")
-
-
-@weights_app.command("show")
-def show_weights(name: Annotated[str, typer.Argument(metavar="ID|PATH")]) -> None:
-    """Show the card of weights: data, terms, recipe, figures, limits. Verifies their checksum."""
-    from mvg.model import weights
-
-    info = weights.verify_weights(name)
-    print(f"{info.folder}\nsha256 {info.sha256} (verified), {info.bytes / 1e6:.1f} MB\n\n{info.card}".rstrip())
-
-
-def _title(card: str) -> str:
-    return next((line.lstrip("# ").strip() for line in card.splitlines() if line.strip()), "")
 
 
 def _tuned(said: "Tuning") -> str:

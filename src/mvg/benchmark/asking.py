@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,17 +111,22 @@ def ask(place: Place, entry: Entry, seed: int, task: Task, name: str, number: in
             }  # fmt: skip
             if entry.x is not None:
                 about["x"] = entry.x
-            yield from ({**about, **line} for line in measured(suite, question, answer, segment))
+            estimate = _estimate(method, question.request(count or max(suite.prompts)), answer)
+            yield from ({**about, **line} for line in measured(suite, question, answer, segment, estimate))
 
 
 def measured(
-    suite: Suite, question: Question, answer: Volume | LabelMap, segment: Callable[[Volume], LabelMap] | None
+    suite: Suite,
+    question: Question,
+    answer: Volume | LabelMap,
+    segment: Callable[[Volume], LabelMap] | None,
+    estimate: Callable[[], float | None] | None,
 ) -> Iterator[dict[str, Any]]:
     """What every fitting metric of the suite says of an answer, region by region."""
     kind = "labels" if isinstance(question.truth, LabelMap) else "image"
     judged = Judged(
         answer, question.truth, question.query.plane, question.card.labels, question.window, question.regions,
-        question.labels, segment,
+        question.labels, segment, estimate,
     )  # fmt: skip
     for metric in suite.judges.values():
         for figure in metric.measure(judged) if metric.answers == kind else ():
@@ -129,6 +135,12 @@ def measured(
                 "metric": metric.name, "region": figure.region, "range": question.range,
                 "value": round(figure.value, 5), "parts": parts,
             }  # fmt: skip
+
+
+def _estimate(method: Method, request: Request, answer: Volume | LabelMap) -> Callable[[], float | None] | None:
+    """What the method thinks of its answer, where it can tell: one that has an `estimate(request, answer)`."""
+    estimate: Callable[[Request, Volume | LabelMap], float | None] | None = getattr(method, "estimate", None)
+    return None if estimate is None else partial(estimate, request, answer)
 
 
 def budget_text(suite: Suite) -> str:

@@ -67,7 +67,7 @@ class InContext:
             slices = [self._slice(cut, at, examples) for at in range(start, min(start + at_once, len(cut)))]
             for piece, said in zip(slices, self._said(slices), strict=True):
                 if examples.values:
-                    numbers, _ = cut.labels(_probabilities(piece, said, len(examples.values)))
+                    numbers, _, _ = cut.labels(_probabilities(piece, said, len(examples.values)))
                     answers[piece.at] = table[numbers]
                 else:
                     answers[piece.at] = _picture(cut, piece, said[:, 0].clip(0, 1), examples, asked)
@@ -75,7 +75,7 @@ class InContext:
 
     def _slice(self, cut: Query, at: int, examples: Examples) -> "_Slice":
         squares, painted = cut.squares(at), bool(examples.values) and self.reading == "colors"
-        (view,) = views(cut.described(at, squares), examples, self.shown, painted)
+        (view,) = views(cut.described(at, squares), examples, examples.shelf, self.shown, painted)
         present = np.flatnonzero(examples.shows(view.chosen)) + 1 if examples.values else np.zeros(0, np.int64)
         numbers = examples.targets[list(view.chosen)]
         if not examples.values:

@@ -19,7 +19,7 @@ class Judged:
     (its range is told in every result line). regions: where pictures are measured, the most telling first: masks
     (X, Y, Z), None for all voxels; label maps have the region "whole" alone. labels: the case's label map, where the
     set has one, for metrics of what a synthetic image is good for. segment: a segmentation learnt from real images of
-    the answer's kind, or None.
+    the answer's kind, or None. estimate: what the method itself thinks of its answer (it may take a while), or None.
     """
 
     answer: Volume | LabelMap
@@ -30,6 +30,7 @@ class Judged:
     regions: dict[str, NDArray[np.bool_] | None]
     labels: LabelMap | None = None
     segment: Callable[[Volume], LabelMap] | None = None
+    estimate: Callable[[], float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Metric:
 
     name: as tables print it; unit: "", "dB", "mm", ...; range: least and most possible value; better: the direction;
     answers: which answers it can judge; library: whose definition it is, with its settings; aggregation: how one case
-    gives one figure, and cases a mean. measure: the figures of one case, empty where it is not defined.
+    gives one figure, and cases a mean. measure: the figures of one case, empty where it is not defined. usual: whether
+    a suite that names no metrics asks for it.
     """
 
     name: str
@@ -58,3 +60,4 @@ class Metric:
     library: str
     aggregation: str
     measure: Callable[[Judged], list[Measured]]
+    usual: bool = True

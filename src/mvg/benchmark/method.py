@@ -91,7 +91,10 @@ class Method(Protocol):
     """A method that is ready to answer."""
 
     def __call__(self, request: Request) -> Volume | LabelMap:
-        """The answer on the query's own grid, affine bit for bit: label values of the card, or raw intensities."""
+        """The answer on the query's own grid, affine bit for bit: label values of the card, or raw intensities.
+
+        A method may also have `estimate(request, answer) -> float | None`, in [0, 1]: how good it thinks an answer is.
+        """
         ...
 
 

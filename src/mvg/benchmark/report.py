@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mvg.benchmark.report_estimates import ESTIMATES, agreements, rows_of
 from mvg.benchmark.report_lines import Results, read_results
 from mvg.benchmark.report_page import page_of
 from mvg.benchmark.report_tables import Cell, Row, Table, tables
@@ -38,6 +39,9 @@ def tables_markdown(results: Path) -> str:
         rows = [head, ["---"] * len(head), *(_row(row, table) for row in table.rows)]
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
         parts += [f"### {table.title}", "\n".join(lines), table.caption]
+    if rows := rows_of(agreements(found)):
+        rows.insert(1, ["---"] * len(rows[0]))
+        parts += [f"### {ESTIMATES}", "\n".join("| " + " | ".join(row) + " |" for row in rows)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mvg.benchmark.report_charts import COLORS, curves, dots, scopes
+from mvg.benchmark.report_estimates import ESTIMATES, agreements, rows_of
 from mvg.benchmark.report_lines import Results
 from mvg.benchmark.report_tables import Cell, Row, Table
 
@@ -87,6 +88,7 @@ def page_of(results: Results, found: Sequence[Table]) -> str:
 <nav>{links}</nav>
 {_methods(results)}
 {sections}
+{_estimates(results)}
 {_pictures(results.folder)}
 <footer><p>Research use only; not a medical device.</p></footer>
 </main></body></html>
@@ -183,6 +185,19 @@ def _differences(table: Table) -> str:
     return f"""<details><summary>{title}</summary>
 <div class="wide"><table><thead><tr><th>less</th><th>difference</th><th>p (Holm)</th><th>shared cases</th></tr></thead>
 {rows}</table></div></details>"""
+
+
+def _estimates(results: Results) -> str:
+    """How methods' own estimates agree with Dice, where there are any."""
+    told = rows_of(agreements(results))
+    if not told:
+        return ""
+    head, *rows = (
+        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+        for tag, row in zip(("th", *("td" for _ in told[1:])), told, strict=True)
+    )
+    return f"""<section><h2>{ESTIMATES}</h2><div class="wide"><table><thead>{head}</thead>{"".join(rows)}</table></div>
+<p class="soft">Over cases of all sets; intervals by patient. Estimates are made without the truth.</p></section>"""
 
 
 def _pictures(folder: Path) -> str:

@@ -13,6 +13,7 @@ from mvg.benchmark.statistics import Comparison, Figures, Group, Interval, compa
 LEVEL = 0.05
 _METRICS = (  # the order of tables
     "IoU", "Dice", "NSD", "HD95", "foreground IoU", "false-positive volume", "PSNR", "SSIM", "MAE", "downstream Dice",
+    "quality estimate",
 )  # fmt: skip
 _Place = tuple[str, str]
 """A set and a task."""

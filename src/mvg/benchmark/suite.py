@@ -45,7 +45,7 @@ class Suite:
     where it is not the set's name; tasks: kinds (empty: all). prompts: how many are shown; cases: queries per task and
     slices: of a query volume (0: all), evenly spaced. seeds: of learning, each method learns once with each. minutes,
     samples: the equal budget (one of them is 0) per learning, or per learnt task: a generalist that learns ten tasks
-    then has it ten times. precision: in which all learn. metrics: names (empty: all that fit). made: on made data.
+    then has it ten times. precision: in which all learn. metrics: names (empty: all usual ones). made: on made data.
     """
 
     name: str
@@ -76,7 +76,8 @@ class Suite:
     def judges(self) -> dict[str, Metric]:
         """The metrics by file name."""
         found = contributions(metrics)
-        return {name: found[name].METRIC for name in self.metrics or found}
+        usual = (name for name in found if found[name].METRIC.usual)
+        return {name: found[name].METRIC for name in self.metrics or usual}
 
 
 def read_suite(path: Path) -> Suite:

@@ -103,6 +103,11 @@ class Generalist(nn.Module):
         """Encode n prompts once, to be kept and used for any number of queries."""
         return self.form.encode(images, targets)
 
+    def look(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b d h w"]:
+        """What the image stream sees in pictures, whatever will be asked of them; matching form alone."""
+        assert isinstance(self.form, MatchingForm), "the merged form sees no image apart from its target"
+        return self.form.look(pictures)
+
     def answer(
         self, query: Float[Tensor, "b 1 s s"], prompts: Prompts, kind: Literal["labels", "image"]
     ) -> Float[Tensor, "b c s s"]:

@@ -211,6 +211,10 @@ class MatchingForm(nn.Module):
         painted, scores = self.decoder(collected, seen, self.ridge.plain(features), said).unbind(0)
         return SHARP * scores, painted
 
+    def look(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b d h w"]:
+        """What is seen in pictures, at an eighth of their resolution."""
+        return to_map(self.images(pictures).levels[:, -1], pictures.shape[-2] // ImageStream.CELL)
+
     def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
         """What prompts offer: keys and values at both depths, and the regression's sums; panels do not look at one
         another.

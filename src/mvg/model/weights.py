@@ -4,7 +4,7 @@
     ID/config.json          {"format": 1, "config": GeneralistConfig, "sha256": of model.safetensors}
     ID/card.md              data, terms, recipe, commit, figures, limits
 
-Shipped weights lie inside the package, in `mvg/weights/ID/`.
+Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in the user's data folder.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from platformdirs import user_data_path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -24,6 +25,7 @@ from mvg.errors import WeightsProblem
 from mvg.model.generalist import Generalist, GeneralistConfig
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
+INSTALLED = user_data_path("mvg") / "weights"
 TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 FORMAT = 1
 
@@ -134,8 +136,13 @@ def describe_weights(name: str | Path) -> WeightsInfo:
 
 
 def list_weights() -> tuple[WeightsInfo, ...]:
-    """All weights that ship inside the package, by id."""
-    return tuple(describe_weights(folder) for folder in _shipped())
+    """All weights that ship inside the package, and those that were installed beside them, by id."""
+    return tuple(describe_weights(folder) for folder in _known().values())
+
+
+def shipped_ids() -> tuple[str, ...]:
+    """The ids of the weights inside the package."""
+    return tuple(folder.name for folder in _folders(SHIPPED))
 
 
 def checksum(file: Path) -> str:
@@ -168,14 +175,19 @@ def _replace(fresh: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _shipped() -> list[Path]:
-    return sorted(file.parent for file in SHIPPED.glob(f"*/{CONFIG}")) if SHIPPED.is_dir() else []
+def _folders(place: Path) -> list[Path]:
+    return sorted(file.parent for file in place.glob(f"*/{CONFIG}")) if place.is_dir() else []
+
+
+def _known() -> dict[str, Path]:
+    """Id -> folder of the weights that ship, then of those that are installed."""
+    return {folder.name: folder for folder in (*_folders(INSTALLED), *_folders(SHIPPED))}
 
 
 def _find(name: str | Path) -> Path:
-    shipped = {folder.name: folder for folder in _shipped()}
-    if str(name) in shipped:
-        return shipped[str(name)]
+    known = _known()
+    if str(name) in known:
+        return known[str(name)]
     path = Path(name).expanduser()
     if path.is_dir():
         return path.resolve()
@@ -183,7 +195,7 @@ def _find(name: str | Path) -> Path:
         return path.resolve().parent
     raise WeightsProblem(
         f"no weights are called '{name}' and no weights folder lies there",
-        f"one of {', '.join(shipped) or '(none is shipped)'} or the path of a folder with {CONFIG} and {TENSORS}",
+        f"one of {', '.join(known) or '(none is shipped)'} or the path of a folder with {CONFIG} and {TENSORS}",
         "see `mvg weights list`",
     )
 

@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mvg.errors import FileProblem, MvgError
+from mvg.errors import FileProblem, MvgError, PromptProblem
 from mvg.imaging.files import read, stem_of, suffix_of, write
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Answer, PromptedTask
@@ -31,22 +32,25 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a query: what was written, or one line that says what is wrong."""
+    """What became of a query: what was written, or one line that says what is wrong; quality: if asked for."""
 
     job: Job
     written: tuple[Path, ...]
     problem: str | None
+    quality: float | None = None
 
 
 def plan(
     queries: Sequence[Path], output: Path, answers: str, inputs: Sequence[Path] = (), extras: Sequence[str] = ()
 ) -> tuple[Job, ...]:
-    """Where each answer goes: OUTPUT/NAME of the query, in its format; `extras` may name "uncertainty".
+    """Where each answer goes: OUTPUT/NAME of the query, in its format; `extras` may name "uncertainty" and "quality".
 
     Exceptions: DICOM is answered as .nii.gz, and labels for JPEG, which would spoil them, as .png. Uncertainty is
     OUTPUT/STEM_uncertainty.nii.gz. Raises FileProblem when two answers would have one name, or an answer would
-    overwrite a query or one of `inputs` (the prompts).
+    overwrite a query or one of `inputs` (the prompts); PromptProblem for the quality of pictures.
     """
+    if "quality" in extras and answers != "labels":
+        raise PromptProblem("--quality for a task that answers with pictures", "a segmentation", "leave --quality out")
     jobs = tuple(_job(Path(query), Path(output), answers, extras) for query in queries)
     kept = {path.resolve() for path in (*queries, *inputs)}
     taken: dict[Path, Path] = {}
@@ -69,12 +73,22 @@ def plan(
 
 
 def predict_files(
-    task: PromptedTask, jobs: Sequence[Job], progress: Callable[[Job, int, int], None] | None = None
+    task: PromptedTask,
+    jobs: Sequence[Job],
+    progress: Callable[[Job, int, int], None] | None = None,
+    estimate: Callable[[PromptedTask, Volume, LabelMap], float] | None = None,
 ) -> Iterator[Outcome]:
-    """Answer one query after the other; `progress(job, slices done, slices)` while at it. Never raises for a query."""
+    """Answer one query after the other; `progress(job, slices done, slices)` while at it. Never raises for a query.
+
+    estimate(task, query, labels): how good an answer is, noted in its outcome.
+    """
     for job in jobs:
         try:
-            written = _predict(task, job, progress)
+            query = read(job.query)
+            answer = task(query, None if progress is None else partial(progress, job))
+            labels = answer.volume if isinstance(answer.volume, LabelMap) else None
+            quality = None if estimate is None or labels is None else estimate(task, query, labels)
+            written = _write(answer, query, job)
         except MvgError as error:
             yield Outcome(job, (), str(error))
         except MemoryError:
@@ -88,7 +102,21 @@ def predict_files(
                 job, (), f"'{job.query}' met an unexpected {type(error).__name__} ({said}); expected none; report it."
             )
         else:
-            yield Outcome(job, written, None)
+            yield Outcome(job, written, None, quality)
+
+
+def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ...]:
+    """OUTPUT/quality.csv with a row per answered query; rows of other queries that it holds already stay."""
+    path, rows = output / "quality.csv", dict[str, str]()
+    if path.exists():
+        rows = dict(line.rsplit(",", 1) for line in path.read_text(encoding="utf-8").splitlines()[1:] if "," in line)
+    rows |= {one.job.output.name: f"{one.quality:.3f}" for one in outcomes if one.quality is not None}
+    if not rows:
+        return ()
+    fresh = path.with_suffix(".partial")
+    fresh.write_text("".join(f"{name},{said}\n" for name, said in [("answer", "quality"), *rows.items()]), "utf-8")
+    fresh.replace(path)
+    return (path,)
 
 
 @contextmanager
@@ -136,9 +164,7 @@ def _outputs(job: Job) -> tuple[Path, ...]:
     return (job.output,) if job.uncertainty is None else (job.output, job.uncertainty)
 
 
-def _predict(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> tuple[Path, ...]:
-    query = read(job.query)
-    answer = task(query, None if progress is None else lambda done, total: progress(job, done, total))
+def _write(answer: Answer, query: Volume, job: Job) -> tuple[Path, ...]:
     write(_storable(answer, query, suffix_of(job.output)), job.output)
     if job.uncertainty is not None:
         assert answer.uncertainty is not None, "asked for with an ensemble"

@@ -1,5 +1,6 @@
 """What a prompt strategy may look at: where slices lie in their volumes, and what they look like in small."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,15 @@ _THUMBNAIL = 16  # pixels a side
 
 @dataclass(frozen=True)
 class QuerySlice:
-    """A query slice: its `index` among `count` slices, and its thumbnail (d,) of zero mean and unit length."""
+    """A query slice: its `index` among `count` slices, and its thumbnail (d,) of zero mean and unit length.
+
+    features: what the model sees in it (f,), computed when it is called; None where there is no such model.
+    """
 
     index: int
     count: int
     thumbnail: NDArray[np.float32]
+    features: Callable[[], NDArray[np.float32]] | None = None
 
     @property
     def position(self) -> float:
@@ -31,13 +36,15 @@ class Shelf:
     """The m prompt slices to choose from.
 
     volume (m,) which prompt volume each comes from; index (m,) and count (m,) its number in that volume and the
-    volume's number of slices; thumbnails (m, d) zero mean and unit length.
+    volume's number of slices; thumbnails (m, d) zero mean and unit length; features: those of all slices (m, f), as a
+    query slice has them.
     """
 
     volume: NDArray[np.int64]
     index: NDArray[np.int64]
     count: NDArray[np.int64]
     thumbnails: NDArray[np.float32]
+    features: Callable[[], NDArray[np.float32]] | None = None
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -47,6 +54,18 @@ class Shelf:
     def similarity(self, query: QuerySlice) -> NDArray[np.float64]:
         """Normalised correlation (m,) of every thumbnail with the query's, in [-1, 1]."""
         return np.asarray(self.thumbnails @ query.thumbnail, np.float64)
+
+    def likeness(self, query: QuerySlice) -> NDArray[np.float64]:
+        """Correlation (m,) of every slice's features with the query's, about the mean of the shelf, in [-1, 1]; of
+        thumbnails where there is no model that sees any.
+        """
+        if self.features is None or query.features is None:
+            return self.similarity(query)
+        every, own = self.features(), query.features()
+        middle = every.mean(axis=0)
+        every, own = every - middle, own - middle
+        lengths = np.linalg.norm(every, axis=1) * np.linalg.norm(own)
+        return np.asarray(every @ own / np.maximum(lengths, 1e-9), np.float64)
 
 
 def choose(strategy: str, query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:

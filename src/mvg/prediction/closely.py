@@ -102,7 +102,7 @@ def look_closely(
         )
 
     every = prepare(images, targets, asked, size, modality, (), frames, examples.values)
-    return Close(closer, tuple(Piece(one, every.every(len(at), first)) for first, one in enumerate(at)))
+    return Close(closer, tuple(Piece(one, every.some(slice(first, None, len(at)))) for first, one in enumerate(at)))
 
 
 def joined(frames: Sequence[Frame], shape: tuple[int, int]) -> NDArray[np.int64]:

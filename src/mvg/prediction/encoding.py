@@ -9,12 +9,16 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from mvg.imaging.coloring import Coloring
 from mvg.model.answer import Prompts
 from mvg.model.generalist import Generalist
+from mvg.prediction.choosing import thumbnails
 from mvg.prediction.examples import Examples
 
+_PICTURES_AT_ONCE = 8  # that are looked at together
+_PARTS = 4  # a side, whose mean features describe a picture
 _CLASSES_AT_ONCE = 32  # target channels that travel through the model together; bounds the memory, changes nothing
 
 
@@ -41,6 +45,7 @@ class PromptCache:
         self._model, self._examples, self._room = model, examples, room
         self._entries: OrderedDict[View, Prompts] = OrderedDict()
         self._bytes = 0
+        self._features: NDArray[np.float32] | None = None
 
     def prompts(self, view: View) -> Prompts:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
@@ -48,6 +53,32 @@ class PromptCache:
             return self._kept(view)
         parts = [self._kept(replace(view, chosen=(one,))) for one in view.chosen]
         return parts[0] if len(parts) == 1 else Prompts.concatenate(parts)
+
+    def extended(self, examples: Examples) -> "PromptCache":
+        """What is kept, for examples that begin with the same slices."""
+        more = PromptCache(self._model, examples, self._room)
+        for view, prompts in self._entries.items():
+            more.put(view, prompts)
+        return more
+
+    def features(self) -> NDArray[np.float32]:
+        """What the model sees in every prompt slice (m, f); computed once."""
+        if self._features is None:
+            every = range(len(self._examples))
+            parts = [self._examples.image(every[at : at + _PICTURES_AT_ONCE]) for at in every[::_PICTURES_AT_ONCE]]
+            self._features = np.concatenate([self.seen_in(part) for part in parts])
+        return self._features
+
+    def seen_in(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the model sees in pictures (m, s, s) (m, f): its features of their parts, or the thumbnails in the
+        merged form, which sees no image apart from its target.
+        """
+        if self._model.config.form == "merged":
+            return thumbnails(pictures)
+        device = next(self._model.parameters()).device
+        with torch.inference_mode():
+            seen = self._model.look(torch.from_numpy(pictures)[:, None].to(device))
+        return np.asarray(F.adaptive_avg_pool2d(seen, _PARTS).flatten(1).float().cpu().numpy())
 
     def encoded(self, room: int) -> Iterator[tuple[View, Prompts]]:
         """What is kept, the latest first, for a file of `room` bytes; in the matching form all other slices follow."""

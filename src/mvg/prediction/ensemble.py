@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mvg.errors import PromptProblem, UnknownName
 from mvg.model.generalist import Generalist
-from mvg.prediction.choosing import QuerySlice, check_strategy, choose
+from mvg.prediction.choosing import QuerySlice, Shelf, check_strategy, choose
 from mvg.prediction.encoding import PromptCache, View, class_probabilities, draw_colors
 from mvg.prediction.examples import Examples
 
@@ -23,8 +23,10 @@ class Settings:
 
     strategy: which prompt slices a query slice is shown; num_prompts: how many at most; members: answers in the
     ensemble, each from other prompts, colors or mirrored; seed: of every random choice; look: "whole" answers whole
-    slices, "close" then looks again at small and fine labels, unless the prompts were shown for "whole". UnknownName,
-    PromptProblem for others.
+    slices, "close" then looks again at small and fine labels, unless the prompts were shown for "whole". propagate:
+    slices whose labels were answered at least so surely (mean probability) join the prompts of the next slices on both
+    sides, which are then asked again (0: no second time). reject: a label whose mean probability in a slice is lower is
+    dropped there (0: none is). UnknownName, PromptProblem for others.
     """
 
     strategy: str = "nearest_slice"
@@ -32,6 +34,8 @@ class Settings:
     members: int = 1
     seed: int = 0
     look: str = "close"
+    propagate: float = 0.0
+    reject: float = 0.0
 
     def __post_init__(self) -> None:
         check_strategy(self.strategy)
@@ -40,6 +44,9 @@ class Settings:
         for what, value in (("prompts", self.num_prompts), ("ensemble members", self.members)):
             if value < 1:
                 raise PromptProblem(f"{value} {what}", "1 or more", "ask for at least one")
+        for what, share in (("propagate", self.propagate), ("reject", self.reject)):
+            if not 0 <= share <= 1:
+                raise PromptProblem(f"{what} = {share:g}", "a probability between 0 and 1", f"correct {what}")
 
 
 @dataclass(frozen=True)
@@ -54,14 +61,16 @@ class Said:
     spread: Float[Tensor, "b 1 s s"]
 
 
-def views(query: QuerySlice, examples: Examples, settings: Settings, painted: bool) -> tuple[View, ...]:
-    """What each member of the ensemble is shown for a query slice."""
+def views(
+    query: QuerySlice, examples: Examples, shelf: Shelf, settings: Settings, painted: bool, extra: tuple[int, ...] = ()
+) -> tuple[View, ...]:
+    """What each member of the ensemble is shown for a query slice: slices chosen from the shelf, and `extra` ones."""
     rng = np.random.default_rng(settings.seed)
     wanted = settings.num_prompts
-    pool = choose(settings.strategy, query, examples.shelf, wanted * settings.members, rng)
+    pool = choose(settings.strategy, query, shelf, wanted * settings.members, rng)
     found = []
     for member in range(settings.members):
-        chosen = _dealt(pool, wanted, member, settings.members, rng)
+        chosen = (*_dealt(pool, wanted, member, settings.members, rng), *extra)
         colors = draw_colors(examples.shows(chosen), member, rng) if painted else None
         found.append(View(chosen, mirrored=member % 2 == 1, colors=colors))
     return tuple(found)

@@ -72,12 +72,27 @@ class Examples:
         """Images (n, s, s) in [0, 1]."""
         return np.asarray(self.images[list(at)], np.float32) / np.float32(_FULL_SCALE)
 
-    def every(self, step: int, first: int) -> "Examples":
-        """Every so-manieth slice from `first` on."""
-        some = slice(first, None, step)
+    def some(self, which: slice | NDArray[Any]) -> "Examples":
+        """These slices alone."""
         parts = (self.images, self.targets, self.volume, self.index, self.count)
-        images, targets, volume, index, count = (np.ascontiguousarray(part[some]) for part in parts)
+        images, targets, volume, index, count = (np.ascontiguousarray(part[which]) for part in parts)
         return replace(self, images=images, targets=targets, volume=volume, index=index, count=count)
+
+    def with_volume(
+        self, images: NDArray[np.float32], numbers: NDArray[np.uint8], index: NDArray[np.int64], count: int
+    ) -> "Examples":
+        """One more volume behind the others: slices (n, s, s) in [0, 1] with their class numbers, the `index`-th of
+        `count`.
+        """
+        last = int(self.volume.max()) + 1
+        return replace(
+            self,
+            images=np.concatenate([self.images, _stored(images)]),
+            targets=np.concatenate([self.targets, numbers]),
+            volume=np.concatenate([self.volume, np.full(len(index), last)]),
+            index=np.concatenate([self.index, index]),
+            count=np.concatenate([self.count, np.full(len(index), count)]),
+        )
 
     def picture(self, at: Sequence[int]) -> NDArray[np.float32]:
         """Picture targets (n, s, s) in [0, 1]."""

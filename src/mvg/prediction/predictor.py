@@ -1,9 +1,8 @@
 """The predictor: shown example pairs, it does the same to new images."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,16 @@ from mvg.imaging.frame import Spacing
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
+from mvg.prediction.answering import answer_slices
 from mvg.prediction.asked import Asked, Volumes, asked_for
 from mvg.prediction.closely import Close, found_place, joined, look_closely
-from mvg.prediction.encoding import PromptCache, View
-from mvg.prediction.ensemble import Said, Settings, answer, views
+from mvg.prediction.encoding import PromptCache
+from mvg.prediction.ensemble import Settings
 from mvg.prediction.examples import Examples, prepare
 from mvg.prediction.query import Query, smallest_integers
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""
-
-_SQUARES_AT_ONCE = 8  # query squares that go through the model together
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,8 @@ class Predictor:
         members: int = 1,
         seed: int = 0,
         look: str = "close",
+        propagate: float = 0.0,
+        reject: float = 0.0,
         modality: str | None = None,
         names: Sequence[str] = (),
     ) -> "PromptedTask":
@@ -71,7 +71,7 @@ class Predictor:
         The rest: see `Settings`. Raises PromptProblem for pairs that cannot
         serve, GeometryProblem for a pair on two grids, UnknownName for names.
         """
-        settings = Settings(strategy, num_prompts, members, seed, look)
+        settings = Settings(strategy, num_prompts, members, seed, look, propagate, reject)
         asked, size = asked_for(task, targets), self.model.config.size
         examples = prepare(images, targets, asked, size, modality, names)
         close = look_closely(images, targets, asked, size, modality, examples) if look == "close" else None
@@ -116,9 +116,11 @@ class PromptedTask:
         def told(look: int) -> Callable[[int], None]:
             return lambda done: None if progress is None else progress(look * len(cut) + done, looks * len(cut))
 
-        answers, doubts, _ = self._answered(cut, self.examples, self.cache, told(0))
+        first = answer_slices(self.predictor.model, cut, self.examples, self.cache, self.settings, told(0))
+        said, doubts = first.said, first.doubts
         if self.close is not None and looks > 1:
-            self._look_closely(self.close, cut, answers, doubts, query.pixel_spacing(cut.plane), told)
+            self._look_closely(self.close, cut, said, doubts, query.pixel_spacing(cut.plane), told)
+        answers = smallest_integers(self.examples.values)[said] if self.examples.values else said
         answers.flags.writeable = False  # what nobody can write to is not copied
         if doubts is not None:
             doubts.flags.writeable = False
@@ -134,6 +136,8 @@ class PromptedTask:
         members: int | None = None,
         seed: int | None = None,
         look: str | None = None,
+        propagate: float | None = None,
+        reject: float | None = None,
     ) -> "PromptedTask":
         """The same prompts, used differently: what is not None replaces the settings (see `Settings`)."""
         old = self.settings
@@ -143,6 +147,8 @@ class PromptedTask:
             old.members if members is None else members,
             old.seed if seed is None else seed,
             look or old.look,
+            old.propagate if propagate is None else propagate,
+            old.reject if reject is None else reject,
         )
         used = copy.copy(self)
         used.settings = settings
@@ -154,29 +160,6 @@ class PromptedTask:
 
         save(self, Path(path))
 
-    def _answered(
-        self, cut: Query, examples: Examples, cache: PromptCache, told: Callable[[int], None]
-    ) -> tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.bool_]]:
-        """Label values or raw intensities of all slices; their uncertainty where an ensemble answers; which classes
-        each slice's prompts showed (n, K).
-        """
-        table = smallest_integers(examples.values) if examples.values else np.zeros(1, np.float32)
-        answers = np.zeros(cut.pictures.shape, table.dtype)
-        doubts = np.zeros(cut.pictures.shape, np.float32) if self.settings.members > 1 else None
-        known = np.zeros((len(cut), len(examples.values)), np.bool_)
-        for at, squares, said, shown in self._said(cut, examples, cache):
-            if examples.values:
-                known[at] = examples.shows(tuple({one for view in shown for one in view.chosen}))
-                numbers, doubt = cut.labels(said.mean.numpy())
-                answers[at] = table[numbers]
-            else:
-                answers[at] = self._picture(cut, at, squares, said)
-                doubt = np.clip(2 * cut.restore(said.spread[:, 0].numpy()), 0, 1)
-            if doubts is not None:
-                doubts[at] = doubt
-            told(at + 1)
-        return answers, doubts, known
-
     def _look_closely(
         self,
         close: Close,
@@ -186,7 +169,7 @@ class PromptedTask:
         spacing: Spacing,
         told: Callable[[int], Callable[[int], None]],
     ) -> None:
-        """Replace the labels that were answered by those of a close look, but for classes that its prompts lack."""
+        """Replace class numbers that were answered by those of a close look, but for classes that its prompts lack."""
         shape = answers.shape[1:]
         frames = close.frames(found_place(answers, spacing), shape, spacing)
         if not frames:
@@ -194,64 +177,14 @@ class PromptedTask:
             return
         chosen = joined(frames, shape)
         for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
-            again, doubts_again, known = self._answered(cut.seen((frame,)), piece.examples, cache, told(number + 1))
+            seen = cut.seen((frame,))
+            again = answer_slices(self.predictor.model, seen, piece.examples, cache, self.settings, told(number + 1))
             for at in range(len(cut)):
-                lacking = np.array(piece.examples.values)[~known[at]]
-                own = (chosen == number) & ~(np.isin(answers[at], lacking) & (again[at] == 0))
-                answers[at, own] = again[at, own]
-                if doubts is not None and doubts_again is not None:
-                    doubts[at, own] = doubts_again[at, own]
-
-    def _said(
-        self, cut: Query, examples: Examples, cache: PromptCache
-    ) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
-        """Number, squares (f, s, s), answer and views of every slice; neighbours shown the same prompts go together."""
-        at_once = max(1, _SQUARES_AT_ONCE // len(cut.frames))
-        for shown, group in groupby(self._shown(cut, examples), key=lambda item: item[2]):
-            waiting: list[tuple[int, NDArray[np.float32]]] = []
-            for at, squares, _ in group:
-                waiting.append((at, squares))
-                if len(waiting) == at_once:
-                    yield from self._asked(waiting, shown, examples, cache)
-                    waiting = []
-            if waiting:
-                yield from self._asked(waiting, shown, examples, cache)
-
-    def _shown(self, cut: Query, examples: Examples) -> Iterator[tuple[int, NDArray[np.float32], tuple[View, ...]]]:
-        painted = bool(examples.values) and self.predictor.model.config.form == "merged"
-        for at in range(len(cut)):
-            squares = cut.squares(at)
-            shown = views(cut.described(at, squares), examples, self.settings, painted)
-            if self.predictor.model.config.form == "matching":
-                # Its prompts do not look at one another: in one order, more neighbouring slices go together.
-                shown = tuple(replace(view, chosen=tuple(sorted(view.chosen))) for view in shown)
-            yield at, squares, shown
-
-    def _asked(
-        self,
-        waiting: list[tuple[int, NDArray[np.float32]]],
-        shown: tuple[View, ...],
-        examples: Examples,
-        cache: PromptCache,
-    ) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
-        frames = len(waiting[0][1])
-        squares = torch.from_numpy(np.concatenate([squares for _, squares in waiting]))[:, None]
-        parts = [
-            answer(self.predictor.model, cache, examples, squares[start : start + _SQUARES_AT_ONCE], shown)
-            for start in range(0, len(squares), _SQUARES_AT_ONCE)
-        ]
-        mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])
-        for place, (at, own) in enumerate(waiting):
-            mine = slice(place * frames, (place + 1) * frames)
-            yield at, own, Said(mean[mine], spread[mine]), shown
-
-    def _picture(self, cut: Query, at: int, squares: NDArray[np.float32], said: Said) -> NDArray[np.float32]:
-        """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
-        picture = said.mean[:, 0].numpy()
-        if self.asked.keeps_intensity:
-            change = cut.restore(picture - squares)
-            return np.asarray(cut.pictures[at] + change * np.float32(cut.window.high - cut.window.low))
-        return self.examples.target_window.invert(cut.restore(picture))
+                lacking = 1 + np.flatnonzero(~again.known[at])
+                own = (chosen == number) & ~(np.isin(answers[at], lacking) & (again.said[at] == 0))
+                answers[at, own] = again.said[at, own]
+                if doubts is not None and again.doubts is not None:
+                    doubts[at, own] = again.doubts[at, own]
 
 
 def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:

@@ -1,6 +1,6 @@
 """A query volume on its way through the model: cut into squares slice by slice, answers put back onto its own grid."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,17 +13,23 @@ from mvg.prediction.asked import Asked, fit_window, modality_of
 from mvg.prediction.choosing import QuerySlice, thumbnails
 from mvg.prediction.examples import Examples, frames_for
 
+Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
 _SURE = 1e-4  # a class that is less likely than this in the whole slice is not worth restoring
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """The slices (n, rows, cols) of a query volume along `plane`, in raw intensities, with their window and frames."""
+    """The slices (n, rows, cols) of a query volume along `plane`, in raw intensities, with their window and frames.
+
+    keeps_intensity: see `Asked`.
+    """
 
     pictures: NDArray[np.float32]
     plane: Plane
     window: Window
     frames: tuple[Frame, ...]
+    keeps_intensity: bool = False
 
     @classmethod
     def of(cls, volume: Volume, examples: Examples, asked: Asked, size: int) -> "Query":
@@ -32,7 +38,7 @@ class Query:
         modality = "CT" if examples.modality == "CT" else modality_of(volume)
         pictures = volume.pictures(plane)
         frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
-        return cls(pictures, plane, fit_window(volume, modality), frames)
+        return cls(pictures, plane, fit_window(volume, modality), frames, asked.keeps_intensity)
 
     def seen(self, frames: tuple[Frame, ...]) -> "Query":
         """The same slices, seen through other frames."""
@@ -46,10 +52,14 @@ class Query:
         scaled = self.window.apply(self.pictures[at])
         return np.stack([frame.apply(scaled) for frame in self.frames])
 
-    def described(self, at: int, squares: NDArray[np.float32]) -> QuerySlice:
-        """What a strategy may know of the slice; of several tiles, the one with the most structure stands for all."""
+    def described(self, at: int, squares: NDArray[np.float32], see: Seeing | None = None) -> QuerySlice:
+        """What a strategy may know of the slice; of several tiles, the one with the most structure stands for all.
+
+        see: pictures (m, s, s) -> the model's features of them (m, f), where it has any.
+        """
         telling = int(np.argmax(squares.std(axis=(1, 2))))
-        return QuerySlice(at, len(self), thumbnails(squares[telling : telling + 1])[0])
+        own = squares[telling : telling + 1]
+        return QuerySlice(at, len(self), thumbnails(own)[0], None if see is None else lambda: see(own)[0])
 
     def restore(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
         """Squares (f, s, s) of one slice as a picture (rows, cols) by linear interpolation; tiles are blended."""
@@ -57,11 +67,14 @@ class Query:
             return self.frames[0].restore(squares[0])
         return assemble(self.frames, list(squares))
 
-    def labels(self, probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def labels(
+        self, probabilities: NDArray[np.float32], reject: float = 0.0
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
         """Probabilities (f, K + 1, s, s) of one slice -> the likeliest class numbers and their uncertainty (rows,
-        cols).
+        cols), and how sure it is of what it found: the mean probability there, 0 where nothing is.
 
-        Probabilities are restored, then compared. Uncertainty is their entropy over the largest possible, in [0, 1].
+        Probabilities are restored, then compared; a class whose mean is below `reject` where it is the likeliest is
+        background instead. Uncertainty is their entropy over the largest possible, in [0, 1].
         """
         classes = probabilities.shape[1]
         best = self.restore(probabilities[:, 0])
@@ -75,7 +88,12 @@ class Query:
             numbers[wins] = number
             best = np.where(wins, likely, best)
             entropy += _surprise(likely)
-        return numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1)
+        for number in np.unique(numbers[numbers > 0]) if reject > 0 else ():
+            if best[numbers == number].mean() < reject:
+                numbers[numbers == number] = 0
+        found = numbers > 0
+        sure = float(best[found].mean()) if found.any() else 0.0
+        return numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), sure
 
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:

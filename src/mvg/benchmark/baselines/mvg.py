@@ -11,7 +11,9 @@ from mvg.benchmark.method import Budget, Lesson, Request, Scope
 from mvg.errors import FileProblem
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.weights import save_weights
+from mvg.prediction.checking import quality
 from mvg.prediction.predictor import Predictor, PromptedTask, load
+from mvg.prediction.tuning import tune
 from mvg.tasks import Task
 from mvg.training.loop import Where, averaged, train
 from mvg.training.recipe import Recipe, recipe_from
@@ -25,8 +27,8 @@ class Settings:
     """weights: an id or folder, asked as it is (nothing is learnt); else a model learns.
 
     recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining: share
-    of the budget that is spent on hidden image patches first, whose encoder then starts the model. strategy, members,
-    look: see `Predictor.prompt`.
+    of the budget that is spent on hidden image patches first, whose encoder then starts the model. tune: seconds of
+    tuning on the prompts of every request first. The rest: see `Predictor.prompt`.
     """
 
     weights: str = ""
@@ -36,6 +38,9 @@ class Settings:
     strategy: str = "nearest_slice"
     members: int = 1
     look: str = "close"
+    propagate: float = 0.0
+    reject: float = 0.0
+    tune: float = 0.0
 
 
 def serves(task: Task) -> bool:
@@ -105,6 +110,9 @@ class Asked:
 
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The answer from the request's prompts."""
+        return self._prompted(request)(request.query).volume
+
+    def _prompted(self, request: Request) -> PromptedTask:
         shown = sorted(request.prompts, key=lambda prompt: prompt.case)
         key = (request.task.card.name, request.task.name, *(prompt.case for prompt in shown))
         if key not in self._shown:
@@ -118,9 +126,17 @@ class Asked:
                 num_prompts=len(shown),
                 members=self.settings.members,
                 look=self.settings.look,
+                propagate=self.settings.propagate,
+                reject=self.settings.reject,
                 modality=request.modality,
             )
-        return self._shown[key](request.query).volume
+            if self.settings.tune > 0:
+                self._shown[key], _ = tune(self._shown[key], self.settings.tune)
+        return self._shown[key]
+
+    def estimate(self, request: Request, answer: Volume | LabelMap) -> float | None:
+        """How good the answer probably is, from the same prompts; None for pictures."""
+        return quality(self._prompted(request), request.query, answer) if isinstance(answer, LabelMap) else None
 
 
 def _pretrained(settings: Settings, lesson: Lesson) -> Path:

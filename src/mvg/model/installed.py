@@ -1,0 +1,88 @@
+"""Weights that are kept out of the package: passed on as one file, installed for this user, then named by their id.
+
+A file is a ZIP archive of `ID/config.json`, `ID/model.safetensors` and `ID/card.md`, stored without compression.
+"""
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from mvg.errors import WeightsProblem
+from mvg.model.weights import CARD, CONFIG, INSTALLED, TENSORS, WeightsInfo, load_weights, shipped_ids, verify_weights
+
+
+def pack_weights(name: str | Path, file: Path) -> Path:
+    """Write weights (an id or a folder) as one file to install, whole or not at all. Raises WeightsProblem."""
+    info, file = verify_weights(name), Path(file)
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for part in (CONFIG, TENSORS, CARD):
+                if (info.folder / part).is_file():
+                    archive.write(info.folder / part, f"{info.id}/{part}")
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsProblem(
+            f"'{file}' cannot be written ({error.strerror or error})", "a writable folder", "choose another file"
+        ) from error
+    return file
+
+
+def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
+    """Install weights from a file of `pack_weights` or from a weights folder; those of the same id are replaced.
+
+    They are loaded once before, so that nothing is replaced by what does not work. Raises WeightsProblem.
+    """
+    source, into = Path(source), into or INSTALLED
+    with tempfile.TemporaryDirectory() as place:
+        folder = source if source.is_dir() else _unpacked(source, Path(place))
+        load_weights(folder)
+        info = verify_weights(folder)
+        if info.id in shipped_ids():
+            raise WeightsProblem(
+                f"weights called '{info.id}', as those that ship",
+                "another id",
+                "rename their folder, and pack it again",
+            )
+        fresh, kept = into / f".{info.id}.fresh", into / info.id
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            into.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(info.folder, fresh)
+            shutil.rmtree(kept, ignore_errors=True)
+            fresh.rename(kept)
+        except OSError as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise WeightsProblem(
+                f"nothing can be written to '{into}' ({error.strerror or error})",
+                "a writable folder",
+                "free space there",
+            ) from error
+    return verify_weights(into / info.id)
+
+
+def _unpacked(file: Path, place: Path) -> Path:
+    """The one weights folder of an archive, unpacked into `place`; other members are left alone."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = {Path(name) for name in archive.namelist() if Path(name).name in (CONFIG, TENSORS, CARD)}
+            ids = {name.parts[0] for name in found if len(name.parts) == 2 and name.parts[0] != ".."}
+            if len(ids) != 1:
+                raise WeightsProblem(
+                    f"'{file}' holds {len(ids)} weights folders", "one", "use a file of 'mvg weights pack'"
+                )
+            (own,) = ids
+            (place / own).mkdir()
+            for part in (CONFIG, TENSORS, CARD):
+                if Path(own, part) in found:
+                    with archive.open(f"{own}/{part}") as member, open(place / own / part, "wb") as copy:
+                        shutil.copyfileobj(member, copy)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise WeightsProblem(
+            f"'{file}' cannot be read as weights ({getattr(error, 'strerror', None) or error})",
+            "a file of 'mvg weights pack', or a weights folder",
+            "check the path",
+        ) from error
+    return place / own

@@ -1,0 +1,143 @@
+"""All slices of a query answered from prompts: neighbours that are shown the same go through the model together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mvg.model.generalist import Generalist
+from mvg.prediction.choosing import Shelf
+from mvg.prediction.encoding import PromptCache, View
+from mvg.prediction.ensemble import Said, Settings, answer, views
+from mvg.prediction.examples import Examples
+from mvg.prediction.query import Query
+
+_SQUARES_AT_ONCE = 8  # query squares that go through the model together
+
+Extra = Callable[[int], tuple[int, ...]]
+"""A slice's number -> prompt slices that it is shown besides those that the strategy chooses."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What is said of all n slices of a query (n, rows, cols): class numbers, 0 for the background, or raw pictures.
+
+    doubts: their uncertainty in [0, 1] where an ensemble answers, else None; known (n, K): which classes each slice's
+    prompts showed; sure (n,): mean probability of what was found in the slice, 0 where nothing was.
+    """
+
+    said: NDArray[np.uint8] | NDArray[np.float32]
+    doubts: NDArray[np.float32] | None
+    known: NDArray[np.bool_]
+    sure: NDArray[np.float32]
+
+
+def answer_slices(
+    model: Generalist, cut: Query, examples: Examples, cache: PromptCache, settings: Settings,
+    told: Callable[[int], None],
+) -> Answers:  # fmt: skip
+    """The answers of one look; `told(slices done)`. With `settings.propagate` everything is asked twice."""
+    shelf = replace(examples.shelf, features=cache.features)
+    once = _Look(model, cut, examples, cache, settings, shelf).answers(told)
+    if not examples.values or settings.propagate <= 0 or len(cut.frames) > 1:
+        return once
+    sure = np.flatnonzero(once.sure >= settings.propagate)
+    if not len(sure):
+        return once
+    joined = examples.with_volume(*_own(cut, once, sure), sure, len(cut))
+
+    def neighbours(at: int) -> tuple[int, ...]:
+        """The nearest sure slice below and above."""
+        below, above = sure[sure < at][-1:], sure[sure > at][:1]
+        return tuple(len(examples) + int(np.searchsorted(sure, one)) for one in (*below, *above))
+
+    return _Look(model, cut, joined, cache.extended(joined), settings, shelf, neighbours).answers(told)
+
+
+def _own(cut: Query, once: Answers, some: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Slices of the query as the model sees them, and what was said of them."""
+    frame = cut.frames[0]
+    images = np.concatenate([cut.squares(int(at)) for at in some])
+    return images, np.stack([frame.apply_labels(once.said[at]) for at in some]).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """One way of asking for a query: `shelf` is what strategies choose from."""
+
+    model: Generalist
+    cut: Query
+    examples: Examples
+    cache: PromptCache
+    settings: Settings
+    shelf: Shelf
+    extra: Extra = lambda at: ()
+
+    def answers(self, told: Callable[[int], None]) -> Answers:
+        """Every slice's."""
+        cut, values = self.cut, self.examples.values
+        shape = cut.pictures.shape
+        said = np.zeros(shape, np.uint8) if values else np.zeros(shape, np.float32)
+        doubts = np.zeros(shape, np.float32) if self.settings.members > 1 else None
+        known, sure = np.zeros((len(cut), len(values)), np.bool_), np.zeros(len(cut), np.float32)
+        for at, squares, found, shown in self._said():
+            if values:
+                known[at] = self.examples.shows(tuple({one for view in shown for one in view.chosen}))
+                said[at], doubt, sure[at] = cut.labels(found.mean.numpy(), self.settings.reject)
+            else:
+                said[at] = self._picture(at, squares, found)
+                doubt = np.clip(2 * cut.restore(found.spread[:, 0].numpy()), 0, 1)
+            if doubts is not None:
+                doubts[at] = doubt
+            told(at + 1)
+        return Answers(said, doubts, known, sure)
+
+    def _said(self) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
+        """Number, squares (f, s, s), answer and views of every slice."""
+        at_once = max(1, _SQUARES_AT_ONCE // len(self.cut.frames))
+        for shown, group in groupby(self._shown(), key=lambda item: item[2]):
+            waiting: list[tuple[int, NDArray[np.float32]]] = []
+            for at, squares, _ in group:
+                waiting.append((at, squares))
+                if len(waiting) == at_once:
+                    yield from self._asked(waiting, shown)
+                    waiting = []
+            if waiting:
+                yield from self._asked(waiting, shown)
+
+    def _shown(self) -> Iterator[tuple[int, NDArray[np.float32], tuple[View, ...]]]:
+        form = self.model.config.form
+        painted = bool(self.examples.values) and form == "merged"
+        for at in range(len(self.cut)):
+            squares = self.cut.squares(at)
+            described = self.cut.described(at, squares, self.cache.seen_in)
+            shown = views(described, self.examples, self.shelf, self.settings, painted, self.extra(at))
+            if form == "matching":
+                # Its prompts do not look at one another: in one order, more neighbouring slices go together.
+                shown = tuple(replace(view, chosen=tuple(sorted(view.chosen))) for view in shown)
+            yield at, squares, shown
+
+    def _asked(
+        self, waiting: Sequence[tuple[int, NDArray[np.float32]]], shown: tuple[View, ...]
+    ) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
+        frames = len(waiting[0][1])
+        squares = torch.from_numpy(np.concatenate([squares for _, squares in waiting]))[:, None]
+        parts = [
+            answer(self.model, self.cache, self.examples, squares[start : start + _SQUARES_AT_ONCE], shown)
+            for start in range(0, len(squares), _SQUARES_AT_ONCE)
+        ]
+        mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])
+        for place, (at, own) in enumerate(waiting):
+            mine = slice(place * frames, (place + 1) * frames)
+            yield at, own, Said(mean[mine], spread[mine]), shown
+
+    def _picture(self, at: int, squares: NDArray[np.float32], said: Said) -> NDArray[np.float32]:
+        """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
+        cut, picture = self.cut, said.mean[:, 0].numpy()
+        if cut.keeps_intensity:
+            change = cut.restore(picture - squares)
+            return np.asarray(cut.pictures[at] + change * np.float32(cut.window.high - cut.window.low))
+        return self.examples.target_window.invert(cut.restore(picture))

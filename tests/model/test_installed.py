@@ -1,0 +1,79 @@
+"""Weights as one file: what was packed is what is installed, and nothing is replaced by what does not work."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from mvg.errors import WeightsProblem
+from mvg.model import weights
+from mvg.model.installed import install_weights, pack_weights
+from mvg.model.weights import list_weights, load_weights, save_weights
+from tests.prediction.learner import random_model
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where weights are installed."""
+    monkeypatch.setattr(weights, "INSTALLED", tmp_path / "installed")
+    return tmp_path / "installed"
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    save_weights(random_model(), tmp_path / "lab", "# Lab\n")
+    return pack_weights(tmp_path / "lab", tmp_path / "lab.mvgweights")
+
+
+def test_packed_weights_are_installed_and_found_by_their_id(packed: Path, place: Path) -> None:
+    info = install_weights(packed, place)
+    assert (info.id, info.card) == ("lab", "# Lab\n")
+    assert "lab" in {one.id for one in list_weights()}
+    expected = load_weights(packed.with_name("lab"))
+    for name, value in load_weights("lab").state_dict().items():
+        assert torch.equal(value, expected.state_dict()[name])
+    assert [path.name for path in place.iterdir()] == ["lab"], "nothing half-written is left"
+
+
+def test_a_folder_can_be_installed_and_replaces_the_old(packed: Path, place: Path, tmp_path: Path) -> None:
+    install_weights(packed, place)
+    save_weights(random_model(), tmp_path / "other" / "lab", "# Newer\n")
+    assert install_weights(tmp_path / "other" / "lab", place).card == "# Newer\n"
+
+
+def test_damaged_weights_replace_nothing(packed: Path, place: Path, tmp_path: Path) -> None:
+    install_weights(packed, place)
+    broken = tmp_path / "broken.mvgweights"
+    with zipfile.ZipFile(packed) as good, zipfile.ZipFile(broken, "w") as bad:
+        for name in good.namelist():
+            data = good.read(name)
+            bad.writestr(name, data[:-9] + b"damaged!!" if name.endswith("safetensors") else data)
+    with pytest.raises(WeightsProblem, match="sha256"):
+        install_weights(broken, place)
+    assert load_weights("lab") is not None
+
+
+def test_the_ids_that_ship_are_taken(place: Path, tmp_path: Path) -> None:
+    save_weights(random_model(), tmp_path / "tiny", "# Mine\n")
+    with pytest.raises(WeightsProblem, match="another id"):
+        install_weights(tmp_path / "tiny", place)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("names", [(), ("a/config.json", "b/config.json"), ("../config.json",), ("config.json",)])
+def test_archives_of_something_else(names: tuple[str, ...], place: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, "{}")
+    with pytest.raises(WeightsProblem, match="weights folders"):
+        install_weights(tmp_path / "x.zip", place)
+
+
+def test_what_is_no_archive_is_told(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_text("hello", encoding="utf-8")
+    for path in (tmp_path / "x.zip", tmp_path / "none.zip"):
+        with pytest.raises(WeightsProblem, match="cannot be read as weights"):
+            install_weights(path, place)
+    with pytest.raises(WeightsProblem, match="cannot be written"):
+        pack_weights("tiny", tmp_path / "none" / "x.zip")
