@@ -18,6 +18,7 @@ from mvg.imaging.coloring import Coloring
 from mvg.tasks.task import Task, tasks_for
 from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
 from mvg.training.focus import focused
+from mvg.training.synthetic import regions
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class EpisodeSettings:
     volumes; absent: share of segmentation requests that may show nothing; sizes: picture sides in pixels, one drawn
     per step (empty: the model's); coloring: how classes are painted in the merged form.
     focus: share of segmentation requests that are looked at closely, every panel about its own labels or a piece.
+    synthetic: share of them that ask for random regions of the query, found again in changed copies of it.
     share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;
     prompts: "others" (every pair of a request is another patient's), or "any" (so that one patient is enough).
     """
@@ -42,6 +44,7 @@ class EpisodeSettings:
     sizes: tuple[int, ...] = ()
     coloring: Literal["random", "predefined", "binary"] = "random"
     focus: float = 0.0
+    synthetic: float = 0.0
     share: float = 1.0
     most: int = 0
     prompts: Literal["others", "any"] = "others"
@@ -167,6 +170,11 @@ class Episodes(Dataset[Pairs]):
         if native:
             stored = [one.random_crop(size, rng) for one in stored]
         pictures = [source.task.pair(one, rng) for one in stored]
+        share = self.settings.synthetic if source.task.answers == "labels" else 0.0
+        made_up = share > 0 and rng.random() < share
+        if made_up:
+            stored = stored[-1:] * len(stored)
+            pictures = [(pictures[-1][0], regions(pictures[-1][0], rng))] * len(stored)
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
         if source.task.answers == "labels" and rng.random() < self.settings.focus:
@@ -190,7 +198,7 @@ class Episodes(Dataset[Pairs]):
             shown,
             wanted,
             colors,
-            tuple(row[int(n)].patient if self.settings.prompts == "others" else "" for n in numbers),
+            tuple("" if made_up or self.settings.prompts == "any" else row[int(n)].patient for n in numbers),
             f"{source.set.card.name}/{source.task.name}",
         )
 
