@@ -14,7 +14,8 @@ from scipy import ndimage
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from mvg.data.preparation import prepare
-from mvg.training.loop import Progress, Where, train
+from mvg.training.curves import Progress
+from mvg.training.loop import Where, train
 from mvg.training.recipe import recipe_from
 
 _CASES, _SHAPE = 14, (128, 128, 8)

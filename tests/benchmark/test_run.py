@@ -9,6 +9,7 @@ import pytest
 
 from mvg.benchmark import room
 from mvg.benchmark.baselines import copy_prompt
+from mvg.benchmark.made import make_sets
 from mvg.benchmark.run import found_sets, run_suite
 from mvg.benchmark.suite import Suite, suite_from
 from mvg.data import open_folder
@@ -85,6 +86,7 @@ def test_unseen_sets_are_asked_but_not_learnt(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(copy_prompt, "learn", noted)
     monkeypatch.setattr(copy_prompt, "SCOPE", "generalist")
     table = TABLE | {"sets": ["made_abdomen", "made_heart"], "unseen": ["made_heart"], "tasks": ["segmentation"]}
+    table |= {"samples": 1}
     lines = run(suite_from(table, "unseen"), tmp_path)[1:]
     assert seen == {"made_abdomen"}
     assert {(line["set"], line["unseen"]) for line in lines} == {("made_abdomen", False), ("made_heart", True)}
@@ -102,6 +104,63 @@ def test_no_data_unknown_sets_and_no_room_are_told_before_anything_is_done(
     with pytest.raises(BenchmarkProblem, match="memory available"):
         run(suite, tmp_path)
     assert not (tmp_path / "lines").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"unseen": ["made_hart"]},
+            "no set of the suite is called 'made_hart'; expected one of made_ab",
+        ),
+        ({"folders": {"made_hart": "x"}}, "made_hart"),
+        ({"methods": [{"baseline": "unet"}]}, "methods that learn, and no budget"),
+        ({"methods": [{"baseline": "mvg", "recipe": "none.toml"}], "samples": 4}, r"none\.toml"),
+        ({"methods": [{"baseline": "mvg", "weights": "none"}]}, "no weights are called 'none'"),
+        ({"methods": [{"baseline": "nnunet", "python": "none/bin/python"}], "samples": 4}, "nnunetv2"),
+    ],
+)
+def test_what_methods_need_is_told_before_anything_is_done(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(MvgError, match=told):
+        run(suite_from(TABLE | change, "small"), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"data"}
+
+
+def test_results_of_another_run_are_not_mixed_with(done: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    for change in ({"cases": 1}, {"metrics": ["dice"]}, {"prompts": [1]}):
+        with pytest.raises(BenchmarkProblem, match=f"another run: {next(iter(change))} = "):
+            run(suite_from(TABLE | change, "small"), tmp_path / "out")
+    more = [*TABLE["methods"], {"baseline": "mean_fill"}]
+    assert run(suite_from(TABLE | {"methods": more}, "small"), tmp_path / "out"), "a further method may join"
+
+
+def test_a_set_may_have_its_own_kinds_of_tasks(tmp_path: Path) -> None:
+    lines = run(suite_from(TABLE | {"kinds": {"made_heart": ["segmentation"]}}, "small"), tmp_path)[1:]
+    asked = {(line["set"], line["task"].split(":")[0]) for line in lines}
+    assert ("made_heart", "synthesis") not in asked
+    assert {("made_heart", "segmentation"), ("made_abdomen", "segmentation")} <= asked
+
+
+def test_sets_that_lie_deeper_or_are_linked_are_learnt_from_too(tmp_path: Path) -> None:
+    made = make_sets(tmp_path / "made")
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    shutil.copytree(made / "made_heart", tmp_path / "elsewhere" / "Dataset007")
+    (tmp_path / "data" / "heart").symlink_to(tmp_path / "elsewhere" / "Dataset007")
+    table = TABLE | {"made": False, "sets": ["heart"], "tasks": ["segmentation"], "samples": 4,
+                     "methods": [{"baseline": "unet", "size": 32, "batch": 2}]}  # fmt: skip
+    suite = suite_from(table, "linked")
+    run_suite(suite, tmp_path / "out", tmp_path / "data", "cpu", 1, "mvg benchmark", lambda _w, _d, _t: None)
+    assert (tmp_path / "out" / "store" / "heart").is_dir()
+
+
+def test_the_judge_of_synthesis_needs_labels_and_a_budget(tmp_path: Path) -> None:
+    table = TABLE | {
+        "tasks": ["synthesis"],
+        "metrics": ["mae", "downstream_dice"],
+        "methods": [{"baseline": "identity"}],
+    }
+    assert {line["metric"] for line in run(suite_from(table, "plain"), tmp_path / "plain")[1:]} == {"MAE"}
 
 
 def test_made_sets_can_be_opened_as_any_other(done: tuple[Path, list[dict[str, Any]]]) -> None:

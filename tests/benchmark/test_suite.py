@@ -42,7 +42,7 @@ def test_a_method_keeps_its_own_settings() -> None:
         ({"methods": [METHOD | {"weihgts": "x"}]}, r"unknown key 'methods\[0\].weihgts'; expected one of .*weights"),
         ({"methods": [METHOD, METHOD]}, "several methods called mvg"),
         ({"methods": [METHOD], "minutes": 1, "samples": 1}, "one budget"),
-        ({"methods": [METHOD], "sets": ["a"], "unseen": ["b"]}, "no set of the suite is called 'b'"),
+        ({"methods": [METHOD], "kinds": {"a": ["cooking"]}}, r"no kind of task is called 'cooking'.*segmentation"),
         ({"methods": [METHOD], "prompts": []}, "prompts"),
         ({}, "without methods"),
     ],

@@ -72,11 +72,19 @@ def test_features_learn_through_the_solution() -> None:
     assert ridge.shrink.grad is not None
 
 
-def test_what_fills_a_void_is_the_mean_around_it() -> None:
-    pictures = torch.full((1, 1, 64, 64), 0.5)
+def test_a_void_is_filled_from_one_edge_to_the_other_and_the_black_around_a_body_is_not() -> None:
+    ramp = torch.linspace(0.3, 0.9, 64).expand(64, 64)
+    body = torch.zeros(64, 64)
+    body[8:56, 8:56] = 1
+    whole = (ramp * body)[None, None]
+    pictures = whole.clone()
     pictures[..., 24:40, 24:40] = 0
-    itself, near, fill = surroundings(pictures)[0]
+    pictures[..., 12, 50] = 0  # a speck
+    itself, near, change = surroundings(pictures)[0]
     torch.testing.assert_close(itself, pictures[0, 0] - 0.5)
-    assert abs(float(fill[32, 32]) - 0.5) < 0.01
-    assert fill[10, 10] == 0, "nothing to fill"
+    filled = (pictures[0, 0] + change)[24:40, 24:40]
+    assert (filled - whole[0, 0, 24:40, 24:40]).abs().max() < 0.1
+    assert filled[:, -1].mean() - filled[:, 0].mean() > 0.07, "not one mean everywhere"
+    change[22:42, 22:42] = 0
+    assert (change == 0).all(), "neither the black around the body nor a speck is a void"
     assert -0.4 < float(near[32, 24]) < -0.1, "its rim is smooth"

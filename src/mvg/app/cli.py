@@ -58,33 +58,26 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
 def predict(
     queries: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Files, or folders of one DICOM series each.")],
     prompts: Annotated[
-        Path,
-        typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
+        Path, typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for the answers: OUTPUT/NAME of each query, in its format.")],
     task: Annotated[
-        str | None,
-        typer.Option(help="What the prompts show, e.g. segmentation, synthesis:T1->T2, denoising; else inferred."),
+        str | None, typer.Option(help="What the prompts show, e.g. segmentation, synthesis:T1->T2; else inferred.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
     strategy: Annotated[
-        str | None,
-        typer.Option(help="How prompts are chosen for a slice.", show_default="nearest_slice"),
+        str | None, typer.Option(help="How prompts are chosen for a slice.", show_default="nearest_slice")
     ] = None,
     num_prompts: Annotated[int | None, typer.Option(min=1, help="At most so many per slice.", show_default="8")] = None,
     look: Annotated[
-        str | None,
-        typer.Option(help="whole, or close: small and fine labels are answered again, finer.", show_default="close"),
+        str | None, typer.Option(help="whole, or close: small and fine labels are asked again.", show_default="close")
     ] = None,
     propagate: Annotated[
         float | None,
-        typer.Option(
-            help="Slices answered so surely (0 to 1) join the prompts of their neighbours.", show_default="0: none"
-        ),
+        typer.Option(help="Slices so sure (0 to 1) join their neighbours' prompts.", show_default="none"),
     ] = None,
     reject: Annotated[
-        float | None,
-        typer.Option(help="Drop labels of a slice that are less sure than this (0 to 1).", show_default="0: none"),
+        float | None, typer.Option(help="Drop labels less sure in a slice (0 to 1).", show_default="none")
     ] = None,
     device: Device = "auto",
     quality: Annotated[
@@ -134,18 +127,9 @@ def predict(
     if not quiet and request.tuning is not None:
         _tell(_tuned(request.tuning))
     if not quiet:
-        for outcome in outcomes:
-            for path in outcome.written:
-                print(path)
-        for path in noted:
+        for path in (*(path for outcome in outcomes for path in outcome.written), *noted):
             print(path)
-    problems = [outcome.problem for outcome in outcomes if outcome.problem is not None]
-    if len(problems) > 1 or (problems and len(jobs) > 1):
-        _tell(f"{len(problems)} of {len(jobs)} queries failed:")
-    for problem in problems:
-        _tell(problem)
-    if problems:
-        raise typer.Exit(2 if len(problems) == len(jobs) else 1)
+    _tell_problems([outcome.problem for outcome in outcomes if outcome.problem is not None], len(jobs))
 
 
 @app.command()
@@ -256,6 +240,16 @@ def demo(
         report = run_demo(output, device, show)
     if not quiet:
         print(report)
+
+
+def _tell_problems(problems: list[str], queries: int) -> None:
+    """Each in its line; leaves with an exit code where there are any."""
+    if len(problems) > 1 or (problems and queries > 1):
+        _tell(f"{len(problems)} of {queries} queries failed:")
+    for problem in problems:
+        _tell(problem)
+    if problems:
+        raise typer.Exit(2 if len(problems) == queries else 1)
 
 
 def _tuned(said: "Tuning") -> str:

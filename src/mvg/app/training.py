@@ -9,7 +9,8 @@ from mvg.app.display import Show
 from mvg.data.store import Store
 from mvg.errors import FileProblem
 from mvg.model.weights import save_weights
-from mvg.training.loop import Progress, Where, averaged, train
+from mvg.training.curves import Progress
+from mvg.training.loop import Where, averaged, train
 from mvg.training.recipe import Recipe, read_recipe
 from mvg.training.validation import validation
 

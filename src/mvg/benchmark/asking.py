@@ -44,7 +44,7 @@ class Place:
         return self.output / "answers" / f"{name}.nii.gz"
 
     def device_of(self, number: int) -> str:
-        """The device of a job: CUDA jobs take turns."""
+        """The device of a worker: each has its own while there are enough."""
         name = self.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -157,20 +157,31 @@ def _questions(place: Place, task: Task) -> Iterator[Question]:
     return questions(dict(place.sets)[task.card.name], task, size, _QUESTIONS_SEED)
 
 
-def _segmentation(place: Place, task: Task, seed: int, number: int) -> Callable[[Volume], LabelMap] | None:
-    """A U-Net that learnt to segment real images of the contrast that the task synthesizes, where there are labels."""
-    if not (isinstance(task, Synthesis) and task.goal is not None and "downstream_dice" in place.suite.judges):
+JUDGE = Entry("unet", "downstream", unet.Settings())
+"""The segmentation of real images that says what synthetic ones are good for."""
+
+
+def judge_of(place: Place, task: Task) -> Task | None:
+    """What the judge of a synthesis learns: the labels of real images of the contrast that is made, where there are any
+    and a budget to learn them.
+    """
+    suite = place.suite
+    if not (isinstance(task, Synthesis) and task.goal is not None and "downstream_dice" in suite.judges):
         return None
-    budget = place.suite.budget(1)
     wanted = f"segmentation:{task.card.channels[task.goal]}"
+    labelled = any(case.labels is not None for case in dict(place.sets)[task.card.name].split("val").cases)
     known = [found for found in tasks_for(task.card) if found.name == wanted]
-    if not known or budget.done(1, 1) == float("inf"):
+    return known[0] if known and labelled and (suite.minutes or suite.samples) else None
+
+
+def _segmentation(place: Place, task: Task, seed: int, number: int) -> Callable[[Volume], LabelMap] | None:
+    judge = judge_of(place, task)
+    if judge is None:
         return None
-    judge = Entry("unet", "downstream", unet.Settings())
-    method = _learn(place, judge, seed, known[0], number)
+    method = _learn(place, JUDGE, seed, judge, number)
 
     def segment(picture: Volume) -> LabelMap:
-        said = method(Request(known[0], picture, ()))
+        said = method(Request(judge, picture, ()))
         assert isinstance(said, LabelMap)
         return said
 

@@ -1,7 +1,7 @@
 """How in-context rivals answer: slice by slice, cut, prompted and restored as our predictor does."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -64,7 +64,8 @@ class InContext:
         answers = np.zeros(cut.pictures.shape, table.dtype)
         at_once = max(1, _AT_ONCE // len(cut.frames))
         for start in range(0, len(cut), at_once):
-            slices = [self._slice(cut, at, examples) for at in range(start, min(start + at_once, len(cut)))]
+            some = range(start, min(start + at_once, len(cut)))
+            slices = [self._slice(cut, at, examples, len(request.prompts)) for at in some]
             for piece, said in zip(slices, self._said(slices), strict=True):
                 if examples.values:
                     numbers, _, _ = cut.labels(_probabilities(piece, said, len(examples.values)))
@@ -73,9 +74,11 @@ class InContext:
                     answers[piece.at] = _picture(cut, piece, said[:, 0].clip(0, 1), examples, asked)
         return request.query.from_pictures(answers, cut.plane)
 
-    def _slice(self, cut: Query, at: int, examples: Examples) -> "_Slice":
+    def _slice(self, cut: Query, at: int, examples: Examples, most: int) -> "_Slice":
+        """A slice and what it is shown: no more prompt slices than the request has prompts, as ours."""
+        shown = replace(self.shown, num_prompts=min(most, self.shown.num_prompts))
         squares, painted = cut.squares(at), bool(examples.values) and self.reading == "colors"
-        (view,) = views(cut.described(at, squares), examples, examples.shelf, self.shown, painted)
+        (view,) = views(cut.described(at, squares), examples, examples.shelf, shown, painted)
         present = np.flatnonzero(examples.shows(view.chosen)) + 1 if examples.values else np.zeros(0, np.int64)
         numbers = examples.targets[list(view.chosen)]
         if not examples.values:

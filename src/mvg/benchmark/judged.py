@@ -49,7 +49,7 @@ class Metric:
     name: as tables print it; unit: "", "dB", "mm", ...; range: least and most possible value; better: the direction;
     answers: which answers it can judge; library: whose definition it is, with its settings; aggregation: how one case
     gives one figure, and cases a mean. measure: the figures of one case, empty where it is not defined. usual: whether
-    a suite that names no metrics asks for it.
+    a suite that names no metrics asks for it. check: raises BenchmarkProblem where its library is missing.
     """
 
     name: str
@@ -61,3 +61,4 @@ class Metric:
     aggregation: str
     measure: Callable[[Judged], list[Measured]]
     usual: bool = True
+    check: Callable[[], object] = lambda: None

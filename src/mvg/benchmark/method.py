@@ -104,7 +104,8 @@ class Baseline(Protocol):
 
     PROMPTED: whether answers depend on the prompts; what does not is asked once, whatever the numbers of prompts.
     Settings: options that a suite may set (unknown keys are errors), every one with a default. Extra libraries are
-    imported inside of `learn`; where one is missing, it raises BenchmarkProblem with what to install.
+    imported inside of `learn`; where one is missing, it raises BenchmarkProblem with what to install. A file may also
+    offer `check(settings)`, which raises so before anything is learnt.
     """
 
     SCOPE: Scope

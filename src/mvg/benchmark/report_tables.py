@@ -81,15 +81,16 @@ class Table:
 
 def tables(results: Results) -> list[Table]:
     """All tables: by suite, kind of task, metric and region; curves after the others."""
-    found: dict[tuple[str, str, int, str, str, bool], list[Line]] = defaultdict(list)
+    found: dict[tuple[str, str, int, str, str, bool, bool], list[Line]] = defaultdict(list)
     for line in results.lines:
         name = line.metric.name
         rank = _METRICS.index(name) if name in _METRICS else len(_METRICS)
-        found[line.suite, line.kind, rank, name, line.region, line.x is not None].append(line)
+        curve = line.x is not None  # has a mean at every place, of learnt and of unseen sets apart
+        found[line.suite, line.kind, rank, name, line.region, curve, curve and line.unseen].append(line)
     several = len({suite for suite, *_ in found}) > 1
     # Kinds and regions stay as they come: the most telling region is told first.
     kinds = list(dict.fromkeys((suite, kind) for suite, kind, *_ in found))
-    order = sorted(found, key=lambda key: (kinds.index((key[0], key[1])), key[5], key[2], key[3]))
+    order = sorted(found, key=lambda key: (kinds.index((key[0], key[1])), key[5], key[2], key[3], key[6]))
     return [_table(found[key], key[0] if several else "", results.axis) for key in order]
 
 
@@ -105,7 +106,8 @@ def _table(lines: list[Line], suite: str, axis: str) -> Table:
     rows = _curve_rows(lines, asked) if curve else _set_rows(lines, asked)
     region = {"whole": "whole image"}.get(first.region, first.region)
     words = [first.metric.name + (f" ({first.metric.unit})" if first.metric.unit else ""), first.kind]
-    words += [region] * (first.metric.answers == "image") + [f"by {axis}"] * curve + [suite] * bool(suite)
+    words += [region] * (first.metric.answers == "image") + [f"by {axis}"] * curve
+    words += ["unseen sets"] * (curve and first.unseen) + [suite] * bool(suite)
     return Table(", ".join(words), first.metric, tuple(ordered), tuple(rows), axis if curve else "", _caption(lines))
 
 

@@ -9,8 +9,9 @@ from mvg.data import DataSet
 from mvg.errors import BenchmarkProblem
 
 _GIB = 2**30
-_UNPACKED = 6  # a compressed volume grows so much as prepared slices; checkpoints and results stay far below
+_UNPACKED = 6  # a compressed volume grows so much as prepared slices; a learnt method has its own share
 _EACH = 1.5 * _GIB  # of memory per job: libraries, a small network with its optimizer, one batch
+_KEPT = 48  # images that a job keeps in memory, besides the prompts of its question
 _LARGEST = 12  # times its file: a volume as read, in float32, with its answer
 
 
@@ -18,7 +19,9 @@ def check_room(suite: Suite, sets: Mapping[str, DataSet], output: Path, processe
     """BenchmarkProblem where the suite would run out of disk or memory; the estimates are generous."""
     sizes = [path.stat().st_size for found in sets.values() for case in found.cases for path in _files(case.images)]
     trained = any(entry.module.SCOPE != "untrained" for entry in suite.methods)
-    disk = _UNPACKED * sum(sizes) + _GIB / 4 if trained else _GIB / 4
+    there = sum(path.stat().st_size for path in (output / "store").rglob("*") if path.is_file())
+    learning = sum(entry.learns for entry in suite.methods)
+    disk = _GIB / 4 * (1 + learning) + (max(0, _UNPACKED * sum(sizes) - there) if trained else 0)
     output.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(output).free
     if free < disk:
@@ -27,7 +30,8 @@ def check_room(suite: Suite, sets: Mapping[str, DataSet], output: Path, processe
             f"about {disk / _GIB:.1f} GiB for the suite {suite.name}",
             "free space, choose another --output, or name fewer sets",
         )
-    memory = processes * (_EACH + _LARGEST * max(sizes, default=0))
+    kept = sorted(sizes)[-(_KEPT + max(suite.prompts)) :]
+    memory = processes * (_EACH + _LARGEST * max(sizes, default=0) + _UNPACKED * sum(kept))
     available = _available()
     if available is not None and available < memory:
         raise BenchmarkProblem(

@@ -13,12 +13,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from mvg._plugins import contributions
-from mvg.benchmark.asking import Place, ask, asked_first, budget_text, learnt
+from mvg.benchmark.asking import JUDGE, Place, ask, asked_first, budget_text, judge_of, learnt
+from mvg.benchmark.checks import check_suite
 from mvg.benchmark.made import make_sets
 from mvg.benchmark.method import plain
 from mvg.benchmark.provenance import provenance
@@ -27,8 +28,9 @@ from mvg.benchmark.report import write_report
 from mvg.benchmark.room import check_room
 from mvg.benchmark.sheet import Sheet
 from mvg.benchmark.suite import Entry, Suite
-from mvg.data import DataSet, open_set, prepare, sets_in
+from mvg.data import DataSet, open_set, sets_in
 from mvg.data import sets as published
+from mvg.data.preparation import prepare_sets
 from mvg.errors import BenchmarkProblem, FileProblem, UnknownName
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume
@@ -39,11 +41,12 @@ Show = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work: a method, learnt with a seed, asked about one task of one set (None: it only learns)."""
+    """A piece of work: a method that learns with a seed, all tasks (None) or one, or that is asked about one task."""
 
     entry: Entry
     seed: int
     task: Task | None
+    part: Literal["learn", "ask"]
 
     @property
     def name(self) -> str:
@@ -61,17 +64,18 @@ def run_suite(
     turns on the devices. Raises BenchmarkProblem where a library, memory or disk is lacking, before anything is learnt.
     """
     sets = found_sets(suite, data, output)
+    check_suite(suite, sets, output)
     check_room(suite, sets, output, processes)
-    _prepare(suite, data, sets, output, show)
-    tasks = tuple(task for found in sets.values() for task in chosen_tasks(found) if _asked(suite, task))
+    if any(entry.module.SCOPE != "untrained" for entry in suite.methods):
+        prepare_sets(list(sets.values()), output / "store", show)
+    tasks = tuple(task for found in sets.values() for task in chosen_tasks(found) if suite.asks(task))
     if not tasks:
         raise BenchmarkProblem(
             f"no set offers one of the tasks {', '.join(suite.tasks)}", "a task that a set offers", "change the suite"
         )
     place = Place(suite, output, tuple(sets.items()), tasks, device)
-    jobs = _jobs(suite, tasks)
-    learning = [job for job in jobs if job.task is None]
-    asking = [job for job in jobs if job.task is not None and not place.lines(job.name).exists()]
+    learning, jobs = _jobs(place)
+    asking = [job for job in jobs if not place.lines(job.name).exists()]
     for title, some in (("learning", learning), ("asking", asking)):
         show(title, 0, len(some))
         for done, _ in enumerate(_worked(place, some, processes), start=1):
@@ -114,28 +118,18 @@ def _any_sets(folder: Path) -> list[DataSet]:
     return sets_in(folder) if known else []
 
 
-def _asked(suite: Suite, task: Task) -> bool:
-    return (not suite.tasks or task.kind in suite.tasks) and any(e.module.serves(task) for e in suite.methods)
-
-
-def _prepare(suite: Suite, data: Path | None, sets: dict[str, DataSet], output: Path, show: Show) -> None:
-    if any(entry.module.SCOPE != "untrained" for entry in suite.methods):
-        root = output / "data" if suite.made else data
-        assert root is not None
-        folders = dict.fromkeys(root / suite.folders.get(name, name) for name in sets)
-        prepare(list(folders), output / "store", show)
-
-
-def _jobs(suite: Suite, tasks: Sequence[Task]) -> list[Job]:
-    """Everything to do: first what generalists learn, then what everyone is asked."""
-    learning, asking = [], []
+def _jobs(place: Place) -> tuple[list[Job], list[Job]]:
+    """What is learnt before anything is asked (generalists, and judges that several jobs share), and what is asked."""
+    learning, asking, suite = [], [], place.suite
     for entry in suite.methods:
         trained = entry.module.SCOPE != "untrained"
         for seed in suite.seeds if trained else suite.seeds[:1]:
             if entry.module.SCOPE == "generalist":
-                learning.append(Job(entry, seed, None))
-            asking += [Job(entry, seed, task) for task in tasks if entry.module.serves(task)]
-    return learning + asking
+                learning.append(Job(entry, seed, None, "learn"))
+            asking += [Job(entry, seed, task, "ask") for task in place.tasks if entry.module.serves(task)]
+    judges = {(job.seed, judge): None for job in asking if job.task and (judge := judge_of(place, job.task))}
+    learning += [Job(JUDGE, seed, judge, "learn") for seed, judge in judges]
+    return learning, asking
 
 
 def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
@@ -144,8 +138,12 @@ def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
         for job in jobs:
             yield _work(place, job, 0)
         return
-    with ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn"), _one_thread, (processes,)) as pool:
-        waiting = [pool.submit(_work, place, job, number) for number, job in enumerate(jobs)]
+    spawn = get_context("spawn")
+    numbers = spawn.Queue()
+    for number in range(processes):
+        numbers.put(number)
+    with ProcessPoolExecutor(min(processes, len(jobs)), spawn, _start, (processes, numbers)) as pool:
+        waiting = [pool.submit(_work_here, place, job) for job in jobs]
         try:
             for future in as_completed(waiting):
                 yield future.result()
@@ -154,14 +152,24 @@ def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
             raise
 
 
-def _one_thread(processes: int) -> None:
+def _start(processes: int, numbers: Any) -> None:
+    """In a new worker: its share of the threads, and its number, by which it has a device of its own."""
+    global _WORKER
     torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+    _WORKER = numbers.get()
+
+
+_WORKER = 0
+
+
+def _work_here(place: Place, job: Job) -> str:
+    return _work(place, job, _WORKER)
 
 
 def _work(place: Place, job: Job, number: int) -> str:
     """One job: learn, or (having learnt) ask, and write its lines whole or not at all."""
-    if job.task is None:
-        learnt(place, job.entry, job.seed, None, number)
+    if job.part == "learn" or job.task is None:
+        learnt(place, job.entry, job.seed, job.task, number)
         return job.name
     lines = ask(place, job.entry, job.seed, job.task, job.name, number)
     path = place.lines(job.name)
@@ -183,8 +191,7 @@ def _gather(place: Place, jobs: Sequence[Job], command: str) -> Path:
     with results.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"header": about}) + "\n")
         for job in jobs:
-            if job.task is not None:
-                file.write(place.lines(job.name).read_text(encoding="utf-8"))
+            file.write(place.lines(job.name).read_text(encoding="utf-8"))
     _picture(place, jobs)
     page = place.output / "report.html"
     write_report(results, page)

@@ -120,6 +120,11 @@ def networks() -> Any:
         ) from problem
 
 
+def monai_is_there(settings: object) -> None:
+    """The `check` of specialists whose networks are MONAI's."""
+    networks()
+
+
 def seen_through(task: Task, query: Volume, modality: str | None) -> Window:
     """A query's window: the named one for CT that is denoised, else by the one rule of training and prediction."""
     if isinstance(task, Denoising) and task.card.units == "HU":

@@ -12,8 +12,9 @@ from mvg._plugins import contributions, named
 from mvg.benchmark import baselines, metrics
 from mvg.benchmark.judged import Metric
 from mvg.benchmark.method import Budget
-from mvg.errors import FileProblem, RecipeProblem, UnknownName
-from mvg.tasks import kinds
+from mvg.errors import FileProblem, RecipeProblem
+from mvg.tasks import Task
+from mvg.tasks import kinds as task_kinds
 from mvg.training.recipe import Precision, build
 
 
@@ -35,6 +36,12 @@ class Entry:
         """The baseline's file."""
         return named(baselines, self.baseline)
 
+    @property
+    def learns(self) -> bool:
+        """Whether it spends the budget: weights that are named are asked as they are."""
+        ready = getattr(self.settings, "weights", "") and self.module.SCOPE == "generalist"
+        return self.module.SCOPE != "untrained" and not ready
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -42,10 +49,11 @@ class Suite:
 
     title: for people; axis: what the entries' `x` counts, "" without a curve. sets: names (empty: all that are
     found); unseen: those of them that are asked but never learnt from; folders: set -> folder below the data folder,
-    where it is not the set's name; tasks: kinds (empty: all). prompts: how many are shown; cases: queries per task and
-    slices: of a query volume (0: all), evenly spaced. seeds: of learning, each method learns once with each. minutes,
-    samples: the equal budget (one of them is 0) per learning, or per learnt task: a generalist that learns ten tasks
-    then has it ten times. precision: in which all learn. metrics: names (empty: all usual ones). made: on made data.
+    where it is not the set's name; tasks: kinds (empty: all); kinds: set -> its own kinds instead. prompts: how many
+    are shown; cases: queries per task and slices: of a query volume (0: all), evenly spaced. seeds: of learning, each
+    method learns once with each. minutes, samples: the equal budget (one of them is 0) per learning, or per learnt
+    task: a generalist that learns ten tasks then has it ten times. precision: in which all learn. metrics: names
+    (empty: all usual ones). made: judge on made data.
     """
 
     name: str
@@ -56,6 +64,7 @@ class Suite:
     unseen: tuple[str, ...] = ()
     folders: dict[str, str] = field(default_factory=dict, hash=False)
     tasks: tuple[str, ...] = ()
+    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     prompts: tuple[int, ...] = (1, 8)
     cases: int = 0
     slices: int = 0
@@ -71,6 +80,11 @@ class Suite:
         """What a learning of so many tasks may spend."""
         times = tasks if self.per == "task" else 1
         return Budget(self.minutes * times, self.samples * times)
+
+    def asks(self, task: Task) -> bool:
+        """Whether the task is judged at all: by its kind, and because a method serves it."""
+        some = self.kinds.get(task.card.name, self.tasks)
+        return (not some or task.kind in some) and any(entry.module.serves(task) for entry in self.methods)
 
     @property
     def judges(self) -> dict[str, Metric]:
@@ -116,12 +130,11 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
 
 
 def _check(suite: Suite) -> None:
-    for kind in suite.tasks:
-        named(kinds, kind)
+    for kind in (*suite.tasks, *(kind for some in suite.kinds.values() for kind in some)):
+        named(task_kinds, kind)
     for metric in suite.metrics:
         named(metrics, metric)
     doubled = [label for label, count in Counter(entry.label for entry in suite.methods).items() if count > 1]
-    unknown = sorted(set(suite.unseen) - set(suite.sets)) if suite.sets else []
     rules = [
         (not doubled, f"several methods called {', '.join(doubled)}", "one label per method"),
         (suite.minutes == 0 or suite.samples == 0, "minutes and samples", "one budget"),
@@ -133,5 +146,3 @@ def _check(suite: Suite) -> None:
     for holds, found, expected in rules:
         if not holds:
             raise RecipeProblem(found, expected, f"correct the suite {suite.name}")
-    if unknown:
-        raise UnknownName("set of the suite", unknown[0], suite.sets)

@@ -49,6 +49,13 @@ def prepare(
             raise FileProblem(
                 f"{target} is the data set itself", "an output apart from the data", "choose another output"
             )
+    prepare_sets([found for _, found in sets], output, progress)
+
+
+def prepare_sets(sets: Sequence[DataSet], output: Path, progress: Progress | None = None) -> None:
+    """The same for sets that were opened before."""
+    for found in sets:
+        target = Path(output) / found.card.name
         try:
             _prepare_set(found, target, progress or _silent)
         except OSError as problem:

@@ -35,7 +35,7 @@ def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
 
     They are loaded once before, so that nothing is replaced by what does not work. Raises WeightsProblem.
     """
-    source, into = Path(source), into or INSTALLED
+    source, into = Path(source).resolve(), into or INSTALLED  # a path, never an id
     with tempfile.TemporaryDirectory() as place:
         folder = source if source.is_dir() else _unpacked(source, Path(place))
         load_weights(folder)
@@ -79,7 +79,7 @@ def _unpacked(file: Path, place: Path) -> Path:
                 if Path(own, part) in found:
                     with archive.open(f"{own}/{part}") as member, open(place / own / part, "wb") as copy:
                         shutil.copyfileobj(member, copy)
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or unknown packing
         raise WeightsProblem(
             f"'{file}' cannot be read as weights ({getattr(error, 'strerror', None) or error})",
             "a file of 'mvg weights pack', or a weights folder",

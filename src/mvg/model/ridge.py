@@ -89,11 +89,45 @@ class Ridge(nn.Module):
 
 
 def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]:
-    """What a restoration is made of: the pictures about their middle, means over 3 x 3 pixels, and what would fill
-    black pixels: the mean over some 40 pixels around of what is not black.
+    """What a restoration is made of: the pictures about their middle, means over 3 x 3 pixels, and what filling voids
+    would change: of black pixels, and of the rim that they darken, with a body on all four sides (0 elsewhere).
     """
-    near = F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    shown = (pictures > _BLACK).to(pictures.dtype)
-    wide = F.avg_pool2d(F.avg_pool2d(torch.cat([pictures, shown], dim=1), 8), 5, stride=1, padding=2)
-    fill = F.interpolate(wide[:, :1] / (wide[:, 1:] + 1e-3), pictures.shape[-2:], mode="bilinear")
-    return torch.cat([pictures - 0.5, near - 0.5, fill * (1 - shown)], dim=1)
+    near = _near(pictures)
+    black = (pictures <= _BLACK).to(pictures.dtype)
+    void = _wider((_near(black * _enclosed(1 - black)) > 0.4).to(pictures.dtype))  # specks are no voids
+    change = void * (_filled(pictures, 1 - _wider(black)) - pictures)
+    return torch.cat([pictures - 0.5, near - 0.5, change], dim=1)
+
+
+def _wider(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    return F.max_pool2d(mask, 3, stride=1, padding=1)
+
+
+def _near(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    return F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+
+def _enclosed(shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """1 where something is shown to the left, to the right, above and below, single specks aside; else 0."""
+    body = (_near(shown) > 0.5).to(shown.dtype)
+    sides = [body.flip(axis).cummax(axis).values.flip(axis) * body.cummax(axis).values for axis in (-2, -1)]
+    return sides[0] * sides[1]
+
+
+def _filled(pictures: Float[Tensor, "b 1 s s"], shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """Pictures whose pixels that are not `shown` go smoothly from one edge of a void to the other: down a pyramid of
+    means of what is shown, and up again where nothing is (the pull-push of Gortler et al. 1996).
+    """
+    levels = [(pictures, shown)]
+    while levels[-1][0].shape[-1] % 2 == 0 and levels[-1][0].shape[-1] > 4:
+        value, weight = levels[-1]
+        share = F.avg_pool2d(weight, 2)
+        mean = F.avg_pool2d(value * weight, 2) / (share + 1e-6)
+        levels.append((mean, (4 * share).clamp(max=1)))
+    value, weight = levels.pop()
+    everywhere = (value * weight).mean((-2, -1), keepdim=True) / (weight.mean((-2, -1), keepdim=True) + 1e-6)
+    full = value * weight + everywhere * (1 - weight)
+    for value, weight in reversed(levels):
+        full = F.interpolate(full, scale_factor=2.0, mode="bilinear")
+        full = value * weight + full * (1 - weight)
+    return full

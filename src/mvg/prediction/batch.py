@@ -86,9 +86,9 @@ def predict_files(
         try:
             query = read(job.query)
             answer = task(query, None if progress is None else partial(progress, job))
+            written = _write(answer, query, job)
             labels = answer.volume if isinstance(answer.volume, LabelMap) else None
             quality = None if estimate is None or labels is None else estimate(task, query, labels)
-            written = _write(answer, query, job)
         except MvgError as error:
             yield Outcome(job, (), str(error))
         except MemoryError:
@@ -106,7 +106,10 @@ def predict_files(
 
 
 def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ...]:
-    """OUTPUT/quality.csv with a row per answered query; rows of other queries that it holds already stay."""
+    """OUTPUT/quality.csv with a row per answered query; rows of other queries that it holds already stay.
+
+    Raises FileProblem where it cannot be written.
+    """
     path, rows = output / "quality.csv", dict[str, str]()
     if path.exists():
         rows = dict(line.rsplit(",", 1) for line in path.read_text(encoding="utf-8").splitlines()[1:] if "," in line)
@@ -114,8 +117,13 @@ def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ..
     if not rows:
         return ()
     fresh = path.with_suffix(".partial")
-    fresh.write_text("".join(f"{name},{said}\n" for name, said in [("answer", "quality"), *rows.items()]), "utf-8")
-    fresh.replace(path)
+    try:
+        fresh.write_text("".join(f"{name},{said}\n" for name, said in [("answer", "quality"), *rows.items()]), "utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise FileProblem(
+            f"'{path}' cannot be written ({error.strerror or error})", "a writable file", "close or remove it"
+        ) from error
     return (path,)
 
 

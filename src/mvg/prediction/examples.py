@@ -108,13 +108,14 @@ def prepare(
     names: Sequence[str] = (),
     frames: Framing | None = None,
     values: tuple[int, ...] | None = None,
+    plane: Plane | None = None,
 ) -> Examples:
     """Cuts prompt volumes and their targets into the slices of a request, holding one pair of volumes at a time.
 
     `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU; None guesses from the
     voxels. `frames` puts slices into squares (None: as the task asks); `values` are the labels to number (None: all
-    that are found). Raises PromptProblem for no pairs, unequal numbers, unfit targets or no label at all;
-    GeometryProblem for a pair on two grids.
+    that are found); `plane`: along which volumes are cut (None: each along its own). Raises PromptProblem for no pairs,
+    unequal numbers, unfit targets or no label at all; GeometryProblem for a pair on two grids.
     """
     if len(images) != len(targets) or not len(images):
         raise PromptProblem(
@@ -126,7 +127,7 @@ def prepare(
     parts, found = [], set[int]()
     for number in range(len(images)):
         name = f"'{names[number]}'" if names else str(number + 1)
-        pair = _Pair.of(images[number], targets[number], asked, modality, name)
+        pair = _Pair.of(images[number], targets[number], asked, modality, name, plane)
         if isinstance(pair.target, LabelMap) and values is None:
             found |= set(pair.target.values)  # of the whole map: the squares may lose small ones
         put = frames_for(*pair.slices, size, asked.framing) if frames is None else frames(number, *pair.slices)
@@ -178,7 +179,10 @@ class _Pair:
     target_window: Window
 
     @classmethod
-    def of(cls, image: Volume, target: Volume | LabelMap, asked: Asked, modality: str | None, name: str) -> "_Pair":
+    def of(
+        cls, image: Volume, target: Volume | LabelMap, asked: Asked, modality: str | None, name: str,
+        plane: Plane | None,
+    ) -> "_Pair":  # fmt: skip
         if not image.same_grid(target, tolerance=0.1):
             raise GeometryProblem(
                 f"prompt {name} has an image of shape {image.shape} and a target of {target.shape} on another grid",
@@ -191,7 +195,7 @@ class _Pair:
         window = fit_window(image, modality)
         separate = asked.answers == "image" and not asked.keeps_intensity
         target_window = fit_window(target, modality) if separate else window
-        return cls(image, target, image.plane, modality, window, target_window)
+        return cls(image, target, plane or image.plane, modality, window, target_window)
 
     @property
     def slices(self) -> tuple[tuple[int, int], Spacing]:

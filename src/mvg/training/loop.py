@@ -1,6 +1,5 @@
 """Training: one readable loop over steps; checkpoints resume exactly, on one or several devices (Lightning Fabric)."""
 
-import json
 import logging
 import math
 import os
@@ -22,6 +21,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.initialization import initialize
 from mvg.model.weights import load_weights
 from mvg.training import objectives
+from mvg.training.curves import Curves, Progress
 from mvg.training.episodes import Episodes, loader
 from mvg.training.losses import loss_of
 from mvg.training.question import Draw
@@ -36,21 +36,12 @@ Validation = Callable[[Generalist, Path, int], dict[str, float]]
 class Where:
     """Where a run happens.
 
-    folder: its checkpoint and curves; device: "cpu", "cuda" or "auto"; processes: how many devices.
+    folder: its checkpoint and curves; device: "cpu", "cuda", "cuda:1" or "auto"; processes: how many devices.
     """
 
     folder: Path
     device: str = "auto"
     processes: int = 1
-
-
-@dataclass
-class Progress:
-    """How far a run is: the one thing that training changes, besides the weights."""
-
-    step: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
 
 
 def train(
@@ -64,16 +55,8 @@ def train(
     Every step's batch and hidden patches depend on (seed, step) alone, so a resumed run gives the losses of an
     uninterrupted one. `watch(progress, loss, share done)` is called after each step.
     """
-    from lightning_fabric import Fabric
-
-    fabric = Fabric(
-        accelerator=where.device,
-        devices=where.processes,
-        precision=recipe.precision,
-        strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
-    )
-    fabric.launch()
-    if fabric.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+    fabric = _launched(recipe, where)
+    if where.processes > 1 and fabric.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
     torch.manual_seed(recipe.seed)
     store = _store(recipe)
@@ -82,9 +65,8 @@ def train(
     average = Generalist(bare.config)
     average.load_state_dict(bare.state_dict())
     average.to(fabric.device).eval()
-    optimizer = torch.optim.AdamW(
-        _groups(bare, recipe), lr=recipe.optimizer.rate, betas=recipe.optimizer.betas, fused=True
-    )
+    settings = recipe.optimizer
+    optimizer = torch.optim.AdamW(_groups(bare, recipe), lr=settings.rate, betas=settings.betas, fused=True)
     model, optimizer = fabric.setup(bare, optimizer)
     progress, checkpoint = Progress(), where.folder / _CHECKPOINT
     if checkpoint.exists():
@@ -99,7 +81,7 @@ def train(
         recipe.seed,
         fabric.global_rank,
     )
-    curves = _Curves(where.folder, progress.step) if fabric.is_global_zero else None
+    curves = Curves(where.folder, progress.step) if fabric.is_global_zero else None
     batches = loader(episodes, progress.step, recipe.data.workers)
     begun, saved, every = progress.step, progress.seconds, 60 * recipe.schedule.validate
     checked = progress.seconds // every * every if every else progress.seconds  # a resumed run keeps the rhythm
@@ -148,6 +130,21 @@ def _store(recipe: Recipe) -> Store:
     if recipe.data.sets:
         store = replace(store, sets={name: store.sets[name] for name in recipe.data.sets})
     return store
+
+
+def _launched(recipe: Recipe, where: Where) -> Any:
+    """Fabric on the devices, in the recipe's precision."""
+    from lightning_fabric import Fabric
+
+    kind, _, number = where.device.partition(":")
+    fabric = Fabric(
+        accelerator=kind,
+        devices=[int(number)] if number else where.processes,
+        precision=recipe.precision,
+        strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
+    )
+    fabric.launch()
+    return fabric
 
 
 def _begun(recipe: Recipe, folder: Path) -> Generalist:
@@ -265,36 +262,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-class _Curves:
-    """Curves of a run: TensorBoard, and one JSON line per point in `curves.jsonl`."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        """Goes on after `step`: points behind the checkpoint that a run was resumed from are dropped."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder), purge_step=step + 1)
-        if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            self.path.write_text("".join(kept), encoding="utf-8")
-        self.recent: dict[str, list[float]] = {}
-
-    def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:
-        """Collect a step's loss by kind; write the means every `every` steps."""
-        self.recent.setdefault(f"loss/{pairs.kind}", []).append(loss)
-        if progress.step % every == 0:
-            means = {name: float(np.mean(values)) for name, values in self.recent.items()}
-            waiting = progress.waited / max(progress.seconds, 1e-9)
-            self.write(progress, means | {"rate": rate, "waiting": waiting})
-            self.recent = {}
-
-    def write(self, progress: Progress, figures: dict[str, float]) -> None:
-        """Write one point of every curve."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": progress.step, "minutes": round(progress.seconds / 60, 3)} | figures) + "\n")
-        for name, value in figures.items():
-            self.board.add_scalar(name, value, progress.step)
-        self.board.flush()

@@ -10,7 +10,7 @@ from typing import Any
 from mvg.benchmark.method import Budget, Lesson, Request, Scope
 from mvg.errors import FileProblem
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.weights import save_weights
+from mvg.model.weights import save_weights, verify_weights
 from mvg.prediction.checking import quality
 from mvg.prediction.predictor import Predictor, PromptedTask, load
 from mvg.prediction.tuning import tune
@@ -48,6 +48,14 @@ def serves(task: Task) -> bool:
     return True
 
 
+def check(settings: Settings) -> None:
+    """Whether the weights are there and whole, and the recipe can be read."""
+    if settings.weights:
+        verify_weights(settings.weights)
+    else:
+        _table(settings)
+
+
 def learn(settings: Settings, lesson: Lesson) -> "Asked":
     """Load the weights, or learn for the budget as the recipe says."""
     if settings.weights:
@@ -58,21 +66,13 @@ def learn(settings: Settings, lesson: Lesson) -> "Asked":
         lesson = replace(lesson, budget=part(lesson.budget, 1 - settings.pretraining))
     recipe = timed(recipe, lesson.budget)
     _note(recipe, lesson.folder)
-    checkpoint = train(recipe, Where(lesson.folder, lesson.device.partition(":")[0], 1))
+    checkpoint = train(recipe, Where(lesson.folder, lesson.device))
     model, about = averaged(checkpoint)
-    return Asked(Predictor(model, str(lesson.folder)), settings, about["step"])
+    return Asked(Predictor(model.to(lesson.device), str(lesson.folder)), settings, about["step"])
 
 
 def recipe_for(settings: Settings, lesson: Lesson) -> Recipe:
     """The recipe with the suite's changes, on the lesson's store, sets and kinds of tasks."""
-    table: dict[str, Any] = {}
-    if settings.recipe:
-        try:
-            table = tomllib.loads(Path(settings.recipe).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise FileProblem(
-                f"cannot read {settings.recipe} ({problem})", "a recipe (TOML)", "correct the suite"
-            ) from problem
     data = {
         "store": str(lesson.store.folder),
         "sets": sorted({task.card.name for task in lesson.tasks}),
@@ -80,7 +80,17 @@ def recipe_for(settings: Settings, lesson: Lesson) -> Recipe:
         "workers": 0,
     }
     given = {"seed": lesson.seed, "precision": lesson.precision, "data": data}
-    return recipe_from(merged(merged(table, settings.changes), given))
+    return recipe_from(merged(merged(_table(settings), settings.changes), given))
+
+
+def _table(settings: Settings) -> dict[str, Any]:
+    """The recipe's file; paths are meant from the folder that the benchmark is started in."""
+    try:
+        return tomllib.loads(Path(settings.recipe).read_text(encoding="utf-8")) if settings.recipe else {}
+    except (OSError, ValueError) as problem:
+        raise FileProblem(
+            f"cannot read {settings.recipe} ({problem})", "a recipe (TOML)", "correct the suite, or start where it lies"
+        ) from problem
 
 
 def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,7 +156,7 @@ def _pretrained(settings: Settings, lesson: Lesson) -> Path:
     recipe = timed(recipe_for(replace(settings, changes=changes), lesson), lesson.budget)
     weights = lesson.folder / "weights"
     if not (weights / "config.json").exists():
-        model, _ = averaged(train(recipe, Where(lesson.folder, lesson.device.partition(":")[0], 1)))
+        model, _ = averaged(train(recipe, Where(lesson.folder, lesson.device)))
         save_weights(model, weights, "# Encoder\n\nLearnt to fill in hidden image patches in a benchmark.\n")
     return weights
 

@@ -7,6 +7,7 @@ from mvg.tasks import Task
 SCOPE: Scope = "specialist"
 PROMPTED = True
 Settings = mvg.Settings
+check = mvg.check
 
 
 def serves(task: Task) -> bool:

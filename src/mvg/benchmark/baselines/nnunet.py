@@ -60,6 +60,11 @@ def serves(task: Task) -> bool:
     return task.answers == "labels"
 
 
+def check(settings: Settings) -> None:
+    """BenchmarkProblem where nnU-Net's commands are missing."""
+    _Program(Path(settings.python).expanduser(), Path(), "cpu").check()
+
+
 def learn(settings: Settings, lesson: Lesson) -> "NnUNet":
     """Plan and train; a lesson that was cut goes on, one that is over is read back."""
     program = _Program(Path(settings.python).expanduser(), lesson.folder, lesson.device)
@@ -147,7 +152,9 @@ class _Program:
         places = {f"nnUNet_{part}": str(self.folder.resolve() / part) for part in ("raw", "preprocessed", "results")}
         environment = {**os.environ, **places, "nnUNet_n_proc_DA": "1", "nnUNet_compile": "f"}
         if ":" in self.device:
-            environment["CUDA_VISIBLE_DEVICES"] = self.device.split(":", 1)[1]
+            number = int(self.device.split(":", 1)[1])
+            seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+            environment["CUDA_VISIBLE_DEVICES"] = seen.split(",")[number] if seen else str(number)
         log = self.folder / "nnunet.log"
         with log.open("a", encoding="utf-8") as file:
             ended = subprocess.run(

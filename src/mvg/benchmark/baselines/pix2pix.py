@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.benchmark.method import Lesson, Scope
-from mvg.benchmark.specialist import Specialist, halved, networks, specialist
+from mvg.benchmark.specialist import Specialist, halved, monai_is_there, networks, specialist
 from mvg.benchmark.supervised import Learner, Learning
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
 PROMPTED = False
+check = monai_is_there
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from mvg.benchmark.method import Lesson, Scope
-from mvg.benchmark.specialist import Specialist, halved, networks, specialist
+from mvg.benchmark.specialist import Specialist, halved, monai_is_there, networks, specialist
 from mvg.benchmark.supervised import Learning
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
 PROMPTED = False
+check = monai_is_there
 
 
 @dataclass(frozen=True)

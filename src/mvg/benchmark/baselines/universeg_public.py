@@ -45,6 +45,11 @@ def serves(task: Task) -> bool:
     return universeg.serves(task)
 
 
+def check(settings: Settings) -> None:
+    """Whether the file is there and can be read."""
+    _read(settings.path)
+
+
 def learn(settings: Settings, lesson: Lesson) -> InContext:
     """Read the weights. Raises BenchmarkProblem for a file that is missing or holds something else."""
     network = universeg.CrossUNet(_WIDTHS)

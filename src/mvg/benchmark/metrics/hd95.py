@@ -29,4 +29,5 @@ METRIC = Metric(
         "diagonal of the volume)"
     ),
     measure=measure,
+    check=surface_library,
 )

@@ -26,4 +26,5 @@ METRIC = Metric(
     library=f"surface-distance (surface Dice, weighted by area), tolerance {TOLERANCE:g} mm, spacing of the file",
     aggregation="per case in 3D (single slices in 2D), mean over the labels in truth or answer (one side only: 0)",
     measure=measure,
+    check=surface_library,
 )

@@ -9,6 +9,7 @@ FOLDER/dataset.json                  channel_names, labels, file_ending (optiona
 """
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -122,8 +123,8 @@ def _card(folder: Path, images: dict[str, tuple[Path, ...]], labels: dict[str, P
     target = str(described.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
     channels = tuple(str(names.get(str(c), f"channel {c}")) for c in range(len(first)))
     return Card(
-        name=folder.resolve().name,
-        title=str(described.get("name", folder.resolve().name)),
+        name=_name(folder),
+        title=str(described.get("name", _name(folder))),
         modality=modality or "other",
         region=str(described.get("region", "")),
         channels=channels,
@@ -136,6 +137,11 @@ def _card(folder: Path, images: dict[str, tuple[Path, ...]], labels: dict[str, P
         citation=str(described.get("citation", described.get("reference", ""))),
         note=str(described.get("note", described.get("description", ""))),
     )
+
+
+def _name(folder: Path) -> str:
+    """What the folder is called; of a link, the link's own name."""
+    return Path(os.path.abspath(folder)).name
 
 
 def _guess_task(*names: str | None) -> str:

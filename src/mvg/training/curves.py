@@ -1,0 +1,51 @@
+"""How far a run is, and its curves."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvg.canvas import Pairs
+
+
+@dataclass
+class Progress:
+    """How far a run is: the one thing that training changes, besides the weights."""
+
+    step: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+class Curves:
+    """Curves of a run: TensorBoard, and one JSON line per point in `curves.jsonl`."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Goes on after `step`: points behind the checkpoint that a run was resumed from are dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.board = folder / "curves.jsonl", SummaryWriter(str(folder), purge_step=step + 1)
+        if self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            self.path.write_text("".join(kept), encoding="utf-8")
+        self.recent: dict[str, list[float]] = {}
+
+    def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:
+        """Collect a step's loss by kind; write the means every `every` steps."""
+        self.recent.setdefault(f"loss/{pairs.kind}", []).append(loss)
+        if progress.step % every == 0:
+            means = {name: float(np.mean(values)) for name, values in self.recent.items()}
+            waiting = progress.waited / max(progress.seconds, 1e-9)
+            self.write(progress, means | {"rate": rate, "waiting": waiting})
+            self.recent = {}
+
+    def write(self, progress: Progress, figures: dict[str, float]) -> None:
+        """Write one point of every curve."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": progress.step, "minutes": round(progress.seconds / 60, 3)} | figures) + "\n")
+        for name, value in figures.items():
+            self.board.add_scalar(name, value, progress.step)
+        self.board.flush()
