@@ -117,6 +117,21 @@ def test_prompts_decide(learnt: InContext) -> None:
     assert torch.allclose(said[:1], alone, atol=1e-5), "queries that are asked together do not mix"
 
 
+def test_no_more_slices_are_shown_than_the_request_has_prompts(learnt: InContext, store: Store) -> None:
+    query, _ = scan(shape=(40, 28, 3), seed=9)
+    counts: set[int] = set()
+
+    def spied(queries: Tensor, images: Tensor, targets: Tensor) -> Tensor:
+        counts.add(images.shape[1])
+        return learnt.ask(queries, images, targets)
+
+    method = replace(learnt, ask=spied, shown=replace(learnt.shown, num_prompts=3))
+    for prompts in (shown()[:1], shown()):
+        counts.clear()
+        method(Request(tasks(store, "segmentation")[0], query, prompts))
+        assert counts == {min(3, len(prompts))}
+
+
 def test_answers_lie_on_the_grid_of_the_query(learnt: InContext, store: Store) -> None:
     query, _ = scan(shape=(40, 28, 3), seed=9)
     request = Request(tasks(store, "segmentation")[0], query, shown())

@@ -92,6 +92,22 @@ def test_seeds_are_averaged_case_by_case(tmp_path: Path) -> None:
     assert "seeds 0, 1" in table.caption
 
 
+def test_curves_of_learnt_and_of_unseen_sets_are_apart(tmp_path: Path) -> None:
+    def at(x: float, value: float, name: str, unseen: bool) -> Lines:
+        return [{**line, "x": x, "unseen": unseen} for line in lines("mvg", [value], name, 8)]
+
+    found = built(
+        tmp_path,
+        at(1, 0.2, "heads", False),
+        at(2, 0.4, "heads", False),
+        at(1, 0.6, "hearts", True),
+        at(2, 0.8, "hearts", True),
+    )
+    means = {table.title: [row.cells[0].said.mean for row in table.rows if row.cells[0]] for table in found}
+    assert list(means.values()) == [[0.2, 0.4], [0.6, 0.8]]
+    assert [title.endswith("unseen sets") for title in means] == [False, True]
+
+
 @pytest.mark.parametrize(("metric", "sign"), [("IoU", 1), ("HD95", -1)])
 def test_only_what_beats_every_other_for_sure_is_bold(tmp_path: Path, metric: str, sign: int) -> None:
     hard = RNG.uniform(0.4, 0.6, 12)

@@ -1,4 +1,4 @@
-"""How in-context rivals learn: on the very episodes that our model learns on, within the same budget."""
+"""How in-context rivals learn: on episodes drawn as our model's are, within the same budget."""
 
 import time
 from collections.abc import Callable, Iterator
