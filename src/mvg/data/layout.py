@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,15 +48,28 @@ class Published:
         """A case per file of the folder `images` that matches, named by the pattern's first group.
 
         Its label map lies in the folder `labels` under the name `called`, in which {} stands for that group.
+        FileProblem where either of the two is missing.
         """
+        found = self.files(images, pattern)
+        before, after = (re.escape(part) for part in called.split("{}"))
+        alone = sorted(set(matching(labels, f"{before}(.+){after}")) - set(found))
+        scans = {name for name in alone if re.fullmatch(pattern, _swapped(found, name))}
+        if scans:
+            raise self.problem(f"'{images}' lacks the image of '{labels / called.format(min(scans))}'")
         return [
             Case(name, self.card.patient_of(name), (path,), self.needed(labels / called.format(name)), side=side)
-            for name, path in self.files(images, pattern).items()
+            for name, path in found.items()
         ]
 
     def data_set(self, cases: Iterable[Case]) -> DataSet:
         """The set of these cases, ordered by name."""
         return DataSet(self.card, tuple(sorted(cases, key=lambda case: case.name)))
+
+
+def _swapped(found: Mapping[str, Path], name: str) -> str:
+    """What the image of case `name` would be called, after those that were found."""
+    known, path = next(iter(found.items()))
+    return path.name.replace(known, name)
 
 
 def matching(folder: Path, pattern: str) -> dict[str, Path]:

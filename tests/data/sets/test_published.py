@@ -74,6 +74,16 @@ def test_a_missing_file_is_named_with_where_to_get_it(tmp_path: Path, name: str)
     assert PUBLISHED[name].SET.access in said
 
 
+@pytest.mark.parametrize("name", ["acdc", "amos_ct", "amos_mri", "btcv", "msd_liver", "msd_lung", "msd_spleen", "word"])
+def test_labels_without_their_image_are_not_passed_over(tmp_path: Path, name: str) -> None:
+    TREES[name](tmp_path)
+    gone = next(case for case in open_set(name, tmp_path).cases if case.lies_on == "train").images[0]
+    gone.unlink()
+    with pytest.raises(FileProblem, match="lacks the image of") as caught:
+        open_set(name, tmp_path)
+    assert str(gone.parent) in str(caught.value)
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_another_folder_is_told_what_was_expected(tmp_path: Path, name: str) -> None:
     published = PUBLISHED[name].SET
