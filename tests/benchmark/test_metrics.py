@@ -223,6 +223,17 @@ def test_slices_below_the_sliding_window_have_no_ssim() -> None:
     assert METRICS["ssim"].measure(question) == []
 
 
+def test_labels_painted_on_slices_that_lack_them_are_counted_apart() -> None:
+    metric, truth = METRICS["false_positive_volume"], balls((16, 16, 6))
+    answer = truth.copy()
+    empty = int(np.flatnonzero(~(truth == 1).any(axis=(0, 1)))[0])
+    answer[:2, :3, empty] = 1
+    found = metric.measure(judged(metric, answer, truth))
+    assert only(found).value == 0, "the volume has the label"
+    assert only(found, "slices").value == pytest.approx(6 * 0.8 * 0.8 * 2.5 / 1000)
+    assert set(only(found, "slices").parts) == {"liver"}
+
+
 def test_downstream_dice_needs_a_segmentation_and_labels() -> None:
     metric, truth = METRICS["downstream_dice"], balls((16, 16, 4))
     question = judged(metric, truth, truth)

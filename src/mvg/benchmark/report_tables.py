@@ -106,7 +106,7 @@ def _table(lines: list[Line], suite: str, axis: str) -> Table:
     rows = _curve_rows(lines, asked) if curve else _set_rows(lines, asked)
     region = {"whole": "whole image"}.get(first.region, first.region)
     words = [first.metric.name + (f" ({first.metric.unit})" if first.metric.unit else ""), first.kind]
-    words += [region] * (first.metric.answers == "image") + [f"by {axis}"] * curve
+    words += [region] * (first.metric.answers == "image" or first.region != "whole") + [f"by {axis}"] * curve
     words += ["unseen sets"] * (curve and first.unseen) + [suite] * bool(suite)
     return Table(", ".join(words), first.metric, tuple(ordered), tuple(rows), axis if curve else "", _caption(lines))
 
