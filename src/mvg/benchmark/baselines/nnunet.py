@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -45,7 +46,7 @@ _APART = 999.0  # mm between slices
 
 @dataclass(frozen=True)
 class Settings:
-    """python: the interpreter of the environment that nnunetv2 is installed in.
+    """python: the interpreter of the environment that nnunetv2 is installed in ("": the one that runs mvg).
 
     epochs: how long it trains, one of the lengths that it offers; 0 takes the longest that fits into the budget (told
     from a first epoch, where that is in minutes; never less than one).
@@ -62,12 +63,12 @@ def serves(task: Task) -> bool:
 
 def check(settings: Settings) -> None:
     """BenchmarkProblem where nnU-Net's commands are missing."""
-    _Program(Path(settings.python).expanduser(), Path(), "cpu").check()
+    _Program(_interpreter(settings), Path(), "cpu").check()
 
 
 def learn(settings: Settings, lesson: Lesson) -> "NnUNet":
     """Plan and train; a lesson that was cut goes on, one that is over is read back."""
-    program = _Program(Path(settings.python).expanduser(), lesson.folder, lesson.device)
+    program = _Program(_interpreter(settings), lesson.folder, lesson.device)
     program.check()
     (task,) = lesson.tasks
     stored, rows = learnt_from(lesson)
@@ -119,6 +120,10 @@ class NnUNet:
         return query.from_pictures(values[numbers], plane)
 
 
+def _interpreter(settings: Settings) -> Path:
+    return Path(settings.python or sys.executable).expanduser()
+
+
 @dataclass(frozen=True)
 class _Program:
     """The commands beside an interpreter, and the folder that they work in."""
@@ -136,11 +141,11 @@ class _Program:
         """BenchmarkProblem where a command is missing."""
         lacking = [name for name in ("plan_and_preprocess", "train", "predict") if not self._command(name).is_file()]
         if lacking:
-            found = f"no nnUNetv2_{lacking[0]} beside '{self.python}'" if str(self.python) != "." else "no nnU-Net"
             raise BenchmarkProblem(
-                found,
-                "nnunetv2 in an environment of its own",
-                "run 'python -m venv ENV && ENV/bin/pip install nnunetv2' and set python = \"ENV/bin/python\"",
+                f"no nnUNetv2_{lacking[0]} beside '{self.python}'",
+                "nnunetv2, here or in an environment of its own",
+                "run pip install 'mvg[nnunet]', or 'python -m venv ENV && ENV/bin/pip install nnunetv2' and set "
+                "python = 'ENV/bin/python'",
             )
 
     def train(self, epochs: int) -> None:
