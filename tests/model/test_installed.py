@@ -40,6 +40,26 @@ def test_a_folder_can_be_installed_and_replaces_the_old(packed: Path, place: Pat
     install_weights(packed, place)
     save_weights(random_model(), tmp_path / "other" / "lab", "# Newer\n")
     assert install_weights(tmp_path / "other" / "lab", place).card == "# Newer\n"
+    assert [path.name for path in place.iterdir()] == ["lab"], "nothing of the old is left"
+
+
+def test_the_old_weights_stay_where_the_new_cannot_take_their_place(
+    packed: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_weights(packed, place)
+    save_weights(random_model(), tmp_path / "other" / "lab", "# Newer\n")
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == ".lab.fresh":
+            raise OSError("no more room")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(WeightsProblem, match="no more room"):
+        install_weights(tmp_path / "other" / "lab", place)
+    assert list_weights()[0].card == "# Lab\n"
+    assert [path.name for path in place.iterdir()] == ["lab"]
 
 
 def test_damaged_weights_replace_nothing(packed: Path, place: Path, tmp_path: Path) -> None:

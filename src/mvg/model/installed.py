@@ -9,7 +9,18 @@ import zipfile
 from pathlib import Path
 
 from mvg.errors import WeightsProblem
-from mvg.model.weights import CARD, CONFIG, INSTALLED, TENSORS, WeightsInfo, load_weights, shipped_ids, verify_weights
+from mvg.model.weights import (
+    CARD,
+    CONFIG,
+    INSTALLED,
+    TENSORS,
+    WeightsInfo,
+    describe_weights,
+    load_weights,
+    replace_weights,
+    shipped_ids,
+    verify_weights,
+)
 
 
 def pack_weights(name: str | Path, file: Path) -> Path:
@@ -39,20 +50,19 @@ def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
     with tempfile.TemporaryDirectory() as place:
         folder = source if source.is_dir() else _unpacked(source, Path(place))
         load_weights(folder)
-        info = verify_weights(folder)
+        info = describe_weights(folder)
         if info.id in shipped_ids():
             raise WeightsProblem(
                 f"weights called '{info.id}', as those that ship",
                 "another id",
                 "rename their folder, and pack it again",
             )
-        fresh, kept = into / f".{info.id}.fresh", into / info.id
+        fresh = into / f".{info.id}.fresh"
         try:
             shutil.rmtree(fresh, ignore_errors=True)
             into.mkdir(parents=True, exist_ok=True)
             shutil.copytree(info.folder, fresh)
-            shutil.rmtree(kept, ignore_errors=True)
-            fresh.rename(kept)
+            replace_weights(fresh, into / info.id)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
             raise WeightsProblem(

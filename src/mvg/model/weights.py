@@ -61,7 +61,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
         (fresh / CARD).write_text(card, encoding="utf-8")
         fresh.chmod(0o755)
         (fresh / TENSORS).chmod(0o644)  # its library writes it for the owner alone
-        _replace(fresh, folder)
+        replace_weights(fresh, folder)
     except (OSError, SafetensorError) as error:
         raise WeightsProblem(
             f"the weights could not be written to '{folder}' ({error})",
@@ -156,8 +156,8 @@ def _compact(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor).contiguous()
 
 
-def _replace(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder`; what was there stays until the new one is whole."""
+def replace_weights(fresh: Path, folder: Path) -> None:
+    """Put `fresh` in the place of `folder`; what was there stays until the new one is whole. Raises OSError."""
     if not folder.exists():
         fresh.rename(folder)
         return

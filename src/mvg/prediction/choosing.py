@@ -11,6 +11,7 @@ from mvg import _plugins
 from mvg.prediction import strategies
 
 _THUMBNAIL = 16  # pixels a side
+_AGAIN = 0.1  # correlation that a further slice of the same volume must be ahead by
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,21 @@ class Shelf:
         every, own = every - middle, own - middle
         lengths = np.linalg.norm(every, axis=1) * np.linalg.norm(own)
         return np.asarray(every @ own / np.maximum(lengths, 1e-9), np.float64)
+
+
+def most_alike(score: NDArray[np.float64], volume: NDArray[np.int64], count: int) -> tuple[int, ...]:
+    """Greedily the slices of the highest score (m,), at most `count`, the best first.
+
+    A volume (m,) that has given a slice already has to be clearly ahead to give another: different volumes tell more
+    than neighbours.
+    """
+    score, chosen = score.copy(), list[int]()
+    for _ in range(min(count, len(score))):
+        best = int(np.argmax(score))
+        chosen.append(best)
+        score[volume == volume[best]] -= _AGAIN
+        score[best] = -np.inf
+    return tuple(chosen)
 
 
 def choose(strategy: str, query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:
