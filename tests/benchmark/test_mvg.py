@@ -55,6 +55,17 @@ def test_a_lesson_lasts_its_budget_and_is_read_back_when_over(data: tuple[Store,
     assert answer.shape == data[1].query.shape
 
 
+def test_a_share_of_the_budget_is_all_that_is_spent(data: tuple[Store, Question], tmp_path: Path) -> None:
+    assert mvg.learn(mvg.Settings(changes=CHANGES, share=0.5), lesson(data, tmp_path, samples=4)).steps == 2
+
+
+def test_several_slices_of_a_prompt_are_shown_where_asked(data: tuple[Store, Question], tmp_path: Path) -> None:
+    one, many = (mvg.learn(mvg.Settings(weights="tiny", slices=n), lesson(data, tmp_path)) for n in (0, 3))
+    request = data[1].request(1)
+    assert one._prompted(request).settings.num_prompts == 1
+    assert many._prompted(request).settings.num_prompts == 3
+
+
 def test_shipped_weights_learn_nothing(data: tuple[Store, Question], tmp_path: Path) -> None:
     method = mvg.learn(mvg.Settings(weights="tiny"), lesson(data, tmp_path))
     assert method.steps == 0

@@ -88,3 +88,13 @@ def test_a_void_is_filled_from_one_edge_to_the_other_and_the_black_around_a_body
     change[22:42, 22:42] = 0
     assert (change == 0).all(), "neither the black around the body nor a speck is a void"
     assert -0.4 < float(near[32, 24]) < -0.1, "its rim is smooth"
+
+
+def test_a_void_that_reaches_the_edge_of_a_body_is_filled_too() -> None:
+    pictures = torch.zeros(1, 1, 64, 64)
+    pictures[..., 8:56, 8:56] = 0.6
+    pictures[..., 24:40, 40:56] = 0  # open to the right
+    change = surroundings(pictures)[0, 2]
+    assert (pictures[0, 0] + change)[25:39, 42:54].min() > 0.4
+    assert (change[:, 60:] == 0).all()
+    assert (change[:6] == 0).all()

@@ -140,3 +140,17 @@ def test_the_whole_query_is_hidden_and_its_prompts_shown() -> None:
     assert (question.canvas.targets[:, -1] == 0).all()
     assert question.canvas.visible[:, :-1].all()
     assert question.first == 2
+
+
+def test_unpaired_shows_one_wrong_target_and_scores_what_has_two_right_ones() -> None:
+    pairs = made("matching", panels=5)
+    for seed in range(20):
+        question = ask(FOUND["unpaired"], pairs, seed)
+        same = [torch.equal(question.canvas.targets[:, i], pairs.targets[:, i]) for i in range(5)]
+        assert same.count(False) == 1
+        wrong = same.index(False)
+        assert wrong < 4, "the query's own target is not shown, and stays"
+        assert any(torch.equal(question.canvas.targets[:, wrong], pairs.targets[:, i]) for i in range(4) if i != wrong)
+        assert question.first == 3
+        assert question.scored is not None
+        assert question.scored.all()

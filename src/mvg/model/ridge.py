@@ -90,7 +90,7 @@ class Ridge(nn.Module):
 
 def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]:
     """What a restoration is made of: the pictures about their middle, means over 3 x 3 pixels, and what filling voids
-    would change: of black pixels, and of the rim that they darken, with a body on all four sides (0 elsewhere).
+    would change: of black pixels, and of the rim that they darken, with a body on three sides or four (0 elsewhere).
     """
     near = _near(pictures)
     black = (pictures <= _BLACK).to(pictures.dtype)
@@ -108,10 +108,16 @@ def _near(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
 
 
 def _enclosed(shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
-    """1 where something is shown to the left, to the right, above and below, single specks aside; else 0."""
+    """1 where something is shown on at least three of four sides (left, right, above, below), single specks aside; else
+    0. Three, since a void may touch the edge of the body.
+    """
     body = (_near(shown) > 0.5).to(shown.dtype)
-    sides = [body.flip(axis).cummax(axis).values.flip(axis) * body.cummax(axis).values for axis in (-2, -1)]
-    return sides[0] * sides[1]
+    sides = [part for axis in (-2, -1) for part in (body.cummax(axis).values, _backwards(body, axis))]
+    return (torch.stack(sides).sum(0) > 2.5).to(shown.dtype)
+
+
+def _backwards(body: Float[Tensor, "b 1 s s"], axis: int) -> Float[Tensor, "b 1 s s"]:
+    return body.flip(axis).cummax(axis).values.flip(axis)
 
 
 def _filled(pictures: Float[Tensor, "b 1 s s"], shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:

@@ -24,6 +24,7 @@ from mvg.training import objectives
 from mvg.training.curves import Curves, Progress
 from mvg.training.episodes import Episodes, loader
 from mvg.training.losses import loss_of
+from mvg.training.optimizers import optimizers_for
 from mvg.training.question import Draw
 from mvg.training.recipe import Recipe, recipe_from
 
@@ -66,11 +67,12 @@ def train(
     average.load_state_dict(bare.state_dict())
     average.to(fabric.device).eval()
     settings = recipe.optimizer
-    optimizer = torch.optim.AdamW(_groups(bare, recipe), lr=settings.rate, betas=settings.betas, fused=True)
-    model, optimizer = fabric.setup(bare, optimizer)
+    model, *optimizers = fabric.setup(
+        bare, *optimizers_for(bare, settings.name, settings.rate, settings.weight_decay, settings.betas)
+    )
     progress, checkpoint = Progress(), where.folder / _CHECKPOINT
     if checkpoint.exists():
-        _resume(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+        _resume(fabric, checkpoint, recipe, bare, average, optimizers, progress)
     episodes = Episodes(
         store,
         "train",
@@ -89,22 +91,22 @@ def train(
         started = time.monotonic()
         pairs = next(batches).to(fabric.device)
         progress.waited += time.monotonic() - started
-        loss = _step(fabric, model, optimizer, average, pairs, progress.step, done, recipe)
+        loss = _step(fabric, model, optimizers, average, pairs, progress.step, done, recipe)
         progress.step += 1
         # One clock for all processes, or some would stop a step before the others, which would wait for them forever.
         progress.seconds = fabric.broadcast(progress.seconds + time.monotonic() - started)
         if watch is not None:
             watch(progress, loss, _done(progress, recipe))
         if curves is not None:
-            curves.add(progress, loss, optimizer.param_groups[0]["lr"], pairs, recipe.schedule.log)
+            curves.add(progress, loss, optimizers[0].param_groups[0]["lr"], pairs, recipe.schedule.log)
         if progress.seconds - saved > 60 * recipe.schedule.checkpoint:
             saved = progress.seconds
-            _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+            _save(fabric, checkpoint, recipe, bare, average, optimizers, progress)
         if validate is not None and curves is not None and progress.seconds - checked > every:
             checked = progress.seconds
             curves.write(progress, validate(average, where.folder, progress.step))
     if progress.step > begun:  # several may read back one run that is over: none of them writes it anew
-        _save(fabric, checkpoint, recipe, bare, average, optimizer, progress)
+        _save(fabric, checkpoint, recipe, bare, average, optimizers, progress)
         if validate is not None and curves is not None:
             curves.write(progress, validate(average, where.folder, progress.step))
     if where.processes > 1:  # or a process may end while another still waits for it, and take the run down
@@ -159,13 +161,6 @@ def _begun(recipe: Recipe, folder: Path) -> Generalist:
     return model
 
 
-def _groups(model: Generalist, recipe: Recipe) -> list[dict[str, Any]]:
-    """Weight decay for matrices alone: not for biases, norms and learned tokens."""
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return [{"params": decayed, "weight_decay": recipe.optimizer.weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
 def _done(progress: Progress, recipe: Recipe) -> float:
     """The share of the run that lies behind, by the clock or by steps."""
     if recipe.schedule.minutes > 0:
@@ -174,20 +169,23 @@ def _done(progress: Progress, recipe: Recipe) -> float:
 
 
 def rate_at(done: float, recipe: Recipe) -> float:
-    """The learning rate when the share `done` of the run lies behind: linear warm-up, then cosine."""
+    """The learning rate when the share `done` of the run lies behind: linear warm-up, constant, then cosine."""
     settings = recipe.optimizer
     if done < settings.warmup:
         return settings.rate * max(done / settings.warmup, 1e-3)
-    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, (done - settings.warmup) / (1 - settings.warmup))))
+    falls = max(settings.warmup, 1 - settings.decay)
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done - falls) / (1 - falls))))
     return settings.rate * (settings.final + (1 - settings.final) * fall)
 
 
 def _step(
-    fabric: Any, model: Any, optimizer: Any, average: Generalist, pairs: Pairs, step: int, done: float, recipe: Recipe
-) -> float:
-    """One step of the optimizer; returns the loss."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate_at(done, recipe)
+    fabric: Any, model: Any, optimizers: list[Any], average: Generalist,
+    pairs: Pairs, step: int, done: float, recipe: Recipe,
+) -> float:  # fmt: skip
+    """One step of the optimizers; returns the loss."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(done, recipe)
     drop = np.random.SeedSequence([recipe.seed, step, fabric.global_rank]).generate_state(2)
     torch.manual_seed(int(drop[0]))
     shares = recipe.objectives.labels if pairs.kind == "labels" else recipe.objectives.image
@@ -199,10 +197,11 @@ def _step(
     question = named(objectives, chosen).ask(shown, patch, draw)
     loss = loss_of(question.put(model), question, pairs, patch, recipe.loss)
     fabric.backward(loss)
-    norm = fabric.clip_gradients(model, optimizer, max_norm=recipe.optimizer.clip, error_if_nonfinite=False)
-    if torch.isfinite(norm):
-        optimizer.step()
-    optimizer.zero_grad()
+    norm = fabric.clip_gradients(model, optimizers[0], max_norm=recipe.optimizer.clip, error_if_nonfinite=False)
+    for optimizer in optimizers:
+        if torch.isfinite(norm):
+            optimizer.step()
+        optimizer.zero_grad()
     decay = min(recipe.optimizer.ema, (1 + step) / (10 + step))
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
@@ -210,8 +209,9 @@ def _step(
 
 
 def _save(
-    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizer: Any, progress: Progress
-) -> None:
+    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizers: list[Any],
+    progress: Progress,
+) -> None:  # fmt: skip
     if not fabric.is_global_zero:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def _save(
     state = {
         "model": model.state_dict(),
         "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "about": about,
     }
     temporary = path.with_suffix(".partial")
@@ -233,14 +233,20 @@ def _save(
 
 
 def _resume(
-    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizer: Any, progress: Progress
-) -> None:
+    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizers: list[Any],
+    progress: Progress,
+) -> None:  # fmt: skip
     state = _read(path, fabric.device, "remove it to start anew")
     if state["about"]["recipe"]["model"] != _plain(recipe.as_dict())["model"]:
         raise RecipeProblem(f"{path} is of another model", "the model of the recipe", "choose another --output")
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
+    if len(state.get("optimizers", [])) != len(optimizers):
+        raise RecipeProblem(
+            f"{path} was learnt with another optimizer", "the optimizer of the recipe", "choose another --output"
+        )
+    for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(own)
     progress.step, progress.seconds = state["about"]["step"], state["about"]["seconds"]
     progress.waited = state["about"]["waited"]
 
@@ -252,7 +258,7 @@ def _read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise FileProblem(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
-    if not isinstance(state, dict) or not {"model", "average", "optimizer", "about"} <= set(state):
+    if not isinstance(state, dict) or not {"model", "average", "about"} <= set(state):
         raise FileProblem(f"{path} is something else", "a checkpoint of 'mvg train'", action)
     return state
 

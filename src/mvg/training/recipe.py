@@ -14,6 +14,7 @@ from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeSettings
 from mvg.training.losses import LossSettings
+from mvg.training.optimizers import Name
 
 Precision = Literal["bf16-mixed", "32-true"]
 """Of products and convolutions while a model learns; weights stay in 32 bits."""
@@ -43,13 +44,19 @@ class ObjectiveSettings:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW with linear warm-up (share of the run) and cosine decay to `final` of the rate; clip: most gradient norm;
-    ema: decay of the averaged weights that are validated and shipped."""
+    """name: "adamw", or "muon" for all that are matrices (AdamW takes the rest).
 
+    The rate warms up linearly over the share `warmup` of the run and falls along a cosine to `final` of itself over the
+    last `decay` of it. betas: AdamW's; clip: most gradient norm; ema: decay of the averaged weights that are validated
+    and shipped.
+    """
+
+    name: Name = "adamw"
     rate: float = 1e-3
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     warmup: float = 0.05
+    decay: float = 1.0
     final: float = 0.01
     clip: float = 1.0
     ema: float = 0.999
@@ -162,6 +169,7 @@ def _run_rules(recipe: Recipe) -> list[_Rule]:
         (schedule.log >= 1, f"schedule.log = {schedule.log}", "at least 1"),
         (schedule.minutes >= 0, f"schedule.minutes = {schedule.minutes}", "more than 0, or 0 to count steps"),
         (0 <= warmup < 1, f"optimizer.warmup = {warmup}", "a share in [0, 1)"),
+        (0 < recipe.optimizer.decay <= 1, f"optimizer.decay = {recipe.optimizer.decay}", "a share above 0, at most 1"),
         (0 < zoom[0] <= zoom[1], f"augmentation.zoom = {zoom}", "0 < fewest <= most"),
     ]
 

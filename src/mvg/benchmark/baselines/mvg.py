@@ -27,20 +27,24 @@ class Settings:
     """weights: an id or folder, asked as it is (nothing is learnt); else a model learns.
 
     recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining: share
-    of the budget that is spent on hidden image patches first, whose encoder then starts the model. tune: seconds of
-    tuning on the prompts of every request first. The rest: see `Predictor.prompt`.
+    of the budget that is spent on hidden image patches first, whose encoder then starts the model. share: part of the
+    suite's budget that is spent at all, for curves of quality against time. tune: seconds of tuning on the prompts of
+    every request first. slices: prompt slices shown per query slice (0: as many as there are prompt cases). The rest:
+    see `Predictor.prompt`.
     """
 
     weights: str = ""
     recipe: str = ""
     changes: dict[str, Any] = field(default_factory=dict, hash=False)
     pretraining: float = 0.0
+    share: float = 1.0
     strategy: str = "nearest_slice"
     members: int = 1
     look: str = "close"
     propagate: float = 0.0
     reject: float = 0.0
     tune: float = 0.0
+    slices: int = 0
 
 
 def serves(task: Task) -> bool:
@@ -61,6 +65,7 @@ def learn(settings: Settings, lesson: Lesson) -> "Asked":
     if settings.weights:
         return Asked(load(settings.weights, lesson.device), settings)
     recipe = recipe_for(settings, lesson)
+    lesson = replace(lesson, budget=part(lesson.budget, settings.share))
     if settings.pretraining > 0:
         recipe = replace(recipe, initialize=str(_pretrained(settings, lesson)))
         lesson = replace(lesson, budget=part(lesson.budget, 1 - settings.pretraining))
@@ -133,7 +138,7 @@ class Asked:
                 [prompt.target for prompt in shown],
                 request.task.name,
                 strategy=self.settings.strategy,
-                num_prompts=len(shown),
+                num_prompts=self.settings.slices or len(shown),
                 members=self.settings.members,
                 look=self.settings.look,
                 propagate=self.settings.propagate,

@@ -1,0 +1,66 @@
+"""Optimizers: every weight is one's, and matrices take steps of one length in all directions."""
+
+import pytest
+import torch
+from torch import nn
+
+from mvg.training.optimizers import optimizers_for
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(8, 16, 3), nn.GroupNorm(1, 16), nn.Flatten(), nn.Linear(16, 2), nn.Linear(2, 8))
+
+
+@pytest.mark.parametrize(("name", "matrices"), [("adamw", 0), ("muon", 1)])
+def test_every_weight_takes_a_step_of_the_rate(name: str, matrices: int) -> None:
+    model = net()
+    optimizers = optimizers_for(model, name, 1e-2, 0.0, (0.9, 0.95))  # type: ignore[arg-type]
+    before = [p.detach().clone() for p in model.parameters()]
+    model(torch.randn(4, 8, 3, 3)).square().sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    for old, new in zip(before, model.parameters(), strict=True):
+        moved = (new.detach() - old).square().mean().sqrt()
+        assert 5e-4 < moved < 2.1e-2, new.shape
+    assert sum(len(o.param_groups[0]["params"]) for o in optimizers[:-1]) == matrices
+
+
+def test_a_matrix_goes_equally_far_in_all_directions() -> None:
+    model = net()
+    optimizers = optimizers_for(model, "muon", 1e-2, 0.0, (0.9, 0.95))
+    weight = next(model.parameters())
+    before = weight.detach().clone()
+    model(torch.randn(4, 8, 3, 3)).square().sum().backward()
+    assert weight.grad is not None
+    steep = torch.linalg.svdvals(weight.grad.flatten(1))
+    optimizers[0].step()
+    far = torch.linalg.svdvals((weight.detach() - before).flatten(1))
+    assert steep[0] > 3 * steep[3]  # some directions matter more to the loss
+    assert far[0] < 2 * far[3]
+
+
+def test_gradients_are_forgotten() -> None:
+    model = net()
+    optimizers = optimizers_for(model, "muon", 1e-2, 0.0, (0.9, 0.95))
+    model(torch.randn(4, 8, 3, 3)).square().sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizers[0].step()
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_matrices_decay_and_biases_do_not(name: str) -> None:
+    model = net()
+    optimizers = optimizers_for(model, name, 1e-2, 0.5, (0.9, 0.95))  # type: ignore[arg-type]
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    before = [p.detach().clone() for p in model.parameters()]
+    for optimizer in optimizers:
+        optimizer.step()
+    for old, new in zip(before, model.parameters(), strict=True):
+        assert torch.allclose(new, old * (1 - 1e-2 * 0.5 if old.ndim >= 2 else 1), atol=1e-6)
