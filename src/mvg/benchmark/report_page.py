@@ -33,7 +33,7 @@ th, td { text-align: right; padding: .3rem .7rem; border-bottom: 1px solid var(-
 th { font-weight: 600; }
 thead th { vertical-align: bottom; min-width: 6.2rem; max-width: 11rem; }
 th:first-child { text-align: left; position: sticky; left: 0; background: #fff; min-width: 6rem; max-width: 12rem;
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
 td.text { text-align: left; }
 td small, th small { display: block; color: var(--soft); font-weight: 400; white-space: nowrap; font-size: .8em; }
 td b { color: var(--good); }
