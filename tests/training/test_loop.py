@@ -101,7 +101,7 @@ def test_a_network_learns_what_it_sees_again_and_again(make_recipe: Make, tmp_pa
 
 
 def test_a_run_goes_on_with_its_own_optimizer_alone(make_recipe: Make, tmp_path: Path) -> None:
-    run(make_recipe(optimizer={"name": "muon"}), tmp_path, kill_after=4)
+    run(make_recipe(optimizer={"name": "muon"}), tmp_path)
     with pytest.raises(RecipeProblem, match="another optimizer"):
         train(make_recipe(schedule={"steps": 9}), Where(tmp_path, "cpu"))
 
