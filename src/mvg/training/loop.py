@@ -239,12 +239,12 @@ def _resume(
     state = _read(path, fabric.device, "remove it to start anew")
     if state["about"]["recipe"]["model"] != _plain(recipe.as_dict())["model"]:
         raise RecipeProblem(f"{path} is of another model", "the model of the recipe", "choose another --output")
-    model.load_state_dict(state["model"])
-    average.load_state_dict(state["average"])
     if len(state.get("optimizers", [])) != len(optimizers):
         raise RecipeProblem(
             f"{path} was learnt with another optimizer", "the optimizer of the recipe", "choose another --output"
         )
+    model.load_state_dict(state["model"])
+    average.load_state_dict(state["average"])
     for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(own)
     progress.step, progress.seconds = state["about"]["step"], state["about"]["seconds"]

@@ -1,6 +1,6 @@
 """Ours, adapted: weights tuned on few cases of the asked set, by default on a single one (Table 4)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mvg.benchmark.baselines import mvg
 from mvg.benchmark.method import Lesson, Scope, plain
@@ -44,8 +44,7 @@ def learn(settings: Settings, lesson: Lesson) -> mvg.Asked:
         "episodes": {"most": settings.patients, "prompts": "any", "batch": 1, "panels": [2, 3], "absent": 0.2},
         "optimizer": {"rate": settings.rate, "ema": 0.99},
     }
-    lesson = replace(lesson, budget=mvg.part(lesson.budget, settings.share))
-    return mvg.learn(mvg.Settings(changes=changes, look=settings.look), lesson)
+    return mvg.learn(mvg.Settings(changes=changes, share=settings.share, look=settings.look), lesson)
 
 
 def _learnt_before(label: str, lesson: Lesson) -> str:
