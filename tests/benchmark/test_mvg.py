@@ -87,6 +87,8 @@ def test_adaptation_starts_from_weights_and_learns_one_patient(data: tuple[Store
     assert 0 < moved.max() < 0.05
     recipe = (tmp_path / "run" / "recipe.json").read_text(encoding="utf-8")
     assert '"most": 1' in recipe
+    half = mvg_adapted.Settings(weights=str(start), share=0.5)
+    assert mvg_adapted.learn(half, lesson(data, tmp_path / "half", samples=6)).steps == method.steps
 
 
 def test_changes_replace_values_but_shares_as_a_whole() -> None:
