@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mvg.model.ridge import Ridge, Sums, surroundings
+from mvg.model.ridge import Ridge, Sums, counted, surroundings
 
 
 def request(cells: int = 60, channels: int = 2) -> tuple[Ridge, Tensor, Tensor]:
@@ -90,11 +90,31 @@ def test_a_void_is_filled_from_one_edge_to_the_other_and_the_black_around_a_body
     assert -0.4 < float(near[32, 24]) < -0.1, "its rim is smooth"
 
 
-def test_a_void_that_reaches_the_edge_of_a_body_is_filled_too() -> None:
-    pictures = torch.zeros(1, 1, 64, 64)
-    pictures[..., 8:56, 8:56] = 0.6
-    pictures[..., 24:40, 40:56] = 0  # open to the right
+def test_a_void_that_reaches_the_edge_of_a_body_is_filled_too_and_a_wide_bay_is_not() -> None:
+    pictures = torch.zeros(1, 1, 128, 128)
+    pictures[..., 16:112, 16:112] = 0.6
+    pictures[..., 40:54, 100:112] = 0  # open to the right, narrow
+    pictures[..., 64:104, 80:112] = 0  # open to the right, wide
     change = surroundings(pictures)[0, 2]
-    assert (pictures[0, 0] + change)[25:39, 42:54].min() > 0.4
-    assert (change[:, 60:] == 0).all()
-    assert (change[:6] == 0).all()
+    assert (pictures[0, 0] + change)[41:53, 101:109].min() > 0.4
+    assert (change[68:100, 86:] == 0).all()
+    assert (change[:, 116:] == 0).all()
+    assert (change[:12] == 0).all()
+
+
+def test_cells_count_more_where_a_picture_asks_for_a_change() -> None:
+    images = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)).clamp(0.1, 0.9)
+    targets = images.clone()
+    targets[0, 0, 8:12, 8:12] += 0.5
+    everywhere = torch.ones(2, 64)
+    weight = counted(images, targets, everywhere)
+    changed = 2 * 8 + 2
+    others = torch.arange(64) != changed
+    torch.testing.assert_close(weight.mean(1)[0], torch.tensor(1.0), atol=2e-3, rtol=0)
+    assert weight[0, changed] > 5 * weight[0, others].max()
+    assert weight[0, others].min() > 0.8
+    torch.testing.assert_close(weight[1], weight[1, :1].expand(64))
+    half = everywhere * (torch.arange(64) < 32)
+    assert (counted(images, targets, half)[:, 32:] == 0).all()
+    labels = (images > 0.5).float()
+    assert torch.equal(counted(images, labels, half), half)

@@ -20,7 +20,7 @@ from mvg.model.answer import Answer, Prompts
 from mvg.model.decoder import Decoder
 from mvg.model.images import Features, ImageStream
 from mvg.model.mixing import mix
-from mvg.model.ridge import CELL, Ridge, Sums
+from mvg.model.ridge import CELL, Ridge, Sums, counted
 from mvg.model.transformer import ConvBlock, patches, to_map, unit
 
 HEAD = 32
@@ -152,6 +152,7 @@ class MatchingForm(nn.Module):
         carried = self.targets(known, cells.flatten(0, 1), levels[-1, :, :shown].flatten(0, 1))
         carried = self._coarser(carried, rows)
         weight = _finer(visible[:, :shown], self.patch // CELL).flatten(2).flatten(0, 1).float()
+        weight = counted(images[:, :shown].flatten(0, 1), known, weight)
         sums = self.ridge.sums(features[:, :shown].flatten(0, 1), known, weight)
         gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in (sums.gram, sums.cross))
         told = [_told(some, first, panels, order).flatten(0, 1) for some in (gram, cross)]
@@ -230,7 +231,9 @@ class MatchingForm(nn.Module):
             for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True)
         ]
         keys, values = zip(*offered, strict=True)
-        sums = self.ridge.sums(self.ridge.describe(seen.fine, images.flatten(0, 1)), targets.flatten(0, 1))
+        features, known = self.ridge.describe(seen.fine, images.flatten(0, 1)), targets.flatten(0, 1)
+        weight = counted(images.flatten(0, 1), known, torch.ones_like(features[..., 0]))
+        sums = self.ridge.sums(features, known, weight)
         gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch).sum(1) for s in (sums.gram, sums.cross))
         return Prompts(keys, values, images.shape[1], (gram, cross))
 

@@ -8,6 +8,7 @@ to make every target that prompts may ask for a linear one.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from einops import rearrange
@@ -19,7 +20,10 @@ CELL = 4
 """Pixels of a sample's side."""
 PLAIN = 3 * CELL**2
 """Features of a cell that are not learned: its pixels, their means, what would fill a void."""
-_BLACK = 1 / 255  # pixels up to here may be a void
+_BLACK = 1e-4  # pixels up to here may be a void
+_BODY = 1 / 16  # brighter is body
+_NOTCH = 16  # voids that open to the outside are found up to an eighth of the picture's side: twice a 16th
+_CHANGE = 0.1  # how much more a cell of a picture counts where the target departs from the image as it does on average
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Ridge(nn.Module):
         targets: Float[Tensor, "b c h w"],
         weight: Float[Tensor, "b m"] | None = None,
     ) -> Sums:
-        """What one panel each brings; cells of `weight` 0 do not count."""
+        """What one panel each brings; cells of `weight` 0 do not count, others in proportion (`counted`)."""
         with torch.autocast(features.device.type, enabled=False):
             wanted = rearrange(targets.float(), "b c (h i) (w j) -> b (h w) (c i j)", i=CELL, j=CELL)
             left = features if weight is None else features * weight[..., None]
@@ -88,14 +92,29 @@ class Ridge(nn.Module):
             return rearrange(both, "b two m (c p) -> b two c m p", c=channels)
 
 
+def counted(
+    images: Float[Tensor, "b 1 s s"], targets: Float[Tensor, "b c s s"], visible: Float[Tensor, "b m"]
+) -> Float[Tensor, "b m"]:
+    """How much each visible cell of a panel counts, 1 on average.
+
+    What a task leaves alone is most of a picture, and says least of what is asked: cells count more the more a target
+    departs from its image. Targets of zeros and ones are labels, whose cells count alike.
+    """
+    labels = ((targets == 0) | (targets == 1)).flatten(1).all(1)
+    change = F.avg_pool2d((targets.float() - images.float()).abs().mean(1, keepdim=True), CELL).flatten(1) * visible
+    cells = visible.sum(1, keepdim=True).clamp(min=1)
+    weight = visible + _CHANGE / (1 + _CHANGE) * (change / (change.sum(1, keepdim=True) / cells + 1e-4) - visible)
+    return torch.where(labels[:, None], visible, weight)
+
+
 def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]:
     """What a restoration is made of: the pictures about their middle, means over 3 x 3 pixels, and what filling voids
-    would change: of black pixels, and of the rim that they darken, with a body on three sides or four (0 elsewhere).
+    would change: of black pixels inside the body or in a notch of it, and of the rim that they darken (0 elsewhere).
     """
     near = _near(pictures)
     black = (pictures <= _BLACK).to(pictures.dtype)
-    void = _wider((_near(black * _enclosed(1 - black)) > 0.4).to(pictures.dtype))  # specks are no voids
-    change = void * (_filled(pictures, 1 - _wider(black)) - pictures)
+    void = _opened(black * _inside(pictures, black))  # specks are no voids
+    change = _wider(void) * (_filled(pictures, 1 - _wider(black)) - pictures)
     return torch.cat([pictures - 0.5, near - 0.5, change], dim=1)
 
 
@@ -107,13 +126,35 @@ def _near(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     return F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
-def _enclosed(shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
-    """1 where something is shown on at least three of four sides (left, right, above, below), single specks aside; else
-    0. Three, since a void may touch the edge of the body.
+def _opened(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """The mask without what is narrower than three pixels."""
+    return _wider(_wider((F.avg_pool2d(mask, 3, stride=1, padding=1) > 0.95).to(mask.dtype))) * _wider(mask)
+
+
+def _inside(pictures: Float[Tensor, "b 1 s s"], black: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """1 where the body lies on all four sides (left, right, above, below), and in notches of it that are narrow and
+    have it on three sides, single specks aside; else 0.
     """
-    body = (_near(shown) > 0.5).to(shown.dtype)
-    sides = [part for axis in (-2, -1) for part in (body.cummax(axis).values, _backwards(body, axis))]
-    return (torch.stack(sides).sum(0) > 2.5).to(shown.dtype)
+    body = (_near(1 - black) > 0.5).to(pictures.dtype)
+    sides = torch.stack([part for axis in (-2, -1) for part in (body.cummax(axis).values, _backwards(body, axis))])
+    count = sides.sum(0)
+    notch = _closed((_near((pictures > _BODY).to(pictures.dtype)) > 0.5).to(pictures.dtype))
+    return ((count > 3.5) | ((count > 2.5) & (notch > 0))).to(pictures.dtype)
+
+
+def _closed(body: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """The body dilated by a disk, then eroded by it: notches up to the disk's width are closed."""
+    reach = max(1, body.shape[-1] // _NOTCH)
+    disk = _disk(reach).to(body)
+    wide = F.conv2d(F.pad(body, (2 * reach,) * 4), disk, padding=reach) > 0.5
+    kept = F.conv2d((~wide).to(body.dtype), disk, padding=reach) < 0.5
+    return kept[..., 2 * reach : -2 * reach, 2 * reach : -2 * reach].to(body.dtype)
+
+
+@lru_cache(maxsize=8)
+def _disk(radius: int) -> Float[Tensor, "1 1 d d"]:
+    reach = torch.arange(-radius, radius + 1)
+    return ((reach[:, None] ** 2 + reach**2) <= radius * (radius + 0.5)).float()[None, None]
 
 
 def _backwards(body: Float[Tensor, "b 1 s s"], axis: int) -> Float[Tensor, "b 1 s s"]:
