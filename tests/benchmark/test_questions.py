@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mvg.benchmark.pairs import make
+from mvg.benchmark.pairs import Made, make
 from mvg.benchmark.questions import Size, chosen_tasks, questions
 from mvg.data import open_folder
 from mvg.data.case import side_of
@@ -80,6 +80,19 @@ def test_thinned_slices_stay_where_they_are(folder: Path, slices: int) -> None:
         place = part.image.canonical().affine @ (50, 55, index, 1)
         at = np.rint(np.linalg.solve(whole.image.affine, place)).astype(int)[:3]
         assert part.image.canonical().voxels[50, 55, index] == whole.image.voxels[tuple(at)]
+
+
+@pytest.mark.parametrize("length", [7, 22, 23, 36])
+def test_thinned_slices_span_the_whole_volume(length: int) -> None:
+    voxels = np.broadcast_to(np.arange(length, dtype=np.float32), (3, 4, length))
+    whole = Volume(np.array(voxels), np.diag([1.0, 1, 2, 1]))
+    part = Made(whole, whole).thinned(12).image
+    shown = part.voxels[0, 0]
+    assert len(shown) <= 12
+    step = shown[1] - shown[0]
+    assert shown[0] < step
+    assert length - 1 - shown[-1] < step
+    assert part.affine[2, 2] == 2 * step
 
 
 def test_a_request_holds_the_query_and_its_prompts_but_not_the_truth(folder: Path) -> None:

@@ -88,7 +88,8 @@ def _every(volume: _Kind, plane: Plane, count: int) -> _Kind:
     if length <= count:
         return volume
     straight, axis = volume.canonical(), _AXES[plane]
-    step = length // count
+    step = -(-length // count)  # as far apart as it takes to span the whole
+    count = 1 + (length - 1) // step
     first = (length - 1 - step * (count - 1)) // 2
     affine = straight.affine.copy()
     affine[:3, 3] += affine[:3, axis] * first
