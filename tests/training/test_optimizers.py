@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim import Muon
 
-from mvg.training.optimizers import optimizers_for
+from mvg.training.optimizers import Matrices, optimizers_for
 
 
 def net() -> nn.Module:
@@ -38,6 +39,21 @@ def test_a_matrix_goes_equally_far_in_all_directions() -> None:
     far = torch.linalg.svdvals((weight.detach() - before).flatten(1))
     assert steep[0] > 3 * steep[3]  # some directions matter more to the loss
     assert far[0] < 2 * far[3]
+
+
+@pytest.mark.parametrize(("products", "off"), [(torch.bfloat16, 0.0), (torch.float32, 1e-3)])
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
+def test_matrices_take_the_steps_of_pytorchs_muon(products: torch.dtype, off: float, shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    own, other = (nn.Parameter(part) for part in torch.randn(shape).expand(2, *shape).clone())
+    ours = Matrices([own], 1e-2, 0.1, products)
+    theirs = Muon([other], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(4):
+        own.grad = torch.randn(shape)
+        other.grad = own.grad.clone()
+        ours.step()
+        theirs.step()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(own, other, atol=off, rtol=0)
 
 
 def test_gradients_are_forgotten() -> None:

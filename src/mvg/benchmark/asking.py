@@ -21,6 +21,7 @@ from mvg.imaging.files import write
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task, tasks_for
 from mvg.tasks.kinds.synthesis import Synthesis
+from mvg.training.precision import precision_on
 
 _QUESTIONS_SEED = 0  # the same questions for all methods and seeds of learning
 
@@ -74,7 +75,8 @@ def _learn(place: Place, entry: Entry, seed: int, task: Task | None, number: int
         store = Store.open(place.output / "store")
     served = tuple(t for t in known if module.serves(t))
     budget = suite.budget(len(served))
-    lesson = Lesson(store, served, budget, seed, folder, place.device_of(number), suite.precision)
+    device = place.device_of(number)
+    lesson = Lesson(store, served, budget, seed, folder, device, precision_on(device, suite.precision))
     method: Method = module.learn(entry.settings, lesson)
     return method
 

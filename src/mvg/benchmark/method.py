@@ -10,7 +10,7 @@ import torch
 from mvg.data.store import Store
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task
-from mvg.training.recipe import Precision
+from mvg.training.precision import Precision
 
 Scope = Literal["untrained", "specialist", "generalist"]
 """untrained: learns nothing here; specialist: learns one task of one set; generalist: learns all of them at once."""

@@ -15,7 +15,8 @@ from mvg.benchmark.method import Budget
 from mvg.errors import FileProblem, RecipeProblem
 from mvg.tasks import Task
 from mvg.tasks import kinds as task_kinds
-from mvg.training.recipe import Precision, build
+from mvg.training.precision import Precision
+from mvg.training.recipe import build
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Suite:
     minutes: float = 0.0
     samples: int = 0
     per: Literal["learning", "task"] = "learning"
-    precision: Precision = "bf16-mixed"
+    precision: Precision = "auto"
     metrics: tuple[str, ...] = ()
     made: bool = False
 

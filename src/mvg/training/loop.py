@@ -25,6 +25,7 @@ from mvg.training.curves import Curves, Progress
 from mvg.training.episodes import Episodes, loader
 from mvg.training.losses import loss_of
 from mvg.training.optimizers import optimizers_for
+from mvg.training.precision import precision_on
 from mvg.training.question import Draw
 from mvg.training.recipe import Recipe, recipe_from
 
@@ -67,8 +68,10 @@ def train(
     average.load_state_dict(bare.state_dict())
     average.to(fabric.device).eval()
     settings = recipe.optimizer
+    exact = precision_on(where.device, recipe.precision) == "32-true"
+    products = torch.float32 if exact else torch.bfloat16
     model, *optimizers = fabric.setup(
-        bare, *optimizers_for(bare, settings.name, settings.rate, settings.weight_decay, settings.betas)
+        bare, *optimizers_for(bare, settings.name, settings.rate, settings.weight_decay, settings.betas, products)
     )
     progress, checkpoint = Progress(), where.folder / _CHECKPOINT
     if checkpoint.exists():
@@ -142,7 +145,7 @@ def _launched(recipe: Recipe, where: Where) -> Any:
     fabric = Fabric(
         accelerator=kind,
         devices=[int(number)] if number else where.processes,
-        precision=recipe.precision,
+        precision=precision_on(where.device, recipe.precision),
         strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
     )
     fabric.launch()

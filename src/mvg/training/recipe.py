@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from mvg._plugins import contributions
 from mvg.errors import FileProblem, RecipeProblem
@@ -15,9 +15,7 @@ from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeSettings
 from mvg.training.losses import LossSettings
 from mvg.training.optimizers import Name
-
-Precision = Literal["bf16-mixed", "32-true"]
-"""Of products and convolutions while a model learns; weights stay in 32 bits."""
+from mvg.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,14 @@ class Recipe:
 
     name: of its folder; model: the network; start: weights (id or folder) to start from, whose network then replaces
     `model`, "" for random ones; initialize: weights, a checkpoint or a public ViT-MAE whose image encoder `model` takes
-    over, see `model.initialization`; precision: of products and convolutions (weights stay in 32 bit).
+    over, see `model.initialization`; precision: see `training.precision`.
     """
 
     name: str = "run"
     seed: int = 0
     start: str = ""
     initialize: str = ""
-    precision: Precision = "bf16-mixed"
+    precision: Precision = "auto"
     model: GeneralistConfig = field(default_factory=GeneralistConfig)
     data: DataSettings = field(default_factory=DataSettings)
     episodes: EpisodeSettings = field(default_factory=EpisodeSettings)
