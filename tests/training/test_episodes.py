@@ -122,6 +122,17 @@ def test_prompts_and_query_show_something(store: Store) -> None:
     assert sum(shows) >= 22
 
 
+def test_prompts_always_show_something_and_queries_lack_it_as_often_as_they_do(store: Store) -> None:
+    shares = []
+    for absent in (0.0, 1.0):
+        made = episodes(store, replace(SETTINGS, labels=1.0, absent=absent, near=0.5))
+        pairs = [made[step].targets for step in range(60)]
+        shown = [target[row, :-1].any().item() for target in pairs for row in range(2)]
+        assert np.mean(shown) > 0.9
+        shares.append(np.mean([target[row, -1].any().item() for target in pairs for row in range(2)]))
+    assert shares[1] < shares[0]
+
+
 def test_picture_sizes_are_drawn_per_step(store: Store) -> None:
     made = episodes(store, replace(SETTINGS, sizes=(16, 24)))
     assert {made[step].images.shape[-1] for step in range(12)} == {16, 24}

@@ -27,8 +27,8 @@ class EpisodeSettings:
 
     batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
-    volumes; absent: share of segmentation requests that may show nothing; sizes: picture sides in pixels, one drawn
-    per step (empty: the model's); coloring: how classes are painted in the merged form.
+    volumes; absent: share of the query slices without any label that are kept (1: as many as there are); sizes: picture
+    sides in pixels, one drawn per step (empty: the model's); coloring: how classes are painted in the merged form.
     focus: share of segmentation requests that are looked at closely, every panel about its own labels or a piece.
     synthetic: share of them that ask for random regions of the query, found again in changed copies of it.
     share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;
@@ -203,7 +203,9 @@ class Episodes(Dataset[Pairs]):
         )
 
     def _slices(self, source: Source, patients: list[str], rng: np.random.Generator) -> list[int]:
-        """A slice of each patient, at about the query's position; redrawn while query or prompts show nothing."""
+        """A slice of each patient, at about the query's position; redrawn while the prompts show nothing, or the query
+        and it may not.
+        """
         rows = source.set.rows
         for _ in range(8):
             anchor = rows[int(rng.choice(source.patients[patients[-1]]))].position
@@ -215,11 +217,8 @@ class Episodes(Dataset[Pairs]):
                 away = np.abs(places - aim) + rng.uniform(0, 1e-3, len(places))
                 numbers.append(int(own[away.argmin()]))
             filled = [bool(rows[n].present) for n in numbers]
-            if (
-                source.task.answers == "image"
-                or (filled[-1] and any(filled[:-1]))
-                or rng.random() < self.settings.absent
-            ):
+            asked = any(filled[:-1]) and (filled[-1] or rng.random() < self.settings.absent)
+            if asked or source.task.answers == "image":
                 break
         return numbers
 
