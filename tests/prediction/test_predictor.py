@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from mvg.errors import GeometryProblem, PromptProblem, UnknownName
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.model.answer import Prompts
 from mvg.prediction.predictor import Predictor, PromptedTask
 from tests.prediction.learner import SIZE, Learner, random_model
 from tests.prediction.scans import AFFINE, scan
@@ -106,6 +109,39 @@ def test_restorations_change_the_raw_query_even_outside_of_the_window() -> None:
     assert answer.voxels[-1, -1, 0] == pytest.approx(-1000, abs=10)
     inside = np.abs(low) < 90
     assert np.abs(answer.voxels - low)[inside].mean() == pytest.approx(8, abs=3)
+
+
+class Filler(Learner):
+    """Fills what is dark with 0.6."""
+
+    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+        return torch.where(query < 0.45, 0.6, query)
+
+
+def test_a_filled_void_has_a_sharp_rim_and_what_lies_beside_it_stays() -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.uniform(50, 100, (90, 90, 2)).astype(np.float32)
+    whole[:2] = 100
+    holed = whole.copy()
+    holed[30:60, 41:66] = 0
+    holed[80:, 80:] = 0  # the window begins here
+    query, target = (Volume(voxels, np.diag([0.7, 0.7, 3, 1])) for voxels in (holed, whole))
+    answer = Predictor(Filler()).prompt([query], [target], "inpainting")(query).volume.voxels
+    assert np.array_equal(answer[holed > 0], holed[holed > 0])
+    filled = answer[30:60, 41:66]
+    assert filled.min() > 50, "not dark at its rim"
+    assert filled[5:-5, 5:-5].max() < 62
+
+
+def test_prompt_slices_in_which_nothing_changes_are_passed_over() -> None:
+    image, _ = scan((32, 32, 6))
+    changed = image.voxels.copy()
+    changed[:, :, [1, 4]] += 20
+    task = Predictor(Learner()).prompt([image], [Volume(changed, image.affine)], "inpainting")
+    assert task.examples.index.tolist() == [1, 4]
+    assert task.examples.count.tolist() == [6, 6]
+    same = Predictor(Learner()).prompt([image], [image], "inpainting")
+    assert len(same.examples) == 6
 
 
 def test_a_synthesis_comes_back_in_the_targets_units() -> None:

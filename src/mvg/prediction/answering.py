@@ -138,6 +138,5 @@ class _Look:
         """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
         cut, picture = self.cut, said.mean[:, 0].numpy()
         if cut.keeps_intensity:
-            change = cut.restore(picture - squares)
-            return np.asarray(cut.pictures[at] + change * np.float32(cut.window.high - cut.window.low))
+            return cut.changed(at, squares, picture)
         return self.examples.target_window.invert(cut.restore(picture))

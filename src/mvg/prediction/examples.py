@@ -24,6 +24,7 @@ _FULL_SCALE = 65535
 _BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
 _FEWEST = 8  # slices of a volume that are kept all the same
 _TILES = 64  # most telling tiles kept of a volume, where prompts are shown at native resolution
+_GRAY = _FULL_SCALE // 255  # where no pixel departs by more, nothing changes
 _OVERLAP = 4  # neighbouring tiles share a quarter of their side
 
 
@@ -223,7 +224,15 @@ class _Pair:
                 else:
                     targets.append(_stored(frame.apply(self.target_window.apply(wanted[at]))))
                 index.append(at)
-        return np.stack(images), np.stack(targets), np.array(index), len(pictures)
+        cut = np.stack(images), np.stack(targets), np.array(index)
+        telling = _changed(cut[0], cut[1]) if asked.keeps_intensity else slice(None)
+        return cut[0][telling], cut[1][telling], cut[2][telling], len(pictures)
+
+
+def _changed(images: NDArray[np.uint16], targets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which squares (m,) have a target that is not the image itself, and so tell what is asked; all if none has."""
+    change = np.abs(images.astype(np.int32) - targets).max(axis=(1, 2)) > _GRAY
+    return np.asarray(change if change.any() else ~change)
 
 
 def _as_labels(target: Volume, name: str) -> LabelMap:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
@@ -15,6 +16,9 @@ from mvg.prediction.examples import Examples, frames_for
 
 Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
+_BLACK = 1e-4  # pixels up to here, in [0, 1], may be a void
+_FILLED = 0.05  # what is brighter than it was by more has been filled
+_RIM = 3  # pixels of a square about a void that its blurred edge reaches
 _SURE = 1e-4  # a class that is less likely than this in the whole slice is not worth restoring
 
 
@@ -22,7 +26,7 @@ _SURE = 1e-4  # a class that is less likely than this in the whole slice is not 
 class Query:
     """The slices (n, rows, cols) of a query volume along `plane`, in raw intensities, with their window and frames.
 
-    keeps_intensity: see `Asked`.
+    keeps_intensity: see `Asked`; coarse: pictures are answered in squares of whole slices, not at their own resolution.
     """
 
     pictures: NDArray[np.float32]
@@ -30,6 +34,7 @@ class Query:
     window: Window
     frames: tuple[Frame, ...]
     keeps_intensity: bool = False
+    coarse: bool = False
 
     @classmethod
     def of(cls, volume: Volume, examples: Examples, asked: Asked, size: int) -> "Query":
@@ -38,7 +43,9 @@ class Query:
         modality = "CT" if examples.modality == "CT" else modality_of(volume)
         pictures = volume.pictures(plane)
         frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
-        return cls(pictures, plane, fit_window(volume, modality), frames, asked.keeps_intensity)
+        return cls(
+            pictures, plane, fit_window(volume, modality), frames, asked.keeps_intensity, asked.framing == "letterbox"
+        )
 
     def seen(self, frames: tuple[Frame, ...]) -> "Query":
         """The same slices, seen through other frames."""
@@ -66,6 +73,24 @@ class Query:
         if len(self.frames) == 1:
             return self.frames[0].restore(squares[0])
         return assemble(self.frames, list(squares))
+
+    def changed(self, at: int, squares: NDArray[np.float32], said: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One slice (rows, cols), raw, with the change from `squares` to what was `said` (f, s, s), also outside of the
+        window.
+
+        A change that was seen in coarser squares is blurred at a void's rim. So what is black there and was filled is
+        taken as it was said, and what is not black beside it stays.
+        """
+        own, span = self.pictures[at], np.float32(self.window.high - self.window.low)
+        whole = np.asarray(own + self.restore(said - squares) * span)
+        if not self.coarse:
+            return whole
+        filled = (squares <= _BLACK) & (said - squares > _FILLED)
+        if not filled.any():
+            return whole
+        near = self.frames[0].restore_labels(ndimage.binary_dilation(filled[0], iterations=_RIM))
+        black = self.window.apply(own) <= _BLACK
+        return np.where(near, np.where(black, self.window.invert(self.restore(said)), own), whole)
 
     def labels(
         self, probabilities: NDArray[np.float32], reject: float = 0.0
