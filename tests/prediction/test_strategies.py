@@ -1,5 +1,7 @@
 """What every prompt strategy promises, and what each one is for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,6 +72,41 @@ def test_nearest_slice_prefers_likeness_among_equally_near() -> None:
     found = shelf((1,) * 12)
     chosen = choose("nearest_slice", query(0, 1, found.thumbnails[7]), found, 1, np.random.default_rng(0))
     assert chosen == (7,)
+
+
+def test_alike_nearby_finds_the_same_picture_if_it_is_not_far_and_looks_at_little() -> None:
+    found = shelf((40, 40))
+    seen: list[int] = []
+
+    def features(at: np.ndarray) -> np.ndarray:
+        seen.extend(at.tolist())
+        return found.thumbnails[at]
+
+    def best(index: int) -> int:
+        asked = query(index, 40, found.thumbnails[63])
+        asked = replace(asked, features=lambda: found.thumbnails[63])
+        return choose("alike_nearby", asked, replace(found, features=features), 1, np.random.default_rng(0))[0]
+
+    assert best(23) == 63
+    assert best(20) == 63, "three slices away"
+    assert {int(found.index[one]) for one in seen} <= set(range(10, 34)), "nothing far away is looked at"
+    far = best(2)
+    assert far != 63
+    assert found.index[far] <= 12
+
+
+def test_alike_nearby_looks_at_no_more_slices_of_many_volumes_than_it_must() -> None:
+    found = shelf((9,) * 40)
+    seen: list[int] = []
+
+    def features(at: np.ndarray) -> np.ndarray:
+        seen.extend(at.tolist())
+        return found.thumbnails[at]
+
+    asked = replace(query(4, 9), features=lambda: found.thumbnails[0])
+    chosen = choose("alike_nearby", asked, replace(found, features=features), 8, np.random.default_rng(0))
+    assert len({int(found.volume[one]) for one in chosen}) == 8
+    assert len(seen) == 64
 
 
 def test_most_similar_finds_the_same_picture_anywhere() -> None:

@@ -66,7 +66,7 @@ def predict(
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="How prompts are chosen for a slice.", show_default="nearest_slice")
+        str | None, typer.Option(help="How prompts are chosen for a slice.", show_default="alike_nearby")
     ] = None,
     num_prompts: Annotated[int | None, typer.Option(min=1, help="At most so many per slice.", show_default="8")] = None,
     look: Annotated[

@@ -37,15 +37,15 @@ class Shelf:
     """The m prompt slices to choose from.
 
     volume (m,) which prompt volume each comes from; index (m,) and count (m,) its number in that volume and the
-    volume's number of slices; thumbnails (m, d) zero mean and unit length; features: those of all slices (m, f), as a
-    query slice has them.
+    volume's number of slices; thumbnails (m, d) zero mean and unit length; features: places on the shelf (n,) -> what a
+    query slice has as features, of the slices there (n, f).
     """
 
     volume: NDArray[np.int64]
     index: NDArray[np.int64]
     count: NDArray[np.int64]
     thumbnails: NDArray[np.float32]
-    features: Callable[[], NDArray[np.float32]] | None = None
+    features: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -56,13 +56,13 @@ class Shelf:
         """Normalised correlation (m,) of every thumbnail with the query's, in [-1, 1]."""
         return np.asarray(self.thumbnails @ query.thumbnail, np.float64)
 
-    def likeness(self, query: QuerySlice) -> NDArray[np.float64]:
-        """Correlation (m,) of every slice's features with the query's, about the mean of the shelf, in [-1, 1]; of
-        thumbnails where there is no model that sees any.
+    def likeness(self, query: QuerySlice, at: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Correlation (n,) of the features of the slices `at` these places with the query's, about their mean, in
+        [-1, 1]; of thumbnails where there is no model that sees any.
         """
         if self.features is None or query.features is None:
-            return self.similarity(query)
-        every, own = self.features(), query.features()
+            return self.similarity(query)[at]
+        every, own = self.features(at), query.features()
         middle = every.mean(axis=0)
         every, own = every - middle, own - middle
         lengths = np.linalg.norm(every, axis=1) * np.linalg.norm(own)

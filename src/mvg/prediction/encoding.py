@@ -45,7 +45,7 @@ class PromptCache:
         self._model, self._examples, self._room = model, examples, room
         self._entries: OrderedDict[View, Prompts] = OrderedDict()
         self._bytes = 0
-        self._features: NDArray[np.float32] | None = None
+        self._features: dict[int, NDArray[np.float32]] = {}
 
     def prompts(self, view: View) -> Prompts:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
@@ -61,13 +61,13 @@ class PromptCache:
             more.put(view, prompts)
         return more
 
-    def features(self) -> NDArray[np.float32]:
-        """What the model sees in every prompt slice (m, f); computed once."""
-        if self._features is None:
-            every = range(len(self._examples))
-            parts = [self._examples.image(every[at : at + _PICTURES_AT_ONCE]) for at in every[::_PICTURES_AT_ONCE]]
-            self._features = np.concatenate([self.seen_in(part) for part in parts])
-        return self._features
+    def features(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What the model sees in these prompt slices (n, f); computed once."""
+        new = [one for one in at.tolist() if one not in self._features]
+        for start in range(0, len(new), _PICTURES_AT_ONCE):
+            some = new[start : start + _PICTURES_AT_ONCE]
+            self._features.update(zip(some, self.seen_in(self._examples.image(some)), strict=True))
+        return np.stack([self._features[one] for one in at.tolist()])
 
     def seen_in(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the model sees in pictures (m, s, s) (m, f): its features of their parts, or the thumbnails in the

@@ -29,7 +29,7 @@ class Settings:
     dropped there (0: none is). UnknownName, PromptProblem for others.
     """
 
-    strategy: str = "nearest_slice"
+    strategy: str = "alike_nearby"
     num_prompts: int = 8
     members: int = 1
     seed: int = 0

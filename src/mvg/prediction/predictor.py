@@ -53,7 +53,7 @@ class Predictor:
         targets: Volumes[Volume | LabelMap],
         task: str | None = None,
         *,
-        strategy: str = "nearest_slice",
+        strategy: str = "alike_nearby",
         num_prompts: int = 8,
         members: int = 1,
         seed: int = 0,

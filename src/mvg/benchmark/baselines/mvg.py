@@ -38,7 +38,7 @@ class Settings:
     changes: dict[str, Any] = field(default_factory=dict, hash=False)
     pretraining: float = 0.0
     share: float = 1.0
-    strategy: str = "nearest_slice"
+    strategy: str = "alike_nearby"
     members: int = 1
     look: str = "close"
     propagate: float = 0.0

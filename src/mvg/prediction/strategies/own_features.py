@@ -10,4 +10,4 @@ from mvg.prediction.choosing import QuerySlice, Shelf, most_alike
 
 def choose(query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:
     """The slices that are most alike, of different volumes where these are about as much so."""
-    return most_alike(shelf.likeness(query), shelf.volume, count)
+    return most_alike(shelf.likeness(query, np.arange(len(shelf.volume))), shelf.volume, count)
