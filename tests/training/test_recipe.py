@@ -1,5 +1,6 @@
 """Recipes: what is unknown, ill typed or impossible is told before a run begins."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from mvg.errors import FileProblem, RecipeProblem
 from mvg.model.generalist import SIZES
-from mvg.training.recipe import Recipe, read_recipe, recipe_from
+from mvg.training.recipe import Recipe, build, read_recipe, recipe_from
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -122,3 +123,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("seed = = 1")
     with pytest.raises(FileProblem, match=r"bad\.toml is not TOML"):
         read_recipe(tmp_path / "bad.toml")
+
+
+def test_a_value_that_may_be_left_out_is_read_as_its_kind() -> None:
+    @dataclass(frozen=True)
+    class Kind:
+        share: float | None = None
+
+    assert build(Kind, {}, "").share is None
+    assert build(Kind, {"share": 1}, "").share == 1.0
+    with pytest.raises(RecipeProblem, match="share = '1'"):
+        build(Kind, {"share": "1"}, "")

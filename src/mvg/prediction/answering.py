@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mvg.model.generalist import Generalist
+from mvg.prediction.certainty import least_certainty
 from mvg.prediction.choosing import Shelf
 from mvg.prediction.encoding import PromptCache, View
 from mvg.prediction.ensemble import Said, Settings, answer, views
@@ -41,7 +42,10 @@ def answer_slices(
 ) -> Answers:  # fmt: skip
     """The answers of one look; `told(slices done)`. With `settings.propagate` everything is asked twice."""
     shelf = replace(examples.shelf, features=cache.features)
-    once = _Look(model, cut, examples, cache, settings, shelf).answers(told)
+    if settings not in cache.least:
+        cache.least[settings] = _least(model, cache, examples, settings)
+    least = cache.least[settings]
+    once = _Look(model, cut, examples, cache, settings, shelf, least).answers(told)
     if not examples.values or settings.propagate <= 0 or len(cut.frames) > 1:
         return once
     sure = np.flatnonzero(once.sure >= settings.propagate)
@@ -54,7 +58,16 @@ def answer_slices(
         below, above = sure[sure < at][-1:], sure[sure > at][:1]
         return tuple(len(examples) + int(np.searchsorted(sure, one)) for one in (*below, *above))
 
-    return _Look(model, cut, joined, cache.extended(joined), settings, shelf, neighbours).answers(told)
+    return _Look(model, cut, joined, cache.extended(joined), settings, shelf, least, neighbours).answers(told)
+
+
+def _least(model: Generalist, cache: PromptCache, examples: Examples, settings: Settings) -> NDArray[np.float32] | None:
+    """How sure each class (K,) has to be in a slice; None where there are none, or none has to be."""
+    if not examples.values or settings.reject == 0:
+        return None
+    if settings.reject is None:
+        return least_certainty(model, cache, examples, settings)
+    return np.full(len(examples.values), settings.reject, np.float32)
 
 
 def _own(cut: Query, once: Answers, some: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -74,6 +87,7 @@ class _Look:
     cache: PromptCache
     settings: Settings
     shelf: Shelf
+    least: NDArray[np.float32] | None
     extra: Extra = lambda at: ()
 
     def answers(self, told: Callable[[int], None]) -> Answers:
@@ -86,7 +100,7 @@ class _Look:
         for at, squares, found, shown in self._said():
             if values:
                 known[at] = self.examples.shows(tuple({one for view in shown for one in view.chosen}))
-                said[at], doubt, sure[at] = cut.labels(found.mean.numpy(), self.settings.reject)
+                said[at], doubt, sure[at] = cut.labels(found.mean.numpy(), self.least)
             else:
                 said[at] = self._picture(at, squares, found)
                 doubt = np.clip(2 * cut.restore(found.spread[:, 0].numpy()), 0, 1)

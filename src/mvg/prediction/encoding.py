@@ -45,6 +45,8 @@ class PromptCache:
         self._model, self._examples, self._room = model, examples, room
         self._entries: OrderedDict[View, Prompts] = OrderedDict()
         self._bytes = 0
+        self.least: dict[object, NDArray[np.float32] | None] = {}
+        """How sure classes have to be, by the settings that they are asked with (`certainty`)."""
         self._features: dict[int, NDArray[np.float32]] = {}
 
     def prompts(self, view: View) -> Prompts:

@@ -35,7 +35,7 @@ class Settings:
     seed: int = 0
     look: str = "close"
     propagate: float = 0.0
-    reject: float = 0.0
+    reject: float | None = None
 
     def __post_init__(self) -> None:
         check_strategy(self.strategy)
@@ -44,7 +44,7 @@ class Settings:
         for what, value in (("prompts", self.num_prompts), ("ensemble members", self.members)):
             if value < 1:
                 raise PromptProblem(f"{value} {what}", "1 or more", "ask for at least one")
-        for what, share in (("propagate", self.propagate), ("reject", self.reject)):
+        for what, share in (("propagate", self.propagate), ("reject", self.reject or 0.0)):
             if not 0 <= share <= 1:
                 raise PromptProblem(f"{what} = {share:g}", "a probability between 0 and 1", f"correct {what}")
 

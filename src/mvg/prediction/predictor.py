@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Predictor:
         seed: int = 0,
         look: str = "close",
         propagate: float = 0.0,
-        reject: float = 0.0,
+        reject: float | None = None,
         modality: str | None = None,
         names: Sequence[str] = (),
     ) -> "PromptedTask":
@@ -178,7 +178,9 @@ class PromptedTask:
         chosen = joined(frames, shape)
         for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
             seen = cut.seen((frame,))
-            again = answer_slices(self.predictor.model, seen, piece.examples, cache, self.settings, told(number + 1))
+            # Pieces show parts of labels, which end everywhere: prompts do not tell how sure these have to be.
+            told_by = self.settings if piece.at is None else replace(self.settings, reject=self.settings.reject or 0.0)
+            again = answer_slices(self.predictor.model, seen, piece.examples, cache, told_by, told(number + 1))
             for at in range(len(cut)):
                 lacking = 1 + np.flatnonzero(~again.known[at])
                 own = (chosen == number) & ~(np.isin(answers[at], lacking) & (again.said[at] == 0))

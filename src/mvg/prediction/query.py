@@ -93,13 +93,13 @@ class Query:
         return np.where(near, np.where(black, self.window.invert(self.restore(said)), own), whole)
 
     def labels(
-        self, probabilities: NDArray[np.float32], reject: float = 0.0
+        self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
         """Probabilities (f, K + 1, s, s) of one slice -> the likeliest class numbers and their uncertainty (rows,
         cols), and how sure it is of what it found: the mean probability there, 0 where nothing is.
 
-        Probabilities are restored, then compared; a class whose mean is below `reject` where it is the likeliest is
-        background instead. Uncertainty is their entropy over the largest possible, in [0, 1].
+        Probabilities are restored, then compared; a class whose mean, where it is the likeliest, is below its `least`
+        (K,) is background instead. Uncertainty is their entropy over the largest possible, in [0, 1].
         """
         classes = probabilities.shape[1]
         best = self.restore(probabilities[:, 0])
@@ -113,8 +113,8 @@ class Query:
             numbers[wins] = number
             best = np.where(wins, likely, best)
             entropy += _surprise(likely)
-        for number in np.unique(numbers[numbers > 0]) if reject > 0 else ():
-            if best[numbers == number].mean() < reject:
+        for number in np.unique(numbers[numbers > 0]):
+            if least is not None and best[numbers == number].mean() < least[number - 1]:
                 numbers[numbers == number] = 0
         found = numbers > 0
         sure = float(best[found].mean()) if found.any() else 0.0

@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mvg._plugins import contributions
@@ -224,6 +225,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeProblem(f"{where} = {value!r}", "a table of name = share", "correct it")
         return {str(name): _value(get_args(hint)[1], share, f"{where}.{name}") for name, share in value.items()}
+    if NoneType in get_args(hint):  # what a file leaves out is None
+        return _value(get_args(hint)[0], value, where)
     choices = get_args(hint)
     if choices and value not in choices:
         raise RecipeProblem(f"{where} = {value!r}", f"one of {', '.join(map(str, choices))}", "choose one of these")

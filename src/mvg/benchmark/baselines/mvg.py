@@ -42,7 +42,7 @@ class Settings:
     members: int = 1
     look: str = "close"
     propagate: float = 0.0
-    reject: float = 0.0
+    reject: float | None = None
     tune: float = 0.0
     slices: int = 0
 
