@@ -4,6 +4,8 @@ A label that ends within a volume is often outlined beyond its ends, less surely
 from task to task, but prompts know where their own labels end.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,13 +19,15 @@ from mvg.prediction.examples import Examples
 _VOLUMES, _SLICES = 8, 8  # prompt volumes that are asked about, and slices of each
 _LEVELS = np.array([0, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9])  # mean probabilities
 _WORTH = 0.01  # mean gain in Dice, below which nothing is dropped
+_KEPT = 0.95  # least share of what was rightly found that has to stay
 
 
 def least_certainty(
     model: Generalist, cache: PromptCache, examples: Examples, settings: Settings
 ) -> NDArray[np.float32]:
     """The least mean probability (K,) at which each class is kept in a slice: that which is best for the prompts' own
-    slices, answered from other prompt volumes, if it is surely better than none. 0 where there is one volume alone.
+    slices, answered from other prompt volumes, if it is surely better than none and costs little that is right. 0 where
+    there is one volume alone.
     """
     volumes = np.unique(examples.volume)
     least = np.zeros(len(examples.values), np.float32)
@@ -35,7 +39,8 @@ def least_certainty(
         gains = np.array([_dice(slices[:, number]) for slices in found])
         gains -= gains[:, :1]
         mean, error = gains.mean(axis=0), gains.std(axis=0, ddof=1) / len(gains) ** 0.5
-        sure = np.where((mean > _WORTH) & (mean > error), mean, 0)
+        harmless = _kept([slices[:, number] for slices in found]) > _KEPT
+        sure = np.where(harmless & (mean > _WORTH) & (mean > error), mean, 0)
         least[number] = _LEVELS[int(sure.argmax())]
     return least
 
@@ -46,6 +51,12 @@ def _dice(slices: NDArray[np.float64]) -> NDArray[np.float64]:
     kept = sure >= _LEVELS[:, None]
     total = (kept * said).sum(axis=1) + shown.sum()
     return np.where(total > 0, 2 * (kept * right).sum(axis=1) / np.maximum(total, 1), 1.0)
+
+
+def _kept(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The share of what was rightly found in volumes (n, 4) that is left at each of the levels."""
+    sure, _, _, right = np.concatenate(volumes).T
+    return np.asarray(((sure >= _LEVELS[:, None]) * right).sum(axis=1) / max(right.sum(), 1))
 
 
 def _answered(
