@@ -70,11 +70,11 @@ def test_labels_less_sure_than_asked_are_dropped() -> None:
     numbers, _, sure = cut.labels(likely)
     assert set(np.unique(numbers)) == {0, 1, 2}
     assert 0.6 < sure < 0.9
-    numbers, _, sure = cut.labels(likely, 0.75)
+    numbers, _, sure = cut.labels(likely, np.full(9, 0.75, np.float32))
     assert set(np.unique(numbers)) == {0, 2}
     assert sure == pytest.approx(0.9, abs=0.02)
-    assert cut.labels(likely, 0.95)[0].max() == 0
-    assert cut.labels(likely, 0.95)[2] == 0
+    assert cut.labels(likely, np.full(9, 0.95, np.float32))[0].max() == 0
+    assert cut.labels(likely, np.full(9, 0.95, np.float32))[2] == 0
 
 
 @pytest.mark.parametrize("wrong", [{"propagate": -0.1}, {"reject": 1.5}])
