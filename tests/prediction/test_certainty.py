@@ -69,6 +69,15 @@ def test_labels_that_are_as_sure_everywhere_are_kept(look: str) -> None:
     assert task(case(9, above=50)[0]).volume.voxels.any((0, 1)).all()
 
 
+def test_nothing_is_dropped_where_much_that_is_right_would_go_with_it() -> None:
+    made = [case(seed) for seed in range(4)]
+    for image, _ in made:
+        image.voxels.flags.writeable = True
+        image.voxels[10:22, 10:22, 3:5] = 50  # a third of what is labelled is no surer than what is not
+    task = shown_all(*zip(*made[:3], strict=True))
+    assert task(made[3][0]).volume.voxels.any((0, 1)).all()
+
+
 def test_it_is_found_out_once() -> None:
     images, labels = zip(*(case(seed) for seed in range(3)), strict=True)
     task = shown_all(images, labels)

@@ -42,18 +42,19 @@ def test_a_matrix_goes_equally_far_in_all_directions() -> None:
 
 
 @pytest.mark.parametrize(("products", "off"), [(torch.bfloat16, 0.0), (torch.float32, 1e-3)])
-@pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
-def test_matrices_take_the_steps_of_pytorchs_muon(products: torch.dtype, off: float, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (40, 2, 3, 3)])
+def test_matrices_take_the_steps_of_pytorchs_muon(products: torch.dtype, off: float, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     own, other = (nn.Parameter(part) for part in torch.randn(shape).expand(2, *shape).clone())
     ours = Matrices([own], 1e-2, 0.1, products)
+    other = nn.Parameter(other.detach().flatten(1))
     theirs = Muon([other], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(4):
         own.grad = torch.randn(shape)
-        other.grad = own.grad.clone()
+        other.grad = own.grad.flatten(1).clone()
         ours.step()
         theirs.step()  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(own, other, atol=off, rtol=0)
+    torch.testing.assert_close(own.flatten(1), other, atol=off, rtol=0)
 
 
 def test_gradients_are_forgotten() -> None:

@@ -5,13 +5,14 @@ from task to task, but prompts know where their own labels end.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mvg.model.generalist import Generalist
-from mvg.prediction.choosing import QuerySlice, Shelf, choose
+from mvg.prediction.choosing import Shelf, choose, spaced
 from mvg.prediction.encoding import PromptCache, View, draw_colors
 from mvg.prediction.ensemble import Settings, answer
 from mvg.prediction.examples import Examples
@@ -33,8 +34,9 @@ def least_certainty(
     least = np.zeros(len(examples.values), np.float32)
     if len(volumes) < 2:
         return least
-    some = volumes[np.unique(np.linspace(0, len(volumes) - 1, _VOLUMES).round().astype(int))]
-    found = [_answered(model, cache, examples, settings, int(volume)) for volume in some]
+    shelf = replace(examples.shelf, features=cache.features)
+    some = spaced(volumes, _VOLUMES)
+    found = [_answered(model, cache, examples, settings, shelf, int(volume)) for volume in some]
     for number in range(len(least)):
         gains = np.array([_dice(slices[:, number]) for slices in found])
         gains -= gains[:, :1]
@@ -60,42 +62,29 @@ def _kept(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _answered(
-    model: Generalist, cache: PromptCache, examples: Examples, settings: Settings, volume: int
+    model: Generalist, cache: PromptCache, examples: Examples, settings: Settings, shelf: Shelf, volume: int
 ) -> NDArray[np.float64]:
     """Some slices of a prompt volume from the other volumes: of every class (n, K, 4) how sure it is where it was
     found, and how many pixels were found, are shown, and are both.
     """
-    own, others = (np.flatnonzero(test) for test in (examples.volume == volume, examples.volume != volume))
-    whole = examples.shelf
-    shelf = Shelf(
-        whole.volume[others], whole.index[others], whole.count[others], whole.thumbnails[others],
-        lambda at: cache.features(others[at]),
-    )  # fmt: skip
+    others, places = shelf.without(volume)
     rows = []
-    for at in own[np.unique(np.linspace(0, len(own) - 1, _SLICES).round().astype(int))].tolist():
-        chance = _chance(model, cache, examples, settings, at, others, shelf)
-        numbers, truth = chance.argmax(0), examples.targets[at]
-        row = []
-        for number in range(1, len(chance)):
-            found, shown = numbers == number, truth == number
-            sure = float(chance[number][found].mean()) if found.any() else 0.0
-            row.append((sure, found.sum(), shown.sum(), (found & shown).sum()))
-        rows.append(row)
+    for at in spaced(np.flatnonzero(examples.volume == volume), _SLICES).tolist():
+        rng = np.random.default_rng(settings.seed)
+        found = choose(settings.strategy, shelf.as_query(at), others, settings.num_prompts, rng)
+        chosen = tuple(sorted(places[list(found)].tolist()))
+        colors = draw_colors(examples.shows(chosen), 0, rng) if model.config.form == "merged" else None
+        square = torch.from_numpy(examples.image([at]))[:, None]
+        chance = answer(model, cache, examples, square, (View(chosen, colors=colors),)).mean[0].numpy()
+        rows.append(_counted(chance, examples.targets[at]))
     return np.array(rows, np.float64)
 
 
-def _chance(
-    model: Generalist, cache: PromptCache, examples: Examples, settings: Settings, at: int, others: NDArray[np.int64],
-    shelf: Shelf,
-) -> NDArray[np.float32]:  # fmt: skip
-    """Probabilities (K + 1, s, s) of a prompt slice's classes, told by `others`, which are what is on the shelf."""
-    whole = examples.shelf
-    asked = QuerySlice(
-        int(whole.index[at]), int(whole.count[at]), whole.thumbnails[at], lambda: cache.features(np.array([at]))[0]
-    )
-    rng = np.random.default_rng(settings.seed)
-    places = choose(settings.strategy, asked, shelf, settings.num_prompts, rng)
-    chosen = tuple(sorted(others[list(places)].tolist()))
-    colors = draw_colors(examples.shows(chosen), 0, rng) if model.config.form == "merged" else None
-    square = torch.from_numpy(examples.image([at]))[:, None]
-    return answer(model, cache, examples, square, (View(chosen, colors=colors),)).mean[0].numpy()
+def _counted(chance: NDArray[np.float32], truth: NDArray[np.uint8]) -> list[tuple[float, int, int, int]]:
+    """What `_answered` says of the classes in one slice, from probabilities (K + 1, s, s) and class numbers (s, s)."""
+    numbers, row = chance.argmax(0), []
+    for number in range(1, len(chance)):
+        found, shown = numbers == number, truth == number
+        sure = float(chance[number][found].mean()) if found.any() else 0.0
+        row.append((sure, int(found.sum()), int(shown.sum()), int((found & shown).sum())))
+    return row

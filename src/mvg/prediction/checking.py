@@ -11,7 +11,7 @@ import torch
 
 from mvg.errors import PromptProblem
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.choosing import QuerySlice
+from mvg.prediction.choosing import spaced
 from mvg.prediction.encoding import PromptCache
 from mvg.prediction.ensemble import answer, views
 from mvg.prediction.examples import prepare
@@ -40,8 +40,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     settings = replace(task.settings, strategy="nearest_slice", num_prompts=_PROMPTS, members=1)
     scores = []
     for at in _asked(task):
-        asked = QuerySlice(int(examples.index[at]), int(examples.count[at]), examples.shelf.thumbnails[at])
-        shown = views(asked, own, own.shelf, settings, painted)
+        shown = views(examples.shelf.as_query(at), own, own.shelf, settings, painted)
         square = torch.from_numpy(examples.image([at]))[:, None]
         found = answer(model, cache, own, square, shown).mean[0].argmax(0).numpy()
         truth = examples.targets[at]
@@ -56,5 +55,4 @@ def _asked(task: PromptedTask) -> list[int]:
     examples = task.examples
     shown = (examples.targets > 0).sum(axis=(1, 2))
     volumes = np.unique(examples.volume[shown > 0])
-    some = volumes[np.unique(np.linspace(0, len(volumes) - 1, min(len(volumes), _VOLUMES)).round().astype(int))]
-    return [int(np.argmax(np.where(examples.volume == volume, shown, -1))) for volume in some]
+    return [int(np.argmax(np.where(examples.volume == volume, shown, -1))) for volume in spaced(volumes, _VOLUMES)]

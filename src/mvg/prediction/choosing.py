@@ -52,6 +52,19 @@ class Shelf:
         """Where each slice lies in its volume (m,), in (0, 1)."""
         return np.asarray((self.index + 0.5) / self.count)
 
+    def as_query(self, at: int) -> QuerySlice:
+        """The slice at a place of the shelf, as if it were asked about."""
+        see = self.features
+        seen = None if see is None else lambda: see(np.array([at]))[0]
+        return QuerySlice(int(self.index[at]), int(self.count[at]), self.thumbnails[at], seen)
+
+    def without(self, volume: int) -> tuple["Shelf", NDArray[np.int64]]:
+        """What the other volumes have on the shelf, and the places there (n,)."""
+        others, see = np.flatnonzero(self.volume != volume), self.features
+        seen = None if see is None else lambda at: see(others[at])
+        left = Shelf(self.volume[others], self.index[others], self.count[others], self.thumbnails[others], seen)
+        return left, others
+
     def similarity(self, query: QuerySlice) -> NDArray[np.float64]:
         """Normalised correlation (m,) of every thumbnail with the query's, in [-1, 1]."""
         return np.asarray(self.thumbnails @ query.thumbnail, np.float64)
@@ -82,6 +95,11 @@ def most_alike(score: NDArray[np.float64], volume: NDArray[np.int64], count: int
         score[volume == volume[best]] -= _AGAIN
         score[best] = -np.inf
     return tuple(chosen)
+
+
+def spaced(some: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of `some` (n,), evenly spaced from the first to the last."""
+    return np.asarray(some[np.unique(np.linspace(0, len(some) - 1, min(len(some), most)).round().astype(np.int64))])
 
 
 def choose(strategy: str, query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:

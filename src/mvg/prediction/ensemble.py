@@ -26,7 +26,8 @@ class Settings:
     slices, "close" then looks again at small and fine labels, unless the prompts were shown for "whole". propagate:
     slices whose labels were answered at least so surely (mean probability) join the prompts of the next slices on both
     sides, which are then asked again (0: no second time). reject: a label whose mean probability in a slice is lower is
-    dropped there (0: none is). UnknownName, PromptProblem for others.
+    dropped there (0: none is; None: the prompts set how sure each has to be, see `certainty`). UnknownName,
+    PromptProblem for others.
     """
 
     strategy: str = "alike_nearby"

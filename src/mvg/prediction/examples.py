@@ -15,7 +15,7 @@ from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.asked import Asked, Volumes, fit_window, modality_of
-from mvg.prediction.choosing import Shelf, thumbnails
+from mvg.prediction.choosing import Shelf, spaced, thumbnails
 
 Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
 """A pair's number, its slices' shape (rows, cols) and pixel spacing -> how each of its slices is put into squares."""
@@ -213,7 +213,7 @@ class _Pair:
         slices (m,); the number of slices.
         """
         pictures, wanted = self.image.pictures(self.plane), self.target.pictures(self.plane)
-        kept = np.unique(np.linspace(0, len(pictures) - 1, min(len(pictures), slices)).round().astype(np.int64))
+        kept = spaced(np.arange(len(pictures)), slices)
         images, targets, index = [], [], []
         for at in kept:
             shown = self.window.apply(pictures[at])

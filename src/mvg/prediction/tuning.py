@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mvg.canvas import Pairs
 from mvg.model.generalist import Generalist
+from mvg.prediction.choosing import spaced
 from mvg.prediction.examples import Examples
 from mvg.prediction.predictor import Predictor, PromptedTask
 from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
@@ -105,10 +106,10 @@ class _Requests:
         volumes = np.unique(examples.volume)
         every = np.arange(len(examples))
         if len(volumes) < 3:  # too few to hold one back: the check is the prompts themselves
-            return cls(examples, native, every, _spaced(_telling(examples, every)), seed)
+            return cls(examples, native, every, spaced(_telling(examples, every), _CHECKS), seed)
         held = volumes[np.random.default_rng(seed).integers(len(volumes))]
         own = every[examples.volume == held]
-        return cls(examples, native, every[examples.volume != held], _spaced(_telling(examples, own)), seed)
+        return cls(examples, native, every[examples.volume != held], spaced(_telling(examples, own), _CHECKS), seed)
 
     def drawn(self, rng: np.random.Generator) -> Pairs:
         """A question to learn from, changed at random."""
@@ -183,7 +184,3 @@ def _telling(examples: Examples, some: NDArray[np.int64]) -> NDArray[np.int64]:
         return some
     full = some[examples.present[some].any(axis=1)]
     return full if len(full) else some
-
-
-def _spaced(some: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(some[np.unique(np.linspace(0, len(some) - 1, min(len(some), _CHECKS)).round().astype(int))])

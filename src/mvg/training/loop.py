@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -57,7 +57,8 @@ def train(
     Every step's batch and hidden patches depend on (seed, step) alone, so a resumed run gives the losses of an
     uninterrupted one. `watch(progress, loss, share done)` is called after each step.
     """
-    fabric = _launched(recipe, where)
+    precision = precision_on(where.device, recipe.precision)
+    fabric = _launched(precision, where)
     if where.processes > 1 and fabric.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
     torch.manual_seed(recipe.seed)
@@ -68,8 +69,7 @@ def train(
     average.load_state_dict(bare.state_dict())
     average.to(fabric.device).eval()
     settings = recipe.optimizer
-    exact = precision_on(where.device, recipe.precision) == "32-true"
-    products = torch.float32 if exact else torch.bfloat16
+    products = torch.float32 if precision == "32-true" else torch.bfloat16
     model, *optimizers = fabric.setup(
         bare, *optimizers_for(bare, settings.name, settings.rate, settings.weight_decay, settings.betas, products)
     )
@@ -137,15 +137,15 @@ def _store(recipe: Recipe) -> Store:
     return store
 
 
-def _launched(recipe: Recipe, where: Where) -> Any:
-    """Fabric on the devices, in the recipe's precision."""
+def _launched(precision: Literal["bf16-mixed", "32-true"], where: Where) -> Any:
+    """Fabric on the devices, in this precision."""
     from lightning_fabric import Fabric
 
     kind, _, number = where.device.partition(":")
     fabric = Fabric(
         accelerator=kind,
         devices=[int(number)] if number else where.processes,
-        precision=precision_on(where.device, recipe.precision),
+        precision=precision,
         strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
     )
     fabric.launch()

@@ -19,7 +19,7 @@ class Matrices(Optimizer):
     """Muon (Jordan 2024) for weights of any number of dimensions, each seen as a matrix of one row per output.
 
     Steps are scaled to the size that AdamW's have, so both take one rate (Liu et al. 2025). `products`: what matrices
-    are multiplied in; PyTorch's own Muon takes bfloat16, which processors without it do a hundred times as slowly.
+    are multiplied in; PyTorch's own Muon takes bfloat16, which processors without it do many times as slowly.
     """
 
     def __init__(
@@ -37,7 +37,9 @@ class Matrices(Optimizer):
                 if weight.grad is None:
                     continue
                 state = self.state[weight]
-                mean = state.setdefault("momentum", torch.zeros_like(weight))
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                mean = state["momentum"]
                 mean.lerp_(weight.grad, 1 - _MOMENTUM)
                 matrix = weight.grad.lerp(mean, _MOMENTUM).reshape(len(weight), -1)
                 step = orthogonal(matrix.to(self.products)).to(weight.dtype).view_as(weight)

@@ -1,4 +1,4 @@
-"""In which precision a device learns fast: processors without bfloat16 multiply it a hundred times as slowly."""
+"""In which precision a device learns fast: processors without bfloat16 multiply it many times as slowly."""
 
 from typing import Literal
 
