@@ -68,6 +68,14 @@ def test_pictures_and_cases_without_labels(tmp_path: Path) -> None:
     assert second.labels is None
 
 
+def test_a_table_of_patients_says_who_was_scanned_twice(tmp_path: Path) -> None:
+    folder = make_mri(tmp_path / "heads", {"left7": SHAPE, "right8": SHAPE, "left9": SHAPE})
+    described(folder, patient={"left7": "anna", "right8": "anna", "left9": "ben", "gone": "carl"})
+    found = open_folder(folder)
+    assert {case.name: case.patient for case in found.cases} == {"left7": "anna", "right8": "anna", "left9": "ben"}
+    assert len({case.lies_on for case in found.cases if case.patient == "anna"}) == 1
+
+
 def empty(folder: Path) -> None:
     (folder / "imagesTr").mkdir()
 
@@ -98,6 +106,10 @@ def another_patient_pattern(folder: Path) -> None:
     described(make_mri(folder, {"pat1": SHAPE}), patient=r"case\d+")
 
 
+def a_table_without_a_case(folder: Path) -> None:
+    described(make_mri(folder, {"pat1": SHAPE, "pat2": SHAPE}), patient={"pat1": "anna", "pat2": 2})
+
+
 def labels_of_others(folder: Path) -> None:
     make_mri(folder, {"pat1": SHAPE})
     (folder / "labelsTr/pat1.nii.gz").rename(folder / "labelsTr/other.nii.gz")
@@ -113,6 +125,7 @@ def labels_of_others(folder: Path) -> None:
         (a_broken_pattern, "patient"),
         (odd_labels, "labels"),
         (another_patient_pattern, r"case\d+"),
+        (a_table_without_a_case, "pat2"),
         (labels_of_others, "other.nii.gz"),
     ],
 )

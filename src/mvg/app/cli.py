@@ -1,7 +1,8 @@
 """The command line: parses, calls, prints.
 
-Exit codes: 0 fine; 1 some queries failed, the others were written; 2 nothing could be done (usage, set-up, or every
-query failed). Only what a command needs is imported, inside of it, so that help is instant.
+Exit codes: 0 fine; 1 some queries failed, the others were written, or tuning did not help and nothing was; 2 nothing
+could be done (usage, set-up, or every query failed). Only what a command needs is imported, inside of it, so that help
+is instant.
 """
 
 import logging
@@ -77,7 +78,8 @@ def predict(
         typer.Option(help="Slices so sure (0 to 1) join their neighbours' prompts.", show_default="none"),
     ] = None,
     reject: Annotated[
-        float | None, typer.Option(help="Drop labels less sure in a slice (0 to 1).", show_default="none")
+        float | None,
+        typer.Option(help="Drop labels less sure in a slice (0 to 1; 0: none).", show_default="as prompts tell"),
     ] = None,
     device: Device = "auto",
     quality: Annotated[
@@ -184,7 +186,7 @@ def finetune(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Tune weights on one or more cases; they are written only where they answer a held-back pair better."""
+    """Tune weights on one or more cases; written only where they answer pairs (of three, one held back) better."""
     from mvg.app.finetuning import finetune as learn
 
     with bars(quiet) as show:

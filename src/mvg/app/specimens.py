@@ -84,4 +84,6 @@ def _dicom(name: str) -> Volume:
 
 
 def _missing(package: str) -> FileProblem:
-    return FileProblem(f"no package '{package}'", "the packages of the demo", "run pip install 'mvg[demo]'")
+    return FileProblem(
+        f"no package '{package}'", "the packages of the demo", "run pip install '.[demo]' in mvg's source"
+    )

@@ -116,7 +116,7 @@ def networks() -> Any:
         return import_module("monai.networks.nets")
     except ImportError as problem:
         raise BenchmarkProblem(
-            f"MONAI is missing ({problem})", "the package monai", "pip install 'mvg[benchmark]'"
+            f"MONAI is missing ({problem})", "the package monai", "pip install '.[benchmark]' in mvg's source"
         ) from problem
 
 

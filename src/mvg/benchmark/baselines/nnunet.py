@@ -144,8 +144,8 @@ class _Program:
             raise BenchmarkProblem(
                 f"no nnUNetv2_{lacking[0]} beside '{self.python}'",
                 "nnunetv2, here or in an environment of its own",
-                "run pip install 'mvg[nnunet]', or 'python -m venv ENV && ENV/bin/pip install nnunetv2' and set "
-                "python = 'ENV/bin/python'",
+                "run pip install '.[nnunet]' in mvg's source, or 'python -m venv ENV && ENV/bin/pip install nnunetv2' "
+                "and set python = 'ENV/bin/python'",
             )
 
     def train(self, epochs: int) -> None:

@@ -39,7 +39,7 @@ def surface_library() -> Any:
         return import_module("surface_distance")
     except ImportError as problem:
         raise BenchmarkProblem(
-            "the library surface-distance is missing", "it beside mvg", "pip install 'mvg[benchmark]'"
+            "the library surface-distance is missing", "it beside mvg", "pip install '.[benchmark]' in mvg's source"
         ) from problem
 
 

@@ -4,8 +4,11 @@ FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _000
 FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
 FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
 FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
-                                     name, modality, region, units ("HU"), patient (regular expression), targets,
+                                     name, modality, region, units ("HU"), patient, targets,
                                      target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
+
+`patient` is a regular expression whose match at the start of a case's name is the patient, or, where names do not tell
+who was scanned twice, a table {case: patient} of all cases.
 """
 
 import json
@@ -34,13 +37,27 @@ def open(folder: Path) -> DataSet:
 
     Raises FileProblem for a missing or empty imagesTr, gaps in the channels, or an unreadable dataset.json.
     """
-    images = _images(folder)
+    images, described = _images(folder), _described(folder)
     labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
-    card = _card(folder, images, labels, bool(targets))
-    cases = (
-        Case(name, card.patient_of(name), paths, labels.get(name), targets.get(name)) for name, paths in images.items()
-    )
+    card = _card(folder, described, images, labels, bool(targets))
+    patients = _patients(folder, described, images, card)
+    cases = (Case(name, patients[name], paths, labels.get(name), targets.get(name)) for name, paths in images.items())
     return DataSet(card, tuple(cases))
+
+
+def _patients(folder: Path, described: dict[str, Any], cases: Iterable[str], card: Card) -> dict[str, str]:
+    """Case -> patient: by the table of the description where it has one, else by the card's pattern."""
+    table = described.get("patient")
+    if not isinstance(table, dict):
+        return {case: card.patient_of(case) for case in cases}
+    unnamed = [case for case in cases if not isinstance(table.get(case), str) or not table[case]]
+    if unnamed:
+        raise FileProblem(
+            f"'patient' in {folder / 'dataset.json'} names none for {len(unnamed)} cases (the first is {unnamed[0]})",
+            "a name for every case, or a regular expression for all",
+            "add the cases to the table",
+        )
+    return {case: table[case] for case in cases}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -97,19 +114,30 @@ def _described(folder: Path) -> dict[str, Any]:
     if not isinstance(described, dict):
         raise FileProblem(f"{path} holds a {type(described).__name__}", "a JSON object", "correct or remove the file")
     try:
-        re.compile(str(described.get("patient", "")))
+        re.compile(_pattern(described))
         _values(described.get("labels", {}))
     except (re.error, ValueError, TypeError, AttributeError) as problem:
         raise FileProblem(
             f"{path} has a 'patient' or 'labels' that cannot be understood ({problem})",
-            "a regular expression, and label names with their values",
+            "a regular expression or a table of cases, and label names with their values",
             "correct the file",
         ) from problem
     return described
 
 
-def _card(folder: Path, images: dict[str, tuple[Path, ...]], labels: dict[str, Path], targets: bool) -> Card:
-    described = _described(folder)
+def _pattern(described: dict[str, Any]) -> str:
+    """The patient's pattern; with a table of patients a case's whole name stands for it."""
+    said = described.get("patient", ".+")
+    return ".+" if isinstance(said, dict) else str(said)
+
+
+def _card(
+    folder: Path,
+    described: dict[str, Any],
+    images: dict[str, tuple[Path, ...]],
+    labels: dict[str, Path],
+    targets: bool,
+) -> Card:
     first = next(iter(images.values()))
     old_channels = described.get("modality") if isinstance(described.get("modality"), dict) else None
     names = described.get("channel_names") or old_channels or {}
@@ -132,7 +160,7 @@ def _card(folder: Path, images: dict[str, tuple[Path, ...]], labels: dict[str, P
         units=units,
         image_target=target,
         image_task=str(described.get("target_task", _guess_task(*channels, target))) if target else "",
-        patient=str(described.get("patient", ".+")),
+        patient=_pattern(described),
         license=str(described.get("license", described.get("licence", ""))),
         citation=str(described.get("citation", described.get("reference", ""))),
         note=str(described.get("note", described.get("description", ""))),
