@@ -1,13 +1,14 @@
 """The regression gives what least squares with shrinkage gives, and its sums add up."""
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from mvg.model.ridge import Ridge, Sums, counted, surroundings
+from mvg.model.ridge import Ridge, Sums, counted, hats, surroundings
 
 
 def request(cells: int = 60, channels: int = 2) -> tuple[Ridge, Tensor, Tensor]:
-    """A regression of 4 learned features, features (1, cells, 53) and targets (1, channels, 4, 4 * cells)."""
+    """A regression of 4 learned features, features (1, cells, 181) and targets (1, channels, 4, 4 * cells)."""
     rng = torch.Generator().manual_seed(0)
     ridge = Ridge(4)
     features = torch.randn(1, cells, ridge.features, generator=rng)
@@ -52,6 +53,26 @@ def test_sums_of_parts_add_up_and_cells_without_weight_do_not_count() -> None:
     for name in ("gram", "cross"):
         torch.testing.assert_close(sum(getattr(part, name) for part in parts), getattr(whole, name))
         torch.testing.assert_close(getattr(weighted, name), getattr(parts[0], name))
+
+
+def test_a_target_may_be_bright_where_its_image_is_gray_and_dark_where_it_is_bright() -> None:
+    rng = torch.Generator().manual_seed(0)
+    ridge = Ridge(4)
+    prompt, query = torch.rand(2, 1, 64, 64, generator=rng).unsqueeze(1)
+    wanted = [(picture - 0.5).abs().mul(2 * torch.pi).cos() / 2 + 0.5 for picture in (prompt, query)]
+    unlearned = torch.zeros(1, 4, 16, 16)
+    with torch.no_grad():
+        sums = ridge.sums(ridge.describe(unlearned, prompt), wanted[0])
+        said = ridge.read(sums, ridge.describe(unlearned, query))[:, 0, 0]
+    found = rearrange(said, "b (h w) (i j) -> b 1 (h i) (w j)", h=16, i=4)
+    assert (found - wanted[1]).abs().mean() < 0.35 * (wanted[1] - wanted[1].mean()).abs().mean()
+
+
+def test_hats_share_a_pixel_between_the_two_brightnesses_about_it() -> None:
+    shares = hats(torch.tensor([0.0, 0.1, 0.5, 1.0]).view(1, 1, 2, 2))[0].flatten(1)
+    torch.testing.assert_close(shares.sum(0), torch.ones(4))
+    torch.testing.assert_close(shares[:, 1], torch.tensor([0.3, 0.7, 0, 0, 0, 0, 0, 0]))
+    assert (shares > 0).sum(0).tolist() == [1, 2, 2, 1]
 
 
 def test_no_prompts_at_all_say_nothing() -> None:

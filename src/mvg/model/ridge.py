@@ -18,7 +18,9 @@ from torch.nn import functional as F
 CELL = 4
 """Pixels of a sample's side."""
 PLAIN = 3 * CELL**2
-"""Features of a cell that are not learned: its pixels, their means, what would fill a void."""
+"""Features of a cell that the decoder sees too: its pixels, their means, what would fill a void."""
+_HATS = 8
+"""Brightnesses at which a pixel is asked how near it is to them: targets need not grow with brightness, nor fall."""
 _BLACK = 1e-4  # pixels up to here may be a void
 _BODY = 1 / 16  # brighter is body
 _NOTCH = 16  # voids that open to the outside are found up to an eighth of the picture's side: twice a 16th
@@ -37,22 +39,23 @@ class Sums:
 
 
 class Ridge(nn.Module):
-    """The regression. `learned` features join those of the pixels themselves and a constant."""
+    """The regression. `learned` features join what is known of the pixels themselves and a constant."""
 
     def __init__(self, learned: int) -> None:
         super().__init__()
-        self.features = learned + PLAIN + 1
-        start = torch.cat([torch.full((learned,), 0.03), torch.full((PLAIN,), 0.004), torch.full((1,), 1e-3)])
-        self.shrink = nn.Parameter(start.log())
+        parts = ((learned, 0.03), (_HATS * CELL**2, 0.02), (PLAIN, 0.004), (1, 1e-3))
+        self.features = sum(count for count, _ in parts)
+        self.shrink = nn.Parameter(torch.cat([torch.full((count,), start) for count, start in parts]).log())
 
     def describe(self, fine: Float[Tensor, "b f h w"], pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b m d"]:
         """The features of every cell, in float32."""
+        bright = F.pixel_unshuffle(hats(pictures.float()), CELL)
         plain = 4 * F.pixel_unshuffle(surroundings(pictures.float()), CELL)
         ones = torch.ones_like(plain[:, :1])
-        return rearrange(torch.cat([fine.float(), plain, ones], dim=1), "b d h w -> b (h w) d")
+        return rearrange(torch.cat([fine.float(), bright, plain, ones], dim=1), "b d h w -> b (h w) d")
 
     def plain(self, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
-        """Those of the features that are not learned."""
+        """Those of the features that the decoder sees too."""
         return features[..., -PLAIN - 1 : -1]
 
     def sums(
@@ -104,6 +107,14 @@ def counted(
     cells = visible.sum(1, keepdim=True).clamp(min=1)
     weight = visible + _CHANGE / (1 + _CHANGE) * (change / (change.sum(1, keepdim=True) / cells + 1e-4) - visible)
     return torch.where(labels[:, None], visible, weight)
+
+
+def hats(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k s s"]:
+    """How near every pixel is to each of some brightnesses from 0 to 1: 1 at it, 0 from the next ones on. A sum of them
+    bends as it likes between these: a target may be bright where its image is gray and dark where it is bright.
+    """
+    steps = torch.arange(_HATS, device=pictures.device).view(1, -1, 1, 1)
+    return (1 - ((_HATS - 1) * pictures - steps).abs()).clamp(min=0)
 
 
 def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]:
