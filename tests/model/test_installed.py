@@ -36,6 +36,14 @@ def test_packed_weights_are_installed_and_found_by_their_id(packed: Path, place:
     assert [path.name for path in place.iterdir()] == ["lab"], "nothing half-written is left"
 
 
+def test_weights_of_a_run_are_called_after_it(place: Path, tmp_path: Path) -> None:
+    for run in ("hearts", "livers"):
+        save_weights(random_model(), tmp_path / run / "weights", f"# {run}\n")
+        packed = pack_weights(tmp_path / run / "weights", tmp_path / f"{run}.mvgweights")
+        assert install_weights(packed, place).id == run
+    assert {"hearts", "livers"} <= {one.id for one in list_weights()}
+
+
 def test_a_folder_can_be_installed_and_replaces_the_old(packed: Path, place: Path, tmp_path: Path) -> None:
     install_weights(packed, place)
     save_weights(random_model(), tmp_path / "other" / "lab", "# Newer\n")

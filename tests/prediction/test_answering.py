@@ -67,14 +67,15 @@ def test_labels_less_sure_than_asked_are_dropped() -> None:
     likely[:, 0] = 1
     likely[0, :, 4:10, 4:10] = np.array([0.4, 0.6, 0.0])[:, None, None]
     likely[0, :, 20:28, 20:28] = np.array([0.1, 0.0, 0.9])[:, None, None]
-    numbers, _, sure = cut.labels(likely)
+    numbers, _, sure, _ = cut.labels(likely)
     assert set(np.unique(numbers)) == {0, 1, 2}
     assert 0.6 < sure < 0.9
-    numbers, _, sure = cut.labels(likely, np.full(9, 0.75, np.float32))
+    numbers, _, sure, dropped = cut.labels(likely, np.full(9, 0.75, np.float32))
     assert set(np.unique(numbers)) == {0, 2}
     assert sure == pytest.approx(0.9, abs=0.02)
-    assert cut.labels(likely, np.full(9, 0.95, np.float32))[0].max() == 0
-    assert cut.labels(likely, np.full(9, 0.95, np.float32))[2] == 0
+    assert dropped == (1,)
+    nothing = cut.labels(likely, np.full(9, 0.95, np.float32))
+    assert (nothing.numbers.max(), nothing.sure, nothing.dropped) == (0, 0, (1, 2))
 
 
 @pytest.mark.parametrize("wrong", [{"propagate": -0.1}, {"reject": 1.5}])

@@ -8,7 +8,8 @@ import pytest
 from mvg.errors import FileProblem
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.volume import Volume
-from mvg.prediction.batch import output_folder, plan, predict_files
+from mvg.imaging.window import Window
+from mvg.prediction.batch import Outcome, output_folder, plan, predict_files, scale_of, write_qualities
 from mvg.prediction.predictor import Predictor, PromptedTask
 from tests.prediction.learner import Learner
 from tests.prediction.scans import scan
@@ -131,6 +132,47 @@ def test_pictures_of_8_bits_stay_in_their_range(tmp_path: Path) -> None:
         (outcome,) = predict_files(task, plan([tmp_path / "film.png"], tmp_path / "out", "image"))
     assert outcome.problem is None
     assert read(tmp_path / "out" / "film.png").voxels.max() == 255
+
+
+@pytest.mark.parametrize(
+    ("query", "scale", "name"),
+    [
+        ("film.png", Window(0, 4000), "film.png"),
+        ("film.jpg", Window(0, 4000), "film.tif"),
+        ("film.png", Window(0, 1), "film.tif"),
+        ("film.png", Window(-900, 300), "film.tif"),
+        ("film.bmp", Window(10, 250), "film.bmp"),
+        ("scan.nii.gz", Window(0, 1), "scan.nii.gz"),
+    ],
+)
+def test_pictures_on_a_scale_of_their_own_go_where_it_fits(
+    query: str, scale: Window, name: str, tmp_path: Path
+) -> None:
+    (job,) = plan([Path("in") / query], tmp_path, "image", scale=scale)
+    assert job.output == tmp_path / name
+
+
+def test_a_synthesis_of_16_bit_pictures_is_not_cut_to_the_querys_8(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    film = Volume(rng.integers(0, 256, (32, 32, 1)).astype(np.float32), np.eye(4))
+    task = Predictor(Learner()).prompt([film], [Volume(film.voxels * 15, np.eye(4))], "synthesis:a->b")
+    write(film, tmp_path / "film.png")
+    jobs = plan([tmp_path / "film.png"], tmp_path / "out", "image", scale=scale_of(task))
+    (tmp_path / "out").mkdir()
+    (outcome,) = predict_files(task, jobs)
+    assert outcome.problem is None
+    assert read(outcome.written[0]).voxels.max() > 3000
+
+
+def test_qualities_join_those_that_are_there_and_a_foreign_file_is_told_in_one_line(tmp_path: Path) -> None:
+    jobs = plan([Path("in/a.nii.gz"), Path("in/b.nii.gz")], tmp_path, "labels")
+    write_qualities(tmp_path, [Outcome(jobs[0], (), None, 0.5)])
+    write_qualities(tmp_path, [Outcome(jobs[1], (), None, 0.25)])
+    held = (tmp_path / "quality.csv").read_text()
+    assert held.splitlines() == ["answer,quality", "a.nii.gz,0.500", "b.nii.gz,0.250"]
+    (tmp_path / "quality.csv").write_bytes("answer,quality\nm\u00fcller.nii.gz,0.5\n".encode("latin-1"))
+    with pytest.raises(FileProblem, match="quality"):
+        write_qualities(tmp_path, [Outcome(jobs[0], (), None, 0.5)])
 
 
 def test_output_folders(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mvg.errors import FileProblem, MvgError, PromptProblem, UnknownName
 from mvg.imaging.files import write
@@ -64,6 +65,39 @@ def test_pictures_as_targets_need_a_named_task(layout: str, tmp_path: Path) -> N
         open_prompts(folder)
     found = open_prompts(folder, "inpainting")
     assert (found.task, type(found.targets[0])) == ("inpainting", Volume)
+
+
+def test_what_is_to_be_ignored_is_no_label(tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3, "ignore": 700}, "channel_names": {"0": "MRI"}}
+    found = open_prompts(nnunet(tmp_path, about=about))
+    assert isinstance(found.targets[0], LabelMap)
+    assert found.targets[0].values == (3,)
+
+
+def test_hu_are_those_of_the_first_channel_alone(tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "CT", "1": "PET"}, "units": "HU"}
+    folder = nnunet(tmp_path, channels=2, about=about)
+    assert open_prompts(folder, "segmentation:CT").modality == "CT"
+    assert open_prompts(folder, "segmentation:PET").modality is None
+
+
+def test_labels_in_jpeg_are_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        for part in ("images", "targets"):
+            path = tmp_path / part / f"film{number}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            disk = np.hypot(*np.ogrid[-40:40, -40:40]) < 20
+            Image.fromarray((255 * disk).astype(np.uint8)).save(path)
+    with pytest.raises(PromptProblem, match="JPEG"):
+        open_prompts(tmp_path, "segmentation")
+
+
+def test_voxels_beside_their_header_are_no_prompts(tmp_path: Path) -> None:
+    folder = pairs(tmp_path)
+    for number in range(2):
+        for suffix in (".zraw", ".raw.gz"):
+            (folder / "targets" / f"scan{number}{suffix}").write_bytes(b"voxels")
+    assert open_prompts(folder).names == ("scan0", "scan1")
 
 
 def test_8_bit_pictures_are_not_mistaken_for_labels(tmp_path: Path) -> None:

@@ -133,6 +133,28 @@ def test_a_filled_void_has_a_sharp_rim_and_what_lies_beside_it_stays() -> None:
     assert filled[5:-5, 5:-5].max() < 62
 
 
+def test_air_beside_a_filled_void_of_a_ct_keeps_its_hu() -> None:
+    whole = np.full((90, 90, 2), 60, np.float32)
+    whole[30:60, 66:80] = -850  # lung, as black in the window as the void
+    holed = whole.copy()
+    holed[30:60, 41:66] = -1024
+    query, target = (Volume(voxels, np.diag([0.7, 0.7, 3, 1])) for voxels in (holed, whole))
+    answer = Predictor(Filler()).prompt([query], [target], "inpainting")(query).volume.voxels
+    assert (answer[30:60, 66:80] == -850).all()
+    assert answer[32:58, 43:64].min() > 0
+
+
+def test_prompts_are_cut_along_the_plane_of_most_of_them() -> None:
+    thick = [scan((32, 32, 6), seed=number) for number in (0, 1)]
+    thin, labels = scan((32, 12, 32), np.diag([1.0, 1.4, 1.0, 1.0]))
+    pairs = [(thin, labels), *thick]
+    examples = prompted_on(pairs).examples
+    assert examples.plane == "axial"
+    assert thin.plane == "coronal"
+    assert examples.count[examples.volume == 0].tolist() == [32] * 32
+    assert examples.count[examples.volume == 1].tolist() == [6] * 6
+
+
 def test_prompt_slices_in_which_nothing_changes_are_passed_over() -> None:
     image, _ = scan((32, 32, 6))
     changed = image.voxels.copy()

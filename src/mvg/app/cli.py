@@ -101,13 +101,17 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
-    from mvg.prediction.batch import output_folder, plan, predict_files, write_qualities
+    from mvg.prediction.batch import output_folder, plan, predict_files, scale_of, write_qualities
     from mvg.prediction.checking import quality as estimate
     from mvg.prediction.request import prepare_request
 
     if tune_seconds and save_task is not None:
         raise PromptProblem(
             "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
+        )
+    if uncertainty and ensemble == 1:
+        raise PromptProblem(
+            "--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out, or raise it"
         )
     members = ensemble or (_MEMBERS if uncertainty else None)
     with output_folder(output), bars(quiet) as show:
@@ -116,7 +120,7 @@ def predict(
             strategy=strategy, num_prompts=num_prompts, members=members, seed=seed, propagate=propagate, reject=reject
         )
         extras = [name for name, wanted in (("uncertainty", uncertainty), ("quality", quality)) if wanted]
-        jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras)
+        jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras, scale_of(prompted))
         if save_task is not None:
             prompted.save(save_task)
         outcomes = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from mvg.app.display import Show
 from mvg.errors import FileProblem
 from mvg.model.weights import describe_weights, save_weights
+from mvg.prediction.batch import output_folder
 from mvg.prediction.request import DEFAULT_WEIGHTS, prepare_request
 from mvg.prediction.tuning import Tuning
 
@@ -25,18 +26,20 @@ def finetune(
 ) -> Tuning:
     """Tune on the pairs in `prompts` and write the weights to the new folder `output` where that has helped.
 
-    Raises FileProblem for a folder that holds something, and what `prepare_request` raises.
+    Raises FileProblem, before anything is learnt, for a folder that holds something or cannot be written, and what
+    `prepare_request` raises.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileProblem(f"'{output}' is there already", "a new folder", "choose another --output")
     start = weights or DEFAULT_WEIGHTS
-    request = prepare_request(prompts, task, start, device, (), show, seconds, "whole")
-    assert request.tuning is not None, "seconds are asked for"
-    if request.tuning.kept:
-        said = request.tuning
-        card = _CARD.format(
-            name=output.name, start=start, minutes=seconds / 60, steps=said.steps, prompts=prompts.name,
-            kind=request.task.asked.kind, before=said.before, after=said.after, card=describe_weights(start).card,
-        )  # fmt: skip
-        save_weights(request.task.predictor.model, output, card)
+    with output_folder(output):
+        request = prepare_request(prompts, task, start, device, (), show, seconds, "whole")
+        assert request.tuning is not None, "seconds are asked for"
+        if request.tuning.kept:
+            said = request.tuning
+            card = _CARD.format(
+                name=output.name, start=start, minutes=seconds / 60, steps=said.steps, prompts=prompts.name,
+                kind=request.task.asked.kind, before=said.before, after=said.after, card=describe_weights(start).card,
+            )  # fmt: skip
+            save_weights(request.task.predictor.model, output, card)
     return request.tuning

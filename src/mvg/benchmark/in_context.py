@@ -68,7 +68,7 @@ class InContext:
             slices = [self._slice(cut, at, examples, len(request.prompts)) for at in some]
             for piece, said in zip(slices, self._said(slices), strict=True):
                 if examples.values:
-                    numbers, _, _ = cut.labels(_probabilities(piece, said, len(examples.values)))
+                    numbers = cut.labels(_probabilities(piece, said, len(examples.values))).numbers
                     answers[piece.at] = table[numbers]
                 else:
                     answers[piece.at] = _picture(cut, piece, said[:, 0].clip(0, 1), examples, asked)

@@ -60,7 +60,7 @@ class Specialist:
         images = torch.from_numpy(squares)[:, None].to(self.device)
         answer = torch.cat([said(self.network, part, self.task) for part in torch.split(images, _AT_ONCE)])
         if values := labels_of(self.task):
-            numbers, _, _ = cut.labels(answer.softmax(dim=1).cpu().numpy())
+            numbers = cut.labels(answer.softmax(dim=1).cpu().numpy()).numbers
             return smallest_integers(values[1:])[numbers]
         picture = answer[:, 0].cpu().numpy()
         if isinstance(self.task, Synthesis):

@@ -145,9 +145,10 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
     total = np.zeros((*squares[0].shape[:-2], *frames[0].shape), np.float32)
     weights = np.zeros(frames[0].shape, np.float32)
     for frame, square in zip(frames, squares, strict=True):
-        share = frame.restore(weight)
-        total += frame.restore(square) * share
-        weights += share
+        box, inner = frame.source, frame.target.index
+        share = _resized(weight[inner], box.rows, box.cols)
+        total[box.index] += _resized(square[inner], box.rows, box.cols) * share
+        weights[box.index] += share
     total /= weights
     return total
 

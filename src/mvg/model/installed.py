@@ -84,10 +84,11 @@ def _unpacked(file: Path, place: Path) -> Path:
                     f"'{file}' holds {len(ids)} weights folders", "one", "use a file of 'mvg weights pack'"
                 )
             (own,) = ids
-            (place / own).mkdir()
+            folder = place / (own if own != "weights" else file.stem)
+            folder.mkdir()
             for part in (CONFIG, TENSORS, CARD):
                 if Path(own, part) in found:
-                    with archive.open(f"{own}/{part}") as member, open(place / own / part, "wb") as copy:
+                    with archive.open(f"{own}/{part}") as member, open(folder / part, "wb") as copy:
                         shutil.copyfileobj(member, copy)
     except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or unknown packing
         raise WeightsProblem(
@@ -95,4 +96,4 @@ def _unpacked(file: Path, place: Path) -> Path:
             "a file of 'mvg weights pack', or a weights folder",
             "check the path",
         ) from error
-    return place / own
+    return folder

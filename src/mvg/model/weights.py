@@ -132,7 +132,12 @@ def describe_weights(name: str | Path) -> WeightsInfo:
             f"format {FORMAT} with a config and a sha256",
             "install weights for this version of mvg",
         )
-    return WeightsInfo(folder.name, folder, _config(about.get("config"), folder), about["sha256"], size, card)
+    return WeightsInfo(_id(folder), folder, _config(about.get("config"), folder), about["sha256"], size, card)
+
+
+def _id(folder: Path) -> str:
+    """What weights in a folder are called: by its name, or by its run's where that is but "weights"."""
+    return folder.parent.name if folder.name == "weights" else folder.name
 
 
 def list_weights() -> tuple[WeightsInfo, ...]:

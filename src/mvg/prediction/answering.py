@@ -27,12 +27,14 @@ class Answers:
     """What is said of all n slices of a query (n, rows, cols): class numbers, 0 for the background, or raw pictures.
 
     doubts: their uncertainty in [0, 1] where an ensemble answers, else None; known (n, K): which classes each slice's
-    prompts showed; sure (n,): mean probability of what was found in the slice, 0 where nothing was.
+    prompts showed; dropped (n, K): those that it was not sure enough of; sure (n,): mean probability of what was found
+    in the slice, 0 where nothing was.
     """
 
     said: NDArray[np.uint8] | NDArray[np.float32]
     doubts: NDArray[np.float32] | None
     known: NDArray[np.bool_]
+    dropped: NDArray[np.bool_]
     sure: NDArray[np.float32]
 
 
@@ -96,18 +98,20 @@ class _Look:
         shape = cut.pictures.shape
         said = np.zeros(shape, np.uint8) if values else np.zeros(shape, np.float32)
         doubts = np.zeros(shape, np.float32) if self.settings.members > 1 else None
-        known, sure = np.zeros((len(cut), len(values)), np.bool_), np.zeros(len(cut), np.float32)
+        known, dropped = np.zeros((2, len(cut), len(values)), np.bool_)
+        sure = np.zeros(len(cut), np.float32)
         for at, squares, found, shown in self._said():
             if values:
                 known[at] = self.examples.shows(tuple({one for view in shown for one in view.chosen}))
-                said[at], doubt, sure[at] = cut.labels(found.mean.numpy(), self.least)
+                said[at], doubt, sure[at], unsure = cut.labels(found.mean.numpy(), self.least)
+                dropped[at, [number - 1 for number in unsure]] = True
             else:
                 said[at] = self._picture(at, squares, found)
                 doubt = np.clip(2 * cut.restore(found.spread[:, 0].numpy()), 0, 1)
             if doubts is not None:
                 doubts[at] = doubt
             told(at + 1)
-        return Answers(said, doubts, known, sure)
+        return Answers(said, doubts, known, dropped, sure)
 
     def _said(self) -> Iterator[tuple[int, NDArray[np.float32], Said, tuple[View, ...]]]:
         """Number, squares (f, s, s), answer and views of every slice."""

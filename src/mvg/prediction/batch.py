@@ -13,11 +13,14 @@ import numpy as np
 from mvg.errors import FileProblem, MvgError, PromptProblem
 from mvg.imaging.files import read, stem_of, suffix_of, write
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.window import Window
 from mvg.prediction.predictor import Answer, PromptedTask
 
 _DICOM = ("", ".dcm", ".dicom", ".ima")  # answers to these become NIfTI
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 _LOSSY = (".jpg", ".jpeg")
+_MOST = (255, 65535)  # of 8 and of 16 bits
+_GRAYS = 16  # fewer whole numbers than that are no picture
 _ANYTHING = ".nii.gz"
 
 
@@ -41,17 +44,23 @@ class Outcome:
 
 
 def plan(
-    queries: Sequence[Path], output: Path, answers: str, inputs: Sequence[Path] = (), extras: Sequence[str] = ()
+    queries: Sequence[Path],
+    output: Path,
+    answers: str,
+    inputs: Sequence[Path] = (),
+    extras: Sequence[str] = (),
+    scale: Window | None = None,
 ) -> tuple[Job, ...]:
     """Where each answer goes: OUTPUT/NAME of the query, in its format; `extras` may name "uncertainty" and "quality".
 
-    Exceptions: DICOM is answered as .nii.gz, and labels for JPEG, which would spoil them, as .png. Uncertainty is
+    Exceptions: DICOM is answered as .nii.gz, labels for JPEG, which would spoil them, as .png, and pictures on a
+    `scale` of their own that the query's format cannot hold (see `scale_of`) as .tif. Uncertainty is
     OUTPUT/STEM_uncertainty.nii.gz. Raises FileProblem when two answers would have one name, or an answer would
     overwrite a query or one of `inputs` (the prompts); PromptProblem for the quality of pictures.
     """
     if "quality" in extras and answers != "labels":
         raise PromptProblem("--quality for a task that answers with pictures", "a segmentation", "leave --quality out")
-    jobs = tuple(_job(Path(query), Path(output), answers, extras) for query in queries)
+    jobs = tuple(_job(Path(query), Path(output), answers, extras, scale) for query in queries)
     kept = {path.resolve() for path in (*queries, *inputs)}
     taken: dict[Path, Path] = {}
     for job in jobs:
@@ -72,6 +81,12 @@ def plan(
     return jobs
 
 
+def scale_of(task: PromptedTask) -> Window | None:
+    """The raw intensities of answers that have a scale of their own, as targets of a synthesis have; else None."""
+    own = task.asked.answers == "image" and not task.asked.keeps_intensity
+    return task.examples.target_window if own else None
+
+
 def predict_files(
     task: PromptedTask,
     jobs: Sequence[Job],
@@ -86,9 +101,9 @@ def predict_files(
         try:
             query = read(job.query)
             answer = task(query, None if progress is None else partial(progress, job))
-            written = _write(answer, query, job)
             labels = answer.volume if isinstance(answer.volume, LabelMap) else None
             quality = None if estimate is None or labels is None else estimate(task, query, labels)
+            written = _write(answer, query, job, scale_of(task))
         except MvgError as error:
             yield Outcome(job, (), str(error))
         except MemoryError:
@@ -110,19 +125,20 @@ def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ..
 
     Raises FileProblem where it cannot be written.
     """
-    path, rows = output / "quality.csv", dict[str, str]()
-    if path.exists():
-        rows = dict(line.rsplit(",", 1) for line in path.read_text(encoding="utf-8").splitlines()[1:] if "," in line)
-    rows |= {one.job.output.name: f"{one.quality:.3f}" for one in outcomes if one.quality is not None}
-    if not rows:
+    path, fresh = output / "quality.csv", output / "quality.partial"
+    new = {one.job.output.name: f"{one.quality:.3f}" for one in outcomes if one.quality is not None}
+    if not new:
         return ()
-    fresh = path.with_suffix(".partial")
     try:
+        held = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+        rows = dict(line.rsplit(",", 1) for line in held if "," in line) | new
         fresh.write_text("".join(f"{name},{said}\n" for name, said in [("answer", "quality"), *rows.items()]), "utf-8")
         fresh.replace(path)
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise FileProblem(
-            f"'{path}' cannot be written ({error.strerror or error})", "a writable file", "close or remove it"
+            f"'{path}' cannot be read and written again ({getattr(error, 'strerror', None) or error})",
+            "a file that 'mvg predict --quality' wrote",
+            "close, move or remove it",
         ) from error
     return (path,)
 
@@ -152,7 +168,7 @@ def output_folder(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def _job(query: Path, output: Path, answers: str, extras: Sequence[str]) -> Job:
+def _job(query: Path, output: Path, answers: str, extras: Sequence[str], scale: Window | None) -> Job:
     name = query.name if query.name not in ("", "..") else query.resolve().name
     if query.is_dir():
         stem, suffix = name, _ANYTHING
@@ -162,18 +178,26 @@ def _job(query: Path, output: Path, answers: str, extras: Sequence[str]) -> Job:
             suffix = _ANYTHING
         elif suffix in _LOSSY and answers == "labels":
             suffix = ".png"
+        elif suffix in _PICTURES and scale is not None and not _holds(suffix, scale):
+            suffix = ".tif"
         else:
             suffix = name[len(stem) :]
     doubt = output / f"{stem}_uncertainty{_ANYTHING}" if "uncertainty" in extras else None
     return Job(query, output / f"{stem}{suffix}", doubt)
 
 
+def _holds(suffix: str, scale: Window) -> bool:
+    """Whether a picture format of whole numbers can hold the scale."""
+    most = _MOST[-1] if suffix == ".png" else _MOST[0]
+    return scale.low >= 0 and scale.high <= most and scale.high - scale.low >= _GRAYS
+
+
 def _outputs(job: Job) -> tuple[Path, ...]:
     return (job.output,) if job.uncertainty is None else (job.output, job.uncertainty)
 
 
-def _write(answer: Answer, query: Volume, job: Job) -> tuple[Path, ...]:
-    write(_storable(answer, query, suffix_of(job.output)), job.output)
+def _write(answer: Answer, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:
+    write(_storable(answer, query, suffix_of(job.output), scale), job.output)
     if job.uncertainty is not None:
         assert answer.uncertainty is not None, "asked for with an ensemble"
         try:
@@ -184,10 +208,11 @@ def _write(answer: Answer, query: Volume, job: Job) -> tuple[Path, ...]:
     return _outputs(job)
 
 
-def _storable(answer: Answer, query: Volume, suffix: str) -> Volume | LabelMap:
-    """Pictures of 8 or 16 bits hold no more than their query's range: what lies beyond is clipped."""
+def _storable(answer: Answer, query: Volume, suffix: str, scale: Window | None) -> Volume | LabelMap:
+    """Pictures of 8 or 16 bits hold no more than their query's range, or the scale's: what lies beyond is clipped."""
     volume = answer.volume
     if isinstance(volume, LabelMap) or suffix not in _PICTURES:
         return volume
-    most = 255 if query.voxels.max() <= 255 else 65535
+    top = query.voxels.max() if scale is None else scale.high
+    most = next((bits for bits in _MOST if top <= bits), _MOST[-1])
     return Volume(np.clip(volume.voxels, 0, most), volume.affine, volume.header)

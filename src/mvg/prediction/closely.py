@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, Spacing, extent_of
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.prediction.asked import Asked, Volumes
 from mvg.prediction.examples import Examples, prepare
 
@@ -80,7 +80,7 @@ def look_closely(
     """
     if asked.answers != "labels" or asked.framing != "letterbox":
         return None
-    places, sharpness = _measured(images, targets, size)
+    places, sharpness = _measured(images, targets, size, examples.plane)
     sizes = [place.size for place in places if place is not None]
     about_labels = min(_CLOSEST, 1 / (_MARGIN * max(sizes))) if sizes else 1.0
     at: list[tuple[float, float] | None] = [None]
@@ -101,7 +101,7 @@ def look_closely(
             for one in at
         )
 
-    every = prepare(images, targets, asked, size, modality, (), frames, examples.values)
+    every = prepare(images, targets, asked, size, modality, (), frames, examples.values, examples.plane)
     return Close(closer, tuple(Piece(one, every.some(slice(first, None, len(at)))) for first, one in enumerate(at)))
 
 
@@ -146,7 +146,7 @@ def _frame_at(at: tuple[float, float], shape: tuple[int, int], spacing: Spacing,
 
 
 def _measured(
-    images: Volumes[Volume], targets: Volumes[Volume | LabelMap], size: int
+    images: Volumes[Volume], targets: Volumes[Volume | LabelMap], size: int, most: Plane
 ) -> tuple[list[Place | None], float]:
     """Where each prompt's labels lie; and how close pieces should be, 1 (not at all) where whole slices in the model's
     square keep the labels' detail.
@@ -154,7 +154,8 @@ def _measured(
     places, kept, finest = [], [], 1.0
     for at in range(len(images)):
         image = images[at]
-        labels, spacing = np.asarray(targets[at].pictures(image.plane)), image.pixel_spacing(image.plane)
+        plane = image.plane if 1 in image.shape else most
+        labels, spacing = np.asarray(targets[at].pictures(plane)), image.pixel_spacing(plane)
         places.append(found_place(labels, spacing))
         frame = Frame.letterbox(labels.shape[1:], spacing, size)
         finest = max(finest, max(extent_of(frame.shape, spacing)) / min(spacing) / size)

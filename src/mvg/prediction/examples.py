@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,8 +115,9 @@ def prepare(
 
     `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU; None guesses from the
     voxels. `frames` puts slices into squares (None: as the task asks); `values` are the labels to number (None: all
-    that are found); `plane`: along which volumes are cut (None: each along its own). Raises PromptProblem for no pairs,
-    unequal numbers, unfit targets or no label at all; GeometryProblem for a pair on two grids.
+    that are found); `plane`: along which volumes are cut (None: along that of most of them); single slices are cut
+    along their own. Raises PromptProblem for no pairs, unequal numbers, unfit targets or no label at all;
+    GeometryProblem for a pair on two grids.
     """
     if len(images) != len(targets) or not len(images):
         raise PromptProblem(
@@ -125,21 +126,26 @@ def prepare(
             "complete the pairs",
         )
     slices = max(_FEWEST, _BUDGET // (len(images) * size * size * 4))
-    parts, found = [], set[int]()
-    for number in range(len(images)):
+    found = set[int]()
+
+    def part(number: int, along: Plane | None) -> _Part:
         name = f"'{names[number]}'" if names else str(number + 1)
-        pair = _Pair.of(images[number], targets[number], asked, modality, name, plane)
+        pair = _Pair.of(images[number], targets[number], asked, modality, name, along)
         if isinstance(pair.target, LabelMap) and values is None:
-            found |= set(pair.target.values)  # of the whole map: the squares may lose small ones
+            found.update(pair.target.values)  # of the whole map: the squares may lose small ones
         put = frames_for(*pair.slices, size, asked.framing) if frames is None else frames(number, *pair.slices)
         if asked.framing == "native":
             kept = min(_TILES, slices, len(pair))
             each = max(1, min(_TILES, slices) // kept)
         else:
             kept, each = max(_FEWEST, slices // len(put)), len(put)
-        parts.append((pair.plane, pair.modality, pair.target_window, *pair.cut(asked, put, kept, each)))
-    planes, modalities, windows, *pieces = zip(*parts, strict=True)
-    cut_images, cut_targets, index, count = pieces
+        single = 1 in pair.image.shape
+        return _Part(pair.plane, single, pair.modality, pair.target_window, *pair.cut(asked, put, kept, each))
+
+    parts = [part(number, plane) for number in range(len(images))]
+    most = Counter(one.plane for one in parts).most_common(1)[0][0]
+    parts = [one if one.single or one.plane == most else part(number, most) for number, one in enumerate(parts)]
+    _, _, modalities, windows, cut_images, cut_targets, index, count = zip(*parts, strict=True)
     counts = [len(piece) for piece in cut_images]
     if asked.answers == "labels":
         values, joined = _numbered(cut_targets, values or tuple(sorted(found)))
@@ -153,7 +159,7 @@ def prepare(
         index=np.concatenate(index),
         count=np.repeat(count, counts),
         values=values,
-        plane=Counter(planes).most_common(1)[0][0],
+        plane=most,
         modality="CT" if "CT" in modalities else "other",
         target_window=Window(low, high),
     )
@@ -166,6 +172,19 @@ def frames_for(shape: tuple[int, int], spacing: tuple[float, float], size: int, 
     if framing == "native":
         return Frame.tiles(shape, size, size // _OVERLAP)
     return (Frame.letterbox(shape, spacing, size),)
+
+
+class _Part(NamedTuple):
+    """What one pair of volumes gives: squares (m, s, s), their places (m,) among `length` slices along `plane`."""
+
+    plane: Plane
+    single: bool
+    modality: str
+    target_window: Window
+    images: NDArray[np.uint16]
+    targets: NDArray[Any]
+    places: NDArray[np.int64]
+    length: int
 
 
 @dataclass(frozen=True)
@@ -195,8 +214,9 @@ class _Pair:
         modality = modality or modality_of(image)
         window = fit_window(image, modality)
         separate = asked.answers == "image" and not asked.keeps_intensity
-        target_window = fit_window(target, modality) if separate else window
-        return cls(image, target, plane or image.plane, modality, window, target_window)
+        target_window = fit_window(target, modality_of(target)) if separate and isinstance(target, Volume) else window
+        own = plane is None or 1 in image.shape
+        return cls(image, target, image.plane if own or plane is None else plane, modality, window, target_window)
 
     @property
     def slices(self) -> tuple[tuple[int, int], Spacing]:

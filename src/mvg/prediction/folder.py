@@ -16,6 +16,8 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.asked import asked_for, name_the_task
 
 _FEW = 32  # so few distinct whole numbers are labels, whatever the picture looks like
+_BESIDE = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr of the same name
+_LOSSY = (".jpg", ".jpeg")
 _FLAT = 0.8  # beyond that, labels are where this share of neighbours inside agrees
 
 _Read = TypeVar("_Read", bound=Volume | LabelMap)
@@ -99,13 +101,18 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
         else:
             raise name_the_task(f"prompts in '{folder}' without labels")
     kind, _, what = task.partition(":")
-    modality = "CT" if found.card.units == "HU" else None
+    in_hu = "CT" if found.card.units == "HU" else None  # what the card says is of the first channel
     if kind == "synthesis" and ("->" in what or not paired):
         source, goal = _two_channels(what, found.card.channels)
         images, targets = ([case.images[channel] for case in found.cases] for channel in (source, goal))
         names = tuple(case.name for case in found.cases)
         return PromptFolder(
-            Files(images, read), Files(targets, read), names, kind, modality, found.card.channels[source]
+            Files(images, read),
+            Files(targets, read),
+            names,
+            kind,
+            None if source else in_hu,
+            found.card.channels[source],
         )
     channel = _channel(what, found.card.channels) if what else _channel_of(queries, len(found.card.channels))
     cases = labelled if kind == "segmentation" else paired
@@ -116,16 +123,25 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
         )
     inputs = Files([case.images[channel] for case in cases], read)
     names, name = tuple(case.name for case in cases), found.card.channels[channel]
+    modality = None if channel else in_hu
     if kind == "segmentation":
-        return PromptFolder(
-            inputs,
-            Files([c.labels for c in cases if isinstance(c.labels, Path)], read_labels),
-            names,
-            kind,
-            modality,
-            name,
-        )
+        labels = [case.labels for case in cases if isinstance(case.labels, Path)]
+        return PromptFolder(inputs, Files(labels, _heeding(found.card.labels)), names, kind, modality, name)
     return PromptFolder(inputs, Files([c.target for c in cases if c.target], read), names, kind, modality, name)
+
+
+def _heeding(named: dict[int, str]) -> Callable[[Path], LabelMap]:
+    """Reads label maps; what nnU-Net calls "ignore" is nothing to find, as in training."""
+    ignored = [value for value, name in named.items() if name == "ignore"]
+
+    def heed(path: Path) -> LabelMap:
+        labels = read_labels(path)
+        if not ignored:
+            return labels
+        voxels = np.where(np.isin(labels.voxels, ignored), labels.voxels.dtype.type(0), labels.voxels)
+        return LabelMap(voxels, labels.affine)
+
+    return heed
 
 
 def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
@@ -149,6 +165,13 @@ def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
     kind = task.partition(":")[0]
     inputs = Files([images[name] for name in names], read)
     if kind == "segmentation":
+        lossy = [path.name for path in paths if path.suffix.lower() in _LOSSY]
+        if lossy:
+            raise PromptProblem(
+                f"labels in a JPEG file ({lossy[0]}), which changes their values",
+                "PNG, TIFF, NIfTI or another format that keeps them",
+                "export the labels again; another suffix does not mend them",
+            )
         return PromptFolder(inputs, Files(paths, read_labels), names, kind, None, "")
     return PromptFolder(inputs, Files(paths, read), names, kind, None, "")
 
@@ -157,7 +180,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     """Files, and folders of DICOM series, by name without suffix (and without the channel number 0000)."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix == ".raw":
+        if path.name.startswith(".") or path.name.endswith(_BESIDE):
             continue
         stem = stem_of(path).removesuffix("_0000")
         if stem in found:

@@ -4,18 +4,16 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mvg.errors import GeometryProblem, UnknownName
 from mvg.imaging.frame import Spacing
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
-from mvg.prediction.answering import answer_slices
+from mvg.prediction.answering import Answers, answer_slices
 from mvg.prediction.asked import Asked, Volumes, asked_for
 from mvg.prediction.closely import Close, found_place, joined, look_closely
 from mvg.prediction.encoding import PromptCache
@@ -119,7 +117,7 @@ class PromptedTask:
         first = answer_slices(self.predictor.model, cut, self.examples, self.cache, self.settings, told(0))
         said, doubts = first.said, first.doubts
         if self.close is not None and looks > 1:
-            self._look_closely(self.close, cut, said, doubts, query.pixel_spacing(cut.plane), told)
+            self._look_closely(self.close, cut, first, query.pixel_spacing(cut.plane), told)
         answers = smallest_integers(self.examples.values)[said] if self.examples.values else said
         answers.flags.writeable = False  # what nobody can write to is not copied
         if doubts is not None:
@@ -164,12 +162,14 @@ class PromptedTask:
         self,
         close: Close,
         cut: Query,
-        answers: NDArray[Any],
-        doubts: NDArray[np.float32] | None,
+        first: Answers,
         spacing: Spacing,
         told: Callable[[int], Callable[[int], None]],
     ) -> None:
-        """Replace class numbers that were answered by those of a close look, but for classes that its prompts lack."""
+        """Replace class numbers that were answered first by those of a close look, but for classes that its prompts
+        lack. Pieces show parts of labels, which end everywhere: what is sure enough there, the first look tells.
+        """
+        answers, doubts = first.said, first.doubts
         shape = answers.shape[1:]
         frames = close.frames(found_place(answers, spacing), shape, spacing)
         if not frames:
@@ -178,11 +178,12 @@ class PromptedTask:
         chosen = joined(frames, shape)
         for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
             seen = cut.seen((frame,))
-            # Pieces show parts of labels, which end everywhere: prompts do not tell how sure these have to be.
-            told_by = self.settings if piece.at is None else replace(self.settings, reject=self.settings.reject or 0.0)
+            told_by = self.settings if piece.at is None else replace(self.settings, reject=0.0)
             again = answer_slices(self.predictor.model, seen, piece.examples, cache, told_by, told(number + 1))
             for at in range(len(cut)):
                 lacking = 1 + np.flatnonzero(~again.known[at])
+                if piece.at is not None:
+                    again.said[at][np.isin(again.said[at], 1 + np.flatnonzero(first.dropped[at]))] = 0
                 own = (chosen == number) & ~(np.isin(answers[at], lacking) & (again.said[at] == 0))
                 answers[at, own] = again.said[at, own]
                 if doubts is not None and again.doubts is not None:

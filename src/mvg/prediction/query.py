@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +79,8 @@ class Query:
         """One slice (rows, cols), raw, with the change from `squares` to what was `said` (f, s, s), also outside of the
         window.
 
-        A change that was seen in coarser squares is blurred at a void's rim. So what is black there and was filled is
-        taken as it was said, and what is not black beside it stays.
+        A change that was seen in coarser squares is blurred at a void's rim. So what has the void's own value there is
+        taken as it was said, and what has not (dark tissue, air) stays.
         """
         own, span = self.pictures[at], np.float32(self.window.high - self.window.low)
         whole = np.asarray(own + self.restore(said - squares) * span)
@@ -89,14 +90,15 @@ class Query:
         if not filled.any():
             return whole
         near = self.frames[0].restore_labels(ndimage.binary_dilation(filled[0], iterations=_RIM))
-        black = self.window.apply(own) <= _BLACK
-        return np.where(near, np.where(black, self.window.invert(self.restore(said)), own), whole)
+        inside = self.frames[0].restore_labels(filled[0])
+        if not inside.any():
+            return whole
+        void = np.median(own[inside])
+        empty = np.abs(own - void) <= _BLACK * span
+        return np.where(near, np.where(empty, self.window.invert(self.restore(said)), own), whole)
 
-    def labels(
-        self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
-        """Probabilities (f, K + 1, s, s) of one slice -> the likeliest class numbers and their uncertainty (rows,
-        cols), and how sure it is of what it found: the mean probability there, 0 where nothing is.
+    def labels(self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None) -> "Found":
+        """Probabilities (f, K + 1, s, s) of one slice -> what is found there.
 
         Probabilities are restored, then compared; a class whose mean, where it is the likeliest, is below its `least`
         (K,) is background instead. Uncertainty is their entropy over the largest possible, in [0, 1].
@@ -113,12 +115,25 @@ class Query:
             numbers[wins] = number
             best = np.where(wins, likely, best)
             entropy += _surprise(likely)
+        dropped = []
         for number in np.unique(numbers[numbers > 0]):
             if least is not None and best[numbers == number].mean() < least[number - 1]:
                 numbers[numbers == number] = 0
+                dropped.append(int(number))
         found = numbers > 0
         sure = float(best[found].mean()) if found.any() else 0.0
-        return numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), sure
+        return Found(numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), sure, tuple(dropped))
+
+
+class Found(NamedTuple):
+    """What is found in a slice: class numbers and their uncertainty (rows, cols); how sure it is, the mean probability
+    where something is, 0 where nothing is; the classes that were not sure enough to be kept.
+    """
+
+    numbers: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
+    sure: float
+    dropped: tuple[int, ...]
 
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:
