@@ -22,7 +22,7 @@ Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
 
 _FULL_SCALE = 65535
 _BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
-_FEWEST = 8  # slices of a volume that are kept all the same
+_FEWEST = 8  # squares of a volume that are kept all the same, and all squares of one slice
 _TILES = 64  # most telling tiles kept of a volume, where prompts are shown at native resolution
 _GRAY = _FULL_SCALE // 255  # where no pixel departs by more, nothing changes
 _OVERLAP = 4  # neighbouring tiles share a quarter of their side
@@ -138,7 +138,7 @@ def prepare(
             kept = min(_TILES, slices, len(pair))
             each = max(1, min(_TILES, slices) // kept)
         else:
-            kept, each = max(_FEWEST, slices // len(put)), len(put)
+            kept, each = max(1, _FEWEST // len(put), slices // len(put)), len(put)
         single = 1 in pair.image.shape
         return _Part(pair.plane, single, pair.modality, pair.target_window, *pair.cut(asked, put, kept, each))
 
