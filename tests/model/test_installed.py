@@ -41,6 +41,7 @@ def test_weights_of_a_run_are_called_after_it(place: Path, tmp_path: Path) -> No
         save_weights(random_model(), tmp_path / run / "weights", f"# {run}\n")
         packed = pack_weights(tmp_path / run / "weights", tmp_path / f"{run}.mvgweights")
         assert install_weights(packed, place).id == run
+    assert install_weights(tmp_path / "hearts" / "weights", place).id == "hearts"
     assert {"hearts", "livers"} <= {one.id for one in list_weights()}
 
 

@@ -121,6 +121,15 @@ def test_thin_labels_are_answered_in_pieces(tmp_path: Path) -> None:
     assert np.array_equal(again(query).volume.voxels, task(query).volume.voxels)
 
 
+def test_a_label_that_is_dropped_from_a_slice_does_not_come_back_in_pieces() -> None:
+    (prompt, labels), (query, truth) = mesh(0), mesh(2)
+    task = Predictor(Learner()).prompt([prompt], [labels], look="close", reject=0.9)
+    assert not task.using(look="whole")(query).volume.voxels.any(), "whole slices are too coarse to be sure"
+    assert not task(query).volume.voxels.any()
+    kept = task.using(reject=0.0)(query).volume
+    assert overlap(kept, truth) > 0.95
+
+
 def test_other_looks_are_refused() -> None:
     prompt, labels = small((20, 30))
     with pytest.raises(UnknownName, match="whole"):
