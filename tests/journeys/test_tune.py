@@ -34,3 +34,22 @@ def test_a_tuned_task_cannot_be_saved_without_its_weights(run: Run, user: Path, 
     assert done.code == 2
     assert "--save-task with --tune" in done.err
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_learnt_for_weights_that_cannot_be_written(
+    run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = run("finetune", user / "prompts", "--output", tmp_path / "file" / "own", "--weights", weights,
+               "--minutes", 60)  # fmt: skip
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1
+    assert "nothing can be written" in done.err
+
+
+def test_one_answer_has_no_uncertainty(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    done = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", tmp_path / "out",
+               "--weights", weights, "--uncertainty", "--ensemble", 1)  # fmt: skip
+    assert done.code == 2
+    assert "--ensemble 1" in done.err
+    assert not (tmp_path / "out").exists()

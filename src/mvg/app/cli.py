@@ -105,14 +105,7 @@ def predict(
     from mvg.prediction.checking import quality as estimate
     from mvg.prediction.request import prepare_request
 
-    if tune_seconds and save_task is not None:
-        raise PromptProblem(
-            "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
-        )
-    if uncertainty and ensemble == 1:
-        raise PromptProblem(
-            "--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out, or raise it"
-        )
+    _check_together(tune_seconds, save_task, uncertainty, ensemble)
     members = ensemble or (_MEMBERS if uncertainty else None)
     with output_folder(output), bars(quiet) as show:
         request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds, look)
@@ -136,6 +129,18 @@ def predict(
         for path in (*(path for outcome in outcomes for path in outcome.written), *noted):
             print(path)
     _tell_problems([outcome.problem for outcome in outcomes if outcome.problem is not None], len(jobs))
+
+
+def _check_together(tune_seconds: float, save_task: Path | None, uncertainty: bool, ensemble: int | None) -> None:
+    """Raises PromptProblem for options that do not go together."""
+    if tune_seconds and save_task is not None:
+        raise PromptProblem(
+            "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
+        )
+    if uncertainty and ensemble == 1:
+        raise PromptProblem(
+            "--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out or raise it"
+        )
 
 
 @app.command()
