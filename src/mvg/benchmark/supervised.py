@@ -81,7 +81,7 @@ def labels_of(task: Task) -> tuple[int, ...]:
     """Background and the label values that a segmentation's outputs stand for, in order; empty for image tasks."""
     if task.answers == "image":
         return ()
-    return (0, *sorted(value for value, name in task.card.labels.items() if name != "ignore"))
+    return (0, *sorted(set(task.card.labels) - set(task.card.ignored)))
 
 
 def said(network: nn.Module, images: Float[Tensor, "b 1 s s"], task: Task) -> Float[Tensor, "b outputs s s"]:

@@ -50,6 +50,11 @@ class Card:
     citation: str = ""
     note: str = ""
 
+    @property
+    def ignored(self) -> tuple[int, ...]:
+        """Label values that nnU-Net calls "ignore": nobody said what is there, so they count as background."""
+        return tuple(value for value, name in self.labels.items() if name == "ignore")
+
     def patient_of(self, case: str) -> str:
         """The patient of a case; raises FileProblem when the pattern does not match the case's name."""
         match = re.match(self.patient, case)

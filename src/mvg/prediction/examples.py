@@ -215,8 +215,8 @@ class _Pair:
         window = fit_window(image, modality)
         separate = asked.answers == "image" and not asked.keeps_intensity
         target_window = fit_window(target, modality_of(target)) if separate and isinstance(target, Volume) else window
-        own = plane is None or 1 in image.shape
-        return cls(image, target, image.plane if own or plane is None else plane, modality, window, target_window)
+        along = image.plane if plane is None or 1 in image.shape else plane
+        return cls(image, target, along, modality, window, target_window)
 
     @property
     def slices(self) -> tuple[tuple[int, int], Spacing]:

@@ -126,13 +126,12 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
     modality = None if channel else in_hu
     if kind == "segmentation":
         labels = [case.labels for case in cases if isinstance(case.labels, Path)]
-        return PromptFolder(inputs, Files(labels, _heeding(found.card.labels)), names, kind, modality, name)
+        return PromptFolder(inputs, Files(labels, _heeding(found.card.ignored)), names, kind, modality, name)
     return PromptFolder(inputs, Files([c.target for c in cases if c.target], read), names, kind, modality, name)
 
 
-def _heeding(named: dict[int, str]) -> Callable[[Path], LabelMap]:
-    """Reads label maps; what nnU-Net calls "ignore" is nothing to find, as in training."""
-    ignored = [value for value, name in named.items() if name == "ignore"]
+def _heeding(ignored: tuple[int, ...]) -> Callable[[Path], LabelMap]:
+    """Reads label maps in which some values are nothing to find, as in training."""
 
     def heed(path: Path) -> LabelMap:
         labels = read_labels(path)

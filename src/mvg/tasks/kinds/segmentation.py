@@ -25,6 +25,6 @@ class Segmentation(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert piece.labels is not None, "only slices that the task accepts"
         channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        ignored = [value for value, name in self.card.labels.items() if name == "ignore"]
+        ignored = self.card.ignored
         target = np.where(np.isin(piece.labels, ignored), np.uint8(0), piece.labels) if ignored else piece.labels
         return shown(piece, channel), np.array(target, np.uint8)
