@@ -31,10 +31,10 @@ def test_tuning_helps_on_what_it_was_not_shown(volumes: int, monkeypatch: pytest
     monkeypatch.setattr(tuning, "_RATE", 3e-3)  # random weights have further to go than trained ones
     task = prompted(volumes)
     first = {name: value.clone() for name, value in task.predictor.model.state_dict().items()}
-    tuned, said = tune(task, 130.0, clock=ticking())
+    tuned, said = tune(task, 300.0, clock=ticking())
     assert said.kept
     assert said.after < 0.8 * said.before
-    assert said.steps == 129
+    assert said.steps == 299
     query, truth = scan(seed=9)
 
     def wrong(some: PromptedTask) -> float:
