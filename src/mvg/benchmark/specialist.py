@@ -48,7 +48,7 @@ class Specialist:
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The answer on the query's own grid; slices are windowed, framed and put back as the generalist's are."""
         query = request.query
-        plane = query.plane if 1 in query.shape else self.plane
+        plane = query.cut_along(self.plane)
         pictures = query.pictures(plane)
         frames = frames_for(pictures.shape[1:], query.pixel_spacing(plane), self.size, self.task.framing)
         cut = Query(pictures, plane, seen_through(self.task, query, request.modality), frames)

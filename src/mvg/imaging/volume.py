@@ -92,6 +92,10 @@ class _Grid:
                 return plane
         return next(plane for plane, axis in _CUT.items() if spacing[axis] * _SPACING_TIE >= max(spacing))
 
+    def cut_along(self, plane: Plane) -> Plane:
+        """How it is cut among volumes that are cut along `plane`: a single slice along its own, others as they are."""
+        return self.plane if 1 in self.shape else plane
+
     def same_grid(self, other: "_Grid", tolerance: float = 1e-3) -> bool:
         """Whether both have the same shape and every corner voxel lies at the same place, within `tolerance` mm."""
         if self.shape != other.shape:

@@ -30,7 +30,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
         raise PromptProblem("an answer that is a picture", "labels", "ask for the quality of segmentations alone")
     examples, model = task.examples, task.predictor.model
     modality = "CT" if examples.modality == "CT" else None
-    plane = query.plane if 1 in query.shape else examples.plane  # as it was answered
+    plane = query.cut_along(examples.plane)  # as it was answered
     every = prepare([query], [labels], task.asked, model.config.size, modality, (), None, examples.values, plane)
     telling = np.flatnonzero(every.present.any(axis=1))
     if not len(telling):

@@ -154,7 +154,7 @@ def _measured(
     places, kept, finest = [], [], 1.0
     for at in range(len(images)):
         image = images[at]
-        plane = image.plane if 1 in image.shape else most
+        plane = image.cut_along(most)
         labels, spacing = np.asarray(targets[at].pictures(plane)), image.pixel_spacing(plane)
         places.append(found_place(labels, spacing))
         frame = Frame.letterbox(labels.shape[1:], spacing, size)

@@ -215,7 +215,7 @@ class _Pair:
         window = fit_window(image, modality)
         separate = asked.answers == "image" and not asked.keeps_intensity
         target_window = fit_window(target, modality_of(target)) if separate and isinstance(target, Volume) else window
-        along = image.plane if plane is None or 1 in image.shape else plane
+        along = image.cut_along(plane or image.plane)
         return cls(image, target, along, modality, window, target_window)
 
     @property

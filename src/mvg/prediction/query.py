@@ -40,7 +40,7 @@ class Query:
     @classmethod
     def of(cls, volume: Volume, examples: Examples, asked: Asked, size: int) -> "Query":
         """Cut along the prompts' plane (a single slice: along its own), windowed by the rule that the prompts were."""
-        plane = volume.plane if 1 in volume.shape else examples.plane
+        plane = volume.cut_along(examples.plane)
         modality = "CT" if examples.modality == "CT" else modality_of(volume)
         pictures = volume.pictures(plane)
         frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)

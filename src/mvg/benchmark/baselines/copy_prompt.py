@@ -40,7 +40,7 @@ def copied(request: Request) -> Volume | LabelMap:
     query, prompts = request.query, request.prompts
     if not prompts:
         raise PromptProblem("no prompts to copy from", "at least one", "ask with prompts")
-    plane = query.plane if 1 in query.shape else prompts[0].image.plane
+    plane = query.cut_along(prompts[0].image.plane)
     pictures = query.pictures(plane)
     rows, cols = pictures.shape[1:]
     places = [_places(prompt, len(pictures)) for prompt in prompts]

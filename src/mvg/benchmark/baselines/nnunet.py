@@ -102,7 +102,7 @@ class NnUNet:
     def __call__(self, request: Request) -> Volume | LabelMap:
         """Labels on the query's own grid; resampling is nnU-Net's."""
         query = request.query
-        plane = query.plane if 1 in query.shape else self.plane
+        plane = query.cut_along(self.plane)
         modality = request.modality or guess_modality(query.voxels)
         # As stored slices are: clipped to the window that they are kept in.
         window = Window.named("full") if self.task.card.units == "HU" else Window.fit(query.voxels, modality)
