@@ -36,6 +36,12 @@ def test_jpeg_returns_nearly(tmp_path: Path) -> None:
         np.testing.assert_allclose(stored(tmp_path / f"again-{name}"), smooth, atol=4)
 
 
+def test_labels_are_not_read_from_a_jpeg(tmp_path: Path) -> None:
+    Image.fromarray(255 * (PIXELS > 100).astype(np.uint8)).save(tmp_path / "a.jpg")
+    with pytest.raises(FileProblem, match="JPEG"):
+        read_labels(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_sixteen_bits_are_kept(suffix: str, tmp_path: Path) -> None:
     deep = PIXELS.astype(np.uint16) * 250

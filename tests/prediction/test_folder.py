@@ -88,8 +88,8 @@ def test_labels_in_jpeg_are_refused(tmp_path: Path) -> None:
             path.parent.mkdir(exist_ok=True)
             disk = np.hypot(*np.ogrid[-40:40, -40:40]) < 20
             Image.fromarray((255 * disk).astype(np.uint8)).save(path)
-    with pytest.raises(PromptProblem, match="JPEG"):
-        open_prompts(tmp_path, "segmentation")
+    with pytest.raises(FileProblem, match="JPEG"):
+        open_prompts(tmp_path, "segmentation").targets[0]
 
 
 def test_voxels_beside_their_header_are_no_prompts(tmp_path: Path) -> None:

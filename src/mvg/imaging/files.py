@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mvg._plugins import contributions
 from mvg.errors import FileProblem, GeometryProblem, MvgError
 from mvg.imaging import formats
-from mvg.imaging.formats import Format, Stored
+from mvg.imaging.formats import LOSSY, Format, Stored
 from mvg.imaging.volume import LabelMap, Volume
 
 
@@ -42,9 +42,15 @@ def read(path: Path | str) -> Volume:
 def read_labels(path: Path | str) -> LabelMap:
     """The labels in a file, every value exactly as stored; floats are accepted when all are whole numbers.
 
-    Pictures with a palette give their indices. Errors as in `read`.
+    Pictures with a palette give their indices. Errors as in `read`, and FileProblem for a JPEG.
     """
     path, stored = _load(path)
+    if path.suffix.lower() in LOSSY:
+        raise FileProblem(
+            f"labels in a JPEG file ('{path}'), which changes their values",
+            "PNG, TIFF, NIfTI or another format that keeps them",
+            "export the labels again; another suffix does not mend them",
+        )
     voxels = _single(stored.voxels, stored.last, path)
     if voxels.dtype.kind == "f":
         whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))

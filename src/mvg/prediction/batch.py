@@ -12,13 +12,13 @@ import numpy as np
 
 from mvg.errors import FileProblem, MvgError, PromptProblem
 from mvg.imaging.files import read, stem_of, suffix_of, write
+from mvg.imaging.formats import LOSSY
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.predictor import Answer, PromptedTask
 
 _DICOM = ("", ".dcm", ".dicom", ".ima")  # answers to these become NIfTI
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-_LOSSY = (".jpg", ".jpeg")
 _MOST = (255, 65535)  # of 8 and of 16 bits
 _GRAYS = 16  # fewer whole numbers than that are no picture
 _ANYTHING = ".nii.gz"
@@ -176,7 +176,7 @@ def _job(query: Path, output: Path, answers: str, extras: Sequence[str], scale: 
         stem, suffix = stem_of(name), suffix_of(name)
         if suffix in _DICOM:
             suffix = _ANYTHING
-        elif suffix in _LOSSY and answers == "labels":
+        elif suffix in LOSSY and answers == "labels":
             suffix = ".png"
         elif suffix in _PICTURES and scale is not None and not _holds(suffix, scale):
             suffix = ".tif"

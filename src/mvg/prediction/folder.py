@@ -17,7 +17,6 @@ from mvg.prediction.asked import asked_for, name_the_task
 
 _FEW = 32  # so few distinct whole numbers are labels, whatever the picture looks like
 _BESIDE = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr of the same name
-_LOSSY = (".jpg", ".jpeg")
 _FLAT = 0.8  # beyond that, labels are where this share of neighbours inside agrees
 
 _Read = TypeVar("_Read", bound=Volume | LabelMap)
@@ -164,13 +163,6 @@ def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
     kind = task.partition(":")[0]
     inputs = Files([images[name] for name in names], read)
     if kind == "segmentation":
-        lossy = [path.name for path in paths if path.suffix.lower() in _LOSSY]
-        if lossy:
-            raise PromptProblem(
-                f"labels in a JPEG file ({lossy[0]}), which changes their values",
-                "PNG, TIFF, NIfTI or another format that keeps them",
-                "export the labels again; another suffix does not mend them",
-            )
         return PromptFolder(inputs, Files(paths, read_labels), names, kind, None, "")
     return PromptFolder(inputs, Files(paths, read), names, kind, None, "")
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from mvg.imaging.volume import Header, LabelMap, Volume
 
+LOSSY = (".jpg", ".jpeg")
+"""Suffixes of formats that change values a little, and so spoil labels."""
+
 
 @dataclass(frozen=True)
 class Stored:

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import FileProblem
-from mvg.imaging.formats import Stored
+from mvg.imaging.formats import LOSSY, Stored
 from mvg.imaging.volume import Header, LabelMap, Volume
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 _NAMES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 _ONLY_BYTES = (".jpg", ".jpeg", ".bmp")
-_LOSSY = (".jpg", ".jpeg")
 _OVERSHOOT = 0.1  # how far beyond the range of its source a computed picture may reach and still be clipped
 
 
@@ -56,7 +55,7 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     pixels = np.ascontiguousarray(volume.pictures(volume.plane)[0])
     suffix = path.suffix.lower()
     if isinstance(volume, LabelMap):
-        if suffix in _LOSSY:
+        if suffix in LOSSY:
             raise FileProblem(f"labels for '{path}'", "a format without loss", "write labels as .png")
         stored: NDArray[Any] = _unsigned(pixels, suffix, path)
     elif suffix in (".tif", ".tiff"):
@@ -64,7 +63,7 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     else:
         stored = _unsigned(_in_range(pixels, volume.header), suffix, path)
     content = BytesIO()
-    Image.fromarray(stored).save(content, format=_NAMES[suffix], **({"quality": 95} if suffix in _LOSSY else {}))
+    Image.fromarray(stored).save(content, format=_NAMES[suffix], **({"quality": 95} if suffix in LOSSY else {}))
     path.write_bytes(content.getvalue())  # Pillow's own writing passes over a full disk
 
 
