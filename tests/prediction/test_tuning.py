@@ -68,6 +68,20 @@ def test_the_volume_that_is_held_back_is_not_learnt_from() -> None:
         assert not held & set(examples.volume[prompts])
 
 
+def test_prompts_that_were_learnt_do_not_tell_how_sure_a_label_has_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_RATE", 3e-3)
+    task = prompted(3)
+    assert task.settings.reject is None
+    tuned, said = tune(task, 60.0, clock=ticking())
+    assert said.kept
+    assert tuned.settings.reject == 0
+    monkeypatch.setattr("mvg.prediction.answering.least_certainty", lambda *_: pytest.fail("prompts were asked"))
+    tuned(scan(seed=9)[0])
+    strict, said = tune(task.using(reject=0.7), 60.0, clock=ticking())
+    assert said.kept
+    assert strict.settings.reject == 0.7
+
+
 @pytest.mark.parametrize("form", ["matching", "merged"])
 def test_pictures_can_be_tuned_too(form: str) -> None:
     images = [scan(seed=number)[0] for number in range(3)]

@@ -8,7 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -59,8 +59,9 @@ def tune(
 ) -> tuple[PromptedTask, Tuning]:
     """The same task with a model that has learnt its prompts for `seconds`, or the task itself where that is no better.
 
-    The task's own model is left as it is. `progress(seconds gone, seconds)` is called after every step; `clock` tells
-    the time in seconds.
+    The task's own model is left as it is. A tuned one rejects labels only where the settings say how sure they have to
+    be: prompts that were learnt are answered too surely to tell. `progress(seconds gone, seconds)` is called after
+    every step; `clock` tells the time in seconds.
     """
     requests = _Requests.of(task.examples, task.asked.framing == "native", seed)
     tuned = copy.deepcopy(task.predictor.model).train()
@@ -87,8 +88,10 @@ def tune(
     said = Tuning(before, requests.checked(average), steps)
     if not said.kept:
         return task, said
-    predictor = Predictor(average, f"{task.predictor.name}, tuned")
-    return PromptedTask(predictor, task.asked, task.examples, task.settings, task.close), said
+    predictor, settings = Predictor(average, f"{task.predictor.name}, tuned"), task.settings
+    if settings.reject is None:  # how sure a label has to be cannot be told by prompts that were learnt
+        settings = replace(settings, reject=0.0)
+    return PromptedTask(predictor, task.asked, task.examples, settings, task.close), said
 
 
 @dataclass(frozen=True, eq=False)
