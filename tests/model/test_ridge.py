@@ -1,5 +1,6 @@
 """The regression gives what least squares with shrinkage gives, and its sums add up."""
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -7,13 +8,14 @@ from torch import Tensor
 from mvg.model.ridge import Ridge, Sums, counted, hats, surroundings
 
 
-def request(cells: int = 60, channels: int = 2) -> tuple[Ridge, Tensor, Tensor]:
+def request(cells: int = 60, channels: int = 2, shades: bool = False) -> tuple[Ridge, Tensor, Tensor]:
     """A regression of 4 learned features, features (1, cells, 181) and targets (1, channels, 4, 4 * cells)."""
     rng = torch.Generator().manual_seed(0)
     ridge = Ridge(4)
     features = torch.randn(1, cells, ridge.features, generator=rng)
     features[..., -1] = 1
-    targets = (torch.rand(1, channels, 4, 4 * cells, generator=rng) > 0.6).float()
+    targets = torch.rand(1, channels, 4, 4 * cells, generator=rng)
+    targets = targets if shades else (targets > 0.6).float()
     return ridge, features, targets
 
 
@@ -22,16 +24,33 @@ def as_cells(targets: Tensor) -> Tensor:
     return torch.stack([cell.flatten() for cell in targets[0, 0].split(4, dim=-1)])
 
 
-def test_the_answer_is_that_of_least_squares_with_shrinkage() -> None:
+def test_the_answer_is_that_of_least_squares_with_shrinkage_towards_a_line_of_the_filled_image() -> None:
+    for kind, (ridge, features, targets) in enumerate((request(), request(3000, shades=True))):
+        with torch.no_grad():
+            said = ridge.read(ridge.sums(features, targets), features)[:, 0, 0]
+            shrink = (len(features[0]) * ridge.shrink[kind].exp()).sqrt().diag().double()
+        pixels, wanted = features[0].double(), as_cells(targets).double()
+        filled = (pixels[:, -49:-33] + pixels[:, -17:-1]) / 4
+        line = np.polyfit(filled.flatten(), wanted.flatten(), 1)
+        towards = torch.zeros(ridge.features, 16, dtype=torch.float64)
+        towards[-49:-33] = towards[-17:-1] = torch.eye(16) * line[0] / 4
+        towards[-1] = line[1]
+        # Shrinkage as further samples: features of that size whose target is what the line says.
+        left, right = torch.cat([pixels, shrink]), torch.cat([wanted, shrink @ towards])
+        solution = torch.linalg.lstsq(left, right).solution
+        torch.testing.assert_close(said[0].double(), pixels @ solution, atol=1e-3, rtol=1e-3)
+
+
+def test_pictures_shrink_more_than_labels_do() -> None:
     ridge, features, targets = request()
+    labels, pictures = ridge.sums(features, targets), ridge.sums(features, 0.2 + 0.6 * targets)
+    assert (labels.shades == 0).all()
+    assert (pictures.shades > 0).all()
+    alike = Sums(labels.gram, labels.cross, pictures.shades)  # the same question, taken for one of pictures
     with torch.no_grad():
-        said = ridge.read(ridge.sums(features, targets), features)[:, 0, 0]
-        shrink = (len(features[0]) * ridge.shrink.exp()).sqrt().diag()
-    # Shrinkage as further samples: features of that size whose target is 0.
-    left = torch.cat([features[0], shrink]).double()
-    right = torch.cat([as_cells(targets), torch.zeros(ridge.features, 16)]).double()
-    solution = torch.linalg.lstsq(left, right).solution
-    torch.testing.assert_close(said[0].double(), features[0].double() @ solution, atol=1e-3, rtol=1e-3)
+        said = [ridge.read(sums, features)[0, 0, 0] for sums in (labels, alike)]
+    misses = [float((one - as_cells(targets)).square().mean()) for one in said]
+    assert misses[0] < 0.8 * misses[1]
 
 
 def test_scaled_answers_lie_about_one_inside_and_minus_one_outside() -> None:
@@ -50,7 +69,7 @@ def test_sums_of_parts_add_up_and_cells_without_weight_do_not_count() -> None:
              (slice(0, 20), slice(20, 60))]  # fmt: skip
     weight = (torch.arange(60) < 20).float()[None]
     weighted = ridge.sums(features, targets, weight)
-    for name in ("gram", "cross"):
+    for name in Sums._fields:
         torch.testing.assert_close(sum(getattr(part, name) for part in parts), getattr(whole, name))
         torch.testing.assert_close(getattr(weighted, name), getattr(parts[0], name))
 
@@ -78,7 +97,7 @@ def test_hats_share_a_pixel_between_the_two_brightnesses_about_it() -> None:
 def test_no_prompts_at_all_say_nothing() -> None:
     ridge, features, targets = request()
     sums = ridge.sums(features, targets)
-    said = ridge.read(Sums(0 * sums.gram, 0 * sums.cross), features)
+    said = ridge.read(Sums(*(0 * part for part in sums)), features)
     assert said.isfinite().all()
     assert (said[:, 0] == 0).all()
 

@@ -27,8 +27,8 @@ class Prompts:
     """Prompts encoded once: keys and values of every matching depth or block, and in the matching form sums over them.
 
     keys: per depth (b, heads, panels * t, e); values: per depth (b, heads, panels * t, channels, v); sums: what the
-    regression needs, (b, d, d) and (b, channels, d, p), in float32; empty in the merged form. b is 1 for a single
-    request.
+    regression needs, (b, d, d), (b, channels, d, p) and (b, channels), in float32; empty in the merged form. b is 1 for
+    a single request.
     """
 
     keys: tuple[Float[Tensor, "b h k e"], ...]

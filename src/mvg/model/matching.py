@@ -154,8 +154,8 @@ class MatchingForm(nn.Module):
         weight = _finer(visible[:, :shown], self.patch // CELL).flatten(2).flatten(0, 1).float()
         weight = counted(images[:, :shown].flatten(0, 1), known, weight)
         sums = self.ridge.sums(features[:, :shown].flatten(0, 1), known, weight)
-        gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in (sums.gram, sums.cross))
-        told = [_told(some, first, panels, order).flatten(0, 1) for some in (gram, cross)]
+        parts = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in sums)
+        told = [_told(some, first, panels, order).flatten(0, 1) for some in parts]
         asked = features[:, first:].flatten(0, 1)
         said = self.ridge.read(Sums(*told), asked)
         collected = []
@@ -234,8 +234,8 @@ class MatchingForm(nn.Module):
         features, known = self.ridge.describe(seen.fine, images.flatten(0, 1)), targets.flatten(0, 1)
         weight = counted(images.flatten(0, 1), known, torch.ones_like(features[..., 0]))
         sums = self.ridge.sums(features, known, weight)
-        gram, cross = (rearrange(s, "(b n) ... -> b n ...", b=batch).sum(1) for s in (sums.gram, sums.cross))
-        return Prompts(keys, values, images.shape[1], (gram, cross))
+        total = tuple(rearrange(s, "(b n) ... -> b n ...", b=batch).sum(1) for s in sums)
+        return Prompts(keys, values, images.shape[1], total)
 
     def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
         """Answer queries from encoded prompts (one set for all of them, or one set each)."""

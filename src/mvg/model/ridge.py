@@ -5,12 +5,15 @@ surroundings are) and its 16 target pixels. What the regression needs of the pro
 prompts simply add up, any number of them costs the query the same, and all target channels share one factorization.
 The gradient of the answer reaches the features through the solution (after Bertinetto et al. 2019, R2-D2): they learn
 to make every target that prompts may ask for a linear one.
+
+What the prompts leave open is answered by a much simpler rule, the target pixel as a line of its own image pixel with
+voids filled: the weights shrink towards it. Labels and pictures ask for more and less of what is beyond it.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,36 +24,52 @@ PLAIN = 3 * CELL**2
 """Features of a cell that the decoder sees too: its pixels, their means, what would fill a void."""
 _HATS = 8
 """Brightnesses at which a pixel is asked how near it is to them: targets need not grow with brightness, nor fall."""
+_PLAIN_SCALE = 4.0  # the plain features' size, so that they shrink as others do
+_PICTURES = 20.0  # how much more the weights of pictures shrink than those of labels, before they have learnt
+_BENT = 0.015  # and how much less those of brightnesses then, where targets bend
+_BENDS, _STAYS = 0.55, 0.7  # share of the error on the prompts that is left where it bends: up to here, and from here
 _BLACK = 1e-4  # pixels up to here may be a void
 _BODY = 1 / 16  # brighter is body
 _NOTCH = 16  # voids that open to the outside are found up to an eighth of the picture's side: twice a 16th
 _CHANGE = 0.1  # how much more a cell of a picture counts where the target departs from the image as it does on average
 
 
-@dataclass(frozen=True)
-class Sums:
+class Sums(NamedTuple):
     """What prompts bring to the regression: sums over their cells. The last feature is 1.
 
-    gram: (b, d, d) of features by features; cross: (b, c, d, 16) of features by each channel's target pixels.
+    gram: (b, d, d) of features by features; cross: (b, c, d, 16) of features by each channel's target pixels;
+    shades: (b, c) of each target pixel times what it lacks to 1: 0 for labels, more for pictures.
     """
 
     gram: Float[Tensor, "b d d"]
     cross: Float[Tensor, "b c d p"]
+    shades: Float[Tensor, "b c"]
 
 
 class Ridge(nn.Module):
-    """The regression. `learned` features join what is known of the pixels themselves and a constant."""
+    """The regression. `learned` features join what is known of the pixels themselves and a constant.
+
+    shrink: (3, d), the logarithm of how much the weight of a feature shrinks: for labels, for pictures, and for
+    pictures whose prompts are missed far less where they may depend on brightness as they like.
+    """
+
+    filled: Tensor
 
     def __init__(self, learned: int) -> None:
         super().__init__()
         parts = ((learned, 0.03), (_HATS * CELL**2, 0.02), (PLAIN, 0.004), (1, 1e-3))
         self.features = sum(count for count, _ in parts)
-        self.shrink = nn.Parameter(torch.cat([torch.full((count,), start) for count, start in parts]).log())
+        labels = torch.cat([torch.full((count,), start) for count, start in parts])
+        pictures = torch.cat([_PICTURES * labels[:-1], labels[-1:]])
+        bent = pictures.clone()
+        bent[learned : learned + _HATS * CELL**2] *= _BENT
+        self.shrink = nn.Parameter(torch.stack([labels, pictures, bent]).log())
+        self.register_buffer("filled", _filled_pixels(self.features), persistent=False)
 
     def describe(self, fine: Float[Tensor, "b f h w"], pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b m d"]:
         """The features of every cell, in float32."""
         bright = F.pixel_unshuffle(hats(pictures.float()), CELL)
-        plain = 4 * F.pixel_unshuffle(surroundings(pictures.float()), CELL)
+        plain = _PLAIN_SCALE * F.pixel_unshuffle(surroundings(pictures.float()), CELL)
         ones = torch.ones_like(plain[:, :1])
         return rearrange(torch.cat([fine.float(), bright, plain, ones], dim=1), "b d h w -> b (h w) d")
 
@@ -70,20 +89,25 @@ class Ridge(nn.Module):
             left = features if weight is None else features * weight[..., None]
             across = left.transpose(1, 2)
             cross = rearrange(across @ wanted, "b d (c p) -> b c d p", c=targets.shape[1])
-            return Sums(across @ features, cross)
+            gray = torch.einsum("bm,bmq->bq", left[..., -1], wanted * (1 - wanted))
+            return Sums(across @ features, cross, rearrange(gray, "b (c p) -> b c p", c=targets.shape[1]).sum(2))
 
     def read(self, sums: Sums, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b two c m p"]:
         """The regression's answer to every cell: as it is, and scaled so that -1 is what it says of cells without the
         class, and 1 of those with it, on average over the prompts. `sums` may be one for all queries.
         """
         with torch.autocast(features.device.type, enabled=False):
-            channels = sums.cross.shape[1]
-            count = sums.gram[:, -1:, -1:].clamp(min=1)
-            gram = sums.gram / count + torch.diag_embed(self.shrink.exp())
-            cross = rearrange(sums.cross, "b c d p -> b d (c p)") / count
-            factor, broken = torch.linalg.cholesky_ex(gram)  # a step with infinite features is skipped, not the end
-            factor = torch.where(broken[:, None, None] > 0, torch.nan, factor)
-            solution = torch.cholesky_solve(cross, factor)
+            channels, count = sums.cross.shape[1], sums.gram[:, -1:, -1:].clamp(min=1)
+            gram, cross = sums.gram / count, rearrange(sums.cross, "b c d p -> b d (c p)") / count
+            picture, simple = sums.shades.sum(1, keepdim=True) != 0, self.simple(gram, cross)
+            stiff, bent = (
+                simple + _solved(gram, cross - gram @ simple, torch.where(picture, shrink, self.shrink[0]).exp())
+                for shrink in self.shrink[1:]
+            )
+            size = reduce(cross[:, -1], "b (c p) -> b c", "sum", c=channels) - sums.shades / count[:, 0]
+            ratio = (_missed(gram, cross, bent, size) / _missed(gram, cross, stiff, size)).detach()
+            bend = ((_STAYS - ratio) / (_STAYS - _BENDS)).clamp(0, 1)
+            solution = stiff + repeat(bend, "b c -> b 1 (c p)", p=CELL**2) * (bent - stiff)
             said = features @ solution
             share = cross[:, -1:]
             level = gram[:, -1:] @ solution  # the mean answer, but for the constant's own shrinkage
@@ -92,6 +116,45 @@ class Ridge(nn.Module):
             scaled = 2 * (said - outside) / (inside - outside).clamp(min=0.02) - 1
             both = torch.stack([said, scaled.clamp(-4, 4)], dim=1)
             return rearrange(both, "b two m (c p) -> b two c m p", c=channels)
+
+    def simple(self, gram: Float[Tensor, "b d d"], cross: Float[Tensor, "b d q"]) -> Float[Tensor, "b d q"]:
+        """What weights shrink towards: every channel's pixel as a line, one for all of its pixels, of the same pixel of
+        the image with voids filled; from means over cells (q: channels x pixels).
+        """
+        target = rearrange(cross, "b d (c p) -> b c d p", p=CELL**2)
+        along = gram @ self.filled
+        mean, square = along[:, -1].mean(1), (self.filled * along).sum((1, 2)) / CELL**2
+        level, product = target[:, :, -1].mean(2), (self.filled * target).sum((2, 3)) / CELL**2
+        slope = (product - mean[:, None] * level) / (square - mean**2 + 1e-4)[:, None]
+        line = torch.einsum("bc,dp->bdcp", slope, self.filled)
+        line[:, -1] = (level - slope * mean[:, None])[..., None]
+        return rearrange(line, "b d c p -> b d (c p)")
+
+
+def _solved(
+    gram: Float[Tensor, "b d d"], cross: Float[Tensor, "b d q"], shrink: Float[Tensor, "b d"]
+) -> Float[Tensor, "b d q"]:
+    factor, broken = torch.linalg.cholesky_ex(gram + torch.diag_embed(shrink))
+    factor = torch.where(broken[:, None, None] > 0, torch.nan, factor)  # such a step is skipped, not the end
+    return torch.cholesky_solve(cross, factor)
+
+
+def _missed(
+    gram: Float[Tensor, "b d d"],
+    cross: Float[Tensor, "b d q"],
+    solution: Float[Tensor, "b d q"],
+    size: Float[Tensor, "b c"],
+) -> Float[Tensor, "b c"]:
+    """How much of the prompts' targets a solution misses: mean squared errors of cells whose mean square is `size`."""
+    explained = (solution * (2 * cross - gram @ solution)).sum(1)
+    return (size - reduce(explained, "b (c p) -> b c", "sum", c=size.shape[1])).clamp(min=1e-6)
+
+
+def _filled_pixels(features: int) -> Float[Tensor, "d p"]:
+    """The weights that say the pixels of the image with voids filled (less a half): the pixels and their change."""
+    weights, pixels, first = torch.zeros(features, CELL**2), torch.arange(CELL**2), features - 1 - PLAIN
+    weights[first + pixels, pixels] = weights[first + 2 * CELL**2 + pixels, pixels] = 1 / _PLAIN_SCALE
+    return weights
 
 
 def counted(
