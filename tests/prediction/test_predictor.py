@@ -112,10 +112,14 @@ def test_restorations_change_the_raw_query_even_outside_of_the_window() -> None:
 
 
 class Filler(Learner):
-    """Fills what is dark with 0.6."""
+    """Fills what is dark with 0.6, or as it is told."""
+
+    def __init__(self, said: float = 0.6) -> None:
+        super().__init__()
+        self.said = said
 
     def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
-        return torch.where(query < 0.45, 0.6, query)
+        return torch.where(query < 0.45, self.said, query)
 
 
 def test_a_filled_void_has_a_sharp_rim_and_what_lies_beside_it_stays() -> None:
@@ -130,7 +134,24 @@ def test_a_filled_void_has_a_sharp_rim_and_what_lies_beside_it_stays() -> None:
     assert np.array_equal(answer[holed > 0], holed[holed > 0])
     filled = answer[30:60, 41:66]
     assert filled.min() > 50, "not dark at its rim"
-    assert filled[5:-5, 5:-5].max() < 62
+    assert 68 < filled[5:-5, 5:-5].min() < filled[5:-5, 5:-5].max() < 76, "mostly smooth (75), a quarter as said (60)"
+
+
+@pytest.mark.parametrize(("said", "kept"), [(0.7, False), (0.2, True), (1.0, True)])
+def test_a_void_is_filled_from_edge_to_edge_unless_something_else_was_said(said: float, kept: bool) -> None:
+    ramp = np.linspace(46, 66, 90, dtype=np.float32)[:, None, None]
+    whole = np.broadcast_to(ramp, (90, 90, 2)).copy()
+    whole[:2] = 100
+    holed = whole.copy()
+    holed[35:60, 30:60] = 0
+    holed[:2, :2] = 0
+    query, target = (Volume(voxels, np.diag([0.7, 0.7, 3, 1])) for voxels in (holed, whole))
+    answer = Predictor(Filler(said)).prompt([query], [target], "inpainting")(query).volume.voxels
+    filled, truth = answer[38:57, 33:57], whole[38:57, 33:57]
+    if kept:
+        np.testing.assert_allclose(filled, 100 * said, atol=1)
+    else:
+        assert np.abs(filled - truth).max() < 0.5 * np.abs(100 * said - truth).max()
 
 
 def test_air_beside_a_filled_void_of_a_ct_keeps_its_hu() -> None:

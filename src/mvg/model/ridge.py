@@ -30,7 +30,7 @@ _BENT = 0.015  # and how much less those of brightnesses then, where targets ben
 _BENDS, _STAYS = 0.55, 0.7  # share of the error on the prompts that is left where it bends: up to here, and from here
 _BLACK = 1e-4  # pixels up to here may be a void
 _BODY = 1 / 16  # brighter is body
-_NOTCH = 16  # voids that open to the outside are found up to an eighth of the picture's side: twice a 16th
+_NOTCH = 9  # voids that open to the outside are found up to two ninths of the picture's side
 _CHANGE = 0.1  # how much more a cell of a picture counts where the target departs from the image as it does on average
 
 
@@ -187,7 +187,7 @@ def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]
     near = _near(pictures)
     black = (pictures <= _BLACK).to(pictures.dtype)
     void = _opened(black * _inside(pictures, black))  # specks are no voids
-    change = _wider(_wider(void)) * (_filled(pictures, 1 - _wider(black)) - pictures)
+    change = _wider(_wider(void)) * (filled_smoothly(pictures, 1 - _wider(black)) - pictures)
     return torch.cat([pictures - 0.5, near - 0.5, change], dim=1)
 
 
@@ -240,7 +240,7 @@ def _backwards(body: Float[Tensor, "b 1 s s"], axis: int) -> Float[Tensor, "b 1 
     return body.flip(axis).cummax(axis).values.flip(axis)
 
 
-def _filled(pictures: Float[Tensor, "b 1 s s"], shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+def filled_smoothly(pictures: Float[Tensor, "b 1 s s"], shown: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     """Pictures whose pixels that are not `shown` go smoothly from one edge of a void to the other: down a pyramid of
     means of what is shown, and up again where nothing is (the pull-push of Gortler et al. 1996).
     """

@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
+from mvg.model.ridge import filled_smoothly
 from mvg.prediction.asked import Asked, fit_window, modality_of
 from mvg.prediction.choosing import QuerySlice, thumbnails
 from mvg.prediction.examples import Examples, frames_for
@@ -18,7 +20,10 @@ from mvg.prediction.examples import Examples, frames_for
 Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _BLACK = 1e-4  # pixels up to here, in [0, 1], may be a void
+_BODY = 1 / 16  # brighter is body
 _FILLED = 0.05  # what is brighter than it was by more has been filled
+_ALIKE = 0.6  # least ratio of brightness of a void as said and as filled smoothly, either way round
+_GUESS = 0.25  # share of what was said beyond that which is kept: errors are least there
 _RIM = 3  # pixels of a square about a void that its blurred edge reaches
 _SURE = 1e-4  # a class that is less likely than this in the whole slice is not worth restoring
 
@@ -80,7 +85,8 @@ class Query:
         window.
 
         A change that was seen in coarser squares is blurred at a void's rim. So what has the void's own value there is
-        taken as it was said, and what has not (dark tissue, air) stays.
+        taken as it was said, or goes smoothly from edge to edge where that is about as bright (`_refined`), and what
+        has not (dark tissue, air) stays.
         """
         own, span = self.pictures[at], np.float32(self.window.high - self.window.low)
         whole = np.asarray(own + self.restore(said - squares) * span)
@@ -94,8 +100,22 @@ class Query:
         if not inside.any():
             return whole
         void = np.median(own[inside])
-        empty = np.abs(own - void) <= _BLACK * span
-        return np.where(near, np.where(empty, self.window.invert(self.restore(said)), own), whole)
+        hole = near & (np.abs(own - void) <= _BLACK * span)
+        return np.where(near, np.where(hole, self.window.invert(self._refined(own, hole, said)), own), whole)
+
+    def _refined(
+        self, own: NDArray[np.float32], hole: NDArray[np.bool_], said: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What was said of a slice, (rows, cols) in [0, 1], where voids (parts of `hole`) are mostly filled smoothly at
+        the slice's own resolution: what squares add to that is a guess. Parts that were said to be much darker are none
+        (gaps of the body), those that were said to be much brighter hold something else.
+        """
+        smooth, told = _smooth(self.window.apply(own), hole), self.restore(said)
+        parts, count = ndimage.label(hole)
+        means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (told, smooth)]
+        alike = np.abs(np.log(np.maximum(means[0], 1e-3) / np.maximum(means[1], 1e-3))) < -np.log(_ALIKE)
+        guess = _GUESS * self.restore(said - self.frames[0].apply(smooth))
+        return np.where(np.append(False, alike)[parts], smooth + guess, told)
 
     def labels(self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None) -> "Found":
         """Probabilities (f, K + 1, s, s) of one slice -> what is found there.
@@ -123,6 +143,16 @@ class Query:
         found = numbers > 0
         sure = float(best[found].mean()) if found.any() else 0.0
         return Found(numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), sure, tuple(dropped))
+
+
+def _smooth(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A picture (rows, cols) in [0, 1] whose `hole` goes smoothly from one edge of the body about it to the other."""
+    side = 1 << (max(picture.shape) - 1).bit_length()
+    shown = (picture > _BODY) & ~ndimage.binary_dilation(hole)
+    rest = [(0, side - length) for length in picture.shape]
+    square, seen = (torch.from_numpy(np.pad(part, rest).astype(np.float32))[None, None] for part in (picture, shown))
+    full = filled_smoothly(square, seen)[0, 0, : picture.shape[0], : picture.shape[1]]
+    return np.where(hole, full.numpy(), picture)
 
 
 class Found(NamedTuple):
