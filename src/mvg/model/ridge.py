@@ -95,6 +95,8 @@ class Ridge(nn.Module):
     def read(self, sums: Sums, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b two c m p"]:
         """The regression's answer to every cell: as it is, and scaled so that -1 is what it says of cells without the
         class, and 1 of those with it, on average over the prompts. `sums` may be one for all queries.
+
+        A picture's answer bends with brightness as it likes where that leaves a much smaller error on the prompts.
         """
         with torch.autocast(features.device.type, enabled=False):
             channels, count = sums.cross.shape[1], sums.gram[:, -1:, -1:].clamp(min=1)
