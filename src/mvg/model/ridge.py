@@ -1,7 +1,7 @@
 """Targets read off the image features in closed form: a ridge regression that the prompts are the data of.
 
 Every cell of 4 x 4 pixels of a prompt is a sample: its features (learned ones, and what its pixels and their
-surroundings are) and its 16 target pixels. What the regression needs of the prompts are two sums over their cells, so
+surroundings are) and its 16 target pixels. What the regression needs of the prompts are sums over their cells, so
 prompts simply add up, any number of them costs the query the same, and all target channels share one factorization.
 The gradient of the answer reaches the features through the solution (after Bertinetto et al. 2019, R2-D2): they learn
 to make every target that prompts may ask for a linear one.
@@ -20,6 +20,10 @@ from torch.nn import functional as F
 
 CELL = 4
 """Pixels of a sample's side."""
+BLACK = 1e-4
+"""Pixels up to here, in [0, 1], may be a void."""
+BODY = 1 / 16
+"""Pixels brighter than this are body."""
 PLAIN = 3 * CELL**2
 """Features of a cell that the decoder sees too: its pixels, their means, what would fill a void."""
 _HATS = 8
@@ -28,8 +32,6 @@ _PLAIN_SCALE = 4.0  # the plain features' size, so that they shrink as others do
 _PICTURES = 20.0  # how much more the weights of pictures shrink than those of labels, before they have learnt
 _BENT = 0.015  # and how much less those of brightnesses then, where targets bend
 _BENDS, _STAYS = 0.55, 0.7  # share of the error on the prompts that is left where it bends: up to here, and from here
-_BLACK = 1e-4  # pixels up to here may be a void
-_BODY = 1 / 16  # brighter is body
 _NOTCH = 9  # voids that open to the outside are found up to two ninths of the picture's side
 _CHANGE = 0.1  # how much more a cell of a picture counts where the target departs from the image as it does on average
 
@@ -101,15 +103,16 @@ class Ridge(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             channels, count = sums.cross.shape[1], sums.gram[:, -1:, -1:].clamp(min=1)
             gram, cross = sums.gram / count, rearrange(sums.cross, "b c d p -> b d (c p)") / count
-            picture, simple = sums.shades.sum(1, keepdim=True) != 0, self.simple(gram, cross)
-            stiff, bent = (
-                simple + _solved(gram, cross - gram @ simple, torch.where(picture, shrink, self.shrink[0]).exp())
-                for shrink in self.shrink[1:]
-            )
-            size = reduce(cross[:, -1], "b (c p) -> b c", "sum", c=channels) - sums.shades / count[:, 0]
-            ratio = (_missed(gram, cross, bent, size) / _missed(gram, cross, stiff, size)).detach()
-            bend = ((_STAYS - ratio) / (_STAYS - _BENDS)).clamp(0, 1)
-            solution = stiff + repeat(bend, "b c -> b 1 (c p)", p=CELL**2) * (bent - stiff)
+            simple = self.simple(gram, cross)
+            rest, picture = cross - gram @ simple, sums.shades.sum(1, keepdim=True) != 0
+            labels, stiff, bent = self.shrink
+            solution = simple + _solved(gram, rest, torch.where(picture, stiff, labels).exp())
+            if picture.any():  # labels have one solution
+                other = simple + _solved(gram, rest, torch.where(picture, bent, labels).exp())
+                size = reduce(cross[:, -1], "b (c p) -> b c", "sum", c=channels) - sums.shades / count[:, 0]
+                ratio = (_missed(gram, cross, other, size) / _missed(gram, cross, solution, size)).detach()
+                bend = ((_STAYS - ratio) / (_STAYS - _BENDS)).clamp(0, 1)
+                solution = solution + repeat(bend, "b c -> b 1 (c p)", p=CELL**2) * (other - solution)
             said = features @ solution
             share = cross[:, -1:]
             level = gram[:, -1:] @ solution  # the mean answer, but for the constant's own shrinkage
@@ -187,7 +190,7 @@ def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]
     would change: of black pixels inside the body or in a notch of it, and of the rim that they darken (0 elsewhere).
     """
     near = _near(pictures)
-    black = (pictures <= _BLACK).to(pictures.dtype)
+    black = (pictures <= BLACK).to(pictures.dtype)
     void = _opened(black * _inside(pictures, black))  # specks are no voids
     change = _wider(_wider(void)) * (filled_smoothly(pictures, 1 - _wider(black)) - pictures)
     return torch.cat([pictures - 0.5, near - 0.5, change], dim=1)
@@ -213,7 +216,7 @@ def _inside(pictures: Float[Tensor, "b 1 s s"], black: Float[Tensor, "b 1 s s"])
     body = (_near(1 - black) > 0.5).to(pictures.dtype)
     sides = torch.stack([part for axis in (-2, -1) for part in (body.cummax(axis).values, _backwards(body, axis))])
     count = sides.sum(0)
-    notch = _closed((_near((pictures > _BODY).to(pictures.dtype)) > 0.5).to(pictures.dtype))
+    notch = _closed((_near((pictures > BODY).to(pictures.dtype)) > 0.5).to(pictures.dtype))
     return ((count > 3.5) | ((count > 2.5) & (notch > 0))).to(pictures.dtype)
 
 

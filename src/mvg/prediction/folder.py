@@ -162,9 +162,8 @@ def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
         task = "segmentation"
     kind = task.partition(":")[0]
     inputs = Files([images[name] for name in names], read)
-    if kind == "segmentation":
-        return PromptFolder(inputs, Files(paths, read_labels), names, kind, None, "")
-    return PromptFolder(inputs, Files(paths, read), names, kind, None, "")
+    answers = Files(paths, read_labels) if kind == "segmentation" else Files(paths, read)
+    return PromptFolder(inputs, answers, names, kind, None, "")
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

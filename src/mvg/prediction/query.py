@@ -12,15 +12,13 @@ from scipy import ndimage
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
-from mvg.model.ridge import filled_smoothly
+from mvg.model.ridge import BLACK, BODY, filled_smoothly
 from mvg.prediction.asked import Asked, fit_window, modality_of
 from mvg.prediction.choosing import QuerySlice, thumbnails
 from mvg.prediction.examples import Examples, frames_for
 
 Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
-_BLACK = 1e-4  # pixels up to here, in [0, 1], may be a void
-_BODY = 1 / 16  # brighter is body
 _FILLED = 0.05  # what is brighter than it was by more has been filled
 _ALIKE = 0.6  # least ratio of brightness of a void as said and as filled smoothly, either way round
 _GUESS = 0.25  # share of what was said beyond that which is kept: errors are least there
@@ -92,7 +90,7 @@ class Query:
         whole = np.asarray(own + self.restore(said - squares) * span)
         if not self.coarse:
             return whole
-        filled = (squares <= _BLACK) & (said - squares > _FILLED)
+        filled = (squares <= BLACK) & (said - squares > _FILLED)
         if not filled.any():
             return whole
         near = self.frames[0].restore_labels(ndimage.binary_dilation(filled[0], iterations=_RIM))
@@ -100,7 +98,7 @@ class Query:
         if not inside.any():
             return whole
         void = np.median(own[inside])
-        hole = near & (np.abs(own - void) <= _BLACK * span)
+        hole = near & (np.abs(own - void) <= BLACK * span)
         return np.where(near, np.where(hole, self.window.invert(self._refined(own, hole, said)), own), whole)
 
     def _refined(
@@ -113,7 +111,7 @@ class Query:
         smooth, told = _smooth(self.window.apply(own), hole), self.restore(said)
         parts, count = ndimage.label(hole)
         means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (told, smooth)]
-        alike = np.abs(np.log(np.maximum(means[0], 1e-3) / np.maximum(means[1], 1e-3))) < -np.log(_ALIKE)
+        alike = np.minimum(*means) > _ALIKE * np.maximum(*means)
         guess = _GUESS * self.restore(said - self.frames[0].apply(smooth))
         return np.where(np.append(False, alike)[parts], smooth + guess, told)
 
@@ -148,7 +146,7 @@ class Query:
 def _smooth(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
     """A picture (rows, cols) in [0, 1] whose `hole` goes smoothly from one edge of the body about it to the other."""
     side = 1 << (max(picture.shape) - 1).bit_length()
-    shown = (picture > _BODY) & ~ndimage.binary_dilation(hole)
+    shown = (picture > BODY) & ~ndimage.binary_dilation(hole)
     rest = [(0, side - length) for length in picture.shape]
     square, seen = (torch.from_numpy(np.pad(part, rest).astype(np.float32))[None, None] for part in (picture, shown))
     full = filled_smoothly(square, seen)[0, 0, : picture.shape[0], : picture.shape[1]]
