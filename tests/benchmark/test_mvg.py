@@ -13,6 +13,7 @@ from mvg.benchmark.made import make_sets
 from mvg.benchmark.method import Budget, Lesson
 from mvg.benchmark.questions import Question, Size, chosen_tasks, questions
 from mvg.data import Store, open_folder, prepare
+from mvg.imaging.coloring import Coloring
 from mvg.model.weights import save_weights
 from mvg.training.recipe import recipe_from
 from tests.prediction.learner import random_model, tiny_config
@@ -89,6 +90,23 @@ def test_adaptation_starts_from_weights_and_learns_one_patient(data: tuple[Store
     assert '"most": 1' in recipe
     half = mvg_adapted.Settings(weights=str(start), share=0.5)
     assert mvg_adapted.learn(half, lesson(data, tmp_path / "half", samples=6)).steps == method.steps
+
+
+@pytest.mark.parametrize(("coloring", "colors"), [("random", ()), ("binary", (1.0,) * 3), ("predefined", None)])
+def test_classes_are_asked_in_the_colors_that_were_learnt(
+    data: tuple[Store, Question], tmp_path: Path, coloring: str, colors: tuple[float, ...] | None
+) -> None:
+    episodes = {"batch": 1, "panels": [2, 2], "coloring": coloring}
+    changes = CHANGES | {"model": tiny_config("merged").as_dict(), "episodes": episodes}
+    method = mvg.learn(mvg.Settings(changes=changes), lesson(data, tmp_path))
+    request = data[1].request(1)
+    prompted = method._prompted(request)
+    values, card = prompted.examples.values, data[1].task.card
+    if colors is None:
+        fixed = Coloring.predefined(card.name, {card.name: card.labels})
+        colors = tuple(fixed.colors[fixed.values.index(value)] for value in values)
+    assert prompted.settings.colors == colors[: len(values)]
+    assert method.colors("never learnt", values) == (colors[: len(values)] if coloring == "binary" else ())
 
 
 def test_changes_replace_values_but_shares_as_a_whole() -> None:

@@ -14,7 +14,8 @@ from mvg.data import Store, prepare
 from mvg.data.case import side_of
 from mvg.errors import RecipeProblem
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import Episodes, EpisodeSettings, loader, sources_of
+from mvg.training.episodes import Episodes, EpisodeSettings, loader
+from mvg.training.sources import sources_of
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, VAL
 

@@ -95,15 +95,19 @@ class Coloring:
             place += picture > border
         return self.labels[order].astype(_integer_type(self.labels))[place]
 
+    def logits(self, picture: NDArray[Any]) -> NDArray[np.float32]:
+        """The logarithms (K + 1, ...) of what `soft` says, up to a constant."""
+        colors = np.sort(self.palette)
+        width = np.float32(np.diff(colors).min(initial=1.0) / 4)
+        away = np.asarray(picture, np.float32)[None] - self.palette.reshape(-1, *[1] * np.ndim(picture))
+        return np.asarray(-0.5 * np.square(away / width), np.float32)
+
     def soft(self, picture: NDArray[Any]) -> NDArray[np.float32]:
         """Probabilities (K + 1, ...) of background and values, falling with the distance to their colors.
 
         They sum to 1 and the largest belongs to the label that `read` returns.
         """
-        colors = np.sort(self.palette)
-        width = np.float32(np.diff(colors).min(initial=1.0) / 4)
-        away = np.asarray(picture, np.float32)[None] - self.palette.reshape(-1, *[1] * np.ndim(picture))
-        logits = -0.5 * np.square(away / width)
+        logits = self.logits(picture)
         logits -= logits.max(axis=0, keepdims=True)
         np.exp(logits, out=logits)
         return np.asarray(logits / logits.sum(axis=0, keepdims=True), np.float32)

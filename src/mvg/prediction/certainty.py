@@ -73,7 +73,8 @@ def _answered(
         rng = np.random.default_rng(settings.seed)
         found = choose(settings.strategy, shelf.as_query(at), others, settings.num_prompts, rng)
         chosen = tuple(sorted(places[list(found)].tolist()))
-        colors = draw_colors(examples.shows(chosen), 0, rng) if model.config.form == "merged" else None
+        painted = model.config.form == "merged"
+        colors = draw_colors(examples.shows(chosen), 0, rng, settings.colors) if painted else None
         square = torch.from_numpy(examples.image([at]))[:, None]
         chance = answer(model, cache, examples, square, (View(chosen, colors=colors),)).mean[0].numpy()
         rows.append(_counted(chance, examples.targets[at]))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from mvg.errors import PromptProblem
 from mvg.imaging.coloring import Coloring
 from mvg.model.answer import Prompts
 from mvg.model.generalist import Generalist
@@ -32,6 +33,15 @@ class View:
     chosen: tuple[int, ...]
     mirrored: bool = False
     colors: tuple[float, ...] | None = None
+
+    def passes(self) -> "tuple[View, ...]":
+        """The same, asked in as many passes as classes share a color: in each no two do."""
+        if self.colors is None or len(set(self.colors) - {0}) == len([color for color in self.colors if color]):
+            return (self,)
+        turns = [self.colors[:number].count(color) for number, color in enumerate(self.colors)]
+        count = 1 + max(turn for turn, color in zip(turns, self.colors, strict=True) if color)
+        own = ([c if turn == one else 0.0 for turn, c in zip(turns, self.colors, strict=True)] for one in range(count))
+        return tuple(replace(self, colors=tuple(colors)) for colors in own)
 
 
 class PromptCache:
@@ -131,21 +141,21 @@ class PromptCache:
 
 
 def class_probabilities(
-    model: Generalist, query: Float[Tensor, "b 1 s s"], prompts: Prompts, view: View, present: NDArray[np.bool_]
+    model: Generalist, query: Float[Tensor, "b 1 s s"], cache: PromptCache, view: View, present: NDArray[np.bool_]
 ) -> Float[Tensor, "b k s s"]:
     """Probabilities of background and the K classes (k = K + 1) from encoded prompts; they sum to 1.
 
     A class that no shown prompt holds (`present` (K,) is False) cannot be answered and has probability 0.
     """
-    if view.colors is not None:
-        painted = model.answer(query, prompts, "labels")[:, 0].cpu().numpy()
-        coloring = _coloring(view.colors)
-        probabilities = torch.zeros(len(query), len(present) + 1, *query.shape[-2:])
-        probabilities[:, coloring.labels] = torch.from_numpy(coloring.soft(painted).swapaxes(0, 1))
-        return probabilities
-    shown = np.flatnonzero(present)
     scores = torch.full((len(query), len(present) + 1, *query.shape[-2:]), -torch.inf)
     scores[:, 0] = 0
+    if view.colors is not None:
+        for one in view.passes():
+            coloring = _coloring(one.colors or ())
+            logits = coloring.logits(model.answer(query, cache.prompts(one), "labels")[:, 0].cpu().numpy())
+            scores[:, list(coloring.values)] = torch.from_numpy((logits[1:] - logits[:1]).swapaxes(0, 1))
+        return scores.softmax(dim=1)
+    shown, prompts = np.flatnonzero(present), cache.prompts(view)
     for start in range(0, len(shown), _CLASSES_AT_ONCE):
         some = shown[start : start + _CLASSES_AT_ONCE]
         part = prompts if len(some) == prompts.channels else _channels(prompts, some)
@@ -153,8 +163,17 @@ def class_probabilities(
     return scores.softmax(dim=1)
 
 
-def draw_colors(present: NDArray[np.bool_], draw: int, rng: np.random.Generator) -> tuple[float, ...]:
-    """Evenly spaced colors for the classes `present` (K,), 0 for others; ascending in draw 0, else in random order."""
+def draw_colors(
+    present: NDArray[np.bool_], draw: int, rng: np.random.Generator, fixed: tuple[float, ...] = ()
+) -> tuple[float, ...]:
+    """Evenly spaced colors for the classes `present` (K,), 0 for others; ascending in draw 0, else in random order.
+
+    fixed: their colors instead, one per class (see `Settings.colors`). Raises PromptProblem for another number of them.
+    """
+    if fixed:
+        if len(fixed) != len(present):
+            raise PromptProblem(f"{len(fixed)} colors", f"one for each of {len(present)} classes", "correct the colors")
+        return tuple(color if there else 0.0 for color, there in zip(fixed, present, strict=True))
     spaced = np.array(Coloring.spaced(range(1, int(present.sum()) + 1)).colors)
     colors = np.zeros(len(present))
     colors[present] = spaced if draw == 0 else rng.permutation(spaced)

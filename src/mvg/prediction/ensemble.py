@@ -26,8 +26,9 @@ class Settings:
     slices, "close" then looks again at small and fine labels, unless the prompts were shown for "whole". propagate:
     slices whose labels were answered at least so surely (mean probability) join the prompts of the next slices on both
     sides, which are then asked again (0: no second time). reject: a label whose mean probability in a slice is lower is
-    dropped there (0: none is; None: the prompts set how sure each has to be, see `certainty`). UnknownName,
-    PromptProblem for others.
+    dropped there (0: none is; None: the prompts set how sure each has to be, see `certainty`). colors: for weights of
+    the merged form that learnt fixed colors, one in (0, 1] per class; classes of one color are asked one after the
+    other (none: as far apart as can be). UnknownName, PromptProblem for others.
     """
 
     strategy: str = "alike_nearby"
@@ -37,6 +38,7 @@ class Settings:
     look: str = "close"
     propagate: float = 0.0
     reject: float | None = None
+    colors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_strategy(self.strategy)
@@ -48,6 +50,10 @@ class Settings:
         for what, share in (("propagate", self.propagate), ("reject", self.reject or 0.0)):
             if not 0 <= share <= 1:
                 raise PromptProblem(f"{what} = {share:g}", "a probability between 0 and 1", f"correct {what}")
+        if self.seed < 0:
+            raise PromptProblem(f"seed = {self.seed}", "0 or more", "choose another seed")
+        if not all(0 < color <= 1 for color in self.colors):
+            raise PromptProblem(f"colors {self.colors}", "colors above 0, at most 1", "correct the colors")
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def views(
     found = []
     for member in range(settings.members):
         chosen = (*_dealt(pool, wanted, member, settings.members, rng), *extra)
-        colors = draw_colors(examples.shows(chosen), member, rng) if painted else None
+        colors = draw_colors(examples.shows(chosen), member, rng, settings.colors) if painted else None
         found.append(View(chosen, mirrored=member % 2 == 1, colors=colors))
     return tuple(found)
 
@@ -100,10 +106,9 @@ def _member(
         return torch.eye(len(present) + 1)[:1, :, None, None].expand(len(squares), -1, *squares.shape[-2:])
     device = next(model.parameters()).device
     with torch.inference_mode():
-        prompts = cache.prompts(view)
         if examples.values:
-            return class_probabilities(model, squares.to(device), prompts, view, present)
-        return model.answer(squares.to(device), prompts, "image").clamp(0, 1).cpu()
+            return class_probabilities(model, squares.to(device), cache, view, present)
+        return model.answer(squares.to(device), cache.prompts(view), "image").clamp(0, 1).cpu()
 
 
 def _dealt(pool: Sequence[int], wanted: int, member: int, members: int, rng: np.random.Generator) -> tuple[int, ...]:

@@ -136,6 +136,7 @@ class PromptedTask:
         look: str | None = None,
         propagate: float | None = None,
         reject: float | None = None,
+        colors: tuple[float, ...] | None = None,
     ) -> "PromptedTask":
         """The same prompts, used differently: what is not None replaces the settings (see `Settings`)."""
         old = self.settings
@@ -147,6 +148,7 @@ class PromptedTask:
             look or old.look,
             old.propagate if propagate is None else propagate,
             old.reject if reject is None else reject,
+            old.colors if colors is None else colors,
         )
         used = copy.copy(self)
         used.settings = settings

@@ -95,7 +95,8 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
             modality=about["modality"],
             target_window=Window(**about["target_window"]),
         )
-        asked, settings = Asked(**about["asked"]), Settings(**about["settings"])
+        asked, used = Asked(**about["asked"]), about["settings"]
+        settings = Settings(**used | {"colors": tuple(used.get("colors", ()))})
         _check_sizes(examples)
         close = None
         if about["close"] is not None:

@@ -1,13 +1,11 @@
 """Data sets x tasks -> endless episodes; a step's batch depends on (seed, step, rank) alone: runs resume anywhere."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from hashlib import md5
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from mvg.canvas import Kind, Pairs
@@ -15,9 +13,9 @@ from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeProblem
 from mvg.imaging.coloring import Coloring
-from mvg.tasks.task import Task, tasks_for
 from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
 from mvg.training.focus import focused
+from mvg.training.sources import Source, fewer, predefined_colors, sources_of
 from mvg.training.synthetic import regions
 
 
@@ -28,7 +26,8 @@ class EpisodeSettings:
     batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
     volumes; absent: share of the query slices without any label that are kept (1: as many as there are); sizes: picture
-    sides in pixels, one drawn per step (empty: the model's); coloring: how classes are painted in the merged form.
+    sides in pixels, one drawn per step (empty: the model's); coloring: how classes are painted in the merged form; what
+    learns other colors than random ones is asked with them (`prediction.ensemble.Settings.colors`).
     focus: share of segmentation requests that are looked at closely, every panel about its own labels or a piece.
     synthetic: share of them that ask for random regions of the query, found again in changed copies of it.
     share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;
@@ -50,62 +49,6 @@ class EpisodeSettings:
     prompts: Literal["others", "any"] = "others"
 
 
-@dataclass(frozen=True)
-class Source:
-    """One task of one set, and the slices of each patient that can serve it."""
-
-    set: StoredSet
-    task: Task
-    patients: dict[str, NDArray[np.int64]]
-
-    def on(self, side: Side) -> list[str]:
-        """The patients of one side of the split."""
-        rows = self.set.rows
-        return [name for name, numbers in self.patients.items() if rows[int(numbers[0])].side == side]
-
-
-Sources = dict[Kind, dict[str, list[list[Source]]]]
-"""Answer kind -> task kind -> one list per set of the tasks that it offers."""
-
-
-def sources_of(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) -> Sources:
-    """What the sets offer on these sides of their split; task kinds outside `kinds` (all if empty) are left out."""
-    found: Sources = {"labels": {}, "image": {}}
-    for stored in store.sets.values():
-        offered: dict[str, list[Source]] = {}
-        for task in tasks_for(stored.card):
-            if kinds and task.kind not in kinds:
-                continue
-            patients: dict[str, list[int]] = {}
-            for row in stored.rows:
-                if row.side in sides and task.accepts(row):
-                    patients.setdefault(row.patient, []).append(row.number)
-            if patients:
-                source = Source(stored, task, {name: np.array(numbers) for name, numbers in patients.items()})
-                offered.setdefault(task.kind, []).append(source)
-        for kind, sources in offered.items():
-            found[sources[0].task.answers].setdefault(kind, []).append(sources)
-    return found
-
-
-def _fewer(sources: Sources, settings: EpisodeSettings, seed: int) -> Sources:
-    """The sources with the share of patients that the settings leave; at least one patient of every set."""
-    if settings.share == 1 and settings.most == 0:
-        return sources
-
-    def kept(source: Source) -> Source:
-        stored = source.set.card.name
-        order = sorted(source.patients, key=lambda name: md5(f"{seed}/{stored}/{name}".encode()).digest())
-        count = max(1, round(settings.share * len(order)))
-        left = order[: min(count, settings.most or count)]
-        return replace(source, patients={name: source.patients[name] for name in source.patients if name in left})
-
-    return {
-        answers: {kind: [[kept(source) for source in some] for some in sets] for kind, sets in kinds.items()}
-        for answers, kinds in sources.items()
-    }
-
-
 class Episodes(Dataset[Pairs]):
     """Step number -> the batch of requests of that step; see `EpisodeSettings.prompts` for its patients."""
 
@@ -114,7 +57,7 @@ class Episodes(Dataset[Pairs]):
         augmentation: AugmentationSettings, size: int, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
-        self.sources = _fewer(sources_of(store, (side,), kinds), settings, seed)
+        self.sources = fewer(sources_of(store, (side,), kinds), settings.share, settings.most, seed)
         if not any(self._fit(answers, settings.panels[0]) for answers in self.sources):
             raise RecipeProblem(
                 f"no set of {store.folder} has {settings.panels[0]} patients on the side '{side}' for the chosen tasks",
@@ -237,14 +180,7 @@ class Episodes(Dataset[Pairs]):
         if self.settings.coloring == "binary":
             return (1.0,)
         if self.settings.coloring == "predefined":
-            classes = {
-                sources[0].set.card.name: tuple(sources[0].set.card.labels)
-                for sets in self.sources["labels"].values()
-                for sources in sets
-            }
-            fixed = Coloring.predefined(stored.card.name, classes)
-            table = dict(zip(fixed.values, fixed.colors, strict=True))
-            return tuple(table.get(value, 1.0) for value in values)
+            return predefined_colors(self.sources, stored.card.name, values)
         drawn = Coloring.random(values, rng)
         table = dict(zip(drawn.values, drawn.colors, strict=True))
         return tuple(table[value] for value in values)

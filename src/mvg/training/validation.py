@@ -12,7 +12,8 @@ from mvg.canvas import Pairs, compose, everywhere
 from mvg.data.store import Store
 from mvg.model.generalist import Generalist
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import Episodes, EpisodeSettings, sources_of
+from mvg.training.episodes import Episodes, EpisodeSettings
+from mvg.training.sources import sources_of
 
 PLAIN = AugmentationSettings(zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flips=0.0, inversion=0.0, tone=0.0, noise=0.0)
 

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mvg.prediction.tuning import tune
 from mvg.tasks import Task
 from mvg.training.loop import Where, averaged, train
 from mvg.training.recipe import Recipe, recipe_from
+from mvg.training.sources import predefined_colors, sources_of
 
 SCOPE: Scope = "generalist"
 PROMPTED = True
@@ -73,7 +74,23 @@ def learn(settings: Settings, lesson: Lesson) -> "Asked":
     _note(recipe, lesson.folder)
     checkpoint = train(recipe, Where(lesson.folder, lesson.device))
     model, about = averaged(checkpoint)
-    return Asked(Predictor(model.to(lesson.device), str(lesson.folder)), settings, about["step"])
+    predictor = Predictor(model.to(lesson.device), str(lesson.folder))
+    return Asked(predictor, settings, about["step"], _colors(recipe, lesson))
+
+
+Colors = Callable[[str, tuple[int, ...]], tuple[float, ...]]
+"""A set's name and label values -> the colors that they are asked in; none: as far apart as can be."""
+
+
+def _colors(recipe: Recipe, lesson: Lesson) -> Colors:
+    """The colors that were learnt; sets that were not learnt from have no predefined ones."""
+    if recipe.episodes.coloring == "binary":
+        return lambda name, values: (1.0,) * len(values)
+    if recipe.episodes.coloring == "random":
+        return lambda name, values: ()
+    own = {key: one for key, one in lesson.store.sets.items() if one.card.name in recipe.data.sets}
+    sources = sources_of(replace(lesson.store, sets=own), ("train",), recipe.data.tasks)
+    return lambda name, values: predefined_colors(sources, name, values) if name in recipe.data.sets else ()
 
 
 def recipe_for(settings: Settings, lesson: Lesson) -> Recipe:
@@ -119,8 +136,10 @@ def timed(recipe: Recipe, budget: Budget) -> Recipe:
 class Asked:
     """A predictor as a method: prompts are shown once and kept while the same ones are asked about."""
 
-    def __init__(self, predictor: Predictor, settings: Settings, steps: int = 0) -> None:
-        self.predictor, self.settings, self.steps = predictor, settings, steps
+    def __init__(
+        self, predictor: Predictor, settings: Settings, steps: int = 0, colors: Colors = lambda name, values: ()
+    ) -> None:
+        self.predictor, self.settings, self.steps, self.colors = predictor, settings, steps, colors
         self._shown: dict[tuple[str, ...], PromptedTask] = {}
 
     def __call__(self, request: Request) -> Volume | LabelMap:
@@ -133,7 +152,7 @@ class Asked:
         if key not in self._shown:
             if len(self._shown) >= 2:  # one prompt and all prompts take turns
                 self._shown.pop(next(iter(self._shown)))
-            self._shown[key] = self.predictor.prompt(
+            prompted = self.predictor.prompt(
                 [prompt.image for prompt in shown],
                 [prompt.target for prompt in shown],
                 request.task.name,
@@ -145,6 +164,8 @@ class Asked:
                 reject=self.settings.reject,
                 modality=request.modality,
             )
+            colors = self.colors(request.task.card.name, prompted.examples.values)
+            self._shown[key] = prompted.using(colors=colors)
             if self.settings.tune > 0:
                 self._shown[key], _ = tune(self._shown[key], self.settings.tune)
         return self._shown[key]
