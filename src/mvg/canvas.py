@@ -1,7 +1,7 @@
 """How a request is put: pairs of image and target, and what of them the model may see.
 
-`compose` is the only place where training and prediction meet. It blanks every patch that is not visible, so the model
-cannot leak what it never receives, and it refuses a query whose own patient is among its prompts.
+Everything that is learnt from, or judged while learning, goes through `compose`. It blanks every patch that is not
+visible, so the model cannot leak what it never receives, and refuses a query whose own patient is among its prompts.
 """
 
 from dataclasses import dataclass

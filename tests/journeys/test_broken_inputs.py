@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -252,3 +252,19 @@ def test_a_full_disk(user: Path, weights: Path, tmp_path: Path) -> None:
     _one_clear_line(Result(done.returncode, done.stdout, done.stderr))
     assert not out.exists()
     assert read(query).voxels.shape == voxels.shape
+
+
+def test_a_folder_that_cannot_be_read(run: Run, user: Path, weights: Path, tmp_path: Path,
+                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    closed, real = user / "prompts" / "images", Path.iterdir
+
+    def refuse(folder: Path) -> Iterator[Path]:
+        if folder == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    out = tmp_path / "out"
+    result = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", out, "--weights", weights)
+    _one_clear_line(result)
+    assert str(closed) in result.err

@@ -153,6 +153,38 @@ def test_prompts_saved_once_and_used_again(run: Run, user: Path, weights: Path, 
     assert wrong.code == 2
 
 
+def test_what_a_saved_task_cannot_do_is_told(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "boxes.mvgtask"
+    common = ("predict", user / "scan.nii.gz", "--output", tmp_path / "out", "--prompts")
+    made = run(*common, user / "prompts", "--weights", weights, "--look", "whole", "--ensemble", 2, "--save-task", file)
+    assert made.code == 0
+    closely = run(*common, file, "--look", "close")
+    assert (closely.code, closely.err.count("\n")) == (2, 1)
+    assert "saved with --look whole" in closely.err
+    assert run(*common, file, "--task", "segmentation:T2").code == 2
+    assert run(*common, file, "--uncertainty").code == 0, "of the two answers that it was saved with"
+
+
+def test_options_that_pictures_do_not_heed_are_refused(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights, "--task", "denoising")
+    for option, value in (("--look", "whole"), ("--reject", 0.5), ("--propagate", 0.5)):
+        result = run("predict", user / "scan.nii.gz", *common, option, value)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert f"leave {option} out" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_which_channel_was_shown_is_told(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        put(scan((32, 32, 3), seed=number + 5)[0], user / "nnunet" / "imagesTr" / f"case{number}_0001.nii.gz")
+    put(read(user / "scan.nii.gz"), user / "patient_0001.nii.gz")
+    common = ("--prompts", user / "nnunet", "--output", tmp_path / "out", "--weights", weights)
+    assert "channels 'channel 1' was shown" in run("predict", user / "patient_0001.nii.gz", *common).err
+    assert "channels 'channel 0' was shown" in run("predict", user / "scan.nii.gz", *common).err
+    assert run("predict", user / "scan.nii.gz", *common, "--task", "segmentation:1").err == ""
+    assert run("predict", user / "scan.nii.gz", *common, "-q").err == ""
+
+
 def test_in_python(user: Path, weights: Path, tmp_path: Path) -> None:
     predictor = mvg.load(weights)
     images = [mvg.read(user / "prompts" / "images" / f"case{number}.nii.gz") for number in range(2)]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 import mvg
 from tests.journeys.conftest import Run
 
@@ -12,6 +14,26 @@ def test_predict_after_tuning(run: Run, user: Path, weights: Path, tmp_path: Pat
     assert done.code == 0, done.err
     assert "tuning took" in done.err
     assert (tmp_path / "out" / "scan.nii.gz").is_file()
+
+
+def test_nothing_is_learnt_for_what_cannot_be_asked(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    common = ("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--weights", weights, "--tune", 3600)
+    for more in (("--strategy", "nearest"), ("--reject", 5), ("--seed", -1), ("--task", "denoising", "--quality")):
+        done = run(*common, "--output", tmp_path / "out", *more)
+        assert done.code == 2
+    over = run(*common, "--output", user)
+    assert over.code == 2
+    assert "would overwrite" in over.err
+
+
+def test_weights_are_tuned_into_the_folder_that_one_is_in(
+    run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = run("finetune", user / "prompts", "--output", ".", "--weights", weights, "--minutes", 0.05, "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (tmp_path / "here" / "card.md").read_text(encoding="utf-8").startswith("# here, tuned")
 
 
 def test_tuned_weights_are_written_where_they_help_and_can_be_used(

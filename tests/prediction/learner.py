@@ -35,7 +35,9 @@ class Learner(Generalist):
     """
 
     def __init__(self, size: int = SIZE) -> None:
-        super().__init__(tiny_config(size=size))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what it sees in pictures decides which prompts are shown
+            super().__init__(tiny_config(size=size))
         self.encoded, self.most = 0, 0
 
     def encode(self, images: Tensor, targets: Tensor) -> Prompts:

@@ -98,7 +98,7 @@ def test_an_unexpected_error_costs_its_own_query_alone(
         first, second = predict_files(
             task, plan([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], tmp_path / "out", "labels")
         )
-    assert "ZeroDivisionError" in str(first.problem)
+    assert "ZeroDivisionError in test_batch.py, line" in str(first.problem), "told where, to be reported"
     assert "\n" not in str(first.problem)
     assert second.problem is None
 

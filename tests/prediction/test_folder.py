@@ -81,6 +81,19 @@ def test_hu_are_those_of_the_first_channel_alone(tmp_path: Path) -> None:
     assert open_prompts(folder, "segmentation:PET").modality is None
 
 
+@pytest.mark.parametrize(("said", "modality"), [("MRI", "MRI"), ("", None), ("CT", None)])
+def test_what_the_folder_says_of_its_intensities(said: str, modality: str | None, tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "A", "1": "B"}, "modality": said}
+    folder = nnunet(tmp_path, channels=2, about=about)
+    assert [open_prompts(folder, f"segmentation:{channel}").modality for channel in "AB"] == [modality, modality]
+
+
+def test_pairs_have_one_channel(tmp_path: Path) -> None:
+    with pytest.raises(PromptProblem, match=r"the channel 'T2' of .* ask for segmentation"):
+        open_prompts(pairs(tmp_path), "segmentation:T2")
+    assert open_prompts(tmp_path, "synthesis:T1->T2").task == "synthesis"
+
+
 def test_labels_in_jpeg_are_refused(tmp_path: Path) -> None:
     for number in range(2):
         for part in ("images", "targets"):

@@ -13,6 +13,7 @@ from mvg.errors import GeometryProblem, PromptProblem, UnknownName
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.answer import Prompts
 from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.query import Query
 from tests.prediction.learner import SIZE, Learner, random_model
 from tests.prediction.scans import AFFINE, scan
 
@@ -89,7 +90,8 @@ def test_prompts_that_show_nothing_answer_nothing() -> None:
     image, labels = scan((32, 32, 6))
     empty = labels.voxels.copy()
     empty[:, :, 3:] = 0
-    task = prompted_on([(image, LabelMap(empty, labels.affine))], num_prompts=1)
+    pair = (image, LabelMap(empty, labels.affine))
+    task = prompted_on([pair], num_prompts=1, strategy="nearest_slice")
     voxels = task(scan(seed=9)[0]).volume.voxels
     assert voxels[:, :, :3].any()
     assert not voxels[:, :, 3:].any()
@@ -163,6 +165,24 @@ def test_air_beside_a_filled_void_of_a_ct_keeps_its_hu() -> None:
     answer = Predictor(Filler()).prompt([query], [target], "inpainting")(query).volume.voxels
     assert (answer[30:60, 66:80] == -850).all()
     assert answer[32:58, 43:64].min() > 0
+
+
+class Lung(Filler):
+    """Fills all that is dark, and more of it than the void is."""
+
+    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+        return torch.where(query < 1e-3, self.said, query)
+
+
+def test_a_void_is_found_among_more_air_that_was_brightened_too() -> None:
+    whole = np.full((90, 90, 2), 60, np.float32)
+    whole[5:85, 55:85] = np.random.default_rng(0).uniform(-900, -800, (80, 30, 2))
+    holed = whole.copy()
+    holed[30:60, 10:30] = -1024
+    query, target = (Volume(voxels, np.diag([0.7, 0.7, 3, 1])) for voxels in (holed, whole))
+    answer = Predictor(Lung()).prompt([query], [target], "inpainting")(query).volume.voxels
+    assert answer[32:58, 12:28].min() > 0
+    assert (answer[8:82, 58:82] == whole[8:82, 58:82]).all()
 
 
 def test_prompts_are_cut_along_the_plane_of_most_of_them() -> None:
@@ -266,6 +286,30 @@ def test_a_single_slice_is_cut_along_its_own_plane() -> None:
     assert (answer == truth.voxels[:, 2:3]).mean() > 0.95
 
 
+def test_what_is_said_of_the_prompts_intensities_holds_for_queries() -> None:
+    image, labels = scan()
+    signed = Volume(20 * image.voxels - 2000, image.affine)  # a phase, say: it looks like HU
+    guessed, told = (Predictor(Learner()).prompt([signed], [labels], modality=said) for said in (None, "MR"))
+    windows = [Query.of(signed, task.examples, task.asked, SIZE).window for task in (guessed, told)]
+    assert (windows[0].low, windows[0].high) == (-160, 240)
+    assert windows[1].low < -1500
+    assert windows[1].high > 1500
+
+
+def test_label_maps_as_pictures_have_a_window_of_their_own() -> None:
+    image, labels = scan()
+    few = LabelMap(labels.voxels // 100, labels.affine)  # 0, 7
+    task = Predictor(Learner()).prompt([Volume(image.voxels * 100, image.affine)], [few], "synthesis")
+    assert task.examples.target_window.high <= 7
+
+
+def test_too_many_labels_are_not_asked_for_more() -> None:
+    image, labels = scan((32, 32, 2))
+    many = LabelMap(np.arange(labels.voxels.size).reshape(labels.voxels.shape), labels.affine)
+    with pytest.raises(PromptProblem, match="expected 1 to 255; ask for fewer"):
+        Predictor(Learner()).prompt([image], [many])
+
+
 @pytest.mark.parametrize(
     ("images", "targets", "task", "error", "said"),
     [
@@ -273,7 +317,7 @@ def test_a_single_slice_is_cut_along_its_own_plane() -> None:
         ([0, 1], [0], None, PromptProblem, "as many of both"),
         ([0], ["shifted"], None, GeometryProblem, "one shape and affine"),
         ([0], ["smaller"], None, GeometryProblem, "one shape and affine"),
-        ([0], ["empty"], None, PromptProblem, "show what to find"),
+        ([0], ["empty"], None, PromptProblem, "add prompts that show some"),
         ([0], ["picture"], None, PromptProblem, "denoising, inpainting, segmentation, synthesis"),
         ([0], ["picture"], "segmentation", PromptProblem, "whole numbers"),
         ([0], [0], "sorcery", UnknownName, "segmentation"),

@@ -109,6 +109,16 @@ def test_alike_nearby_looks_at_no_more_slices_of_many_volumes_than_it_must() -> 
     assert len(seen) == 64
 
 
+@pytest.mark.parametrize("name", ["alike_nearby", "nearest_slice"])
+def test_a_slice_that_is_alone_may_lie_anywhere(name: str) -> None:
+    found = shelf((40, 40))
+    (chosen,) = choose(name, query(0, 1, found.thumbnails[42]), found, 1, np.random.default_rng(0))
+    assert chosen == 42, "the second slice of its volume"
+    mixed = shelf((40, 1))
+    (chosen,) = choose(name, query(1, 40, mixed.thumbnails[40]), mixed, 1, np.random.default_rng(0))
+    assert chosen == 40
+
+
 def test_most_similar_finds_the_same_picture_anywhere() -> None:
     found = shelf((40, 40))
     chosen = choose("most_similar", query(0, 40, found.thumbnails[63]), found, 3, np.random.default_rng(0))

@@ -46,6 +46,10 @@ def main() -> None:
     except MvgError as problem:
         _tell(str(problem))
         sys.exit(2)
+    except OSError as problem:  # what we open ourselves is told by what it is; this is left
+        why = problem.strerror or problem
+        _tell(f"'{problem.filename or 'a file'}' cannot be used ({why}); expected access to it; check its permissions.")
+        sys.exit(2)
 
 
 @app.callback(invoke_without_command=True)
@@ -97,23 +101,30 @@ def predict(
     save_task: Annotated[
         Path | None, typer.Option(help="Also save the prompts, encoded, as this .mvgtask file.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random choice.", show_default="0")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of every random choice.", show_default="0")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
     from mvg.prediction.batch import output_folder, plan, predict_files, scale_of, write_qualities
     from mvg.prediction.checking import quality as estimate
     from mvg.prediction.request import prepare_request
+    from mvg.prediction.tuning import tune
 
     _check_together(tune_seconds, save_task, uncertainty, ensemble)
-    members = ensemble or (_MEMBERS if uncertainty else None)
+    said = None
     with output_folder(output), bars(quiet) as show:
-        request = prepare_request(prompts, task, weights, device, queries, show, tune_seconds, look)
-        prompted = request.task.using(
+        request = prepare_request(prompts, task, weights, device, queries, show, look)
+        prompted, answers = request.task, request.task.asked.answers
+        if answers == "image":
+            _check_pictures({"--look": look, "--propagate": propagate, "--reject": reject})
+        members = ensemble or (_MEMBERS if uncertainty and prompted.settings.members == 1 else None)
+        prompted = prompted.using(
             strategy=strategy, num_prompts=num_prompts, members=members, seed=seed, propagate=propagate, reject=reject
         )
         extras = [name for name, wanted in (("uncertainty", uncertainty), ("quality", quality)) if wanted]
-        jobs = plan(queries, output, prompted.asked.answers, request.inputs, extras, scale_of(prompted))
+        jobs = plan(queries, output, answers, request.inputs, extras, scale_of(prompted))
+        if tune_seconds:  # last of all that can fail
+            prompted, said = tune(prompted, tune_seconds, progress=lambda done, total: show("tuning", done, total))
         if save_task is not None:
             prompted.save(save_task)
         outcomes = []
@@ -123,8 +134,10 @@ def predict(
             outcomes.append(outcome)
             show("queries", len(outcomes), len(jobs))
         noted = write_qualities(output, outcomes) if quality else ()
-    if not quiet and request.tuning is not None:
-        _tell(_tuned(request.tuning))
+    if not quiet and request.channel:
+        _tell(f"of the prompts' channels '{request.channel}' was shown; --task KIND:CHANNEL names another")
+    if not quiet and said is not None:
+        _tell(_tuned(said))
     if not quiet:
         for path in (*(path for outcome in outcomes for path in outcome.written), *noted):
             print(path)
@@ -141,6 +154,13 @@ def _check_together(tune_seconds: float, save_task: Path | None, uncertainty: bo
         raise PromptProblem(
             "--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out or raise it"
         )
+
+
+def _check_pictures(options: dict[str, object]) -> None:
+    """Raises PromptProblem for options that do nothing where the answers are pictures."""
+    for name, value in options.items():
+        if value is not None:
+            raise PromptProblem(f"{name} for a task that answers with pictures", "a segmentation", f"leave {name} out")
 
 
 @app.command()
@@ -200,7 +220,8 @@ def finetune(
 
     with bars(quiet) as show:
         said = learn(prompts, output, 60 * minutes, task, weights, device, show)
-    _tell(_tuned(said))
+    if not (quiet and said.kept):
+        _tell(_tuned(said))
     if not said.kept:
         raise typer.Exit(1)
     if not quiet:

@@ -7,7 +7,7 @@ from mvg.errors import FileProblem
 from mvg.model.weights import describe_weights, save_weights
 from mvg.prediction.batch import output_folder
 from mvg.prediction.request import DEFAULT_WEIGHTS, prepare_request
-from mvg.prediction.tuning import Tuning
+from mvg.prediction.tuning import Tuning, tune
 
 _CARD = """# {name}, tuned
 
@@ -31,15 +31,14 @@ def finetune(
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileProblem(f"'{output}' is there already", "a new folder", "choose another --output")
-    start = weights or DEFAULT_WEIGHTS
+    start, output = weights or DEFAULT_WEIGHTS, output.resolve()
     with output_folder(output):
-        request = prepare_request(prompts, task, start, device, (), show, seconds, "whole")
-        assert request.tuning is not None, "seconds are asked for"
-        if request.tuning.kept:
-            said = request.tuning
+        request = prepare_request(prompts, task, start, device, (), show, "whole")
+        tuned, said = tune(request.task, seconds, progress=lambda done, total: show("tuning", done, total))
+        if said.kept:
             card = _CARD.format(
                 name=output.name, start=start, minutes=seconds / 60, steps=said.steps, prompts=prompts.name,
-                kind=request.task.asked.kind, before=said.before, after=said.after, card=describe_weights(start).card,
+                kind=tuned.asked.kind, before=said.before, after=said.after, card=describe_weights(start).card,
             )  # fmt: skip
-            save_weights(request.task.predictor.model, output, card)
-    return request.tuning
+            save_weights(tuned.predictor.model, output, card)
+    return said

@@ -59,7 +59,7 @@ def name_the_task(found: str) -> PromptProblem:
     return PromptProblem(found, "a named task", f"name what the prompts show with --task: {choices}")
 
 
-def modality_of(volume: Volume) -> str:
+def modality_of(volume: Volume | LabelMap) -> str:
     """ "CT" when the volume must be in HU, else "other"."""
     return guess_modality(volume.voxels)
 

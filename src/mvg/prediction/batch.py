@@ -1,7 +1,7 @@
 """Many query files at once: every query is answered on its own, and one that fails does not stop the others."""
 
-import logging
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -111,11 +111,10 @@ def predict_files(
                 job, (), f"'{job.query}' does not fit into memory; expected a smaller image; crop or resample it."
             )
         except Exception as error:  # a defect of ours must not cost the other queries their answers
-            logging.getLogger(__name__).debug("unexpected", exc_info=error)
-            said = " ".join(str(error).split())[:200]
-            yield Outcome(
-                job, (), f"'{job.query}' met an unexpected {type(error).__name__} ({said}); expected none; report it."
-            )
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__} in {Path(at.filename).name}, line {at.lineno}: {error}"
+            said = " ".join(said.split())[:250]
+            yield Outcome(job, (), f"'{job.query}' met an unexpected {said}; expected none; report this line.")
         else:
             yield Outcome(job, written, None, quality)
 

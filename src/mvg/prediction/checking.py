@@ -29,7 +29,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     if task.asked.answers != "labels":
         raise PromptProblem("an answer that is a picture", "labels", "ask for the quality of segmentations alone")
     examples, model = task.examples, task.predictor.model
-    modality = "CT" if examples.modality == "CT" else None
+    modality = None if examples.modality == "other" else examples.modality
     plane = query.cut_along(examples.plane)  # as it was answered
     every = prepare([query], [labels], task.asked, model.config.size, modality, (), None, examples.values, plane)
     telling = np.flatnonzero(every.present.any(axis=1))

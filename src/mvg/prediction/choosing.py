@@ -52,6 +52,14 @@ class Shelf:
         """Where each slice lies in its volume (m,), in (0, 1)."""
         return np.asarray((self.index + 0.5) / self.count)
 
+    def away(self, query: QuerySlice, further: float = 0.0) -> NDArray[np.float64]:
+        """How far each slice (m,) lies from the query's position, or from so much `further` on, in parts of a volume.
+
+        A slice that is handed over alone may lie anywhere: it is away from none, and none from it.
+        """
+        alone = (self.count == 1) | (query.count == 1)
+        return np.where(alone, 0.0, np.abs(self.position - query.position - further))
+
     def as_query(self, at: int) -> QuerySlice:
         """The slice at a place of the shelf, as if it were asked about."""
         see = self.features

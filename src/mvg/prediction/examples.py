@@ -34,8 +34,9 @@ class Examples:
 
     images (m, s, s) uint16, [0, 1] scaled to 65535; targets (m, s, s): uint8 class numbers (0 background, 1..K in the
     order of `values`) or, without values, uint16 pictures; volume, index, count (m,): where each slice comes from, see
-    `Shelf`. values: the K label values; plane: how volumes are cut; modality: "CT" when intensities are HU, else
-    "other"; target_window: the raw intensities of a picture target, typical of all prompts.
+    `Shelf`. values: the K label values; plane: how volumes are cut; modality: "CT" when intensities are HU, "other"
+    when none of them looks so, or what was said of them; target_window: the raw intensities of a picture target,
+    typical of all prompts.
     """
 
     images: NDArray[np.uint16]
@@ -113,11 +114,11 @@ def prepare(
 ) -> Examples:
     """Cuts prompt volumes and their targets into the slices of a request, holding one pair of volumes at a time.
 
-    `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU; None guesses from the
-    voxels. `frames` puts slices into squares (None: as the task asks); `values` are the labels to number (None: all
-    that are found); `plane`: along which volumes are cut (None: along that of most of them); single slices are cut
-    along their own. Raises PromptProblem for no pairs, unequal numbers, unfit targets or no label at all;
-    GeometryProblem for a pair on two grids.
+    `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU, any other that they are
+    not; None guesses from the voxels. `frames` puts slices into squares (None: as the task asks); `values` are the
+    labels to number (None: all that are found); `plane`: along which volumes are cut (None: along that of most of
+    them); single slices are cut along their own. Raises PromptProblem for no pairs, unequal numbers, unfit targets or
+    no label at all; GeometryProblem for a pair on two grids.
     """
     if len(images) != len(targets) or not len(images):
         raise PromptProblem(
@@ -160,7 +161,7 @@ def prepare(
         count=np.repeat(count, counts),
         values=values,
         plane=most,
-        modality="CT" if "CT" in modalities else "other",
+        modality="CT" if "CT" in modalities else modality or "other",
         target_window=Window(low, high),
     )
 
@@ -214,7 +215,7 @@ class _Pair:
         modality = modality or modality_of(image)
         window = fit_window(image, modality)
         separate = asked.answers == "image" and not asked.keeps_intensity
-        target_window = fit_window(target, modality_of(target)) if separate and isinstance(target, Volume) else window
+        target_window = fit_window(target, modality_of(target)) if separate else window
         along = image.cut_along(plane or image.plane)
         return cls(image, target, along, modality, window, target_window)
 
@@ -270,11 +271,8 @@ def _numbered(labels: Sequence[NDArray[Any]], values: tuple[int, ...]) -> tuple[
     """The label values, and all labels as class numbers 0..K, others as 0."""
     found = {int(value) for piece in labels for value in np.unique(piece)} - {0}
     if not 0 < len(values) <= MOST_CLASSES:
-        raise PromptProblem(
-            f"{len(values)} label values other than 0 in the prompts",
-            f"1 to {MOST_CLASSES}",
-            "add prompts that show what to find",
-        )
+        action = "ask for fewer, or name the task if it is no segmentation" if values else "add prompts that show some"
+        raise PromptProblem(f"{len(values)} label values other than 0 in the prompts", f"1 to {MOST_CLASSES}", action)
     known = np.array(sorted({0, *values, *found}))
     numbers = np.array([values.index(int(value)) + 1 if value in values else 0 for value in known], np.uint8)
     return values, np.concatenate([numbers[np.searchsorted(known, piece)] for piece in labels])

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from mvg.data.case import DataSet
+from mvg.data.case import Card, DataSet
 from mvg.data.sets import nnunet
 from mvg.errors import FileProblem, MvgError, PromptProblem, UnknownName
 from mvg.imaging.files import read, read_labels, stem_of
@@ -53,7 +53,7 @@ class PromptFolder:
     """What a prompt folder offers for one task.
 
     images, targets: lazy, one target per image; names: of the pairs, for messages; task: a kind of task. modality:
-    "CT" when the folder says that intensities are HU, else None; channel: which image channel serves, as text.
+    what the folder says that intensities are, "CT" for HU, else None; channel: which of several image channels serves.
     """
 
     images: Files[Volume]
@@ -100,7 +100,6 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
         else:
             raise name_the_task(f"prompts in '{folder}' without labels")
     kind, _, what = task.partition(":")
-    in_hu = "CT" if found.card.units == "HU" else None  # what the card says is of the first channel
     if kind == "synthesis" and ("->" in what or not paired):
         source, goal = _two_channels(what, found.card.channels)
         images, targets = ([case.images[channel] for case in found.cases] for channel in (source, goal))
@@ -110,7 +109,7 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
             Files(targets, read),
             names,
             kind,
-            None if source else in_hu,
+            _modality(found.card, source),
             found.card.channels[source],
         )
     channel = _channel(what, found.card.channels) if what else _channel_of(queries, len(found.card.channels))
@@ -121,12 +120,19 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
             f"no {where} in '{folder}'", f"{where}/CASE.* for the task {kind}", "add the targets or choose another task"
         )
     inputs = Files([case.images[channel] for case in cases], read)
-    names, name = tuple(case.name for case in cases), found.card.channels[channel]
-    modality = None if channel else in_hu
+    names, modality = tuple(case.name for case in cases), _modality(found.card, channel)
+    name = found.card.channels[channel] if len(found.card.channels) > 1 else ""
     if kind == "segmentation":
         labels = [case.labels for case in cases if isinstance(case.labels, Path)]
         return PromptFolder(inputs, Files(labels, _heeding(found.card.ignored)), names, kind, modality, name)
     return PromptFolder(inputs, Files([c.target for c in cases if c.target], read), names, kind, modality, name)
+
+
+def _modality(card: Card, channel: int) -> str | None:
+    """What the intensities of a channel are, where the card tells: HU, which are those of the first one, or no CT."""
+    if card.units == "HU":
+        return None if channel else "CT"
+    return None if card.modality in ("CT", "other") else card.modality
 
 
 def _heeding(ignored: tuple[int, ...]) -> Callable[[Path], LabelMap]:
@@ -156,11 +162,13 @@ def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
         )
     names = tuple(sorted(images))
     paths = [targets[name] for name in names]
+    kind, _, what = (task or "").partition(":")
+    if what and "->" not in what:
+        raise PromptProblem(f"the channel '{what}' of '{folder}', which has one", "a kind of task", f"ask for {kind}")
     if task is None:
         if not all(_is_labels(path) for path in paths):
             raise name_the_task(f"targets in '{folder}' that are pictures, not integer labels")
-        task = "segmentation"
-    kind = task.partition(":")[0]
+        kind = "segmentation"
     inputs = Files([images[name] for name in names], read)
     answers = Files(paths, read_labels) if kind == "segmentation" else Files(paths, read)
     return PromptFolder(inputs, answers, names, kind, None, "")

@@ -65,9 +65,9 @@ class Predictor:
 
         images, targets: one target per image, on the same grid; lazy sequences are read pair by pair. task:
         "segmentation", "synthesis", "inpainting" or "denoising"; None where all targets are LabelMaps. modality: "CT"
-        if intensities are HU; None guesses. names: of the pairs, for messages.
-        The rest: see `Settings`. Raises PromptProblem for pairs that cannot
-        serve, GeometryProblem for a pair on two grids, UnknownName for names.
+        if intensities are HU, any other if they are not, in prompts and queries; None guesses. names: of the pairs, for
+        messages. The rest: see `Settings`. Raises PromptProblem for pairs that cannot serve, GeometryProblem for a pair
+        on two grids, UnknownName for names.
         """
         settings = Settings(strategy, num_prompts, members, seed, look, propagate, reject)
         asked, size = asked_for(task, targets), self.model.config.size

@@ -44,7 +44,7 @@ class Query:
     def of(cls, volume: Volume, examples: Examples, asked: Asked, size: int) -> "Query":
         """Cut along the prompts' plane (a single slice: along its own), windowed by the rule that the prompts were."""
         plane = volume.cut_along(examples.plane)
-        modality = "CT" if examples.modality == "CT" else modality_of(volume)
+        modality = modality_of(volume) if examples.modality == "other" else examples.modality
         pictures = volume.pictures(plane)
         frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
         return cls(
@@ -97,7 +97,8 @@ class Query:
         inside = self.frames[0].restore_labels(filled[0])
         if not inside.any():
             return whole
-        void = np.median(own[inside])
+        values, counts = np.unique(own[inside], return_counts=True)
+        void = values[counts.argmax()]  # a void is of one value, air and dark tissue are of many
         hole = near & (np.abs(own - void) <= BLACK * span)
         return np.where(near, np.where(hole, self.window.invert(self._refined(own, hole, said)), own), whole)
 

@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +88,7 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
 
     Raises FileProblem for what is no whole task file, WeightsProblem for a model of another picture size.
     """
-    about, tensors = _read(path)
+    about, tensors = _about(path), _read(path)
     try:
         examples = Examples(
             **_arrays(tensors, ""),
@@ -122,7 +124,7 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
 
 def weights_of(path: Path) -> str:
     """The id or path of the weights that a task file was made with. Raises FileProblem, WeightsProblem."""
-    about, _ = _read(path)
+    about = _about(path)
     if not about.get("weights"):
         raise WeightsProblem(f"'{path}' names no weights", "the weights it was made with", "name them (--weights)")
     return str(about["weights"])
@@ -137,18 +139,29 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise FileProblem(f"no file '{path}'", f"a task file ({SUFFIX})", "check the path")
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("mvg", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a method, not a dict)
+            yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise _no_task(path, str(error)) from error
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """What the file says of itself; nothing large is read."""
+    with _opened(path) as file:
+        about = json.loads((file.metadata() or {}).get("mvg", "null"))
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise _no_task(path, "no description of a task of this version")
-    return about, tensors
+    return about
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a method, not a dict)
 
 
 def _tensors(examples: Examples, prefix: str) -> dict[str, Tensor]:

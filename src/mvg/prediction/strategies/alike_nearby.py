@@ -15,7 +15,7 @@ _LOOKED_AT = 64  # slices that the model compares at most with one query slice
 
 def choose(query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:
     """Round after round the best slice of every volume, the best volumes first."""
-    away = np.abs(shelf.position - query.position)
+    away = shelf.away(query)
     near = np.flatnonzero(away <= max(_REACH, away.min()))
     promising = shelf.similarity(query)[near] - _FAR * away[near]
     some = near[np.argsort(-promising, kind="stable")[: max(_LOOKED_AT, count)]]

@@ -14,16 +14,15 @@ _SPREAD = 0.05  # of a volume's length, between neighbouring prompts from one vo
 
 def choose(query: QuerySlice, shelf: Shelf, count: int, rng: np.random.Generator) -> tuple[int, ...]:
     """Round after round one slice of every volume; those equally near are ordered by how alike they look."""
-    similarity, position = shelf.similarity(query), shelf.position
-    free = np.ones(len(position), bool)
+    similarity = shelf.similarity(query)
+    free = np.ones(len(similarity), bool)
     chosen: list[int] = []
     for turn in counting():
-        wanted = query.position + (turn + 1) // 2 * (_SPREAD if turn % 2 else -_SPREAD)
+        away = np.round(shelf.away(query, (turn + 1) // 2 * (_SPREAD if turn % 2 else -_SPREAD)), 6)
         picks = []
         for volume in np.unique(shelf.volume[free]):
             members = np.flatnonzero(free & (shelf.volume == volume))
-            distance = np.round(np.abs(position[members] - wanted), 6)
-            picks.append(int(members[np.lexsort((-similarity[members], distance))[0]]))
+            picks.append(int(members[np.lexsort((-similarity[members], away[members]))[0]]))
         picks = sorted(picks, key=lambda pick: -similarity[pick])[: count - len(chosen)]
         if not picks:
             break
