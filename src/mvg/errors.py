@@ -12,7 +12,7 @@
 Broken invariants of our own are plain `AssertionError`s: they are defects, not user errors.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class MvgError(Exception):
@@ -21,6 +21,16 @@ class MvgError(Exception):
     def __init__(self, found: str, expected: str, action: str) -> None:
         self.found, self.expected, self.action = found, expected, action
         super().__init__(" ".join(f"{found}; expected {expected}; {action}.".split()))
+
+    def __reduce__(self) -> tuple[Callable[..., "MvgError"], tuple[type["MvgError"], str, str, str]]:
+        return _again, (type(self), self.found, self.expected, self.action)
+
+
+def _again(kind: type[MvgError], found: str, expected: str, action: str) -> MvgError:
+    """A problem as it was in another process, whatever its own kind takes to be made."""
+    problem = kind.__new__(kind)
+    MvgError.__init__(problem, found, expected, action)
+    return problem
 
 
 class FileProblem(MvgError):

@@ -1,5 +1,6 @@
 """Questions: patients are never shared, tasks are those of the card, and a method is not handed the truth."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from mvg.benchmark.pairs import Made, make
 from mvg.benchmark.questions import Size, chosen_tasks, questions
 from mvg.data import open_folder
 from mvg.data.case import side_of
-from mvg.imaging.volume import Volume
+from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import tasks_for
-from tests.data.folders import make_ct, make_mri
+from tests.data.folders import described, make_ct, make_mri
 
 NAMES = [f"pat{number}" for number in range(40)]
 ASKED = [name for name in NAMES if side_of(name) == "val"][:2]
@@ -47,6 +48,18 @@ def test_tasks_are_those_the_card_offers(folder: Path, tmp_path: Path) -> None:
     assert [task.name for task in chosen_tasks(open_folder(make_ct(tmp_path / "ct")))] == ["denoising:CT@25%"]
     real = open_folder(make_ct(tmp_path / "pairs", target=True))
     assert [task.name for task in chosen_tasks(real)] == ["denoising:CT, low dose"]
+
+
+def test_what_is_marked_to_be_ignored_is_neither_shown_nor_asked(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "heads")
+    about = {"patient": r"pat\d+", "channel_names": {"0": "one", "1": "other"}}
+    described(tmp_path / "heads", labels={"background": 0, "organ": 1, "ignore": 2}, **about)
+    found = open_folder(tmp_path / "heads")
+    for name in ("segmentation:one", "synthesis:one->other"):
+        task = next(task for task in tasks_for(found.card) if task.name == name)
+        question = next(questions(found, task, Size(prompts=1), seed=0))
+        seen = [question.labels] if question.labels else [question.truth, question.prompts[0].target]
+        assert [labels.values for labels in seen if isinstance(labels, LabelMap)] == [(1,)] * len(seen)
 
 
 def test_voids_are_where_the_query_differs_from_the_truth(folder: Path) -> None:

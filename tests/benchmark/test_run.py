@@ -1,19 +1,24 @@
 """A suite from beginning to end on made data: equal questions, a line per case and metric, resumed after a kill."""
 
+import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mvg.benchmark import room
+from mvg.benchmark import run as running
 from mvg.benchmark.baselines import copy_prompt
+from mvg.benchmark.checks import check_suite
 from mvg.benchmark.made import make_sets
 from mvg.benchmark.run import found_sets, run_suite
 from mvg.benchmark.suite import Suite, suite_from
 from mvg.data import open_folder
-from mvg.errors import BenchmarkProblem, MvgError
+from mvg.errors import BenchmarkProblem, FileProblem, MvgError
 
 TABLE: dict[str, Any] = {
     "made": True, "tasks": ["segmentation", "synthesis"], "prompts": [1, 2], "cases": 2, "slices": 2,
@@ -133,6 +138,73 @@ def test_results_of_another_run_are_not_mixed_with(done: tuple[Path, list[dict[s
             run(suite_from(TABLE | change, "small"), tmp_path / "out")
     more = [*TABLE["methods"], {"baseline": "mean_fill"}]
     assert run(suite_from(TABLE | {"methods": more}, "small"), tmp_path / "out"), "a further method may join"
+
+
+def test_results_from_other_data_are_not_mixed_with(done: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    changed = tmp_path / "out/data/made_heart/labelsTr/p00.nii.gz"
+    shutil.copy(changed.with_name("p01.nii.gz"), changed)
+    with pytest.raises(BenchmarkProblem, match="another run: other cases of 'made_heart'; expected"):
+        run(suite_from(TABLE, "small"), tmp_path / "out")
+    note = tmp_path / "out/suite.json"
+    older = {key: value for key, value in json.loads(note.read_text()).items() if key in ("suite", "methods")}
+    note.write_text(json.dumps(older))
+    assert run(suite_from(TABLE, "small"), tmp_path / "out"), "a folder that was noted before goes on"
+
+
+def test_results_of_other_weights_are_not_mixed_with(tmp_path: Path) -> None:
+    suite = suite_from(TABLE | {"methods": [{"baseline": "mvg", "weights": str(tmp_path / "own")}]}, "small")
+    for content in (b"some", b"other"):
+        (tmp_path / "own").mkdir(exist_ok=True)
+        (tmp_path / "own/model.safetensors").write_bytes(content)
+        about = {"format": 1, "config": {}, "sha256": hashlib.sha256(content).hexdigest()}
+        (tmp_path / "own/config.json").write_text(json.dumps(about))
+        if content == b"some":
+            check_suite(suite, {}, tmp_path)
+            check_suite(suite, {}, tmp_path)
+    with pytest.raises(BenchmarkProblem, match="other weights of 'mvg'"):
+        check_suite(suite, {}, tmp_path)
+
+
+def test_an_output_that_is_no_folder_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    for output in (tmp_path / "taken", tmp_path / "taken/out"):
+        with pytest.raises(FileProblem, match=r"taken.*--output"):
+            run(suite_from(TABLE, "small"), output)
+
+
+def test_results_are_written_whole_or_not_at_all(
+    done: tuple[Path, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done[0], tmp_path / "out")
+    before = (tmp_path / "out/results.jsonl").read_bytes()
+    max((tmp_path / "out/lines").iterdir()).unlink()
+    monkeypatch.setattr(running, "_worked", lambda place, jobs, processes: [])
+    with pytest.raises(FileNotFoundError):
+        run(suite_from(TABLE, "small"), tmp_path / "out")
+    assert (tmp_path / "out/results.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_problem_in_a_worker_is_the_one_line_that_it_is_elsewhere(
+    done: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    shutil.copytree(done[0] / "data", tmp_path / "data")
+    for image in (tmp_path / "data/made_heart/imagesTr").glob("*_0001.nii.gz"):
+        image.write_bytes(b"no image")
+    suite = suite_from(TABLE | {"made": False, "tasks": ["synthesis"]}, "small")
+    with pytest.raises(FileProblem, match=r"_0001\.nii\.gz.*cannot be read"):
+        run_suite(suite, tmp_path / "out", tmp_path / "data", "cpu", 2, "mvg benchmark", lambda _w, _d, _t: None)
+
+
+def test_a_worker_that_is_ended_from_outside_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(running, "_work_here", ended)
+    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    with pytest.raises(BenchmarkProblem, match=r"one of 3 workers was ended from outside.*lower --processes"):
+        run(suite_from(TABLE, "small"), tmp_path, processes=3)
 
 
 def test_a_set_may_have_its_own_kinds_of_tasks(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def test_a_method_keeps_its_own_settings() -> None:
         ({"methods": [METHOD], "minuets": 3}, r"unknown key 'minuets'; expected one of .*minutes"),
         ({"methods": [METHOD | {"weihgts": "x"}]}, r"unknown key 'methods\[0\].weihgts'; expected one of .*weights"),
         ({"methods": [METHOD, METHOD]}, "several methods called mvg"),
+        ({"methods": [METHOD | {"label": name} for name in ("A + B", "A B", "C")]}, r"methods called A \+ B, A B;"),
+        ({"methods": [METHOD | {"x": "fast"}]}, r"methods\[0\].x = 'fast'; expected a number"),
         ({"methods": [METHOD], "minutes": 1, "samples": 1}, "one budget"),
         ({"methods": [METHOD], "kinds": {"a": ["cooking"]}}, r"no kind of task is called 'cooking'.*segmentation"),
         ({"methods": [METHOD], "prompts": []}, "prompts"),

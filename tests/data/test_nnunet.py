@@ -9,6 +9,7 @@ import pytest
 from mvg.data import open_folder
 from mvg.data.sets import nnunet
 from mvg.errors import FileProblem, MvgError
+from mvg.tasks import tasks_for
 from tests.data.folders import described, make_ct, make_mri, write_image
 
 SHAPE = (20, 24, 4)
@@ -52,6 +53,27 @@ def test_hu_are_recognised_and_image_targets_found(tmp_path: Path) -> None:
     assert (plain.card.units, plain.card.image_target, plain.card.image_task) == ("HU", None, "")
     assert (paired.card.image_target, paired.card.image_task) == ("CT, full dose", "denoising")
     assert paired.cases[1].target == tmp_path / "pairs/targetsTr/scan1.nii.gz"
+
+
+@pytest.mark.parametrize("said", [{}, {"modality": "CT"}])
+@pytest.mark.parametrize("beside", ["imagesTr/scan{}_0001.nii.gz", "targetsTr/scan{}.nii.gz"])
+def test_what_lies_beside_a_ct_in_other_units_is_not_taken_for_hu(
+    beside: str, said: dict[str, str], tmp_path: Path
+) -> None:
+    folder = described(make_ct(tmp_path / "pairs"), **said)
+    assert open_folder(folder).card.units == "HU"
+    for case in range(2):
+        write_image(folder / beside.format(case), np.ones((96, 96, 1), np.int16), np.diag([-2.0, -2.0, 5.0, 1.0]))
+    assert open_folder(folder).card.units == ""
+
+
+def test_channels_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folder = make_mri(tmp_path / "heads", {"pat1": SHAPE}, channels=3)
+    described(folder, channel_names={"0": "MRI", "1": "MRI", "2": "CT"})
+    card = open_folder(folder).card
+    assert card.channels == ("MRI 0", "MRI 1", "CT")
+    names = [task.name for task in tasks_for(card)]
+    assert len(set(names)) == len(names)
 
 
 def test_a_windowed_ct_is_not_in_hu(tmp_path: Path) -> None:
@@ -102,6 +124,14 @@ def odd_labels(folder: Path) -> None:
     described(make_mri(folder, {"pat1": SHAPE}), labels={"liver": "one"})
 
 
+def a_list_of_channels(folder: Path) -> None:
+    described(make_mri(folder, {"pat1": SHAPE}), channel_names=["T1"])
+
+
+def an_unknown_target_task(folder: Path) -> None:
+    described(make_ct(folder, target=True), target_task="denoisin")
+
+
 def another_patient_pattern(folder: Path) -> None:
     described(make_mri(folder, {"pat1": SHAPE}), patient=r"case\d+")
 
@@ -124,6 +154,8 @@ def labels_of_others(folder: Path) -> None:
         (a_broken_description, "dataset.json"),
         (a_broken_pattern, "patient"),
         (odd_labels, "labels"),
+        (a_list_of_channels, "channel_names"),
+        (an_unknown_target_task, "target_task = 'denoisin'; expected one of denoising, inpainting, synthesis"),
         (another_patient_pattern, r"case\d+"),
         (a_table_without_a_case, "pat2"),
         (labels_of_others, "other.nii.gz"),

@@ -163,6 +163,14 @@ def test_useless_affines(affine: np.ndarray, tmp_path: Path) -> None:
     refused(tmp_path / "a.npz", GeometryProblem, "invertible")
 
 
+def test_affines_of_text(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", voxels=np.zeros((2, 2, 2), np.uint8), affine=np.full((4, 4), "one"))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["voxels"], file["affine"] = np.zeros((2, 2, 2), np.uint8), "one"
+    for name in ("a.npz", "a.h5"):
+        refused(tmp_path / name, GeometryProblem, "invertible")
+
+
 def test_flat_nifti_affine(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), None)
     image.header["sform_code"] = 1

@@ -272,6 +272,23 @@ def test_compressed_pixels_that_end_early_in_a_whole_file_are_noticed(name: str,
         read(tmp_path / "cut.dcm")
 
 
+def test_several_frames_that_the_first_decoder_refuses_are_not_read_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("a flaw")
+
+    dataset = pydicom.dcmread(shipped("JPGExtended.dcm"))
+    dataset.save_as(tmp_path / "one.dcm")
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData, dataset.NumberOfFrames = encapsulate([frame, frame]), 2
+    dataset.save_as(tmp_path / "two.dcm")
+    monkeypatch.setattr("pydicom.pixels.utils.pixel_array", refuse)
+    assert read(tmp_path / "one.dcm").shape[2] == 1
+    with pytest.raises(FileProblem, match=r"two\.dcm' cannot be read \(a flaw\)"):
+        read(tmp_path / "two.dcm")
+
+
 def test_dicom_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(FileProblem, match=r"choose \.nii\.gz"):
         write(Volume(np.zeros((2, 2, 2)), np.eye(4)), tmp_path / "a.dcm")

@@ -1,5 +1,7 @@
 """Pictures: PNG, JPEG, TIFF and BMP return as stored."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,22 @@ from mvg.imaging import LabelMap, Volume, read, read_labels, write
 from tests.imaging.grids import affine_of, volume_of
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+
+
+def png(path: Path, pixels: NDArray[np.generic], kind: int, palette: bytes = b"") -> None:
+    """Written by hand, kind as PNG counts them: what Pillow itself does not write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8 * pixels.itemsize, kind, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    parts = [
+        chunk(b"IHDR", header),
+        *([chunk(b"PLTE", palette)] if palette else []),
+        chunk(b"IDAT", zlib.compress(rows)),
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b""))
 
 
 def stored(path: Path) -> NDArray[np.float32]:
@@ -75,6 +93,21 @@ def test_true_color_is_refused(tmp_path: Path) -> None:
     Image.fromarray(color).convert("CMYK").save(tmp_path / "b.jpg")
     with pytest.raises(FileProblem, match="color"):
         read(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_colors_of_16_bits_are_refused_and_not_halved(kind: int, channels: int, tmp_path: Path) -> None:
+    png(tmp_path / "a.png", np.repeat(PIXELS[..., None].astype(">u2"), channels, axis=2), kind)
+    for reader in (read, read_labels):
+        with pytest.raises(FileProblem, match=r"a\.png' has several channels of 16 bits"):
+            reader(tmp_path / "a.png")
+
+
+def test_an_index_beyond_the_palette_is_told(tmp_path: Path) -> None:
+    png(tmp_path / "a.png", np.array([[0, 1], [5, 1]], np.uint8), 3, bytes([0, 0, 0, 9, 9, 9]))
+    with pytest.raises(FileProblem, match=r"a\.png' holds the index 5 of a palette with 2 colors"):
+        read(tmp_path / "a.png")
+    assert read_labels(tmp_path / "a.png").values == (1, 5)
 
 
 def test_palettes_are_indices_to_labels_and_colors_to_images(tmp_path: Path) -> None:

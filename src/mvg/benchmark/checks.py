@@ -1,22 +1,41 @@
-"""What can be told before a suite starts: names, budgets, what methods need, results of another suite in its folder."""
+"""What can be told before a suite starts: names, budgets, what methods need, results of another run in its folder."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from mvg.benchmark.suite import Suite
-from mvg.errors import BenchmarkProblem, RecipeProblem, UnknownName
+from mvg.data import DataSet
+from mvg.data.preparation import source_of
+from mvg.errors import BenchmarkProblem, FileProblem, RecipeProblem, UnknownName
+from mvg.model.weights import describe_weights
 
 _NOTE = "suite.json"
+_TOLD = {"methods": "another", "weights": "other weights of", "sets": "other cases of"}
 _LOOSE = ("title", "axis", "methods", "seeds")  # of a suite, that results do not depend on, method by method
 
 
-def check_suite(suite: Suite, sets: Iterable[str], output: Path) -> None:
+def check_folder(output: Path) -> None:
+    """Makes the folder of the results where there is none; FileProblem where it cannot be made or written to."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=output):
+            pass
+    except OSError as problem:
+        raise FileProblem(
+            f"'{output}' cannot hold results ({problem.strerror})",
+            "a folder that can be made and written to",
+            "choose another --output",
+        ) from problem
+
+
+def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:
     """Raises before anything is learnt: UnknownName for sets, RecipeProblem without a budget, BenchmarkProblem for
-    libraries or files that a method lacks, and where `output` holds what another suite has left.
+    libraries or files that a method lacks, and where `output` holds results of another suite, other data or weights.
     """
     known = set(sets)
     for name in (*suite.unseen, *suite.folders, *suite.kinds):
@@ -29,31 +48,36 @@ def check_suite(suite: Suite, sets: Iterable[str], output: Path) -> None:
             check(entry.settings)
     for metric in suite.judges.values():
         metric.check()
-    _check_output(suite, output)
+    _check_output(suite, sets, output)
 
 
-def _check_output(suite: Suite, output: Path) -> None:
+def _check_output(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:
     """What was done there must have been done alike: else lines of two kinds would stand in one table."""
     note = output / _NOTE
-    mine = {
-        entry.label: _plain([entry.baseline, asdict(entry.settings), _recipe(entry.settings)])
-        for entry in suite.methods
-    }
     shared = _plain({key: value for key, value in asdict(suite).items() if key not in _LOOSE})
+    mine = {
+        "methods": {
+            entry.label: _plain([entry.baseline, asdict(entry.settings), _recipe(entry.settings)])
+            for entry in suite.methods
+        },
+        "weights": {entry.label: _weights(entry.settings) for entry in suite.methods},
+        "sets": {name: _cases(found) for name, found in sets.items()},
+    }
     if note.exists():
         there = json.loads(note.read_text(encoding="utf-8"))
         differs = [f"{key} = {there['suite'].get(key)}" for key in shared if there["suite"].get(key) != shared[key]]
-        differs += [f"another '{label}'" for label in mine if there["methods"].get(label, mine[label]) != mine[label]]
+        for what, told in _TOLD.items():
+            before = there.get(what, {})  # older notes do not name sets and weights
+            differs += [f"{told} '{name}'" for name, now in mine[what].items() if before.get(name, now) != now]
+            mine[what] = before | mine[what]
         if differs:
             raise BenchmarkProblem(
                 f"{output} holds results of another run: {', '.join(differs)}",
-                "the same budget, questions and methods as before",
+                "the same budget, questions, methods and data as before",
                 "choose another --output, or remove that folder",
             )
-        mine = there["methods"] | mine
-    output.mkdir(parents=True, exist_ok=True)
     partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps({"suite": shared, "methods": mine}, indent=1), encoding="utf-8")
+    partial.write_text(json.dumps({"suite": shared, **mine}, indent=1), encoding="utf-8")
     partial.replace(note)
 
 
@@ -61,6 +85,18 @@ def _recipe(settings: Any) -> str:
     """What identifies the recipe that is named, if one is."""
     path = getattr(settings, "recipe", "")
     return hashlib.md5(Path(path).read_bytes()).hexdigest() if path else ""
+
+
+def _weights(settings: Any) -> str:
+    """The checksum of the weights that are named, if any are."""
+    name = getattr(settings, "weights", "")
+    return describe_weights(name).sha256 if name else ""
+
+
+def _cases(found: DataSet) -> str:
+    """What identifies the cases of a set, with their files and when these changed."""
+    told = [[case.name, case.lies_on, *source_of(case, found.card)] for case in found.cases]
+    return hashlib.md5(json.dumps([told, found.card.labels]).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

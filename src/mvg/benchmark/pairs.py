@@ -1,7 +1,7 @@
 """The pair (image, target) that a case gives for a task, read from its files, on the case's own grid."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mvg
-from mvg.data.case import Case, LabelFiles
+from mvg.data.case import Card, Case, LabelFiles
 from mvg.data.cut import labels_in
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.frame import Box
@@ -65,7 +65,7 @@ def make(task: Task, case: Case, seed: int) -> Made:
     if isinstance(task, Synthesis):
         goal = case.target if task.goal is None else case.images[task.goal]
         assert goal is not None
-        labels = None if case.labels is None else _read_labels(case.labels)
+        labels = None if case.labels is None else _read_labels(case.labels, task.card)
         return Made(_read(case.images[task.source]), _read(goal), labels=labels)
     if isinstance(task, Denoising):
         image = _read(case.images[task.channel])
@@ -79,7 +79,7 @@ def make(task: Task, case: Case, seed: int) -> Made:
     assert task.kind == "segmentation", task.name
     assert case.labels is not None
     channel = task.card.channels.index(task.name.split(":", 1)[1])
-    return Made(_read(case.images[channel]), _read_labels(case.labels))
+    return Made(_read(case.images[channel]), _read_labels(case.labels, task.card))
 
 
 def _every(volume: _Kind, plane: Plane, count: int) -> _Kind:
@@ -123,7 +123,7 @@ def _voided(task: Inpainting, case: Case, rng: np.random.Generator) -> Made:
     pictures = whole.pictures(plane)
     first = _read(case.images[0])
     scaled = np.rint(Window.fit(first.voxels, "other").apply(first.pictures(plane)) * 65535).astype(np.uint16)
-    labels = None if case.labels is None else _read_labels(case.labels).pictures(plane).astype(np.uint8)
+    labels = None if case.labels is None else _read_labels(case.labels, task.card).pictures(plane).astype(np.uint8)
     voids = np.zeros(pictures.shape, np.bool_)
     for at in range(len(pictures)):
         own = None if labels is None else labels[at]
@@ -149,5 +149,6 @@ def _read(path: Path) -> Volume:
 
 
 @lru_cache(maxsize=48)
-def _read_labels(files: LabelFiles) -> LabelMap:
-    return labels_in(files)
+def _read_labels(files: LabelFiles, card: Card) -> LabelMap:
+    labels = labels_in(files)
+    return replace(labels, voxels=card.heeded(labels.voxels))

@@ -1,9 +1,8 @@
 """What is asked of weights: cases of "val" patients as queries, prompted by pairs of "train" patients."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 import mvg
 from mvg.benchmark.method import Prompt, Request
 from mvg.benchmark.pairs import Made, draw, make
-from mvg.data import open_folder
 from mvg.data.case import Card, Case, DataSet
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
@@ -52,14 +50,6 @@ class Question:
     def request(self, prompts: int) -> Request:
         """What a method gets to see: the query and the first `prompts` prompts, not the truth."""
         return Request(self.task, self.query, self.prompts[:prompts])
-
-
-def data_sets(folder: Path, names: Sequence[str] = ()) -> Iterator[DataSet]:
-    """The nnU-Net sets in a folder (or the folder itself), by name; only those of `names` if there are any."""
-    folders = [folder] if (folder / "imagesTr").is_dir() else sorted(folder.iterdir())
-    for path in folders:
-        if (path / "imagesTr").is_dir() and (not names or path.name in names):
-            yield open_folder(path)
 
 
 def chosen_tasks(found: DataSet) -> list[Task]:

@@ -22,7 +22,6 @@ def check_room(suite: Suite, sets: Mapping[str, DataSet], output: Path, processe
     there = sum(path.stat().st_size for path in (output / "store").rglob("*") if path.is_file())
     learning = sum(entry.learns for entry in suite.methods)
     disk = _GIB / 4 * (1 + learning) + (max(0, _UNPACKED * sum(sizes) - there) if trained else 0)
-    output.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(output).free
     if free < disk:
         raise BenchmarkProblem(

@@ -10,6 +10,7 @@ OUTPUT/results.jsonl      a header and all lines, once every job is done; report
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 
 from mvg._plugins import contributions
 from mvg.benchmark.asking import JUDGE, Place, ask, asked_first, budget_text, judge_of, learnt
-from mvg.benchmark.checks import check_suite
+from mvg.benchmark.checks import check_folder, check_suite
 from mvg.benchmark.made import make_sets
 from mvg.benchmark.method import plain
 from mvg.benchmark.provenance import provenance
@@ -63,6 +64,7 @@ def run_suite(
     data: the folder of the sets, None where the suite makes its own. processes: jobs at a time; on CUDA they take
     turns on the devices. Raises BenchmarkProblem where a library, memory or disk is lacking, before anything is learnt.
     """
+    check_folder(output)
     sets = found_sets(suite, data, output)
     check_suite(suite, sets, output)
     check_room(suite, sets, output, processes)
@@ -133,7 +135,10 @@ def _jobs(place: Place) -> tuple[list[Job], list[Job]]:
 
 
 def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
-    """The names of jobs as they are done, `processes` at a time; the first problem ends the run."""
+    """The names of jobs as they are done, `processes` at a time; the first problem ends the run.
+
+    BenchmarkProblem also where the system ends a worker.
+    """
     if processes == 1 or len(jobs) < 2:
         for job in jobs:
             yield _work(place, job, 0)
@@ -143,10 +148,16 @@ def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
     for number in range(processes):
         numbers.put(number)
     with ProcessPoolExecutor(min(processes, len(jobs)), spawn, _start, (processes, numbers)) as pool:
-        waiting = [pool.submit(_work_here, place, job) for job in jobs]
         try:
+            waiting = [pool.submit(_work_here, place, job) for job in jobs]
             for future in as_completed(waiting):
                 yield future.result()
+        except BrokenProcessPool as problem:
+            raise BenchmarkProblem(
+                f"one of {processes} workers was ended from outside",
+                "memory enough for so many jobs at a time",
+                "lower --processes, and run the same command again to go on",
+            ) from problem
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -188,10 +199,12 @@ def _gather(place: Place, jobs: Sequence[Job], command: str) -> Path:
         "budget": budget_text(suite), "device": place.device,
     }  # fmt: skip
     results = place.output / "results.jsonl"
-    with results.open("w", encoding="utf-8") as file:
+    partial = results.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"header": about}) + "\n")
         for job in jobs:
             file.write(place.lines(job.name).read_text(encoding="utf-8"))
+    partial.replace(results)
     _picture(place, jobs)
     page = place.output / "report.html"
     write_report(results, page)

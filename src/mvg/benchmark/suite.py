@@ -11,7 +11,7 @@ from typing import Any, Literal
 from mvg._plugins import contributions, named
 from mvg.benchmark import baselines, metrics
 from mvg.benchmark.judged import Metric
-from mvg.benchmark.method import Budget
+from mvg.benchmark.method import Budget, plain
 from mvg.errors import FileProblem, RecipeProblem
 from mvg.tasks import Task
 from mvg.tasks import kinds as task_kinds
@@ -23,8 +23,8 @@ from mvg.training.recipe import build
 class Entry:
     """One method of a suite. Further keys of its table are the baseline's own settings.
 
-    baseline: its file in `baselines/`; label: what tables call it, unique in the suite; x: its place on the axis of a
-    curve, where the suite names one.
+    baseline: its file in `baselines/`; label: what tables call it, unique in the suite, also as a file's name; x: its
+    place on the axis of a curve, where the suite names one.
     """
 
     baseline: str
@@ -127,6 +127,8 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     baseline = str(rest.pop("baseline", ""))
     module = named(baselines, baseline)
     label, x = str(rest.pop("label", baseline)), rest.pop("x", None)
+    if not isinstance(x, int | float | None):
+        raise RecipeProblem(f"{where}.x = {x!r}", "a number", "correct it")
     return Entry(baseline, label, build(module.Settings, rest, f"{where}."), None if x is None else float(x))
 
 
@@ -135,9 +137,14 @@ def _check(suite: Suite) -> None:
         named(task_kinds, kind)
     for metric in suite.metrics:
         named(metrics, metric)
-    doubled = [label for label, count in Counter(entry.label for entry in suite.methods).items() if count > 1]
+    files = Counter(plain(entry.label) for entry in suite.methods)
+    doubled = dict.fromkeys(entry.label for entry in suite.methods if files[plain(entry.label)] > 1)
     rules = [
-        (not doubled, f"several methods called {', '.join(doubled)}", "one label per method"),
+        (
+            not doubled,
+            f"several methods called {', '.join(doubled)}",
+            "one label per method, other in letters or digits",
+        ),
         (suite.minutes == 0 or suite.samples == 0, "minutes and samples", "one budget"),
         (suite.minutes >= 0 and suite.samples >= 0, "a negative budget", "minutes or samples above 0"),
         (min(suite.prompts, default=0) >= 1, f"prompts = {list(suite.prompts)}", "numbers from 1 on"),

@@ -4,7 +4,10 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mvg.errors import FileProblem
 
@@ -54,6 +57,10 @@ class Card:
     def ignored(self) -> tuple[int, ...]:
         """Label values that nnU-Net calls "ignore": nobody said what is there, so they count as background."""
         return tuple(value for value, name in self.labels.items() if name == "ignore")
+
+    def heeded(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Label values of any shape and integer type, the ignored ones as background."""
+        return np.where(np.isin(labels, self.ignored), labels.dtype.type(0), labels) if self.ignored else labels
 
     def patient_of(self, case: str) -> str:
         """The patient of a case; raises FileProblem when the pattern does not match the case's name."""

@@ -26,18 +26,18 @@ _Entry = dict[str, Any]  # what the index says of a case; JSON
 
 
 def prepare(
-    folders: Sequence[Path], output: Path, progress: Progress | None = None, held_out: HeldOut | None = None
-) -> None:
+    folders: Sequence[Path], output: Path, progress: Progress | None = None, held_out: Sequence[HeldOut] | None = None
+) -> tuple[str, ...]:
     """Writes the slices of every data set in `folders` to `output`, one folder per set, named as its card.
 
     A set that is complete and whose files have not changed since is left alone; an interrupted run goes on with the
     case it stopped at and ends with the same bytes as an uninterrupted one. `progress(set, done, total)` counts cases.
     Raises FileProblem or GeometryProblem, naming the file, and leaves no half-written file under its final name;
-    FileProblem also, before anything is written, where a case is one of `held_out`.
+    FileProblem also, before anything is written, where a case is one of `held_out`. Returns what `check_held_out` has
+    to tell.
     """
     sets = [(Path(folder), found) for folder in folders for found in sets_in(Path(folder))]
-    for folder, found in sets:
-        check_held_out(found, folder, held_out or {})
+    told = tuple(line for folder, found in sets for line in check_held_out(found, folder, held_out or ()))
     names = [found.card.name for _, found in sets]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise FileProblem(
@@ -50,6 +50,7 @@ def prepare(
                 f"{target} is the data set itself", "an output apart from the data", "choose another output"
             )
     prepare_sets([found for _, found in sets], output, progress)
+    return told
 
 
 def prepare_sets(sets: Sequence[DataSet], output: Path, progress: Progress | None = None) -> None:
@@ -78,7 +79,7 @@ def _prepare_set(found: DataSet, folder: Path, progress: Progress) -> None:
         (folder / INDEX).unlink(missing_ok=True)
         for done, case in enumerate(found.cases):
             progress(found.card.name, done, total)
-            part, source = _part_path(parts, case), _source(case, found.card)
+            part, source = _part_path(parts, case), source_of(case, found.card)
             if not part.is_file() or _read_entry(part)["source"] != source:
                 _write_part(part, cut(case, found.card), source, case)
         _assemble(found, folder)
@@ -93,11 +94,11 @@ def _is_complete(found: DataSet, folder: Path) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     card = json.loads(json.dumps(asdict(found.card)))  # tuples as lists and keys as strings, as the index has them
-    wanted = (FORMAT, card, [_source(case, found.card) for case in found.cases])
+    wanted = (FORMAT, card, [source_of(case, found.card) for case in found.cases])
     return wanted == known and all((folder / name).is_file() for name in index["arrays"])
 
 
-def _source(case: Case, card: Card) -> list[str]:
+def source_of(case: Case, card: Card) -> list[str]:
     """What a part is made from: patient, units, files with size and time of change; when it differs, it is remade."""
     files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in case.files]
     values = [f"as {value}" for _, value in case.labels] if isinstance(case.labels, tuple) else []

@@ -25,7 +25,7 @@ def read(path: Path | str) -> Volume:
     color, or holds NaN or infinity; GeometryProblem for an affine that cannot be inverted.
     """
     path, stored = _load(path)
-    voxels = _single(_in_colors(stored), stored.last, path)
+    voxels = _single(_in_colors(stored, path), stored.last, path)
     if voxels.dtype.kind not in "biuf":
         raise FileProblem(f"'{path}' holds values of type {voxels.dtype}", "real numbers", "convert the image")
     with np.errstate(over="ignore"):
@@ -152,8 +152,16 @@ def _format_for(path: Path) -> Format:
     raise FileProblem(f"'{path}' has no known suffix", f"{_listed()} or a DICOM folder", "convert or rename it")
 
 
-def _in_colors(stored: Stored) -> NDArray[Any]:
-    return stored.voxels if stored.palette is None else stored.palette[stored.voxels]
+def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
+    if stored.palette is None:
+        return stored.voxels
+    if stored.voxels.max() >= len(stored.palette):
+        raise FileProblem(
+            f"'{path}' holds the index {stored.voxels.max()} of a palette with {len(stored.palette)} colors",
+            "a color for every index",
+            "export the picture again",
+        )
+    return np.asarray(stored.palette[stored.voxels])
 
 
 def _single(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:

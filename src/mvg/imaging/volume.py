@@ -217,12 +217,17 @@ def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
-    matrix = np.array(affine, np.float64)
+    try:
+        matrix = np.array(affine, np.float64)
+    except (ValueError, TypeError):
+        matrix = np.zeros(0)
     good = matrix.shape == (4, 4) and bool(np.isfinite(matrix).all()) and matrix[3].tolist() == [0, 0, 0, 1]
     lengths = np.linalg.norm(matrix[:3, :3], axis=0) if good else np.zeros(3)
     if not lengths.all() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
         raise GeometryProblem(
-            f"the affine {matrix.tolist()}", "a finite, invertible 4 x 4 matrix to mm", "repair the header of the file"
+            f"the affine {affine!s}",
+            "a finite, invertible 4 x 4 matrix to mm",
+            "repair the header of the file",
         )
     matrix.flags.writeable = False
     return matrix

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -124,7 +124,7 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
     name = found.card.channels[channel] if len(found.card.channels) > 1 else ""
     if kind == "segmentation":
         labels = [case.labels for case in cases if isinstance(case.labels, Path)]
-        return PromptFolder(inputs, Files(labels, _heeding(found.card.ignored)), names, kind, modality, name)
+        return PromptFolder(inputs, Files(labels, _heeding(found.card)), names, kind, modality, name)
     return PromptFolder(inputs, Files([c.target for c in cases if c.target], read), names, kind, modality, name)
 
 
@@ -135,15 +135,12 @@ def _modality(card: Card, channel: int) -> str | None:
     return None if card.modality in ("CT", "other") else card.modality
 
 
-def _heeding(ignored: tuple[int, ...]) -> Callable[[Path], LabelMap]:
+def _heeding(card: Card) -> Callable[[Path], LabelMap]:
     """Reads label maps in which some values are nothing to find, as in training."""
 
     def heed(path: Path) -> LabelMap:
         labels = read_labels(path)
-        if not ignored:
-            return labels
-        voxels = np.where(np.isin(labels.voxels, ignored), labels.voxels.dtype.type(0), labels.voxels)
-        return LabelMap(voxels, labels.affine)
+        return replace(labels, voxels=card.heeded(labels.voxels))
 
     return heed
 

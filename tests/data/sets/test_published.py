@@ -137,6 +137,17 @@ def test_a_patient_whom_owners_put_on_both_sides_is_held_out(trees: dict[str, tu
     }
 
 
+def test_patients_of_both_brats_sets_are_on_one_side(trees: dict[str, tuple[Path, Tree]], tmp_path: Path) -> None:
+    """Whatever part of a download is there."""
+    gli, whole = (open_folder(trees[name][0]) for name in ("brats_gli", "brats_local"))
+    for folder in (case.images[0].parent for case in whole.cases if case.name[-9:] in ("00000-000", "00003-000")):
+        shutil.copytree(folder, tmp_path / folder.name)
+    learnt, asked = ({case.patient for case in gli.split(side).cases} for side in ("train", "val"))
+    for local in (whole, open_folder(tmp_path)):
+        assert not learnt & {case.patient for case in local.split("val").cases}
+        assert not asked & {case.patient for case in local.split("train").cases}
+
+
 def test_no_set_has_a_patient_on_both_sides() -> None:
     cases = (Case("a1", "a", (Path("a1"),), side="train"), Case("a2", "a", (Path("a2"),), side="val"))
     with pytest.raises(FileProblem, match="patient 'a' of heads"):

@@ -118,9 +118,10 @@ def promise12_before_2023(folder: Path) -> Tree:
 
 
 def brats_gli(folder: Path) -> Tree:
-    """Patient 00002 has two scans to train on, and patient 00005 one on either side."""
-    scans = [("Training", "00000-000"), ("Training", "00002-000"), ("Training", "00002-001"), ("Training", "00005-000")]
-    for part, name in [*scans, ("Validation", "00001-000"), ("Validation", "00005-001")]:
+    """Patient 00003 has two scans to train on, patient 00005 one on either side; `brats_local` holds out 00002."""
+    trained = ("00000-000", "00002-000", "00003-000", "00003-001", "00005-000")
+    asked = (("Validation", "00001-000"), ("Validation", "00005-001"))
+    for part, name in [*(("Training", name) for name in trained), *asked]:
         case = folder / f"ASNR-MICCAI-BraTS2023-GLI-Challenge-{part}Data" / f"BraTS-GLI-{name}"
         for seed, contrast in enumerate(("t1n", "t1c", "t2w", "t2f")):
             write_image(case / f"{case.name}-{contrast}.nii.gz", image(seed))
@@ -132,8 +133,8 @@ def brats_gli(folder: Path) -> Tree:
 
 def brats_local(folder: Path) -> Tree:
     """Five pairs with their masks, and a validation case without a target."""
-    for number in range(6):
-        part = "Training" if number < 5 else "Validation"
+    for number in (0, 2, 3, 4, 7, 9):
+        part = "Training" if number < 9 else "Validation"
         case = folder / f"ASNR-MICCAI-BraTS2023-Local-Synthesis-Challenge-{part}" / f"BraTS-GLI-{number:05d}-000"
         whole, void = image(number), labels([1])
         write_image(case / f"{case.name}-t1n-voided.nii.gz", np.where(void, 0, whole).astype(np.int16))

@@ -9,14 +9,15 @@ validation data of task 1.
     FOLDER/ASNR-MICCAI-BraTS2023-GLI-Challenge-ValidationData/BraTS-GLI-00001-000/...
         the same without -seg, whose labels are not public
 
-Split: the owners' training and validation scans, 1251 and 219, as in the paper. Names are BraTS-GLI-PATIENT-TIME: a
-patient with scans in both folders would be held out with all of them.
+Split: the owners' training and validation scans, 1251 and 219 in the paper. Names are BraTS-GLI-PATIENT-TIME: a patient
+with scans in both folders would be held out with all of them. `brats_local` has the same training patients: those whom
+it holds out are left out here, so that nothing learns from a patient in one set and is asked about them in the other.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.layout import Published, by_patient, matching
+from mvg.data.layout import Published, by_patient, drawn, matching
 
 CASE = r"(BraTS-GLI-\d{5}-\d{3})"
 PATIENT = r"BraTS-GLI-\d{5}"
@@ -37,7 +38,7 @@ SET = Published(
     ),
     tree="...GLI-Challenge-TrainingData and ...GLI-Challenge-ValidationData, each with BraTS-GLI-00000-000 and so on",
     access="task 1 of BraTS 2023, https://www.synapse.org/Synapse:syn51156910, after registration",
-    split="the owners' training and validation scans: 1251 / 219",
+    split="the owners' training scans without patients held out of brats_local, and validation scans: about 1000 / 219",
 )
 
 
@@ -48,12 +49,20 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """All scans; FileProblem for a missing contrast, a missing tumor of a training scan, or one part alone."""
+    """All scans but those of `asked_locally`.
+
+    FileProblem for a missing contrast, a missing tumor of a training scan, or one part alone.
+    """
     cases = [_case(path, part) for part in parts_of(folder, "GLI") for path in matching(part, CASE).values()]
     for side, part in (("train", "TrainingData"), ("val", "ValidationData")):
         if not any(case.side == side for case in cases):
             raise SET.problem(f"'{folder}' has no case in a folder called ...{part}")
-    return SET.data_set(by_patient(cases))
+    return SET.data_set(case for case in by_patient(cases) if case.side == "val" or not asked_locally(case.patient))
+
+
+def asked_locally(patient: str) -> bool:
+    """Whether `brats_local` holds out a patient of the training scans: about 251 of 1251."""
+    return drawn(patient, 1000, 251)
 
 
 def parts_of(folder: Path, challenge: str) -> list[Path]:

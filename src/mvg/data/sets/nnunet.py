@@ -4,7 +4,7 @@ FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _000
 FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
 FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
 FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
-                                     name, modality, region, units ("HU"), patient, targets,
+                                     name, modality, region, units ("HU", of all pictures), patient, targets,
                                      target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
 
 `patient` is a regular expression whose match at the start of a case's name is the patient, or, where names do not tell
@@ -25,6 +25,7 @@ from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.window import guess_modality
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")
+_PICTURE_TASKS = ("denoising", "inpainting", "synthesis")
 
 
 def recognises(folder: Path) -> bool:
@@ -35,11 +36,12 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """The data set in `folder`; without dataset.json the card comes from the folder's name, its files and label values.
 
-    Raises FileProblem for a missing or empty imagesTr, gaps in the channels, or an unreadable dataset.json.
+    Raises FileProblem for a missing or empty imagesTr, gaps in the channels, or a dataset.json that cannot be read or
+    understood.
     """
     images, described = _images(folder), _described(folder)
     labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
-    card = _card(folder, described, images, labels, bool(targets))
+    card = _card(folder, described, images, labels, targets)
     patients = _patients(folder, described, images, card)
     cases = (Case(name, patients[name], paths, labels.get(name), targets.get(name)) for name, paths in images.items())
     return DataSet(card, tuple(cases))
@@ -116,13 +118,28 @@ def _described(folder: Path) -> dict[str, Any]:
     try:
         re.compile(_pattern(described))
         _values(described.get("labels", {}))
+        _channels(described, 0)
     except (re.error, ValueError, TypeError, AttributeError) as problem:
         raise FileProblem(
-            f"{path} has a 'patient' or 'labels' that cannot be understood ({problem})",
-            "a regular expression or a table of cases, and label names with their values",
+            f"{path} has a 'patient', 'labels' or 'channel_names' that cannot be understood ({problem})",
+            "a regular expression or a table of cases, label names with their values, and numbers with channel names",
             "correct the file",
         ) from problem
+    if described.get("target_task", _PICTURE_TASKS[0]) not in _PICTURE_TASKS:
+        raise FileProblem(
+            f"{path} has target_task = {described['target_task']!r}",
+            f"one of {', '.join(_PICTURE_TASKS)}",
+            "correct the file",
+        )
     return described
+
+
+def _channels(described: dict[str, Any], count: int) -> tuple[str, ...]:
+    """The name of every channel; those that have one in common are told apart by their numbers."""
+    old = described.get("modality") if isinstance(described.get("modality"), dict) else None
+    known = {str(channel): str(name) for channel, name in (described.get("channel_names") or old or {}).items()}
+    names = [known.get(str(channel), f"channel {channel}") for channel in range(count)]
+    return tuple(f"{name} {at}" if names.count(name) > 1 else name for at, name in enumerate(names))
 
 
 def _pattern(described: dict[str, Any]) -> str:
@@ -136,20 +153,17 @@ def _card(
     described: dict[str, Any],
     images: dict[str, tuple[Path, ...]],
     labels: dict[str, Path],
-    targets: bool,
+    targets: dict[str, Path],
 ) -> Card:
     first = next(iter(images.values()))
-    old_channels = described.get("modality") if isinstance(described.get("modality"), dict) else None
-    names = described.get("channel_names") or old_channels or {}
-    modality = "" if old_channels else str(described.get("modality", ""))
-    units = str(described.get("units", ""))
-    if "units" not in described and modality in ("", "CT"):
-        # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs one image.
-        voxels = read(first[0]).voxels
-        if guess_modality(voxels) == "CT" or (modality == "CT" and voxels.min() < 0):
-            units, modality = "HU", "CT"
+    said = described.get("modality", "")
+    modality, units = "" if isinstance(said, dict) else str(said), str(described.get("units", ""))
+    # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs a case.
+    pictures = (*first, *list(targets.values())[:1])
+    if "units" not in described and modality in ("", "CT") and all(_in_hu(path, modality) for path in pictures):
+        units, modality = "HU", "CT"
     target = str(described.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
-    channels = tuple(str(names.get(str(c), f"channel {c}")) for c in range(len(first)))
+    channels = _channels(described, len(first))
     return Card(
         name=_name(folder),
         title=str(described.get("name", _name(folder))),
@@ -165,6 +179,12 @@ def _card(
         citation=str(described.get("citation", described.get("reference", ""))),
         note=str(described.get("note", described.get("description", ""))),
     )
+
+
+def _in_hu(path: Path, modality: str) -> bool:
+    """Whether a picture looks like HU; less is asked of one that is said to be CT."""
+    voxels = read(path).voxels
+    return guess_modality(voxels) == "CT" or (modality == "CT" and bool(voxels.min() < 0))
 
 
 def _name(folder: Path) -> str:

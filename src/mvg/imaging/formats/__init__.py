@@ -26,7 +26,7 @@ class Stored:
     """
 
     voxels: NDArray[Any]
-    affine: NDArray[np.float64]
+    affine: NDArray[Any]
     header: Header | None = None
     last: Literal["time", "color"] = "time"
     palette: NDArray[np.uint8] | None = None

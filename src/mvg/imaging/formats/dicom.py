@@ -109,13 +109,14 @@ def _frames(dataset: Any) -> list[NDArray[Any]]:
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
+    count = int(dataset.get("NumberOfFrames") or 1)
     jpeg = _JPEG.match(str(dataset.file_meta.TransferSyntaxUID)) is not None
     if jpeg and _END_OF_JPEG not in dataset.PixelData[-64:]:
         raise EOFError("its compressed pixels end too early")  # decoders would make up the rest
     try:
         pixels = pixel_array(dataset)
     except RuntimeError:
-        if not jpeg:
+        if not jpeg or count > 1:
             raise
         return [dicom_pixels(Path(dataset.filename))]  # a second decoder, for flaws that the first ones refuse
     kind = str(dataset.get("PhotometricInterpretation", ""))
@@ -123,7 +124,7 @@ def _frames(dataset: Any) -> list[NDArray[Any]]:
         pixels = apply_color_lut(pixels, dataset)
     elif kind == "MONOCHROME1":  # white is low: turned round, so that bright means bright in every picture
         pixels = (-1 if dataset.PixelRepresentation else 2**dataset.BitsStored - 1) - pixels.astype(np.int64)
-    frames = pixels if int(dataset.get("NumberOfFrames") or 1) > 1 else pixels[None]
+    frames = pixels if count > 1 else pixels[None]
     return [_rescaled(frame, dataset, number) for number, frame in enumerate(frames)]
 
 

@@ -26,6 +26,10 @@ def load(path: Path) -> Stored:
         pages = getattr(opened, "n_frames", 1)
         if pages > 1:
             raise FileProblem(f"'{path}' has {pages} pages", "a picture of one page", "store each page alone")
+        if ";16" in str(opened.tile) and not opened.mode.startswith("I"):  # Pillow would keep half of the bits
+            raise FileProblem(
+                f"'{path}' has several channels of 16 bits", "one, or channels of 8", "convert it to gray"
+            )
         image: Image.Image = opened
         image.load()
         palette = None

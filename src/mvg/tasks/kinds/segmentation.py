@@ -25,6 +25,4 @@ class Segmentation(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert piece.labels is not None, "only slices that the task accepts"
         channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        ignored = self.card.ignored
-        target = np.where(np.isin(piece.labels, ignored), np.uint8(0), piece.labels) if ignored else piece.labels
-        return shown(piece, channel), np.array(target, np.uint8)
+        return shown(piece, channel), np.array(self.card.heeded(piece.labels), np.uint8)
