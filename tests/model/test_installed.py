@@ -104,5 +104,15 @@ def test_what_is_no_archive_is_told(place: Path, tmp_path: Path) -> None:
     for path in (tmp_path / "x.zip", tmp_path / "none.zip"):
         with pytest.raises(WeightsProblem, match="cannot be read as weights"):
             install_weights(path, place)
-    with pytest.raises(WeightsProblem, match="cannot be written"):
-        pack_weights("tiny", tmp_path / "none" / "x.zip")
+
+
+@pytest.mark.parametrize("file", ["none/x.zip", "folder", "."])
+def test_a_file_that_cannot_be_written_is_told(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(WeightsProblem, match=f"'{file}' cannot be written"):
+        pack_weights(tmp_path / "lab", Path(file))
+    assert sorted(tmp_path.iterdir()) == before, "nothing half-written is left"

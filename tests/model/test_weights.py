@@ -76,7 +76,7 @@ def test_unknown_names_list_what_there_is() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    ["no tensors", "no config", "text", "list", "format", "foreign key", "no key", "other shape", "other type"],
+    ["no tensors", "no config", "text", "list", "format", "foreign key", "no key", "other shape"],
 )
 def test_damaged_folders(damage: str, folder: Path) -> None:
     config = folder / "config.json"
@@ -97,11 +97,29 @@ def test_damaged_folders(damage: str, folder: Path) -> None:
         config.write_text(json.dumps({"format": 1, "sha256": about["sha256"]}))
     elif damage == "other shape":
         config.write_text(json.dumps(about | {"config": about["config"] | {"width": 48}}))
-    elif damage == "other type":
-        config.write_text(json.dumps(about | {"config": about["config"] | {"width": "wide"}}))
     with pytest.raises(WeightsProblem) as error:
         load_weights(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"width": "wide"}, "model.width = 'wide'; expected a value like 256"),
+        ({"size": True}, "model.size = True; expected a value like 128"),
+        ({"levels": [1, "2"]}, "model.levels = (1, '2')"),
+        ({"form": "mixed"}, "model.form = 'mixed'"),
+        ({"size": 100}, "a picture side of 100; expected a multiple of 16"),
+        ({"patch": 0}, "model.patch = 0; expected a multiple of 8"),
+    ],
+    ids=str,
+)
+def test_a_config_that_cannot_be_is_told(changed: dict[str, object], said: str, folder: Path) -> None:
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(about | {"config": about["config"] | changed}))
+    with pytest.raises(WeightsProblem) as error:
+        describe_weights(folder)
+    assert said in str(error.value)
 
 
 def test_older_weights_are_replaced_and_nothing_else_is(folder: Path) -> None:
@@ -115,6 +133,23 @@ def test_older_weights_are_replaced_and_nothing_else_is(folder: Path) -> None:
     with pytest.raises(WeightsProblem, match="not weights"):
         save_weights(model(), other, CARD)
     assert (other / "thesis.txt").read_text() == "years of work"
+
+
+def test_weights_of_another_program_are_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "tiny"  # the id of weights that ship
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "vit"}')
+    (other / "model.safetensors").write_bytes(b"years of work")
+    for folder in (other, Path("tiny")):
+        with pytest.raises(WeightsProblem, match="not weights"):
+            save_weights(model(), folder, CARD)
+    assert (other / "model.safetensors").read_bytes() == b"years of work"
+
+
+def test_a_relative_path_is_no_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert save_weights(model(), Path("tiny"), CARD).card == CARD
 
 
 def test_a_full_disk_leaves_the_old_weights_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,17 @@
-"""A small prepared store, and recipes that train a very small network on it."""
+"""A small prepared store, recipes that train a very small network on it, and their runs."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
+from mvg.model.generalist import Generalist
+from mvg.training.curves import Progress
+from mvg.training.loop import Where, train
 from mvg.training.recipe import Recipe, recipe_from
 from tests.data.folders import make_ct, make_mri
 
@@ -49,3 +54,26 @@ def make_recipe(store: Store) -> Make:
         return recipe_from(table)
 
     return make
+
+
+class Killed(BaseException):
+    """What stands for a lost machine."""
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    kill_after: int | None = None,
+    validate: Callable[[Generalist, Path, int], dict[str, float]] | None = None,
+) -> list[float]:
+    """The losses of a run; it dies right after step `kill_after`."""
+    losses: list[float] = []
+
+    def watch(progress: Progress, loss: float, done: float) -> None:
+        losses.append(loss)
+        if progress.step == kill_after:
+            raise Killed
+
+    with suppress(Killed):
+        train(recipe, Where(folder, "cpu"), validate, watch)
+    return losses

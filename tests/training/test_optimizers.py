@@ -1,11 +1,15 @@
 """Optimizers: every weight is one's, and matrices take steps of one length in all directions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torch.optim import Muon
 
+from mvg.model.generalist import Generalist
 from mvg.training.optimizers import Matrices, optimizers_for
+from tests.model.small import SHAPES
 
 
 def net() -> nn.Module:
@@ -81,3 +85,17 @@ def test_matrices_decay_and_biases_do_not(name: str) -> None:
         optimizer.step()
     for old, new in zip(before, model.parameters(), strict=True):
         assert torch.allclose(new, old * (1 - 1e-2 * 0.5 if old.ndim >= 2 else 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["matching", "merged"])
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_what_is_learnt_beside_layers_does_not_decay(name: str, shape: str) -> None:
+    model = Generalist(replace(SHAPES[shape], target_width=128))  # four heads: null keys are large enough for Muon
+    for p in model.parameters():
+        nn.init.normal_(p)
+        p.grad = torch.zeros_like(p)
+    before = {own: p.detach().clone() for own, p in model.named_parameters()}
+    for optimizer in optimizers_for(model, name, 1e-2, 0.5, (0.9, 0.95)):  # type: ignore[arg-type]
+        optimizer.step()
+    moved = {own for own, p in model.named_parameters() if not torch.equal(p, before[own])}
+    assert moved == {own for own, p in before.items() if own.endswith(".weight") and p.ndim >= 2}

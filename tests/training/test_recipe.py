@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mvg.errors import FileProblem, RecipeProblem
-from mvg.model.generalist import SIZES
+from mvg.errors import FileProblem, RecipeProblem, UnknownName
+from mvg.model.generalist import SIZES, Generalist
 from mvg.training.recipe import Recipe, build, read_recipe, recipe_from
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -51,10 +51,11 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
         ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "matching, merged"),
         ({"episodes": {"coloring": "blue"}}, "episodes.coloring = 'blue'", "random"),
         ({"precision": "8"}, "precision = '8'", "bf16-mixed"),
+        ({"data": {"tasks": ["cooking"]}}, "no kind of task is called 'cooking'", "inpainting, segmentation"),
     ],
 )
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], found: str, known: str) -> None:
-    with pytest.raises(RecipeProblem) as problem:
+    with pytest.raises((RecipeProblem, UnknownName)) as problem:
         recipe_from(table)
     assert found in str(problem.value)
     assert known in str(problem.value)
@@ -68,6 +69,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, 
         ({"seed": 1.5}, "seed = 1.5"),
         ({"name": 3}, "name = 3"),
         ({"model": 3}, "model = 3"),
+        ({"model": {"name": ["tiny"]}}, "model.name = ['tiny']"),
         ({"data": 3}, "data = 3"),
         ({"data": {"sets": "acdc"}}, "data.sets = 'acdc'"),
         ({"data": {"sets": [1]}}, "data.sets = 1"),
@@ -89,15 +91,29 @@ def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str
     [
         {"objectives": {"image": {"masked": 0.5}}},
         {"objectives": {"ratio": 1.0}},
+        {"objectives": {"first_pair": -0.5}},
+        {"objectives": {"labels": {"autoregressive": 1.5, "masked": -0.5}}},
+        {"objectives": {"labels": {"autoregressive": 0.3333333, "masked": 0.3333333, "whole_query": 0.3333333}}},
+        {"seed": -1},
+        {"data": {"workers": -1}},
+        {"loss": {"beta": -0.1}},
         {"episodes": {"batch": 0}},
         {"episodes": {"panels": [3, 2]}},
+        {"episodes": {"panels": [1, 2]}},
+        {"episodes": {"near": -0.1}},
         {"episodes": {"classes": [0, 2]}},
         {"episodes": {"labels": 1.5}},
         {"episodes": {"sizes": [130]}},
         {"schedule": {"steps": 0}},
         {"schedule": {"log": 0}},
         {"schedule": {"minutes": -1.0}},
+        {"schedule": {"minutes": float("inf")}},
         {"optimizer": {"warmup": 1.0}},
+        {"optimizer": {"clip": 0.0}},
+        {"optimizer": {"rate": 0.0}},
+        {"optimizer": {"rate": float("nan")}},
+        {"optimizer": {"betas": [0.9, 1.0]}},
+        {"optimizer": {"weight_decay": -0.1}},
         {"augmentation": {"zoom": [0.0, 1.0]}},
         {"model": {"size": 100}},
         {"model": {"patch": 0}},
@@ -107,7 +123,16 @@ def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str
         {"model": {"form": "merged", "levels": [4, 2]}},
         {"model": {"form": "merged", "levels": [2, 9]}},
         {"model": {"form": "merged", "levels": []}},
-        {"model": {"decoder_width": 50}},
+        {"model": {"width": 0}},
+        {"model": {"fine": 3}},
+        {"model": {"target_width": 50}},
+        {"model": {"target_width": 0}},
+        {"model": {"decoder_width": 0}},
+        {"model": {"drop_path": 1.0}},
+        {"model": {"form": "merged", "depth": 3, "levels": [1, 2, 3], "merge_after": 3}},
+        {"model": {"form": "merged", "depth": 3, "levels": [1, 2], "merge_after": 2}},
+        {"model": {"form": "merged", "merge_after": -1}},
+        {"model": {"form": "merged", "fine": 0}},
         {"model": {"form": "merged", "stem": "linear", "head": "query"}},
     ],
     ids=str,
@@ -115,6 +140,21 @@ def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str
 def test_an_impossible_value_is_an_error(table: dict[str, Any]) -> None:
     with pytest.raises(RecipeProblem, match=r"expected .*; correct"):
         recipe_from(table)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"episodes": {"panels": [1, 2]}, "objectives": {"first_pair": 0.5}},
+        {"episodes": {"panels": [1, 1]}, "objectives": {"labels": {"masked": 1}, "image": {"whole_query": 1}}},
+        {"model": {"form": "merged", "merge_after": 0}},
+        {"model": {"fine": 4, "decoder_width": 1}},
+    ],
+    ids=str,
+)
+def test_what_is_rare_but_possible_is_none(table: dict[str, Any]) -> None:
+    recipe = recipe_from(table)
+    assert Generalist(recipe.model).config == recipe.model
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Validation while training."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ class Copies(Generalist):
 
 @pytest.mark.parametrize("form", ["matching", "merged"])
 def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path, form: str) -> None:
-    figures = validation(store, per_set=3, prompts=2, size=32)(Copies(make_recipe(form).model), tmp_path, 12)
+    figures = validation(store, per_set=3, prompts=2)(Copies(make_recipe(form).model), tmp_path, 12)
     assert figures["iou/mri"] == figures["iou"] == pytest.approx(1.0)
     assert 5 < figures["psnr/mri/synthesis"] < 60
     assert {"psnr/mri/inpainting", "psnr/inpainting", "psnr/synthesis"} <= set(figures)
@@ -44,8 +45,8 @@ def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path
 def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recipe: Make, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Generalist(make_recipe("merged").model).eval()
-    one = validation(store, per_set=2, prompts=2, size=32)(model, tmp_path, 1)
-    two = validation(store, per_set=2, prompts=2, size=32)(model, tmp_path, 2)
+    one = validation(store, per_set=2, prompts=2)(model, tmp_path, 1)
+    two = validation(store, per_set=2, prompts=2)(model, tmp_path, 2)
     assert one == two
     assert one["iou/mri"] < 0.3
 
@@ -53,14 +54,15 @@ def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recip
 def test_without_patients_to_validate_there_are_no_figures(make_recipe: Make, tmp_path: Path) -> None:
     make_mri(tmp_path / "raw/mri", dict.fromkeys(TRAIN[:3], (16, 16, 2)))
     prepare([tmp_path / "raw/mri"], tmp_path / "store")
-    validate = validation(Store.open(tmp_path / "store"), size=32)
+    validate = validation(Store.open(tmp_path / "store"))
     assert validate(Generalist(make_recipe().model), tmp_path, 1) == {}
     assert not (tmp_path / "pictures").exists()
 
 
-def test_queries_are_of_patients_that_are_never_trained_on(
-    store: Store, make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def requests(
+    store: Store, model: Generalist, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> list[Pairs]:
+    """What a validation asks."""
     asked: list[Pairs] = []
 
     def spy(model: Generalist, pairs: Pairs) -> Tensor:
@@ -68,9 +70,26 @@ def test_queries_are_of_patients_that_are_never_trained_on(
         return answered(model, pairs)
 
     monkeypatch.setattr("mvg.training.validation.answered", spy)
-    validation(store, per_set=2, prompts=2, size=32)(Generalist(make_recipe().model).eval(), tmp_path, 1)
+    validation(store, per_set=4, prompts=2, **settings)(model.eval(), folder, 1)
     assert asked
-    for pairs in asked:
+    return asked
+
+
+def test_queries_are_of_patients_that_are_never_trained_on(
+    store: Store, make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pairs in requests(store, Generalist(make_recipe().model), tmp_path, monkeypatch):
         *prompts, query = pairs.patients[0]
         assert side_of(query) == "val"
         assert {side_of(prompt) for prompt in prompts} == {"train"}
+
+
+@pytest.mark.parametrize(("coloring", "colors"), [("random", None), ("predefined", {(0.5, 1.0)}), ("binary", {(1.0,)})])
+def test_the_kinds_and_colors_that_are_learnt_are_asked(
+    store: Store, make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coloring: str, colors: Any
+) -> None:
+    model = Generalist(make_recipe("merged").model)
+    asked = requests(store, model, tmp_path, monkeypatch, kinds=("segmentation",), coloring=coloring)
+    assert {pairs.kind for pairs in asked} == {"labels"}
+    shown = {tuple(sorted(pairs.colors[0].tolist())) for pairs in asked}
+    assert shown == colors if colors else len(shown) > 1

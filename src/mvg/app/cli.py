@@ -9,17 +9,14 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import mvg
 from mvg.app.display import bars
 from mvg.app.weights import app as weights_app
-from mvg.errors import MvgError, PromptProblem
-
-if TYPE_CHECKING:
-    from mvg.prediction.tuning import Tuning
+from mvg.errors import MvgError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,8 +30,6 @@ app.add_typer(weights_app, name="weights")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors alone.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest there is.")]
-
-_MEMBERS = 4  # answers in the ensemble when uncertainty is asked for
 
 
 def main() -> None:
@@ -105,62 +100,24 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
-    from mvg.prediction.batch import output_folder, plan, predict_files, scale_of, write_qualities
-    from mvg.prediction.checking import quality as estimate
+    from mvg.app.predicting import Wishes, answer_files
+    from mvg.prediction.batch import output_folder
     from mvg.prediction.request import prepare_request
-    from mvg.prediction.tuning import tune
 
-    _check_together(tune_seconds, save_task, uncertainty, ensemble)
-    said = None
+    used = {
+        "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "look": look,
+        "propagate": propagate, "reject": reject,
+    }  # fmt: skip
     with output_folder(output), bars(quiet) as show:
         request = prepare_request(prompts, task, weights, device, queries, show, look)
-        prompted, answers = request.task, request.task.asked.answers
-        if answers == "image":
-            _check_pictures({"--look": look, "--propagate": propagate, "--reject": reject})
-        members = ensemble or (_MEMBERS if uncertainty and prompted.settings.members == 1 else None)
-        prompted = prompted.using(
-            strategy=strategy, num_prompts=num_prompts, members=members, seed=seed, propagate=propagate, reject=reject
-        )
-        extras = [name for name, wanted in (("uncertainty", uncertainty), ("quality", quality)) if wanted]
-        jobs = plan(queries, output, answers, request.inputs, extras, scale_of(prompted))
-        if tune_seconds:  # last of all that can fail
-            prompted, said = tune(prompted, tune_seconds, progress=lambda done, total: show("tuning", done, total))
-        if save_task is not None:
-            prompted.save(save_task)
-        outcomes = []
-        for outcome in predict_files(
-            prompted, jobs, lambda job, done, total: show(job.query.name, done, total), estimate if quality else None
-        ):
-            outcomes.append(outcome)
-            show("queries", len(outcomes), len(jobs))
-        noted = write_qualities(output, outcomes) if quality else ()
-    if not quiet and request.channel:
-        _tell(f"of the prompts' channels '{request.channel}' was shown; --task KIND:CHANNEL names another")
-    if not quiet and said is not None:
-        _tell(_tuned(said))
+        wishes = Wishes(uncertainty, quality, tune_seconds, save_task)
+        done = answer_files(request, queries, output, used, wishes, show)
     if not quiet:
-        for path in (*(path for outcome in outcomes for path in outcome.written), *noted):
+        for line in done.notes:
+            _tell(line)
+        for path in done.written:
             print(path)
-    _tell_problems([outcome.problem for outcome in outcomes if outcome.problem is not None], len(jobs))
-
-
-def _check_together(tune_seconds: float, save_task: Path | None, uncertainty: bool, ensemble: int | None) -> None:
-    """Raises PromptProblem for options that do not go together."""
-    if tune_seconds and save_task is not None:
-        raise PromptProblem(
-            "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
-        )
-    if uncertainty and ensemble == 1:
-        raise PromptProblem(
-            "--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out or raise it"
-        )
-
-
-def _check_pictures(options: dict[str, object]) -> None:
-    """Raises PromptProblem for options that do nothing where the answers are pictures."""
-    for name, value in options.items():
-        if value is not None:
-            raise PromptProblem(f"{name} for a task that answers with pictures", "a segmentation", f"leave {name} out")
+    _tell_problems([outcome.problem for outcome in done.outcomes if outcome.problem is not None], len(done.outcomes))
 
 
 @app.command()
@@ -177,7 +134,9 @@ def prepare(
     from mvg.data.preparation import prepare as prepare_sets
 
     with bars(quiet) as show:
-        prepare_sets(folders, output, show, None if held_out is None else read_held_out(held_out))
+        told = prepare_sets(folders, output, show, None if held_out is None else read_held_out(held_out))
+    for line in () if quiet else told:
+        _tell(line)
     if not quiet:
         print(output)
 
@@ -221,7 +180,7 @@ def finetune(
     with bars(quiet) as show:
         said = learn(prompts, output, 60 * minutes, task, weights, device, show)
     if not (quiet and said.kept):
-        _tell(_tuned(said))
+        _tell(said.told)
     if not said.kept:
         raise typer.Exit(1)
     if not quiet:
@@ -282,11 +241,6 @@ def _tell_problems(problems: list[str], queries: int) -> None:
         _tell(problem)
     if problems:
         raise typer.Exit(2 if len(problems) == queries else 1)
-
-
-def _tuned(said: "Tuning") -> str:
-    result = "kept" if said.kept else "dropped: the weights are used as they were"
-    return f"tuning took {said.steps} steps, loss of the check {said.before:.3f} -> {said.after:.3f}, {result}"
 
 
 def _tell(line: str) -> None:

@@ -1,5 +1,6 @@
 """Progress on standard error, for people: silent where nobody watches a terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,11 @@ Show = Callable[[str, int, int], None]
 
 @contextmanager
 def bars(quiet: bool) -> Iterator[Show]:
-    """One bar per thing that is shown, gone when all is done; nothing at all if `quiet` or without a terminal."""
-    if quiet or not sys.stderr.isatty():
+    """One bar per thing that is shown, gone when all is done.
+
+    Nothing at all if `quiet`, without a terminal, or from another than the first of several processes.
+    """
+    if quiet or not sys.stderr.isatty() or os.environ.get("LOCAL_RANK", "0") != "0":
         yield lambda _what, _done, _total: None
         return
     from rich.console import Console

@@ -2,15 +2,16 @@
 
 import json
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from mvg.app.display import Show
-from mvg.data.store import Store
-from mvg.errors import FileProblem
+from mvg.errors import FileProblem, RecipeProblem
+from mvg.model.generalist import GeneralistConfig
 from mvg.model.weights import save_weights
 from mvg.training.curves import Progress
-from mvg.training.loop import Where, averaged, train
+from mvg.training.loop import Where, averaged, store_of, train
 from mvg.training.recipe import Recipe, read_recipe
 from mvg.training.validation import validation
 
@@ -40,6 +41,8 @@ def run_recipe(
     """
     recipe = read_recipe(path)
     if minutes is not None:
+        if not 0 < minutes < inf:
+            raise RecipeProblem(f"--minutes {minutes:g}", "more than 0", "leave it out to train as the recipe says")
         recipe = replace(recipe, schedule=replace(recipe.schedule, minutes=minutes))
     folder = output or Path("runs") / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
@@ -51,10 +54,10 @@ def run_recipe(
     def watch(progress: Progress, loss: float, done: float) -> None:
         show("training", min(total, round(done * total)), total)
 
-    validate = validation(Store.open(Path(recipe.data.store)), size=recipe.model.size)
+    validate = validation(store_of(recipe), recipe.data.tasks, recipe.episodes.coloring)
     checkpoint = train(recipe, Where(folder, device, processes), validate, watch)
     model, about = averaged(checkpoint)
-    return save_weights(model, folder / "weights", _card(recipe, about)).folder
+    return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
 
 
 def _total(recipe: Recipe) -> int:
@@ -62,15 +65,15 @@ def _total(recipe: Recipe) -> int:
     return max(1, round(60 * recipe.schedule.minutes) if recipe.schedule.minutes > 0 else recipe.schedule.steps)
 
 
-def _card(recipe: Recipe, about: dict[str, Any]) -> str:
+def _card(recipe: Recipe, model: GeneralistConfig, about: dict[str, Any]) -> str:
     return _CARD.format(
         name=recipe.name,
         step=about["step"],
         minutes=about["seconds"] / 60,
         store=recipe.data.store,
         sets=f" ({', '.join(recipe.data.sets)})" if recipe.data.sets else "",
-        form=recipe.model.form,
-        size=recipe.model.size,
-        patch=recipe.model.patch,
+        form=model.form,
+        size=model.size,
+        patch=model.patch,
         recipe=json.dumps(about["recipe"], indent=2),
     )

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mvg.model.answer import Answer, Prompts
-from mvg.model.matching import MatchingForm
+from mvg.model.matching import HEAD, MatchingForm
 from mvg.model.merged import MergedForm
 
 
@@ -51,6 +51,44 @@ SIZES = {
                               levels=(6, 12, 18, 24), drop_path=0.1, stem="linear", head="paper"),
 }  # fmt: skip
 """Named sizes. `tiny` runs on a laptop's CPU; `large` is the paper's ViT-L/16 at 448 pixels."""
+
+
+Rule = tuple[bool, str, str]
+"""Whether it holds, what was found, what was expected."""
+
+
+def rules_of(config: GeneralistConfig, sides: tuple[int, ...] = ()) -> list[Rule]:
+    """What must hold for a network to be built that can learn; `sides`: of pictures (pixels) that it is shown too."""
+    matching = config.form == "matching"
+    cell, fine = (8, 4) if matching else (1, 1) if config.stem == "linear" else (4, 1)
+    levels, last = config.levels, max(config.levels, default=0)
+    rising = bool(levels) and set(levels) <= set(range(1, config.depth + 1)) and sorted(set(levels)) == [*levels]
+    fits = config.heads >= 1 and config.width >= 1 and config.width % (4 * config.heads) == 0
+    matches = config.target_width >= HEAD and config.target_width % HEAD == 0
+    reads = config.stem == "convolution" or config.head == "paper"
+    rules = [
+        (fits, f"model.width = {config.width} for {config.heads} heads", "a multiple of 4 for each head"),
+        (config.patch >= cell and config.patch % cell == 0, f"model.patch = {config.patch}", f"a multiple of {cell}"),
+        (config.fine >= fine, f"model.fine = {config.fine}", f"at least {fine}"),
+        (0 <= config.drop_path < 1, f"model.drop_path = {config.drop_path}", "a share in [0, 1)"),
+    ]
+    if matching:
+        rules += [
+            (matches, f"model.target_width = {config.target_width}", f"a multiple of {HEAD}"),
+            (config.decoder_width >= 1, f"model.decoder_width = {config.decoder_width}", "at least 1"),
+        ]
+    else:
+        rules += [
+            (rising, f"model.levels = {levels}", f"rising numbers of blocks, 1 to {config.depth}"),
+            (0 <= config.merge_after < last, f"model.merge_after = {config.merge_after} with model.levels = {levels}",
+             "at least 0, and a level after it, or prompts are never seen"),
+            (reads, "model.stem = 'linear' with model.head = 'query'", "head 'paper', or stem 'convolution'"),
+        ]  # fmt: skip
+    for side in (config.size, *sides) if config.patch >= 1 else ():
+        rules.append(
+            (side >= 1 and side % config.patch == 0, f"a picture side of {side}", f"a multiple of {config.patch}")
+        )
+    return rules
 
 
 class Generalist(nn.Module):

@@ -26,7 +26,7 @@ from mvg.model.weights import (
 def pack_weights(name: str | Path, file: Path) -> Path:
     """Write weights (an id or a folder) as one file to install, whole or not at all. Raises WeightsProblem."""
     info, file = verify_weights(name), Path(file)
-    partial = file.with_name(f".{file.name}.partial")
+    partial = file.parent / f".{file.name}.partial"
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
             for part in (CONFIG, TENSORS, CARD):

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from platformdirs import user_data_path
@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mvg.errors import WeightsProblem
-from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.generalist import Generalist, GeneralistConfig, rules_of
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 INSTALLED = user_data_path("mvg") / "weights"
@@ -50,7 +50,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
     """
     config: GeneralistConfig = model.config  # type: ignore[assignment]
     tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
-    folder = Path(folder)
+    folder = Path(folder).resolve()  # a path, never an id
     fresh: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -166,8 +166,11 @@ def replace_weights(fresh: Path, folder: Path) -> None:
     if not folder.exists():
         fresh.rename(folder)
         return
-    if not (folder / CONFIG).is_file() and any(folder.iterdir()):
-        raise OSError("the folder holds something that is not weights")
+    if any(folder.iterdir()):
+        try:
+            describe_weights(folder.resolve())
+        except WeightsProblem as problem:
+            raise OSError("the folder holds something that is not weights") from problem
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
     try:
         folder.rename(old / folder.name)
@@ -214,15 +217,28 @@ def _config(values: Any, folder: Path) -> GeneralistConfig:
             f"only {', '.join(known)}",
             "install weights for this version of mvg",
         )
-    try:
-        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return GeneralistConfig(**plain)
-    except (TypeError, ValueError) as error:
+    plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    hints, like = get_type_hints(GeneralistConfig), GeneralistConfig().as_dict()
+    broken = [
+        (f"model.{key} = {value!r}", f"a value like {like[key]!r}")
+        for key, value in plain.items()
+        if not _typed(value, hints[key])
+    ]
+    if not broken:
+        broken = [(found, expected) for holds, found, expected in rules_of(GeneralistConfig(**plain)) if not holds]
+    if broken:
+        found, expected = broken[0]
         raise WeightsProblem(
-            f"the config of '{folder}' is not usable ({_first_line(error)})",
-            "the config of a Generalist",
-            "install weights for this version of mvg",
-        ) from error
+            f"the config of '{folder}' has {found}", expected, "install weights for this version of mvg"
+        )
+    return GeneralistConfig(**plain)
+
+
+def _typed(value: Any, hint: Any) -> bool:
+    """Whether a value of a config is what its field is annotated with."""
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(type(one) is int for one in value)
+    return value in get_args(hint) if get_args(hint) else type(value) in (hint, int if hint is float else hint)
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from mvg.errors import GeometryProblem, UnknownName
+from mvg.errors import GeometryProblem
 from mvg.imaging.frame import Spacing
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
 from mvg.prediction.answering import Answers, answer_slices
@@ -198,7 +198,7 @@ def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
     device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is.
     Raises WeightsProblem for unknown or damaged weights, UnknownName for a device that is not there.
     """
-    return Predictor(load_weights(weights, _device(device)), str(weights))
+    return Predictor(load_weights(weights, device_named(device)), str(weights))
 
 
 def load_task(path: str | Path, weights: str | Path | None = None, device: str = "auto") -> PromptedTask:
@@ -206,13 +206,3 @@ def load_task(path: str | Path, weights: str | Path | None = None, device: str =
     from mvg.prediction.taskfile import weights_of
 
     return load(weights or weights_of(Path(path)), device).load_task(path)
-
-
-def _device(name: str) -> torch.device:
-    there = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    there = [*(["cuda"] if there else []), *there, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
-    if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
-        raise UnknownName("device here", name, ["auto", *there])
-    return torch.device(name)

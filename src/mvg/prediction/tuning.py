@@ -49,6 +49,12 @@ class Tuning:
         """Whether the tuned model answers the check better."""
         return self.after < self.before
 
+    @property
+    def told(self) -> str:
+        """All of it in a line."""
+        result = "kept" if self.kept else "dropped: the weights are used as they were"
+        return f"tuning took {self.steps} steps, loss of the check {self.before:.3f} -> {self.after:.3f}, {result}"
+
 
 def tune(
     task: PromptedTask,

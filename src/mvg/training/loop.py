@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
@@ -16,22 +16,25 @@ import torch
 from mvg._plugins import named
 from mvg.canvas import Pairs
 from mvg.data.store import Store
-from mvg.errors import FileProblem, RecipeProblem, UnknownName
+from mvg.errors import RecipeProblem, UnknownName
+from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.initialization import initialize
-from mvg.model.weights import load_weights
+from mvg.model.weights import describe_weights, load_weights
 from mvg.training import objectives
+from mvg.training.checkpoint import ANEW, CHECKPOINT, fitting, model_of, read, resume, save
 from mvg.training.curves import Curves, Progress
 from mvg.training.episodes import Episodes, loader
 from mvg.training.losses import loss_of
 from mvg.training.optimizers import optimizers_for
 from mvg.training.precision import precision_on
 from mvg.training.question import Draw
-from mvg.training.recipe import Recipe, recipe_from
+from mvg.training.recipe import Recipe, check_model
 
-_CHECKPOINT = "checkpoint.pt"
 Validation = Callable[[Generalist, Path, int], dict[str, float]]
 """(averaged model, folder for pictures, step) -> figures for the curves."""
+Watch = Callable[[Progress, float, float], None]
+"""(progress, loss, share done), after each step."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +49,31 @@ class Where:
     processes: int = 1
 
 
-def train(
-    recipe: Recipe,
-    where: Where,
-    validate: Validation | None = None,
-    watch: Callable[[Progress, float, float], None] | None = None,
-) -> Path:
+def train(recipe: Recipe, where: Where, validate: Validation | None = None, watch: Watch | None = None) -> Path:
     """Train as the recipe says; a folder with a checkpoint is resumed. Returns the checkpoint's path.
 
     Every step's batch and hidden patches depend on (seed, step) alone, so a resumed run gives the losses of an
-    uninterrupted one. `watch(progress, loss, share done)` is called after each step.
+    uninterrupted one. Of several processes the first alone validates, watches and returns: the others end with the run.
     """
+    recipe = _with_model(recipe, where.folder)
     precision = precision_on(where.device, recipe.precision)
     fabric = _launched(precision, where)
     if where.processes > 1 and fabric.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // where.processes))
+    _learn(fabric, precision, recipe, where, validate, watch)
+    if not fabric.is_global_zero:
+        raise SystemExit  # from here, where nothing holds the network: its group of processes would hang at the exit
+    return where.folder / CHECKPOINT
+
+
+def _learn(
+    fabric: Any, precision: Literal["bf16-mixed", "32-true"], recipe: Recipe, where: Where,
+    validate: Validation | None, watch: Watch | None,
+) -> None:  # fmt: skip
+    """The loop over steps, in one of the processes."""
     torch.manual_seed(recipe.seed)
-    store = _store(recipe)
+    store = store_of(recipe)
     bare = _begun(recipe, where.folder)
-    recipe = replace(recipe, model=bare.config)
     average = Generalist(bare.config)
     average.load_state_dict(bare.state_dict())
     average.to(fabric.device).eval()
@@ -73,9 +82,9 @@ def train(
     model, *optimizers = fabric.setup(
         bare, *optimizers_for(bare, settings.name, settings.rate, settings.weight_decay, settings.betas, products)
     )
-    progress, checkpoint = Progress(), where.folder / _CHECKPOINT
+    progress, checkpoint = Progress(), where.folder / CHECKPOINT
     if checkpoint.exists():
-        _resume(fabric, checkpoint, recipe, bare, average, optimizers, progress)
+        resume(fabric, checkpoint, recipe, bare, average, optimizers, progress)
     episodes = Episodes(
         store,
         "train",
@@ -98,36 +107,36 @@ def train(
         progress.step += 1
         # One clock for all processes, or some would stop a step before the others, which would wait for them forever.
         progress.seconds = fabric.broadcast(progress.seconds + time.monotonic() - started)
-        if watch is not None:
+        if watch is not None and fabric.is_global_zero:
             watch(progress, loss, _done(progress, recipe))
         if curves is not None:
             curves.add(progress, loss, optimizers[0].param_groups[0]["lr"], pairs, recipe.schedule.log)
         if progress.seconds - saved > 60 * recipe.schedule.checkpoint:
             saved = progress.seconds
-            _save(fabric, checkpoint, recipe, bare, average, optimizers, progress)
+            save(fabric, checkpoint, recipe, bare, average, optimizers, progress)
         if validate is not None and curves is not None and progress.seconds - checked > every:
             checked = progress.seconds
             curves.write(progress, validate(average, where.folder, progress.step))
     if progress.step > begun:  # several may read back one run that is over: none of them writes it anew
-        _save(fabric, checkpoint, recipe, bare, average, optimizers, progress)
+        save(fabric, checkpoint, recipe, bare, average, optimizers, progress)
         if validate is not None and curves is not None:
             curves.write(progress, validate(average, where.folder, progress.step))
     if where.processes > 1:  # or a process may end while another still waits for it, and take the run down
         fabric.barrier()
         torch.distributed.destroy_process_group()
-    return checkpoint
 
 
 def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
     """The averaged (EMA) model of a run's checkpoint, and what that says of the run (recipe, step, seconds, waited)."""
-    state = _read(checkpoint, torch.device("cpu"), "check the path")
-    # Of the recipe only the model: checkpoints outlive the recipes' other keys.
-    model = Generalist(recipe_from({"model": state["about"]["recipe"]["model"]}).model)
-    model.load_state_dict(state["average"])
+    state = read(checkpoint, torch.device("cpu"), "check the path")
+    model = Generalist(model_of(state))
+    with fitting(checkpoint, "choose another"):
+        model.load_state_dict(state["average"])
     return model.eval(), state["about"]
 
 
-def _store(recipe: Recipe) -> Store:
+def store_of(recipe: Recipe) -> Store:
+    """The sets that a recipe learns from. Raises what `Store.open` raises, and UnknownName for a set."""
     store = Store.open(Path(recipe.data.store))
     for name in recipe.data.sets:
         if name not in store.sets:
@@ -138,13 +147,22 @@ def _store(recipe: Recipe) -> Store:
 
 
 def _launched(precision: Literal["bf16-mixed", "32-true"], where: Where) -> Any:
-    """Fabric on the devices, in this precision."""
+    """Fabric on the devices, in this precision, once all that it needs is there."""
+    device = device_named(where.device)
+    most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device.type, where.processes)
+    most = most if device.index is None else 1
+    if where.processes > most:
+        raise RecipeProblem(f"{where.processes} processes on '{where.device}'", f"at most {most}", "lower --processes")
+    for package in ("lightning_fabric", "tensorboard"):
+        if find_spec(package) is None:
+            raise RecipeProblem(
+                f"no package '{package}'", "the packages of training", "run pip install '.[train]' in mvg's source"
+            )
     from lightning_fabric import Fabric
 
-    kind, _, number = where.device.partition(":")
     fabric = Fabric(
-        accelerator=kind,
-        devices=[int(number)] if number else where.processes,
+        accelerator=device.type,
+        devices=where.processes if device.index is None else [device.index],
         precision=precision,
         strategy="ddp_find_unused_parameters_true" if where.processes > 1 else "auto",
     )
@@ -152,11 +170,22 @@ def _launched(precision: Literal["bf16-mixed", "32-true"], where: Where) -> Any:
     return fabric
 
 
+def _with_model(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the network that learns: of the run that goes on or of what is started from, where it is so."""
+    checkpoint = folder / CHECKPOINT
+    if recipe.start and checkpoint.exists():
+        recipe = replace(recipe, model=model_of(read(checkpoint, torch.device("cpu"), ANEW)))
+    elif recipe.start:
+        recipe = replace(recipe, model=describe_weights(recipe.start).config)
+    check_model(recipe)
+    return recipe
+
+
 def _begun(recipe: Recipe, folder: Path) -> Generalist:
     """The network before its first step; a run that is resumed does not need what it began with."""
-    resumed = (folder / _CHECKPOINT).exists()
-    if recipe.start:
-        return averaged(folder / _CHECKPOINT)[0].train() if resumed else load_weights(recipe.start).train()
+    resumed = (folder / CHECKPOINT).exists()
+    if recipe.start and not resumed:
+        return load_weights(recipe.start).train()
     model = Generalist(recipe.model)
     if recipe.initialize and not resumed:
         taken = initialize(model, recipe.initialize)
@@ -200,7 +229,7 @@ def _step(
     question = named(objectives, chosen).ask(shown, patch, draw)
     loss = loss_of(question.put(model), question, pairs, patch, recipe.loss)
     fabric.backward(loss)
-    norm = fabric.clip_gradients(model, optimizers[0], max_norm=recipe.optimizer.clip, error_if_nonfinite=False)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip)
     for optimizer in optimizers:
         if torch.isfinite(norm):
             optimizer.step()
@@ -209,65 +238,3 @@ def _step(
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
     return float(loss.detach())
-
-
-def _save(
-    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizers: list[Any],
-    progress: Progress,
-) -> None:  # fmt: skip
-    if not fabric.is_global_zero:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {
-        "recipe": _plain(recipe.as_dict()),
-        "step": progress.step,
-        "seconds": progress.seconds,
-        "waited": progress.waited,
-    }
-    state = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "about": about,
-    }
-    temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    temporary.rename(path)
-
-
-def _resume(
-    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizers: list[Any],
-    progress: Progress,
-) -> None:  # fmt: skip
-    state = _read(path, fabric.device, "remove it to start anew")
-    if state["about"]["recipe"]["model"] != _plain(recipe.as_dict())["model"]:
-        raise RecipeProblem(f"{path} is of another model", "the model of the recipe", "choose another --output")
-    if len(state.get("optimizers", [])) != len(optimizers):
-        raise RecipeProblem(
-            f"{path} was learnt with another optimizer", "the optimizer of the recipe", "choose another --output"
-        )
-    model.load_state_dict(state["model"])
-    average.load_state_dict(state["average"])
-    for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(own)
-    progress.step, progress.seconds = state["about"]["step"], state["about"]["seconds"]
-    progress.waited = state["about"]["waited"]
-
-
-def _read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
-    """What `_save` wrote; FileProblem for anything else."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as problem:
-        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise FileProblem(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
-    if not isinstance(state, dict) or not {"model", "average", "about"} <= set(state):
-        raise FileProblem(f"{path} is something else", "a checkpoint of 'mvg train'", action)
-    return state
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as a file gives them back."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

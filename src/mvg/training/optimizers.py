@@ -66,16 +66,16 @@ def optimizers_for(
     betas: tuple[float, float],
     products: torch.dtype = torch.bfloat16,
 ) -> list[Optimizer]:
-    """The optimizers that share a model's weights among them. Weights decay where they are matrices: not biases, norms
-    and learned tokens. products: see `Matrices`.
+    """The optimizers that share a model's parameters among them. Weights of layers decay where they are matrices: not
+    biases, norms and what is learnt beside layers, whatever its shape. products: see `Matrices`.
     """
-    weights = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in weights if name == "muon" and p.ndim >= 2 and min(len(p), p[0].numel()) >= _THIN]
-    taken = {id(p) for p in matrices}
-    rest = [p for p in weights if id(p) not in taken]
+    learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    weights = [p for name, p in learnt.items() if name.endswith(".weight") and p.ndim >= 2]
+    matrices = [p for p in weights if name == "muon" and min(len(p), p[0].numel()) >= _THIN]
+    taken, decayed = ({id(p) for p in some} for some in (matrices, weights))
     groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in weights if id(p) not in taken], "weight_decay": weight_decay},
+        {"params": [p for p in learnt.values() if id(p) not in decayed], "weight_decay": 0.0},
     ]
     adamw = AdamW(groups, lr=rate, betas=betas, fused=True)
     return [Matrices(matrices, rate, weight_decay, products), adamw] if matrices else [adamw]

@@ -1,16 +1,17 @@
 """Recipes: everything that decides a training run, as frozen values read from TOML. An unknown key is an error."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from math import inf
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mvg._plugins import contributions
+from mvg._plugins import contributions, named
 from mvg.errors import FileProblem, RecipeProblem
-from mvg.model.generalist import SIZES, GeneralistConfig
-from mvg.model.matching import HEAD
+from mvg.model.generalist import SIZES, GeneralistConfig, Rule, rules_of
+from mvg.tasks import kinds
 from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeSettings
@@ -120,80 +121,92 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
     if not isinstance(given, Mapping):
         raise RecipeProblem(f"model = {given!r}", "a table [model]", "write it as a table")
     model = dict(given)
-    named = model.pop("name", "tiny")
-    if named not in SIZES:
-        raise RecipeProblem(f"model.name = '{named}'", f"one of {', '.join(SIZES)}", "choose one of these")
-    recipe: Recipe = build(Recipe, {**table, "model": SIZES[named].as_dict() | model}, "")
+    size = model.pop("name", "tiny")
+    if not isinstance(size, str) or size not in SIZES:
+        raise RecipeProblem(f"model.name = {size!r}", f"one of {', '.join(SIZES)}", "choose one of these")
+    recipe: Recipe = build(Recipe, {**table, "model": SIZES[size].as_dict() | model}, "")
     _check(recipe)
     return recipe
 
 
 def _check(recipe: Recipe) -> None:
-    """RecipeProblem for values that are well typed, but impossible."""
+    """RecipeProblem for values that are well typed, but impossible; UnknownName for kinds of tasks."""
     known = contributions(objectives)
     for share in (recipe.objectives.labels, recipe.objectives.image):
         for name in share:
             if name not in known:
                 raise RecipeProblem(f"objective '{name}'", f"one of {', '.join(known)}", "choose one of these")
-        if abs(sum(share.values()) - 1) > 1e-6:
+        if not abs(sum(share.values()) - 1) < 1e-8:
             raise RecipeProblem(
                 f"objective shares {share} add up to {sum(share.values())}", "a sum of 1", "correct them"
             )
-    for holds, found, expected in (*_run_rules(recipe), *_model_rules(recipe.model, recipe.episodes.sizes)):
+    for name in recipe.data.tasks:
+        named(kinds, name)
+    _hold((*_run_rules(recipe), *_range_rules(recipe)))
+    if not recipe.start:  # which brings its own network
+        check_model(recipe)
+
+
+def check_model(recipe: Recipe) -> None:
+    """Raises RecipeProblem for a network that cannot be, or that cannot be shown the sizes of the episodes."""
+    _hold(rules_of(recipe.model, recipe.episodes.sizes))
+
+
+def _hold(rules: Iterable[Rule]) -> None:
+    for holds, found, expected in rules:
         if not holds:
             raise RecipeProblem(found, expected, "correct it")
 
 
-_Rule = tuple[bool, str, str]
-"""Whether it holds, what was found, what was expected."""
-
-
-def _run_rules(recipe: Recipe) -> list[_Rule]:
-    episodes, schedule, warmup, zoom = (
-        recipe.episodes, recipe.schedule, recipe.optimizer.warmup, recipe.augmentation.zoom
-    )  # fmt: skip
-    (fewest, most), (least, all_) = episodes.panels, episodes.classes
+def _run_rules(recipe: Recipe) -> list[Rule]:
+    episodes, asked, optimizer = recipe.episodes, recipe.objectives, recipe.optimizer
+    (fewest, most), (least, all_), zoom = episodes.panels, episodes.classes, recipe.augmentation.zoom
     begun = f"start = '{recipe.start}' and initialize = '{recipe.initialize}'"
+    prompted = any(share.get("autoregressive") for share in (asked.labels, asked.image))
+    scored = fewest >= 2 or asked.first_pair > 0 or not prompted
     return [
         (not (recipe.start and recipe.initialize), begun, "one of both"),
-        (episodes.batch >= 1, f"episodes.batch = {episodes.batch}", "at least 1"),
         (1 <= fewest <= most, f"episodes.panels = {episodes.panels}", "1 <= fewest <= most"),
+        (scored, f"episodes.panels = {episodes.panels} for 'autoregressive'", "at least 2, or objectives.first_pair"),
         (1 <= least <= all_, f"episodes.classes = {episodes.classes}", "1 <= fewest <= most"),
-        (0 <= episodes.focus <= 1, f"episodes.focus = {episodes.focus}", "a share in [0, 1]"),
-        (0 <= recipe.augmentation.remap <= 1, f"augmentation.remap = {recipe.augmentation.remap}", "a share in [0, 1]"),
         (0 < episodes.share <= 1, f"episodes.share = {episodes.share}", "a share above 0, at most 1"),
-        (0 <= episodes.labels <= 1, f"episodes.labels = {episodes.labels}", "a share in [0, 1]"),
-        (0 <= recipe.objectives.ratio < 1, f"objectives.ratio = {recipe.objectives.ratio}", "a share in [0, 1)"),
-        (schedule.steps >= 1, f"schedule.steps = {schedule.steps}", "at least 1"),
-        (schedule.log >= 1, f"schedule.log = {schedule.log}", "at least 1"),
-        (schedule.minutes >= 0, f"schedule.minutes = {schedule.minutes}", "more than 0, or 0 to count steps"),
-        (0 <= warmup < 1, f"optimizer.warmup = {warmup}", "a share in [0, 1)"),
-        (0 < recipe.optimizer.decay <= 1, f"optimizer.decay = {recipe.optimizer.decay}", "a share above 0, at most 1"),
+        (0 < optimizer.decay <= 1, f"optimizer.decay = {optimizer.decay}", "a share above 0, at most 1"),
         (0 < zoom[0] <= zoom[1], f"augmentation.zoom = {zoom}", "0 < fewest <= most"),
-    ]
-
-
-def _model_rules(model: GeneralistConfig, sizes: tuple[int, ...]) -> list[_Rule]:
-    cell = 8 if model.form == "matching" else 1 if model.stem == "linear" else 4
-    blocks = range(1, model.depth + 1)
-    fits = model.heads >= 1 and model.width % (4 * model.heads) == 0
-    matches = model.form == "merged" or (model.target_width % HEAD == model.decoder_width % HEAD == 0)
-    rising = bool(model.levels) and set(model.levels) <= set(blocks) and sorted(set(model.levels)) == [*model.levels]
-    reads = model.form == "matching" or model.stem == "convolution" or model.head == "paper"
-    widths = f"model.target_width = {model.target_width}, model.decoder_width = {model.decoder_width}"
-    rules = [
-        (fits, f"model.width = {model.width} for {model.heads} heads", "a multiple of 4 for each head"),
-        (model.patch >= cell and model.patch % cell == 0, f"model.patch = {model.patch}", f"a multiple of {cell}"),
-        (model.form == "matching" or rising,
-         f"model.levels = {model.levels}", f"rising numbers of blocks, 1 to {model.depth}"),
-        (matches, widths, f"multiples of {HEAD}"),
-        (reads, "model.stem = 'linear' with model.head = 'query'", "head 'paper', or stem 'convolution'"),
+        (all(0 <= beta < 1 for beta in optimizer.betas), f"optimizer.betas = {optimizer.betas}", "shares in [0, 1)"),
+        (optimizer.clip > 0, f"optimizer.clip = {optimizer.clip}", "more than 0"),
+        (0 < optimizer.rate < inf, f"optimizer.rate = {optimizer.rate}", "more than 0, and finite"),
+        (0 <= recipe.schedule.minutes < inf,
+         f"schedule.minutes = {recipe.schedule.minutes}", "more than 0 and finite, or 0 to count steps"),
     ]  # fmt: skip
-    for side in (model.size, *sizes) if model.patch >= 1 else ():
-        rules.append(
-            (side >= 1 and side % model.patch == 0, f"a picture side of {side}", f"a multiple of {model.patch}")
-        )
-    return rules
+
+
+def _range_rules(recipe: Recipe) -> list[Rule]:
+    """Shares that may be 1, shares that may not, and what has a least value."""
+    episodes, asked, optimizer = recipe.episodes, recipe.objectives, recipe.optimizer
+    whole = {
+        "episodes.focus": episodes.focus,
+        "episodes.labels": episodes.labels,
+        "augmentation.remap": recipe.augmentation.remap,
+        "objectives.first_pair": asked.first_pair,
+        **{f"objectives.labels.{name}": share for name, share in asked.labels.items()},
+        **{f"objectives.image.{name}": share for name, share in asked.image.items()},
+    }
+    part = {"objectives.ratio": asked.ratio, "optimizer.warmup": optimizer.warmup}
+    least = {
+        "seed": (recipe.seed, 0),
+        "data.workers": (recipe.data.workers, 0),
+        "episodes.batch": (episodes.batch, 1),
+        "episodes.near": (episodes.near, 0),
+        "loss.beta": (recipe.loss.beta, 0),
+        "optimizer.weight_decay": (optimizer.weight_decay, 0),
+        "schedule.steps": (recipe.schedule.steps, 1),
+        "schedule.log": (recipe.schedule.log, 1),
+    }
+    return [
+        *((0 <= value <= 1, f"{name} = {value}", "a share in [0, 1]") for name, value in whole.items()),
+        *((0 <= value < 1, f"{name} = {value}", "a share in [0, 1)") for name, value in part.items()),
+        *((value >= few, f"{name} = {value}", f"at least {few}") for name, (value, few) in least.items()),
+    ]
 
 
 def build(kind: Any, table: Mapping[str, Any], where: str) -> Any:

@@ -1,7 +1,9 @@
 """Validation while training: fixed requests on patients that training never sees, answered by the averaged weights."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,24 +18,29 @@ from mvg.training.episodes import Episodes, EpisodeSettings
 from mvg.training.sources import sources_of
 
 PLAIN = AugmentationSettings(zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flips=0.0, inversion=0.0, tone=0.0, noise=0.0)
+Colors = Literal["random", "predefined", "binary"]
 
 
 def validation(
-    store: Store, per_set: int = 8, prompts: int = 3, size: int = 128
+    store: Store, kinds: tuple[str, ...] = (), coloring: Colors = "random", per_set: int = 8, prompts: int = 3
 ) -> Callable[[Generalist, Path, int], dict[str, float]]:
     """A validation for `train`: per set and kind of task, `per_set` queries of "val" patients, "train" ones prompt.
 
+    kinds: of tasks, all where empty; coloring: as in `EpisodeSettings`. Requests are made when first asked.
     Figures: `iou/SET`, mean over queries of the mean IoU over the classes shown by prompts or query (per slice, at the
     model's resolution), `psnr/SET/KIND` in dB over the whole square in [0, 1], and their means `iou` and `psnr/KIND`.
     Pictures go to `FOLDER/pictures/STEP.png`: a row per query, with a prompt, its target, the query, the answer and
     the truth.
     """
-    requests = _requests(store, per_set, prompts, size)
+
+    @cache
+    def requests(size: int) -> list[Pairs]:
+        return _requests(store, kinds, coloring, per_set, prompts, size)
 
     def validate(model: Generalist, folder: Path, step: int) -> dict[str, float]:
         scores: dict[str, list[float]] = {}
         rows = []
-        for pairs in requests:
+        for pairs in requests(model.config.size):
             answer = answered(model, pairs)
             name, score = _score(answer, pairs)
             scores.setdefault(name, []).append(score)
@@ -71,12 +78,14 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
     return (said - colors.view(-1, 1, 1)).abs().argmin(0)
 
 
-def _requests(store: Store, per_set: int, prompts: int, size: int) -> list[Pairs]:
-    settings = EpisodeSettings(batch=1, panels=(1, 1), classes=(99, 99), absent=0.0, near=0.0)
-    episodes = Episodes(store, "train", (), settings, PLAIN, size, seed=0)
+def _requests(
+    store: Store, kinds: tuple[str, ...], coloring: Colors, per_set: int, prompts: int, size: int
+) -> list[Pairs]:
+    settings = EpisodeSettings(batch=1, panels=(1, 1), classes=(99, 99), absent=0.0, near=0.0, coloring=coloring)
+    episodes = Episodes(store, "train", kinds, settings, PLAIN, size, seed=0)
     requests: list[Pairs] = []
-    for kinds in sources_of(store, ("train", "val"), ()).values():
-        for sets in kinds.values():
+    for found in sources_of(store, ("train", "val"), kinds).values():
+        for sets in found.values():
             for sources in sets:
                 source = sources[0]
                 shown, asked = source.on("train"), source.on("val")

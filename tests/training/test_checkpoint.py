@@ -1,0 +1,91 @@
+"""Checkpoints: what another run, program or version has written is told, and the rest is gone on from."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mvg.errors import FileProblem, RecipeProblem
+from mvg.training import loop
+from mvg.training.loop import Where, averaged, train
+from mvg.training.optimizers import optimizers_for
+from tests.training.conftest import Make, run
+
+
+def test_a_run_goes_on_with_its_own_optimizer_alone(make_recipe: Make, tmp_path: Path) -> None:
+    run(make_recipe(optimizer={"name": "muon"}), tmp_path)
+    with pytest.raises(RecipeProblem, match="another optimizer"):
+        train(make_recipe(schedule={"steps": 9}), Where(tmp_path, "cpu"))
+
+
+def test_a_run_goes_on_with_the_settings_of_its_recipe(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(make_recipe(schedule={"steps": 1}), tmp_path)
+    made: list[Any] = []
+    monkeypatch.setattr(loop, "optimizers_for", lambda *asked: made.extend(optimizers_for(*asked)) or made)
+    run(make_recipe(schedule={"steps": 2}, optimizer={"weight_decay": 0.3, "betas": [0.8, 0.9]}), tmp_path)
+    assert [group["weight_decay"] for group in made[0].param_groups] == [0.3, 0.0]
+    assert [group["betas"] for group in made[0].param_groups] == [(0.8, 0.9)] * 2
+    assert {int(state["step"]) for state in made[0].state.values()} == {2}
+
+
+def test_checkpoints_outlive_the_keys_of_their_recipes(make_recipe: Make, tmp_path: Path) -> None:
+    run(make_recipe(schedule={"steps": 1}), tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    state["about"]["recipe"]["episodes"] = {"classes": 3, "a key of before": 1}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert averaged(tmp_path / "checkpoint.pt")[0].config == make_recipe().model
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 torn"])
+def test_what_is_no_checkpoint_is_told(make_recipe: Make, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(FileProblem, match=r"cannot read .*checkpoint\.pt"):
+        averaged(tmp_path / "checkpoint.pt")
+    with pytest.raises(FileProblem, match="remove it to start anew"):
+        run(make_recipe(), tmp_path)
+    torch.save({"something": 1}, tmp_path / "checkpoint.pt")
+    with pytest.raises(FileProblem, match="something else"):
+        averaged(tmp_path / "checkpoint.pt")
+    with pytest.raises(FileProblem, match="cannot read"):
+        averaged(tmp_path / "none.pt")
+
+
+def test_a_folder_of_another_model_is_not_resumed(make_recipe: Make, tmp_path: Path) -> None:
+    run(make_recipe(schedule={"steps": 1}), tmp_path)
+    with pytest.raises(RecipeProblem, match="another model"):
+        run(make_recipe(model={"fine": 12}), tmp_path)
+
+
+def test_a_checkpoint_from_before_a_key_of_the_model_is_of_its_default(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(schedule={"steps": 1})
+    run(recipe, tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["about"]["recipe"]["model"]["drop_path"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert len(run(replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path)) == 1
+
+
+def test_tensors_of_another_version_are_told(make_recipe: Make, tmp_path: Path) -> None:
+    run(make_recipe(schedule={"steps": 1}), tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    name = "form.ridge.shrink"
+    for part in ("average", "optimizers"):
+        broken = dict(state)
+        if part == "average":
+            broken["average"] = {**state["average"], name: state["average"][name][:1]}
+        else:
+            first, second = state["optimizers"][0]["param_groups"]
+            moved = {**first, "params": [*first["params"], second["params"][0]]}
+            broken["optimizers"] = [
+                {**state["optimizers"][0], "param_groups": [moved, {**second, "params": second["params"][1:]}]}
+            ]
+        torch.save(broken, tmp_path / "checkpoint.pt")
+        with pytest.raises(FileProblem, match="another version"):
+            run(make_recipe(schedule={"steps": 2}), tmp_path)
+        if part == "average":
+            with pytest.raises(FileProblem, match="another version"):
+                averaged(tmp_path / "checkpoint.pt")
