@@ -5,23 +5,23 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
-from mvg.model.ridge import BLACK, BODY, filled_smoothly
+from mvg.model.ridge import BLACK
 from mvg.prediction.asked import Asked, fit_window, modality_of
 from mvg.prediction.choosing import QuerySlice, thumbnails
 from mvg.prediction.examples import Examples, frames_for
+from mvg.prediction.filling import other_side, smooth
 
 Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _FILLED = 0.05  # what is brighter than it was by more has been filled
 _ALIKE = 0.6  # least ratio of brightness of a void as said and as filled smoothly, either way round
-_GUESS = 0.25  # share of what was said beyond that which is kept: errors are least there
+_GUESS = 0.25  # share of what was said beyond a smooth fill that is kept, where the other side tells nothing
 _RIM = 3  # pixels of a square about a void that its blurred edge reaches
 _SURE = 1e-4  # a class that is less likely than this in the whole slice is not worth restoring
 
@@ -83,8 +83,8 @@ class Query:
         window.
 
         A change that was seen in coarser squares is blurred at a void's rim. So what has the void's own value there is
-        taken as it was said, or goes smoothly from edge to edge where that is about as bright (`_refined`), and what
-        has not (dark tissue, air) stays.
+        taken as it was said, or filled where that is about as bright (`_refined`), and what has not (dark tissue, air)
+        stays.
         """
         own, span = self.pictures[at], np.float32(self.window.high - self.window.low)
         whole = np.asarray(own + self.restore(said - squares) * span)
@@ -105,16 +105,18 @@ class Query:
     def _refined(
         self, own: NDArray[np.float32], hole: NDArray[np.bool_], said: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """What was said of a slice, (rows, cols) in [0, 1], where voids (parts of `hole`) are mostly filled smoothly at
-        the slice's own resolution: what squares add to that is a guess. Parts that were said to be much darker are none
-        (gaps of the body), those that were said to be much brighter hold something else.
+        """What was said of a slice, (rows, cols) in [0, 1], where voids (parts of `hole`) are filled at the slice's own
+        resolution: smoothly, and as the other side of the body is, as far as that is alike; what squares add is a guess
+        for the rest. Parts that were said to be much darker are no voids (gaps of the body) unless there is body on the
+        other side; those that were said to be much brighter hold something else.
         """
-        smooth, told = _smooth(self.window.apply(own), hole), self.restore(said)
+        scaled, told = self.window.apply(own), self.restore(said)
+        filled, other = smooth(scaled, hole), other_side(scaled, hole)
         parts, count = ndimage.label(hole)
-        means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (told, smooth)]
-        alike = np.minimum(*means) > _ALIKE * np.maximum(*means)
-        guess = _GUESS * self.restore(said - self.frames[0].apply(smooth))
-        return np.where(np.append(False, alike)[parts], smooth + guess, told)
+        means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (told, filled)]
+        alike = np.append(False, np.minimum(*means) > _ALIKE * np.maximum(*means))[parts]
+        guess = (1 - other.share) * _GUESS * self.restore(said - self.frames[0].apply(filled))
+        return np.where(alike | other.body, filled + guess + other.detail, told)
 
     def labels(self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None) -> "Found":
         """Probabilities (f, K + 1, s, s) of one slice -> what is found there.
@@ -142,16 +144,6 @@ class Query:
         found = numbers > 0
         sure = float(best[found].mean()) if found.any() else 0.0
         return Found(numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), sure, tuple(dropped))
-
-
-def _smooth(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A picture (rows, cols) in [0, 1] whose `hole` goes smoothly from one edge of the body about it to the other."""
-    side = 1 << (max(picture.shape) - 1).bit_length()
-    shown = (picture > BODY) & ~ndimage.binary_dilation(hole)
-    rest = [(0, side - length) for length in picture.shape]
-    square, seen = (torch.from_numpy(np.pad(part, rest).astype(np.float32))[None, None] for part in (picture, shown))
-    full = filled_smoothly(square, seen)[0, 0, : picture.shape[0], : picture.shape[1]]
-    return np.where(hole, full.numpy(), picture)
 
 
 class Found(NamedTuple):
