@@ -49,6 +49,17 @@ def test_sides_that_are_not_alike_tell_nothing() -> None:
     assert other.share == 0
     assert not other.detail.any()
     assert not other.body.any()
+    assert not other.bare.any()
+
+
+def test_outside_of_the_body_nothing_is_filled() -> None:
+    whole = body()
+    hole = (hole_at(0, 44, 14) & (whole > 0)) | (hole_at(0, 54, 9) & (whole == 0))
+    other = other_side(np.where(hole, 0, whole).astype(np.float32), hole)
+    assert other.share == 1
+    assert other.bare[hole_at(0, 59, 2)].all()
+    assert not other.bare[whole > 0].any()
+    assert not other.bare[~hole].any()
 
 
 def test_a_hole_on_both_sides_is_told_by_neither() -> None:

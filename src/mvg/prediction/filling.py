@@ -25,7 +25,7 @@ _FEWEST = 20  # pixels, fewer tell nothing of likeness
 _REACH = 1 / 64  # of the picture's side: how far the mirrored picture moves to fit, and what is coarse in it
 _STAY = 0.004  # correlation that a pixel (of 256 a side) farther must bring
 _COARSE, _FINE = 0.7, 0.3  # shares of coarse and fine detail that errors are least with, where sides are alike
-_WHOLE, _ABOUT = (0.6, 0.72), (0.2, 0.5)  # correlations of the sides: none is believed up to here, all from here on
+_WHOLE, _ROUND = (0.6, 0.72), (0.2, 0.5)  # correlations of the sides: none is believed up to here, all from here on
 
 
 def smooth(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -41,32 +41,36 @@ class OtherSide(NamedTuple):
     """What the other side of a picture (rows, cols) in [0, 1] tells of a hole in it.
 
     share: how much of it is believed, from 0 to 1; detail: that share of what it adds to a smooth fill, 0 elsewhere;
-    body: where it shows some.
+    body: where it shows some; bare: where there is none about, if all is believed.
     """
 
     share: float
     detail: NDArray[np.float32]
     body: NDArray[np.bool_]
+    bare: NDArray[np.bool_]
 
 
 def other_side(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> OtherSide:
     """What the other side of a picture (rows, cols) in [0, 1] tells of its `hole`."""
-    nothing = OtherSide(0.0, np.zeros_like(picture), np.zeros_like(hole))
+    nothing = OtherSide(0.0, np.zeros_like(picture), np.zeros_like(hole), np.zeros_like(hole))
     line = _mirror_line(picture, hole)
     if line is None:
         return nothing
     alike, places = line
     mirrored = ndimage.map_coordinates(picture, places, order=1)
     gone = ndimage.map_coordinates(hole.astype(np.float32), places, order=1) > 0.05
-    fitting, about = _fitted(picture, mirrored, hole)
-    share = _ramp(alike, _WHOLE) * _ramp(about, _ABOUT)
+    fitting, round_it = _fitted(picture, mirrored, hole)
+    share = _ramp(alike, _WHOLE) * _ramp(round_it, _ROUND)
     if share == 0:
         return nothing
     told = hole & ~gone
     detail = np.where(told, fitting - smooth(fitting, hole), 0)
-    coarse = ndimage.gaussian_filter(detail, _REACH * max(picture.shape))
+    reach = _REACH * max(picture.shape)
+    coarse = ndimage.gaussian_filter(detail, reach)
     detail = np.where(hole, share * (_COARSE * coarse + _FINE * (detail - coarse)), 0)
-    return OtherSide(share, detail, told & (fitting > BODY))
+    body = fitting > BODY
+    about = ndimage.binary_dilation(body | gone, iterations=max(1, round(2 * reach)))
+    return OtherSide(share, detail, told & body, hole & ~about if share == 1 else nothing.bare)
 
 
 def _square(part: NDArray[np.generic], side: int) -> Float[Tensor, "s s"]:

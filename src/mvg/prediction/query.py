@@ -108,7 +108,7 @@ class Query:
         """What was said of a slice, (rows, cols) in [0, 1], where voids (parts of `hole`) are filled at the slice's own
         resolution: smoothly, and as the other side of the body is, as far as that is alike; what squares add is a guess
         for the rest. Parts that were said to be much darker are no voids (gaps of the body) unless there is body on the
-        other side; those that were said to be much brighter hold something else.
+        other side; those that were said to be much brighter hold something else. Outside of the body nothing is filled.
         """
         scaled, told = self.window.apply(own), self.restore(said)
         filled, other = smooth(scaled, hole), other_side(scaled, hole)
@@ -116,7 +116,8 @@ class Query:
         means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (told, filled)]
         alike = np.append(False, np.minimum(*means) > _ALIKE * np.maximum(*means))[parts]
         guess = (1 - other.share) * _GUESS * self.restore(said - self.frames[0].apply(filled))
-        return np.where(alike | other.body, filled + guess + other.detail, told)
+        told = np.where(alike | other.body, filled + guess + other.detail, told)
+        return np.where(other.bare, scaled, told)
 
     def labels(self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None) -> "Found":
         """Probabilities (f, K + 1, s, s) of one slice -> what is found there.
