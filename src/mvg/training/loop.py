@@ -31,6 +31,7 @@ from mvg.training.precision import precision_on
 from mvg.training.question import Draw
 from mvg.training.recipe import Recipe, check_model
 
+_SETTLED = 1.0  # seconds
 Validation = Callable[[Generalist, Path, int], dict[str, float]]
 """(averaged model, folder for pictures, step) -> figures for the curves."""
 Watch = Callable[[Progress, float, float], None]
@@ -123,6 +124,9 @@ def _learn(
             curves.write(progress, validate(average, where.folder, progress.step))
     if where.processes > 1:  # or a process may end while another still waits for it, and take the run down
         fabric.barrier()
+        # Gloo's thread lets go of the barrier for which it needs the interpreter's lock. Freeing the network holds that
+        # lock and waits for the thread: without a pause both may wait forever.
+        time.sleep(_SETTLED)
         torch.distributed.destroy_process_group()
 
 
