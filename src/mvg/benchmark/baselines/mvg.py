@@ -15,7 +15,7 @@ from mvg.prediction.checking import quality
 from mvg.prediction.predictor import Predictor, PromptedTask, load
 from mvg.prediction.tuning import tune
 from mvg.tasks import Task
-from mvg.training.loop import Where, averaged, train
+from mvg.training.loop import Where, averaged, store_of, train
 from mvg.training.recipe import Recipe, recipe_from
 from mvg.training.sources import predefined_colors, sources_of
 
@@ -75,21 +75,20 @@ def learn(settings: Settings, lesson: Lesson) -> "Asked":
     checkpoint = train(recipe, Where(lesson.folder, lesson.device))
     model, about = averaged(checkpoint)
     predictor = Predictor(model.to(lesson.device), str(lesson.folder))
-    return Asked(predictor, settings, about["step"], _colors(recipe, lesson))
+    return Asked(predictor, settings, about["step"], _colors(recipe))
 
 
 Colors = Callable[[str, tuple[int, ...]], tuple[float, ...]]
 """A set's name and label values -> the colors that they are asked in; none: as far apart as can be."""
 
 
-def _colors(recipe: Recipe, lesson: Lesson) -> Colors:
+def _colors(recipe: Recipe) -> Colors:
     """The colors that were learnt; sets that were not learnt from have no predefined ones."""
     if recipe.episodes.coloring == "binary":
         return lambda name, values: (1.0,) * len(values)
     if recipe.episodes.coloring == "random":
         return lambda name, values: ()
-    own = {key: one for key, one in lesson.store.sets.items() if one.card.name in recipe.data.sets}
-    sources = sources_of(replace(lesson.store, sets=own), ("train",), recipe.data.tasks)
+    sources = sources_of(store_of(recipe), ("train",), recipe.data.tasks)
     return lambda name, values: predefined_colors(sources, name, values) if name in recipe.data.sets else ()
 
 
