@@ -57,7 +57,7 @@ def test_what_does_not_help_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_volume_that_is_held_back_is_not_learnt_from() -> None:
     examples = prompted(3).examples
-    requests = tuning._Requests.of(examples, False, seed=0)
+    requests = tuning._Requests.of(examples, False, (), seed=0)
     held = set(examples.volume[requests.checks])
     assert len(held) == 1
     assert not held & set(examples.volume[requests.learnt])
@@ -66,6 +66,16 @@ def test_the_volume_that_is_held_back_is_not_learnt_from() -> None:
         prompts = requests._prompts(int(query), rng)
         assert query not in prompts
         assert not held & set(examples.volume[prompts])
+
+
+@pytest.mark.parametrize("colors", [(0.4, 0.9), (1.0, 1.0)])
+def test_fixed_colors_are_learnt_as_they_are_asked(colors: tuple[float, ...]) -> None:
+    examples = prompted(3).examples
+    assert len(examples.values) == len(colors)
+    requests, rng = tuning._Requests.of(examples, False, colors, seed=0), np.random.default_rng(0)
+    asked = [tuple(requests.drawn(rng).colors[0].tolist()) for _ in range(20)]
+    assert all(len(set(some)) == len(some) for some in asked)
+    assert {round(color, 6) for some in asked for color in some} == set(colors)
 
 
 def test_prompts_that_were_learnt_do_not_tell_how_sure_a_label_has_to_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def tune(
     be: prompts that were learnt are answered too surely to tell. `progress(seconds gone, seconds)` is called after
     every step; `clock` tells the time in seconds.
     """
-    requests = _Requests.of(task.examples, task.asked.framing == "native", seed)
+    requests = _Requests.of(task.examples, task.asked.framing == "native", task.settings.colors, seed)
     tuned = copy.deepcopy(task.predictor.model).train()
     average = copy.deepcopy(tuned).eval()
     before = requests.checked(average)
@@ -106,19 +106,21 @@ class _Requests:
 
     examples: Examples
     native: bool
+    colors: tuple[float, ...]  # one per class, where they are fixed
     learnt: NDArray[np.int64]
     checks: NDArray[np.int64]
     seed: int
 
     @classmethod
-    def of(cls, examples: Examples, native: bool, seed: int) -> "_Requests":
+    def of(cls, examples: Examples, native: bool, colors: tuple[float, ...], seed: int) -> "_Requests":
         volumes = np.unique(examples.volume)
         every = np.arange(len(examples))
         if len(volumes) < 3:  # too few to hold one back: the check is the prompts themselves
-            return cls(examples, native, every, spaced(_telling(examples, every), _CHECKS), seed)
+            return cls(examples, native, colors, every, spaced(_telling(examples, every), _CHECKS), seed)
         held = volumes[np.random.default_rng(seed).integers(len(volumes))]
         own = every[examples.volume == held]
-        return cls(examples, native, every[examples.volume != held], spaced(_telling(examples, own), _CHECKS), seed)
+        learnt, checks = every[examples.volume != held], spaced(_telling(examples, own), _CHECKS)
+        return cls(examples, native, colors, learnt, checks, seed)
 
     def drawn(self, rng: np.random.Generator) -> Pairs:
         """A question to learn from, changed at random."""
@@ -159,10 +161,19 @@ class _Requests:
         if not examples.values:
             return Pairs(shown, stacked, torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 1), (names,), "image")
         present = np.flatnonzero(examples.shows(chosen[:-1])) + 1
-        classes = rng.permutation(present if len(present) else [1])[: int(rng.integers(1, _CLASSES + 1))]
+        classes = self._apart(rng.permutation(present if len(present) else [1]))[: int(rng.integers(1, _CLASSES + 1))]
         channels = (stacked == torch.from_numpy(classes).view(1, 1, -1, 1, 1)).float()
-        colors = torch.linspace(1, 0, len(classes) + 1)[None, :-1]
-        return Pairs(shown, channels, torch.ones(1, len(classes), dtype=torch.bool), colors, (names,), "labels")
+        colors = torch.linspace(1, 0, len(classes) + 1)[:-1]
+        if self.colors:
+            colors = torch.tensor([self.colors[number - 1] for number in classes])
+        return Pairs(shown, channels, torch.ones(1, len(classes), dtype=torch.bool), colors[None], (names,), "labels")
+
+    def _apart(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of classes that have one fixed color the first alone: they are asked one after the other."""
+        if not self.colors:
+            return classes
+        _, first = np.unique([self.colors[number - 1] for number in classes], return_index=True)
+        return classes[np.sort(first)]
 
     def _targets(self, chosen: list[int]) -> NDArray[np.float32]:
         if self.examples.values:

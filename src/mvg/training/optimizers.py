@@ -69,8 +69,8 @@ def optimizers_for(
     """The optimizers that share a model's parameters among them. Weights of layers decay where they are matrices: not
     biases, norms and what is learnt beside layers, whatever its shape. products: see `Matrices`.
     """
-    learnt = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    weights = [p for name, p in learnt.items() if name.endswith(".weight") and p.ndim >= 2]
+    learnt = {place: p for place, p in model.named_parameters() if p.requires_grad}
+    weights = [p for place, p in learnt.items() if place.endswith(".weight") and p.ndim >= 2]
     matrices = [p for p in weights if name == "muon" and min(len(p), p[0].numel()) >= _THIN]
     taken, decayed = ({id(p) for p in some} for some in (matrices, weights))
     groups = [
