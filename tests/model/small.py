@@ -14,6 +14,10 @@ SHAPES = {
         form="matching", size=32, patch=16, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
         target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
     ),
+    "painting": GeneralistConfig(
+        form="matching", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
+        target_width=64, target_depth=1, decoder_width=32, decoder_depth=1, paint=True,
+    ),
     "merged": GeneralistConfig(
         form="merged", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3), merge_after=1,
     ),
@@ -22,7 +26,7 @@ SHAPES = {
         stem="linear", head="paper",
     ),
 }  # fmt: skip
-"""Both forms; the matching one with patches of one cell and of four; the merged one with a convolutional stem and with
+"""Both forms; the matching one with patches of one cell and of four, and with all classes in one picture; the merged one with a convolutional stem and with
 the paper's own stem and head."""
 
 
@@ -41,7 +45,7 @@ def network(shape: str, seed: int = 0) -> Generalist:
 def pictures(shape: str, panels: int, size: int = 32, batch: int = 2, seed: int = 1) -> tuple[Tensor, Tensor]:
     """Random images (batch, panels, 1, size, size) and targets (batch, panels, c, size, size) in [0, 1]."""
     draw = torch.Generator().manual_seed(seed)
-    channels = 3 if SHAPES[shape].form == "matching" else 1
+    channels = 1 if SHAPES[shape].paints else 3
     return (
         torch.rand(batch, panels, 1, size, size, generator=draw),
         torch.rand(batch, panels, channels, size, size, generator=draw),

@@ -253,7 +253,7 @@ def test_an_ensemble_tells_its_uncertainty(members: int) -> None:
     assert answer.uncertainty.shape == query.shape
 
 
-@pytest.mark.parametrize("form", ["matching", "merged"])
+@pytest.mark.parametrize("form", ["matching", "painting", "merged"])
 @pytest.mark.parametrize("task", ["segmentation", "synthesis", "denoising"])
 def test_the_real_model_in_both_forms(form: str, task: str) -> None:
     image, labels = scan((40, 36, 3))

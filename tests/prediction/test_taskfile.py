@@ -14,7 +14,7 @@ from tests.prediction.learner import Learner, random_model
 from tests.prediction.scans import scan
 
 
-@pytest.mark.parametrize("form", ["matching", "merged"])
+@pytest.mark.parametrize("form", ["matching", "painting", "merged"])
 def test_a_loaded_task_answers_alike_and_encodes_nothing(form: str, tmp_path: Path) -> None:
     (image, labels), (query, _) = scan(seed=0), scan(seed=9)
     model = random_model(form)

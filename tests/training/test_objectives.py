@@ -19,7 +19,7 @@ PATCH = 8
 FOUND = contributions(objectives)
 
 every_objective = pytest.mark.parametrize("objective", list(FOUND.values()), ids=list(FOUND))
-both_forms = pytest.mark.parametrize("form", ["matching", "merged"])
+both_forms = pytest.mark.parametrize("form", ["matching", "painting", "merged"])
 
 
 def made(form: str, kind: str = "image", panels: int = 3) -> Pairs:

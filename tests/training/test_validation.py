@@ -26,14 +26,14 @@ class Copies(Generalist):
         return super().encode(images, targets)
 
     def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
-        if self.config.form == "matching" and kind == "labels":
+        if not self.config.paints and kind == "labels":
             return 20 * (2 * self.first - 1)
         return self.first
 
 
-@pytest.mark.parametrize("form", ["matching", "merged"])
-def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path, form: str) -> None:
-    figures = validation(store, per_set=3, prompts=2)(Copies(make_recipe(form).model), tmp_path, 12)
+@pytest.mark.parametrize("model", [{"form": "matching"}, {"form": "matching", "paint": True}, {"form": "merged"}])
+def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path, model: dict[str, Any]) -> None:
+    figures = validation(store, per_set=3, prompts=2)(Copies(make_recipe(model=model).model), tmp_path, 12)
     assert figures["iou/mri"] == figures["iou"] == pytest.approx(1.0)
     assert 5 < figures["psnr/mri/synthesis"] < 60
     assert {"psnr/mri/inpainting", "psnr/inpainting", "psnr/synthesis"} <= set(figures)

@@ -11,9 +11,9 @@ from torch import Tensor
 class Answer(NamedTuple):
     """What the model says of each asked panel, at the picture's full resolution, one map per target channel.
 
-    logits: (..., c, s, s) class scores for label targets, background being 0 (softmax over [0, logits]); None in the
-    merged form, where a label target is a painted picture; pictures: (..., c, s, s) intensities, about [0, 1], not
-    clipped; None where images alone were asked; images: (b, n, t, p * p) the images' own patches, reconstructed, where
+    logits: (..., c, s, s) class scores for label targets, background being 0 (softmax over [0, logits]); None where a
+    label target is a painted picture; pictures: (..., c, s, s) intensities, about [0, 1], not clipped; None where
+    images alone were asked; images: (b, n, t, p * p) the images' own patches, reconstructed, where
     image patches were hidden.
     """
 

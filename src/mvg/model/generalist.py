@@ -16,7 +16,8 @@ class GeneralistConfig:
     """A model's shape. `size` and `patch` are in pixels; the paper's form is `merged`.
 
     width, depth, heads: of the transformer over patches; fine: width at a quarter of the resolution. Matching form
-    alone: target_width to decoder_depth. Merged form alone: merge_after, levels (both count blocks from 1), stem, head.
+    alone: target_width to decoder_depth, and paint, which makes all classes of a segmentation one colored picture
+    instead of a channel each. Merged form alone: merge_after, levels (both count blocks from 1), stem, head.
     """
 
     form: Literal["matching", "merged"] = "matching"
@@ -32,9 +33,15 @@ class GeneralistConfig:
     target_depth: int = 1
     decoder_width: int = 96
     decoder_depth: int = 2
+    paint: bool = False
     merge_after: int = 3
     stem: Literal["linear", "convolution"] = "convolution"
     head: Literal["paper", "query"] = "query"
+
+    @property
+    def paints(self) -> bool:
+        """Whether a segmentation is one painted picture to the model; else each class has a channel of its own."""
+        return self.paint or self.form == "merged"
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, for a file."""
@@ -95,7 +102,7 @@ class Generalist(nn.Module):
     """Answers a query image in the way that prompts (pairs of image and target) show.
 
     Pictures are (.., 1, s, s) in [0, 1], s any multiple of the patch. Targets have c channels: in the matching form
-    one per class of a segmentation (0 or 1) or one picture; in the merged form always one painted picture.
+    one per class of a segmentation (0 or 1) or one picture; where it paints always one painted picture.
     """
 
     def __init__(self, config: GeneralistConfig) -> None:
@@ -106,7 +113,7 @@ class Generalist(nn.Module):
             self.form = MatchingForm(
                 width=config.width, depth=config.depth, heads=config.heads, patch=config.patch, fine=config.fine,
                 drop_path=config.drop_path, target_width=config.target_width, target_depth=config.target_depth,
-                decoder_width=config.decoder_width, decoder_depth=config.decoder_depth,
+                decoder_width=config.decoder_width, decoder_depth=config.decoder_depth, paint=config.paint,
             )  # fmt: skip
         else:
             self.form = MergedForm(

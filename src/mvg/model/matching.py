@@ -113,10 +113,10 @@ class MatchingForm(nn.Module):
 
     def __init__(
         self, *, width: int, depth: int, heads: int, patch: int, fine: int,
-        target_width: int, target_depth: int, decoder_width: int, decoder_depth: int, drop_path: float,
+        target_width: int, target_depth: int, decoder_width: int, decoder_depth: int, drop_path: float, paint: bool,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.patch = patch
+        self.patch, self.paint = patch, paint
         self.images = ImageStream(width, depth, heads, patch, fine, drop_path)
         seen = self.images.width
         self.targets = TargetStream(target_width, target_depth, ImageStream.CELL, seen)
@@ -182,7 +182,7 @@ class MatchingForm(nn.Module):
         if image_visible is not None:
             repainted = rearrange(self._repainted(seen, image_visible.shape[-2]), "(b n) t p -> b n t p", b=batch)
         logits, pictures = (rearrange(maps, "(b n) c h w -> b n c h w", b=batch) for maps in (logits, pictures))
-        return Answer(logits, pictures, repainted)
+        return Answer(None if self.paint else logits, pictures, repainted)
 
     def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
         """Reconstruct hidden image patches, each picture by itself: the task of pretraining."""
@@ -251,7 +251,7 @@ class MatchingForm(nn.Module):
         features = self.ridge.describe(seen.fine, query)
         said = self.ridge.read(Sums(*prompts.sums), features)
         logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, features, said)
-        return Answer(logits, pictures, None)
+        return Answer(None if self.paint else logits, pictures, None)
 
 
 def _told(

@@ -127,13 +127,13 @@ class _Look:
                 yield from self._asked(waiting, shown)
 
     def _shown(self) -> Iterator[tuple[int, NDArray[np.float32], tuple[View, ...]]]:
-        form = self.model.config.form
-        painted = bool(self.examples.values) and form == "merged"
+        config = self.model.config
+        painted = bool(self.examples.values) and config.paints
         for at in range(len(self.cut)):
             squares = self.cut.squares(at)
             described = self.cut.described(at, squares, self.cache.seen_in)
             shown = views(described, self.examples, self.shelf, self.settings, painted, self.extra(at))
-            if form == "matching":
+            if config.form == "matching":
                 # Its prompts do not look at one another: in one order, more neighbouring slices go together.
                 shown = tuple(replace(view, chosen=tuple(sorted(view.chosen))) for view in shown)
             yield at, squares, shown

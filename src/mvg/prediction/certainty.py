@@ -73,7 +73,7 @@ def _answered(
         rng = np.random.default_rng(settings.seed)
         found = choose(settings.strategy, shelf.as_query(at), others, settings.num_prompts, rng)
         chosen = tuple(sorted(places[list(found)].tolist()))
-        painted = model.config.form == "merged"
+        painted = model.config.paints
         colors = draw_colors(examples.shows(chosen), 0, rng, settings.colors) if painted else None
         square = torch.from_numpy(examples.image([at]))[:, None]
         chance = answer(model, cache, examples, square, (View(chosen, colors=colors),)).mean[0].numpy()

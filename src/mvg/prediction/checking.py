@@ -36,7 +36,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     if not len(telling):
         return 0.0
     own = every.some(telling)
-    cache, painted = PromptCache(model, own), model.config.form == "merged"
+    cache, painted = PromptCache(model, own), model.config.paints
     settings = replace(task.settings, strategy="nearest_slice", num_prompts=_PROMPTS, members=1)
     scores = []
     for at in _asked(task):

@@ -27,7 +27,7 @@ _CLASSES_AT_ONCE = 32  # target channels that travel through the model together;
 class View:
     """What one member of an ensemble is shown: prompt slices in this order, mirrored or not, classes in these colors.
 
-    `colors` is one color per class in the merged form (0: not asked for), None in the matching form and for pictures.
+    `colors` is one color per class where the model paints (0: not asked for), None where it does not and for pictures.
     """
 
     chosen: tuple[int, ...]
@@ -93,9 +93,9 @@ class PromptCache:
         return np.asarray(F.adaptive_avg_pool2d(seen, _PARTS).flatten(1).float().cpu().numpy())
 
     def encoded(self, room: int) -> Iterator[tuple[View, Prompts]]:
-        """What is kept, the latest first, for a file of `room` bytes; in the matching form all other slices follow."""
+        """What is kept, the latest first, for a file of `room` bytes; all other slices follow where none is painted."""
         views = list(reversed(self._entries))
-        if self._model.config.form == "matching":
+        if not self._model.config.paints:
             every = (View((one,)) for one in range(len(self._examples)))
             views += [view for view in every if view not in self._entries]
         for view in views:

@@ -34,7 +34,7 @@ class LossSettings:
 
 
 def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settings: LossSettings) -> Float[Tensor, ""]:
-    """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class in the merged form too."""
+    """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class where they are painted too."""
     total = torch.zeros((), device=truth.images.device)
     if question.scored is not None:
         weight = spread(question.scored, truth.images.shape[-1])
@@ -77,7 +77,7 @@ def _image_loss(said: Tensor, query: Tensor, targets: Tensor, weight: Tensor, se
 def _painted_loss(
     picture: Tensor, truth: Pairs, targets: Tensor, weight: Tensor, settings: LossSettings
 ) -> tuple[Tensor, Tensor]:
-    """Merged form: smooth L1 to the colors, and class logits by nearness of color (background is color 0)."""
+    """Painted: smooth L1 to the colors, and class logits by nearness of color (background is color 0)."""
     colors = rearrange(truth.colors, "b c -> b 1 c 1 1")
     wanted = (targets * colors).sum(2, keepdim=True)
     balance = torch.where(wanted > 0, 1.0, settings.background) * weight

@@ -62,7 +62,7 @@ def validation(
 @torch.inference_mode()
 def answered(model: Generalist, pairs: Pairs) -> Tensor:
     """The answer to one request's query, (s, s): class indices for labels (k is channel k - 1), else the picture."""
-    shown = pairs if model.config.form == "matching" or pairs.kind == "image" else pairs.painted()
+    shown = pairs.painted() if model.config.paints and pairs.kind == "labels" else pairs
     visible = everywhere(shown, model.config.patch)
     visible[:, -1] = False
     canvas = compose(shown, visible)
@@ -72,7 +72,7 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
     said = model.answer(images[:, -1], encoded, pairs.kind)[0].cpu()
     if pairs.kind == "image":
         return said[0].clamp(0, 1)
-    if model.config.form == "matching":
+    if not model.config.paints:
         return torch.cat([torch.zeros_like(said[:1]), said]).argmax(0)
     colors = torch.cat([torch.zeros(1), pairs.colors[0]])
     return (said - colors.view(-1, 1, 1)).abs().argmin(0)
