@@ -26,8 +26,8 @@ SHAPES = {
         stem="linear", head="paper",
     ),
 }  # fmt: skip
-"""Both forms; the matching one with patches of one cell and of four, and with all classes in one picture; the merged one with a convolutional stem and with
-the paper's own stem and head."""
+"""Both forms; the matching one with patches of one cell and of four, and with all classes in one picture; the merged
+one with a convolutional stem and with the paper's own stem and head."""
 
 
 def network(shape: str, seed: int = 0) -> Generalist:

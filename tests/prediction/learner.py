@@ -13,8 +13,9 @@ def tiny_config(form: str = "matching", size: int = SIZE) -> GeneralistConfig:
     """The smallest shape that runs."""
     assert form in ("matching", "painting", "merged")
     return GeneralistConfig(
-        form="merged" if form == "merged" else "matching", paint=form == "painting", size=size, width=24, depth=2, heads=2, fine=8,
-        levels=(1, 2), target_width=32, target_depth=1, decoder_width=32, decoder_depth=1, merge_after=1,
+        form="merged" if form == "merged" else "matching", paint=form == "painting", size=size, width=24,
+        depth=2, heads=2, fine=8, levels=(1, 2), target_width=32, target_depth=1, decoder_width=32, decoder_depth=1,
+        merge_after=1,
     )  # fmt: skip
 
 

@@ -26,8 +26,8 @@ class EpisodeSettings:
     batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
     labels: share of steps that are segmentation (Sec. 4.1); near: spread of the prompts' relative position in their
     volumes; absent: share of the query slices without any label that are kept (1: as many as there are); sizes: picture
-    sides in pixels, one drawn per step (empty: the model's); coloring: how classes are painted where the model paints; what
-    learns other colors than random ones is asked with them (`prediction.ensemble.Settings.colors`).
+    sides in pixels, one drawn per step (empty: the model's); coloring: how classes are painted where the model paints;
+    what learns other colors than random ones is asked with them (`prediction.ensemble.Settings.colors`).
     focus: share of segmentation requests that are looked at closely, every panel about its own labels or a piece.
     synthetic: share of them that ask for random regions of the query, found again in changed copies of it.
     share, most: of each set's patients, this share and no more than so many (0: all) are used, drawn by the run's seed;

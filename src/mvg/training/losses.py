@@ -34,7 +34,7 @@ class LossSettings:
 
 
 def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settings: LossSettings) -> Float[Tensor, ""]:
-    """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class where they are painted too."""
+    """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class, painted or not."""
     total = torch.zeros((), device=truth.images.device)
     if question.scored is not None:
         weight = spread(question.scored, truth.images.shape[-1])
