@@ -1,5 +1,7 @@
 """What the model may receive."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -98,6 +100,11 @@ def test_classes_are_painted_in_their_colors() -> None:
     torch.testing.assert_close(painted.targets, expected)
     assert painted.used.shape == (2, 1)
     assert torch.equal(painted.images, pairs.images)
+
+
+def test_pictures_are_not_painted() -> None:
+    pairs = replace(made(), kind="image")
+    assert pairs.painted() is pairs
 
 
 def test_moving_keeps_everything() -> None:

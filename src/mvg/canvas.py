@@ -34,7 +34,9 @@ class Pairs:
     names: tuple[str, ...] = ()
 
     def painted(self) -> "Pairs":
-        """The same requests with each label target as one painted picture (Sec. 3.2 of the paper)."""
+        """The same requests with each label target as one painted picture (Sec. 3.2 of the paper); pictures stay."""
+        if self.kind == "image":
+            return self
         picture = torch.einsum("bnchw,bc->bnhw", self.targets, self.colors)[:, :, None]
         return Pairs(self.images, picture, self.used[:, :1], self.colors, self.patients, self.kind, self.names)
 

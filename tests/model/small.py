@@ -1,5 +1,7 @@
 """Networks small enough for a test, and pictures for them."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,10 +16,6 @@ SHAPES = {
         form="matching", size=32, patch=16, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
         target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
     ),
-    "painting": GeneralistConfig(
-        form="matching", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
-        target_width=64, target_depth=1, decoder_width=32, decoder_depth=1, paint=True,
-    ),
     "merged": GeneralistConfig(
         form="merged", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3), merge_after=1,
     ),
@@ -26,6 +24,7 @@ SHAPES = {
         stem="linear", head="paper",
     ),
 }  # fmt: skip
+SHAPES["painting"] = replace(SHAPES["matching"], paint=True)
 """Both forms; the matching one with patches of one cell and of four, and with all classes in one picture; the merged
 one with a convolutional stem and with the paper's own stem and head."""
 

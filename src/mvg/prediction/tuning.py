@@ -133,7 +133,7 @@ class _Requests:
         """What the model's answers cost."""
         patch, device = model.config.patch, next(model.parameters()).device
         pairs = pairs.to(device)
-        shown = pairs.painted() if model.config.paints and pairs.kind == "labels" else pairs
+        shown = pairs.painted() if model.config.paints else pairs
         question = autoregressive.ask(shown, patch, Draw(torch.Generator(), 0.0, 0.0))
         return loss_of(question.put(model), question, pairs, patch, _LOSS)
 

@@ -229,7 +229,7 @@ def _step(
     chosen = str(rng.choice(list(shares), p=list(shares.values())))
     draw = Draw(torch.Generator().manual_seed(int(drop[1])), recipe.objectives.ratio, recipe.objectives.first_pair)
     patch = recipe.model.patch
-    shown = pairs.painted() if recipe.model.paints and pairs.kind == "labels" else pairs
+    shown = pairs.painted() if recipe.model.paints else pairs
     question = named(objectives, chosen).ask(shown, patch, draw)
     loss = loss_of(question.put(model), question, pairs, patch, recipe.loss)
     fabric.backward(loss)

@@ -62,7 +62,7 @@ def validation(
 @torch.inference_mode()
 def answered(model: Generalist, pairs: Pairs) -> Tensor:
     """The answer to one request's query, (s, s): class indices for labels (k is channel k - 1), else the picture."""
-    shown = pairs.painted() if model.config.paints and pairs.kind == "labels" else pairs
+    shown = pairs.painted() if model.config.paints else pairs
     visible = everywhere(shown, model.config.patch)
     visible[:, -1] = False
     canvas = compose(shown, visible)

@@ -185,13 +185,13 @@ def learn(settings: Settings, lesson: Lesson) -> InContext:
         return rearrange(tokenizer.tokens(pictures), "(b n) t -> b (n t)", b=len(images))
 
     def painting_loss(pairs: Pairs, drawn: torch.Generator) -> Tensor:
-        pairs = _painted(pairs)
+        pairs = pairs.painted()
         pictures = torch.cat([pairs.images, pairs.targets]).flatten(0, 1)
         said = tokenizer.painted(tokenizer.rounded(pictures)).float()
         return F.smooth_l1_loss(said, pictures, beta=0.1)
 
     def speaking_loss(pairs: Pairs, drawn: torch.Generator) -> Tensor:
-        pairs = _painted(pairs)
+        pairs = pairs.painted()
         with torch.no_grad():
             sentence = spoken(pairs.images, pairs.targets)
         logits = speaker.next(speaker(sentence[:, :-1])).float()
@@ -210,10 +210,6 @@ def learn(settings: Settings, lesson: Lesson) -> InContext:
         first.losses + second.losses,
     )
     return InContext(ask, settings.size, "colors", Shown(num_prompts=settings.prompts), lesson.device, learnt)
-
-
-def _painted(pairs: Pairs) -> Pairs:
-    return pairs.painted() if pairs.kind == "labels" else pairs
 
 
 def _part(lesson: Lesson, share: float) -> Lesson:

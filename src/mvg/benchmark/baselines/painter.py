@@ -120,7 +120,7 @@ def learn(settings: Settings, lesson: Lesson) -> InContext:
     patch = settings.patch
 
     def loss_of(pairs: Pairs, drawn: torch.Generator) -> Tensor:
-        painted = pairs.painted() if pairs.kind == "labels" else pairs
+        painted = pairs.painted()
         visible = shown_patches(everywhere(painted, patch), settings, drawn)
         canvas = compose(painted, visible)
         said = network(canvas.images, canvas.targets, canvas.visible).float()
