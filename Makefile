@@ -14,7 +14,7 @@ test: lint types tests
 
 lint: .venv/ready
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff format --check src tests profiling
 
 types: .venv/ready
 	$(BIN)/mypy
@@ -23,7 +23,7 @@ tests: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 bench: .venv/ready
-	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m profiling.speed
 
 quality: .venv/ready # make quality DATA=FOLDER, a folder of sets in the nnU-Net raw layout
 	$(BIN)/mvg benchmark suites/weights.toml --data $(DATA)

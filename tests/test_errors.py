@@ -4,12 +4,14 @@ import pickle
 
 import pytest
 
-from mvg.errors import FileProblem, MvgError, UnknownName
+from mvg.errors import FileError, MvgError, UnknownNameError
 
 
 @pytest.mark.parametrize("kind", [MvgError, *MvgError.__subclasses__()])
 def test_a_problem_comes_back_from_another_process_as_it_was(kind: type[MvgError]) -> None:
-    words = ("layout", "nonesuch", ("this", "that")) if kind is UnknownName else ("a file", "a folder", "choose one")
+    words = (
+        ("layout", "nonesuch", ("this", "that")) if kind is UnknownNameError else ("a file", "a folder", "choose one")
+    )
     problem = kind(*words)  # type: ignore[arg-type]
     again = pickle.loads(pickle.dumps(problem))
     assert type(again) is kind
@@ -17,4 +19,4 @@ def test_a_problem_comes_back_from_another_process_as_it_was(kind: type[MvgError
 
 
 def test_a_problem_is_one_line() -> None:
-    assert str(FileProblem("no\nfile", "a  file", "make one")) == "no file; expected a file; make one."
+    assert str(FileError("no\nfile", "a  file", "make one")) == "no file; expected a file; make one."

@@ -4,11 +4,11 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
-from mvg.errors import UnknownName
+from mvg.errors import UnknownNameError
 
 # What one contribution of a plural folder is called in an error.
 _KIND = {
-    "baselines": "baseline",
+    "rivals": "rival",
     "formats": "format",
     "kinds": "kind of task",
     "metrics": "metric",
@@ -24,9 +24,9 @@ def contributions(package: ModuleType) -> dict[str, ModuleType]:
 
 
 def named(package: ModuleType, name: str) -> ModuleType:
-    """The contribution of that name; raises UnknownName, which lists the known ones."""
+    """The contribution of that name; raises UnknownNameError, which lists the known ones."""
     if name not in _names(package):
-        raise UnknownName(_KIND.get(package.__name__.rsplit(".", 1)[-1], "contribution"), name, _names(package))
+        raise UnknownNameError(_KIND.get(package.__name__.rsplit(".", 1)[-1], "contribution"), name, _names(package))
     return import_module(f"{package.__name__}.{name}")
 
 

@@ -1,13 +1,13 @@
 """What can go wrong on the user's side, as one tree.
 
     MvgError                 anything a user can mend; one line, no traceback on the command line
-    ├── FileProblem          a file or folder is missing, unreadable, unwritable or of the wrong kind
-    ├── GeometryProblem      grids, shapes or affines that do not fit together
-    ├── PromptProblem        example pairs that cannot serve as prompts
-    ├── WeightsProblem       weights that are unknown, damaged or of another version
-    ├── RecipeProblem        a recipe or suite with an unknown key or an impossible value
-    ├── BenchmarkProblem     a benchmark that cannot be run here: a missing library, download, memory or disk
-    └── UnknownName          a name that no contribution carries; lists the known ones
+    ├── FileError          a file or folder is missing, unreadable, unwritable or of the wrong kind
+    ├── GeometryError      grids, shapes or affines that do not fit together
+    ├── PromptError        example pairs that cannot serve as prompts
+    ├── WeightsError       weights that are unknown, damaged or of another version
+    ├── RecipeError        a recipe or suite with an unknown key or an impossible value
+    ├── BenchmarkError     a benchmark that cannot be run here: a missing library, download, memory or disk
+    └── UnknownNameError          a name that no contribution carries; lists the known ones
 
 Broken invariants of our own are plain `AssertionError`s: they are defects, not user errors.
 """
@@ -33,31 +33,31 @@ def _again(kind: type[MvgError], found: str, expected: str, action: str) -> MvgE
     return problem
 
 
-class FileProblem(MvgError):
+class FileError(MvgError):
     """A file or folder is missing, unreadable, unwritable or of the wrong kind."""
 
 
-class GeometryProblem(MvgError):
+class GeometryError(MvgError):
     """Grids, shapes or affines that do not fit together."""
 
 
-class PromptProblem(MvgError):
+class PromptError(MvgError):
     """Example pairs that cannot serve as prompts."""
 
 
-class WeightsProblem(MvgError):
+class WeightsError(MvgError):
     """Weights that are unknown, damaged or of another version."""
 
 
-class RecipeProblem(MvgError):
+class RecipeError(MvgError):
     """A recipe or suite with an unknown key or an impossible value."""
 
 
-class BenchmarkProblem(MvgError):
+class BenchmarkError(MvgError):
     """A benchmark that cannot be run here: a missing library, download, memory or disk."""
 
 
-class UnknownName(MvgError):
+class UnknownNameError(MvgError):
     """A name that no contribution carries."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

@@ -14,9 +14,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from mvg._plugins import contributions
 from mvg.benchmark import metrics
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._surface import surface_library, surfaces
-from mvg.errors import BenchmarkProblem
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.errors import BenchmarkError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
 
@@ -44,20 +44,20 @@ def painted(labels: NDArray[Any]) -> Volume:
     return Volume(smooth + np.random.default_rng(0).uniform(-2, 2, labels.shape), AFFINE)
 
 
-def judged(metric: Metric, answer: NDArray[Any], truth: NDArray[Any]) -> Judged:
+def judged(metric: Metric, answer: NDArray[Any], truth: NDArray[Any]) -> Score:
     """What the metric is to judge: the label arrays themselves, or pictures of them."""
     if metric.answers == "labels":
         said, right = LabelMap(answer, AFFINE), LabelMap(truth, AFFINE)
-        plain = Judged(said, right, right.plane, NAMES, None, {"whole": None})
+        plain = Score(said, right, right.plane, NAMES, None, {"whole": None})
         # A method that knows how good it is.
         return replace(plain, estimate=lambda: METRICS["dice"].measure(plain)[0].value)
     said, right = painted(answer), painted(truth)
     labels = SEGMENT(right)
     regions = {"body": truth > 0, "nowhere": truth < 0, "whole": None}
-    return Judged(said, right, right.plane, NAMES, Window(0, 120), regions, labels, SEGMENT)
+    return Score(said, right, right.plane, NAMES, Window(0, 120), regions, labels, SEGMENT)
 
 
-def only(found: list[Measured], region: str = "whole") -> Measured:
+def only(found: list[Measurements], region: str = "whole") -> Measurements:
     (one,) = [measured for measured in found if measured.region == region]
     return one
 
@@ -152,7 +152,7 @@ def test_surface_metrics_agree_with_brute_force_and_know_the_spacing(stretch: fl
     truth, answer = (ndimage.gaussian_filter(rng.normal(size=(30, 26)), 3) > 0.02 for _ in range(2))
     affine = np.diag([1.1 * stretch, 0.7 * stretch, 5, 1])
     maps = [LabelMap(mask[..., None].astype(np.uint8), affine) for mask in (answer, truth)]
-    question = Judged(maps[0], maps[1], "axial", {1: "thing"}, None, {"whole": None})
+    question = Score(maps[0], maps[1], "axial", {1: "thing"}, None, {"whole": None})
     spacing = (1.1 * stretch, 0.7 * stretch)
     (said, said_lengths), (right, right_lengths) = boundary(answer, spacing), boundary(truth, spacing)
     apart = cdist(said, right)
@@ -178,7 +178,7 @@ def test_surfaces_are_those_of_the_library(axes: int) -> None:
         truth, answer = truth[..., :1], answer[..., :1]
     spacing = (0.8, 1.0, 2.5)
     maps = [LabelMap(mask.astype(np.uint8), np.diag([*spacing, 1])) for mask in (answer, truth)]
-    found = surfaces(Judged(maps[0], maps[1], "axial", {}, None, {"whole": None}))[1]
+    found = surfaces(Score(maps[0], maps[1], "axial", {}, None, {"whole": None}))[1]
     masks = [mask[..., 0] if axes == 2 else mask for mask in (truth, answer)]
     expected = surface_library().compute_surface_distances(*masks, spacing[:axes])
     assert found is not None
@@ -193,7 +193,7 @@ def test_surfaces_use_the_third_axis_too() -> None:
     answer = np.roll(truth, 2, axis=2)
     for step, distance in ((1.0, 2.0), (4.0, 8.0)):
         maps = [LabelMap(labels, np.diag([1, 1, step, 1])) for labels in (answer, truth)]
-        question = Judged(maps[0], maps[1], "axial", {}, None, {"whole": None})
+        question = Score(maps[0], maps[1], "axial", {}, None, {"whole": None})
         assert METRICS["hd95"].measure(question)[0].value == pytest.approx(distance)
 
 
@@ -203,7 +203,7 @@ def test_pictures_agree_with_scikit_image() -> None:
     answer = Volume(truth.voxels + rng.normal(0, 10, truth.shape), truth.affine)
     region = np.zeros(truth.shape, bool)
     region[4:9, 3:11] = True
-    question = Judged(answer, truth, "axial", {}, Window(0, 100), {"void": region, "whole": None})
+    question = Score(answer, truth, "axial", {}, Window(0, 100), {"void": region, "whole": None})
     said, right = (np.clip(volume.voxels.astype(float) / 100, 0, 1) for volume in (answer, truth))
     found = {name: METRICS[name].measure(question) for name in ("mae", "psnr", "ssim")}
     assert [one.region for one in found["mae"]] == ["void", "whole"]
@@ -219,7 +219,7 @@ def test_pictures_agree_with_scikit_image() -> None:
 
 def test_slices_below_the_sliding_window_have_no_ssim() -> None:
     picture = Volume(np.random.default_rng(0).uniform(0, 1, (6, 9, 2)), np.eye(4))
-    question = Judged(picture, picture, "axial", {}, Window(0, 1), {"whole": None})
+    question = Score(picture, picture, "axial", {}, Window(0, 1), {"whole": None})
     assert METRICS["ssim"].measure(question) == []
 
 
@@ -247,5 +247,5 @@ def test_downstream_dice_needs_a_segmentation_and_labels() -> None:
 def test_a_missing_library_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "surface_distance", None)
     truth = balls((12, 12, 4))
-    with pytest.raises(BenchmarkProblem, match=r"'\.\[benchmark\]'"):
+    with pytest.raises(BenchmarkError, match=r"'\.\[benchmark\]'"):
         METRICS[name].measure(judged(METRICS[name], truth, truth))

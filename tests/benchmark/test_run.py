@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from mvg.benchmark import room
+from mvg.benchmark import resources as room
 from mvg.benchmark import run as running
-from mvg.benchmark.baselines import copy_prompt
 from mvg.benchmark.checks import check_suite
-from mvg.benchmark.made import make_sets
+from mvg.benchmark.rivals import copy_prompt
 from mvg.benchmark.run import found_sets, run_suite
 from mvg.benchmark.suite import Suite, suite_from
+from mvg.benchmark.synthetic_sets import make_synthetic_sets
 from mvg.data import open_folder
-from mvg.errors import BenchmarkProblem, FileProblem, MvgError
+from mvg.errors import BenchmarkError, FileError, MvgError
 
 TABLE: dict[str, Any] = {
     "made": True, "tasks": ["segmentation", "synthesis"], "prompts": [1, 2], "cases": 2, "slices": 2,
@@ -101,12 +101,12 @@ def test_no_data_unknown_sets_and_no_room_are_told_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = suite_from(TABLE, "small")
-    with pytest.raises(BenchmarkProblem, match="--data"):
+    with pytest.raises(BenchmarkError, match="--data"):
         found_sets(suite_from(TABLE | {"made": False}, "small"), None, tmp_path)
     with pytest.raises(MvgError, match="nowhere"):
         found_sets(suite_from(TABLE | {"sets": ["nowhere"]}, "small"), None, tmp_path)
     monkeypatch.setattr(room, "_available", lambda: 1e6)
-    with pytest.raises(BenchmarkProblem, match="memory available"):
+    with pytest.raises(BenchmarkError, match="memory available"):
         run(suite, tmp_path)
     assert not (tmp_path / "lines").exists()
 
@@ -134,7 +134,7 @@ def test_what_methods_need_is_told_before_anything_is_done(change: dict[str, Any
 def test_results_of_another_run_are_not_mixed_with(done: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     shutil.copytree(done[0], tmp_path / "out")
     for change in ({"cases": 1}, {"metrics": ["dice"]}, {"prompts": [1]}):
-        with pytest.raises(BenchmarkProblem, match=f"another run: {next(iter(change))} = "):
+        with pytest.raises(BenchmarkError, match=f"another run: {next(iter(change))} = "):
             run(suite_from(TABLE | change, "small"), tmp_path / "out")
     more = [*TABLE["methods"], {"baseline": "mean_fill"}]
     assert run(suite_from(TABLE | {"methods": more}, "small"), tmp_path / "out"), "a further method may join"
@@ -144,7 +144,7 @@ def test_results_from_other_data_are_not_mixed_with(done: tuple[Path, list[dict[
     shutil.copytree(done[0], tmp_path / "out")
     changed = tmp_path / "out/data/made_heart/labelsTr/p00.nii.gz"
     shutil.copy(changed.with_name("p01.nii.gz"), changed)
-    with pytest.raises(BenchmarkProblem, match="another run: other cases of 'made_heart'; expected"):
+    with pytest.raises(BenchmarkError, match="another run: other cases of 'made_heart'; expected"):
         run(suite_from(TABLE, "small"), tmp_path / "out")
     note = tmp_path / "out/suite.json"
     older = {key: value for key, value in json.loads(note.read_text()).items() if key in ("suite", "methods")}
@@ -162,14 +162,14 @@ def test_results_of_other_weights_are_not_mixed_with(tmp_path: Path) -> None:
         if content == b"some":
             check_suite(suite, {}, tmp_path)
             check_suite(suite, {}, tmp_path)
-    with pytest.raises(BenchmarkProblem, match="other weights of 'mvg'"):
+    with pytest.raises(BenchmarkError, match="other weights of 'mvg'"):
         check_suite(suite, {}, tmp_path)
 
 
 def test_an_output_that_is_no_folder_is_told_before_anything_is_done(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     for output in (tmp_path / "taken", tmp_path / "taken/out"):
-        with pytest.raises(FileProblem, match=r"taken.*--output"):
+        with pytest.raises(FileError, match=r"taken.*--output"):
             run(suite_from(TABLE, "small"), output)
 
 
@@ -193,7 +193,7 @@ def test_a_problem_in_a_worker_is_the_one_line_that_it_is_elsewhere(
     for image in (tmp_path / "data/made_heart/imagesTr").glob("*_0001.nii.gz"):
         image.write_bytes(b"no image")
     suite = suite_from(TABLE | {"made": False, "tasks": ["synthesis"]}, "small")
-    with pytest.raises(FileProblem, match=r"_0001\.nii\.gz.*cannot be read"):
+    with pytest.raises(FileError, match=r"_0001\.nii\.gz.*cannot be read"):
         run_suite(suite, tmp_path / "out", tmp_path / "data", "cpu", 2, "mvg benchmark", lambda _w, _d, _t: None)
 
 
@@ -203,7 +203,7 @@ def test_a_worker_that_is_ended_from_outside_is_told(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(running, "_work_here", ended)
     monkeypatch.setattr(running, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
-    with pytest.raises(BenchmarkProblem, match=r"one of 3 workers was ended from outside.*lower --processes"):
+    with pytest.raises(BenchmarkError, match=r"one of 3 workers was ended from outside.*lower --processes"):
         run(suite_from(TABLE, "small"), tmp_path, processes=3)
 
 
@@ -215,7 +215,7 @@ def test_a_set_may_have_its_own_kinds_of_tasks(tmp_path: Path) -> None:
 
 
 def test_sets_that_lie_deeper_or_are_linked_are_learnt_from_too(tmp_path: Path) -> None:
-    made = make_sets(tmp_path / "made")
+    made = make_synthetic_sets(tmp_path / "made")
     (tmp_path / "data" / "deep").mkdir(parents=True)
     shutil.copytree(made / "made_heart", tmp_path / "elsewhere" / "Dataset007")
     (tmp_path / "data" / "heart").symlink_to(tmp_path / "elsewhere" / "Dataset007")

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from mvg._plugins import contributions
-from mvg.benchmark import baselines, metrics
-from mvg.benchmark.judged import Metric
-from mvg.benchmark.method import Baseline
+from mvg.benchmark import metrics
+from mvg.benchmark import rivals as baselines
+from mvg.benchmark.protocol.method import Rival
+from mvg.benchmark.protocol.metric import Metric
 from mvg.benchmark.suite import read_suite, suite_from
-from mvg.errors import FileProblem, MvgError
+from mvg.errors import FileError, MvgError
 
 SUITES = sorted((Path(__file__).resolve().parents[2] / "suites").glob("*.toml"))
 METHOD = {"baseline": "mvg", "weights": "tiny"}
@@ -56,16 +57,16 @@ def test_what_cannot_be_is_told_in_one_line(table: dict[str, object], told: str)
 
 
 def test_a_missing_or_broken_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match=r"nothing\.toml"):
+    with pytest.raises(FileError, match=r"nothing\.toml"):
         read_suite(tmp_path / "nothing.toml")
     (tmp_path / "broken.toml").write_text("methods = [", encoding="utf-8")
-    with pytest.raises(FileProblem, match="is not TOML"):
+    with pytest.raises(FileError, match="is not TOML"):
         read_suite(tmp_path / "broken.toml")
 
 
 @pytest.mark.parametrize("module", contributions(baselines).values(), ids=lambda module: module.__name__.split(".")[-1])
 def test_every_baseline_keeps_the_contract(module: object) -> None:
-    assert isinstance(module, Baseline)
+    assert isinstance(module, Rival)
     assert module.Settings() == module.Settings(), "settings are plain values with defaults"
 
 

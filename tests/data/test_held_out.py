@@ -7,7 +7,7 @@ import pytest
 
 from mvg.data import prepare
 from mvg.data.held_out import read_held_out
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from tests.data.folders import described, make_mri
 
 
@@ -21,7 +21,7 @@ def listed(path: Path, held: object) -> Path:
 def test_a_held_out_case_or_patient_stops_the_preparation(held: str, name: str, tmp_path: Path) -> None:
     make_mri(tmp_path / "mri", dict.fromkeys(("p1_frame01", "p2_frame01"), (16, 16, 2)))
     held_out = read_held_out(listed(tmp_path / "held.json", {name: [held[:-1] + "9", held], "other": "in words"}))
-    with pytest.raises(FileProblem, match=r"1 held-out cases .*p2_frame01"):
+    with pytest.raises(FileError, match=r"1 held-out cases .*p2_frame01"):
         prepare([tmp_path / "mri"], tmp_path / "store", held_out=held_out)
     assert not (tmp_path / "store").exists()
 
@@ -59,5 +59,5 @@ def test_lists_of_other_sets_stop_nothing(tmp_path: Path) -> None:
 def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
     nested = listed(tmp_path / "nested.json", {"mri": {"patients": ["p1"]}})
     for broken in (tmp_path / "missing.json", listed(tmp_path / "list.json", ["p1"]), nested):
-        with pytest.raises(FileProblem, match="held-out cases"):
+        with pytest.raises(FileError, match="held-out cases"):
             read_held_out(broken)

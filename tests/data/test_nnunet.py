@@ -8,7 +8,7 @@ import pytest
 
 from mvg.data import open_folder
 from mvg.data.sets import nnunet
-from mvg.errors import FileProblem, MvgError
+from mvg.errors import FileError, MvgError
 from mvg.tasks import tasks_for
 from tests.data.folders import described, make_ct, make_mri, write_image
 
@@ -95,7 +95,7 @@ def test_a_table_of_patients_says_who_was_scanned_twice(tmp_path: Path) -> None:
     described(folder, patient={"left7": "anna", "right8": "anna", "left9": "ben", "gone": "carl"})
     found = open_folder(folder)
     assert {case.name: case.patient for case in found.cases} == {"left7": "anna", "right8": "anna", "left9": "ben"}
-    assert len({case.lies_on for case in found.cases if case.patient == "anna"}) == 1
+    assert len({case.split_of for case in found.cases if case.patient == "anna"}) == 1
 
 
 def empty(folder: Path) -> None:
@@ -163,7 +163,7 @@ def labels_of_others(folder: Path) -> None:
 )
 def test_what_is_wrong_is_named(tmp_path: Path, damage, says: str) -> None:  # type: ignore[no-untyped-def]
     damage(tmp_path)
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         nnunet.open(tmp_path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)

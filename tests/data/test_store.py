@@ -16,7 +16,7 @@ from PIL import Image
 
 from mvg.data import Store, StoredSet, open_folder, prepare
 from mvg.data.case import side_of
-from mvg.errors import FileProblem, GeometryProblem
+from mvg.errors import FileError, GeometryError
 from mvg.imaging import read, read_labels
 from tests.data.folders import described, make_ct, make_mri, write_image
 
@@ -174,7 +174,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(heads: Path, tmp_path
     killed = subprocess.run([*map(str, run), str(number)], check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "store/heads/slices.json").exists()
-    with pytest.raises(FileProblem, match="half prepared: heads"):
+    with pytest.raises(FileError, match="half prepared: heads"):
         Store.open(tmp_path / "store")
     seen = []
     prepare([heads], tmp_path / "store", lambda *step: seen.append(step))
@@ -215,7 +215,7 @@ def test_an_old_index_never_describes_new_arrays(heads: Path, tmp_path: Path) ->
     write_image(heads / "imagesTr/pat2_0000.nii.gz", np.full(CASES["pat2"], 7, np.uint8))
     with pytest.raises(KeyboardInterrupt):
         prepare([heads], tmp_path / "store", _stop_after_two)
-    with pytest.raises(FileProblem, match="half prepared: heads"):
+    with pytest.raises(FileError, match="half prepared: heads"):
         Store.open(tmp_path / "store")
 
 
@@ -253,27 +253,27 @@ def test_crops_remember_where_they_come_from(heads: Path, tmp_path: Path) -> Non
 
 def test_files_on_other_grids_are_refused(heads: Path, tmp_path: Path) -> None:
     write_image(heads / "imagesTr/pat2_0001.nii.gz", np.ones((33, 18, 4), np.uint8))
-    with pytest.raises(GeometryProblem, match="pat2_0001"):
+    with pytest.raises(GeometryError, match="pat2_0001"):
         prepare([heads], tmp_path / "store")
     write_image(heads / "imagesTr/pat2_0001.nii.gz", np.ones((33, 18, 3), np.uint8), np.diag([1.0, 1.0, 3.0, 1.0]))
-    with pytest.raises(GeometryProblem, match="one grid"):
+    with pytest.raises(GeometryError, match="one grid"):
         prepare([heads], tmp_path / "store")
 
 
 def test_labels_that_the_card_does_not_name_are_refused(tmp_path: Path) -> None:
     film = make_mri(tmp_path / "film", {"pat1": (30, 30, 1)}, ending=".png")
     Image.fromarray(np.full((30, 30), 255, np.uint8)).save(film / "labelsTr/pat1.png")
-    with pytest.raises(FileProblem, match=r"pat1\.png holds the label values 255"):
+    with pytest.raises(FileError, match=r"pat1\.png holds the label values 255"):
         prepare([film], tmp_path / "store")
 
 
 def test_output_problems_are_one_clear_line(heads: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileProblem, match="file"):
+    with pytest.raises(FileError, match="file"):
         prepare([heads], tmp_path / "file")
-    with pytest.raises(FileProblem, match="data set itself"):
+    with pytest.raises(FileError, match="data set itself"):
         prepare([heads], tmp_path)
-    with pytest.raises(FileProblem, match="several folders are called heads"):
+    with pytest.raises(FileError, match="several folders are called heads"):
         prepare([heads, heads], tmp_path / "store")
 
 
@@ -287,20 +287,20 @@ def test_a_full_disk_leaves_nothing_under_a_final_name(
         return original(Path("/dev/full") if path.name == "labels.npy.partial" else path, mode, **kwargs)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(FileProblem, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         prepare([heads], tmp_path / "store")
     names = {path.name for path in (tmp_path / "store/heads").iterdir()}
     assert names <= {"images.npy", "parts"}
 
 
 def test_stores_that_cannot_be_opened_say_why(heads: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match="holds no prepared set"):
+    with pytest.raises(FileError, match="holds no prepared set"):
         Store.open(tmp_path / "missing")
     prepare([heads], tmp_path / "store")
     os.truncate(tmp_path / "store/heads/images.npy", 1000)
-    with pytest.raises(FileProblem, match=r"images\.npy"):
+    with pytest.raises(FileError, match=r"images\.npy"):
         Store.open(tmp_path / "store").sets["heads"][0]
     index = tmp_path / "store/heads/slices.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "format": 99}))
-    with pytest.raises(FileProblem, match="format 99"):
+    with pytest.raises(FileError, match="format 99"):
         Store.open(tmp_path / "store")

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
-from mvg.errors import FileProblem, GeometryProblem, MvgError
+from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging import LabelMap, Volume, read, read_labels, write
 from tests.imaging.grids import affine_of, labels_of, volume_of
 
@@ -27,7 +27,7 @@ def example(suffix: str) -> Volume:
     return Volume(noise, affine_of(np.diag([-1.0, -1.0, 1.0])))
 
 
-def refused(path: Path, problem: type[MvgError] = FileProblem, words: str | None = None) -> None:
+def refused(path: Path, problem: type[MvgError] = FileError, words: str | None = None) -> None:
     for reader in (read, read_labels):
         with pytest.raises(problem, match=words) as caught:
             reader(path)
@@ -90,15 +90,15 @@ def test_not_finite(suffix: str, value: float, tmp_path: Path) -> None:
     voxels = example(".tif").voxels.copy()
     voxels[3, 2, 0] = value
     write(Volume(voxels, np.eye(4)), tmp_path / f"scan{suffix}")
-    with pytest.raises(FileProblem, match="1 values that are NaN or infinite"):
+    with pytest.raises(FileError, match="1 values that are NaN or infinite"):
         read(tmp_path / f"scan{suffix}")
-    with pytest.raises(FileProblem, match="whole numbers"):
+    with pytest.raises(FileError, match="whole numbers"):
         read_labels(tmp_path / f"scan{suffix}")
 
 
 def test_values_beyond_float32_do_not_become_infinite_unnoticed(tmp_path: Path) -> None:
     np.savez(tmp_path / "scan.npz", voxels=np.full((2, 2, 2), 1e300), affine=np.eye(4))
-    with pytest.raises(FileProblem, match="NaN or infinite"):
+    with pytest.raises(FileError, match="NaN or infinite"):
         read(tmp_path / "scan.npz")
 
 
@@ -160,7 +160,7 @@ def test_arrays_without_their_entries(tmp_path: Path) -> None:
 @pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.eye(3), np.full((4, 4), np.nan), np.zeros(0)])
 def test_useless_affines(affine: np.ndarray, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", voxels=np.zeros((2, 2, 2), np.uint8), affine=affine)
-    refused(tmp_path / "a.npz", GeometryProblem, "invertible")
+    refused(tmp_path / "a.npz", GeometryError, "invertible")
 
 
 def test_affines_of_text(tmp_path: Path) -> None:
@@ -168,14 +168,14 @@ def test_affines_of_text(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["voxels"], file["affine"] = np.zeros((2, 2, 2), np.uint8), "one"
     for name in ("a.npz", "a.h5"):
-        refused(tmp_path / name, GeometryProblem, "invertible")
+        refused(tmp_path / name, GeometryError, "invertible")
 
 
 def test_flat_nifti_affine(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), None)
     image.header["sform_code"] = 1
     image.to_filename(tmp_path / "a.nii")
-    refused(tmp_path / "a.nii", GeometryProblem, "invertible")
+    refused(tmp_path / "a.nii", GeometryError, "invertible")
 
 
 def test_a_picture_under_another_name(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_what_was_there(suffix: str, share: float, tmp_path: 
     size = max(file.stat().st_size for file in tmp_path.glob("whole*"))
     for file in tmp_path.glob("whole*"):
         file.unlink()
-    with full_disk(int(share * size)), pytest.raises(FileProblem, match="space") as caught:
+    with full_disk(int(share * size)), pytest.raises(FileError, match="space") as caught:
         write(larger, path)
     assert path.name in str(caught.value)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
@@ -223,19 +223,19 @@ def test_a_full_disk_leaves_what_was_there(suffix: str, share: float, tmp_path: 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     volume = volume_of(np.eye(4))
-    with pytest.raises(FileProblem, match="make the folder first"):
+    with pytest.raises(FileError, match="make the folder first"):
         write(volume, tmp_path / "no" / "a.nii.gz")
-    with pytest.raises(FileProblem, match=r"\.nii\.gz"):
+    with pytest.raises(FileError, match=r"\.nii\.gz"):
         write(volume, tmp_path / "a.doc")
     (tmp_path / "taken.nii.gz").mkdir()
-    with pytest.raises(FileProblem, match="could not be written"):
+    with pytest.raises(FileError, match="could not be written"):
         write(volume, tmp_path / "taken.nii.gz")
     assert [path.name for path in tmp_path.iterdir()] == ["taken.nii.gz"]
 
 
 def test_read_only_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "mkdtemp", forbidden)
-    with pytest.raises(FileProblem, match=r"Permission denied.*writable folder"):
+    with pytest.raises(FileError, match=r"Permission denied.*writable folder"):
         write(volume_of(np.eye(4)), tmp_path / "a.nii.gz")
     assert not list(tmp_path.iterdir())
 

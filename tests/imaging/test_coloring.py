@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvg.errors import PromptProblem, UnknownName
+from mvg.errors import PromptError, UnknownNameError
 from mvg.imaging import Coloring
 
 label_values = st.one_of(st.integers(1, 300), st.integers(-(2**31), 2**40)).filter(bool)
@@ -59,7 +59,7 @@ def test_the_most_classes_there_can_be() -> None:
     labels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for coloring in makers(set(range(1, 256)), 0)[:3]:
         np.testing.assert_array_equal(coloring.read(coloring.paint(labels)), labels)
-    with pytest.raises(PromptProblem, match="at most 255"):
+    with pytest.raises(PromptError, match="at most 255"):
         Coloring.spaced(range(1, 257))
 
 
@@ -82,7 +82,7 @@ def test_predefined_colors_are_fixed_and_never_shared() -> None:
     colors = [color for coloring in colorings.values() for color in coloring.colors]
     assert len(set(colors)) == 6
     assert Coloring.predefined("heart", dict(reversed(classes.items()))) == colorings["heart"]
-    with pytest.raises(UnknownName, match="brain, heart, liver"):
+    with pytest.raises(UnknownNameError, match="brain, heart, liver"):
         Coloring.predefined("lung", classes)
 
 
@@ -99,5 +99,5 @@ def test_other_labels_are_background() -> None:
     [((1,), (0.0,)), ((1,), (1.5,)), ((0,), (1.0,)), ((1, 2), (0.5, 0.5)), ((1, 1), (0.2, 0.5)), ((1,), ())],
 )
 def test_ambiguous_colorings_are_refused(values: tuple[int, ...], colors: tuple[float, ...]) -> None:
-    with pytest.raises(PromptProblem, match="distinct"):
+    with pytest.raises(PromptError, match="distinct"):
         Coloring(values, colors)

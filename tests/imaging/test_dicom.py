@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from mvg.errors import FileProblem, GeometryProblem
+from mvg.errors import FileError, GeometryError
 from mvg.imaging import Volume, read, read_labels, write
 from tests.imaging.grids import ORIENTATIONS, affine_of
 
@@ -228,9 +228,9 @@ def foreign(dataset: Any, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("change", "problem", "words"),
-    [(moved, GeometryProblem, "slices .* apart"), (repeated, FileProblem, "several images of one position"),
-     (turned, GeometryProblem, "different directions"), (cropped, FileProblem, "different sizes"),
-     (foreign, FileProblem, "2 series")],
+    [(moved, GeometryError, "slices .* apart"), (repeated, FileError, "several images of one position"),
+     (turned, GeometryError, "different directions"), (cropped, FileError, "different sizes"),
+     (foreign, FileError, "2 series")],
 )  # fmt: skip
 def test_series_that_are_no_volume(change: Change, problem: type[Exception], words: str, tmp_path: Path) -> None:
     folder = series(tmp_path / "ct", affine_of(np.diag([-1.0, -1.0, 1.0])), change)
@@ -245,7 +245,7 @@ def test_series_that_are_no_volume(change: Change, problem: type[Exception], wor
      ("examples_ybr_color.dcm", "5D"), ("rtdose.dcm", "4D")],
 )  # fmt: skip
 def test_files_that_are_no_volume(name: str, words: str) -> None:
-    with pytest.raises(FileProblem, match=words):
+    with pytest.raises(FileError, match=words):
         read(shipped(name))
 
 
@@ -258,7 +258,7 @@ def test_files_that_are_no_volume(name: str, words: str) -> None:
 def test_truncated_files_are_noticed(name: str, share: float, tmp_path: Path) -> None:
     content = shipped(name).read_bytes()
     (tmp_path / "cut.dcm").write_bytes(content[: int(share * len(content))])
-    with pytest.raises(FileProblem):
+    with pytest.raises(FileError):
         read(tmp_path / "cut.dcm")
 
 
@@ -268,7 +268,7 @@ def test_compressed_pixels_that_end_early_in_a_whole_file_are_noticed(name: str,
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     dataset.PixelData = encapsulate([frame[: len(frame) // 2]])
     dataset.save_as(tmp_path / "cut.dcm")
-    with pytest.raises(FileProblem):
+    with pytest.raises(FileError):
         read(tmp_path / "cut.dcm")
 
 
@@ -285,11 +285,11 @@ def test_several_frames_that_the_first_decoder_refuses_are_not_read_as_one(
     dataset.save_as(tmp_path / "two.dcm")
     monkeypatch.setattr("pydicom.pixels.utils.pixel_array", refuse)
     assert read(tmp_path / "one.dcm").shape[2] == 1
-    with pytest.raises(FileProblem, match=r"two\.dcm' cannot be read \(a flaw\)"):
+    with pytest.raises(FileError, match=r"two\.dcm' cannot be read \(a flaw\)"):
         read(tmp_path / "two.dcm")
 
 
 def test_dicom_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match=r"choose \.nii\.gz"):
+    with pytest.raises(FileError, match=r"choose \.nii\.gz"):
         write(Volume(np.zeros((2, 2, 2)), np.eye(4)), tmp_path / "a.dcm")
     assert not list(tmp_path.iterdir())

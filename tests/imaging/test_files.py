@@ -9,7 +9,7 @@ import SimpleITK as sitk  # noqa: N813
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
-from mvg.errors import FileProblem, GeometryProblem
+from mvg.errors import FileError, GeometryError
 from mvg.imaging import LabelMap, Volume, read, read_labels, stem_of, suffix_of, write
 from tests.imaging.grids import ORIENTATIONS, affine_of, affines, labels_of, same, shapes, volume_of
 
@@ -152,7 +152,7 @@ def test_labels_stored_as_floats_are_read_when_whole(suffix: str, tmp_path: Path
     write(Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4)), tmp_path / f"labels{suffix}")
     assert read_labels(tmp_path / f"labels{suffix}").voxels.tolist() == np.arange(8).reshape(2, 2, 2).tolist()
     write(Volume(np.arange(8.0).reshape(2, 2, 2) / 2, np.eye(4)), tmp_path / f"labels{suffix}")
-    with pytest.raises(FileProblem, match="whole numbers"):
+    with pytest.raises(FileError, match="whole numbers"):
         read_labels(tmp_path / f"labels{suffix}")
 
 
@@ -173,7 +173,7 @@ def test_spacings_and_rounded_directions_return_as_they_were_spelled(suffix: str
 def test_sheared_axes_need_a_format_that_holds_them(suffix: str, tmp_path: Path) -> None:
     affine = affine_of(np.eye(3))
     affine[0, 1] = 0.5
-    with pytest.raises(GeometryProblem, match=r"write \.nii\.gz instead"):
+    with pytest.raises(GeometryError, match=r"write \.nii\.gz instead"):
         write(volume_of(affine), tmp_path / f"scan{suffix}")
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvg.errors import GeometryProblem
+from mvg.errors import GeometryError
 from mvg.imaging import Frame, assemble
 
 sides = st.integers(1, 70)
@@ -128,11 +128,11 @@ def test_neighbouring_tiles_overlap_as_asked() -> None:
 def test_wrong_shapes_and_overlaps_are_refused() -> None:
     frame = Frame.letterbox((4, 5), (1, 1), 8)
     for method in (frame.apply, frame.apply_labels, frame.restore, frame.restore_labels):
-        with pytest.raises(GeometryProblem, match="shape"):
+        with pytest.raises(GeometryError, match="shape"):
             method(np.zeros((5, 4), np.int32))
-    with pytest.raises(GeometryProblem, match="overlap"):
+    with pytest.raises(GeometryError, match="overlap"):
         Frame.tiles((9, 9), 4, 4)
-    with pytest.raises(GeometryProblem, match="positive"):
+    with pytest.raises(GeometryError, match="positive"):
         Frame.letterbox((4, 5), (0, 1), 8)
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.imaging import LabelMap, Volume, read, read_labels, write
 from tests.imaging.grids import affine_of, volume_of
 
@@ -56,7 +56,7 @@ def test_jpeg_returns_nearly(tmp_path: Path) -> None:
 
 def test_labels_are_not_read_from_a_jpeg(tmp_path: Path) -> None:
     Image.fromarray(255 * (PIXELS > 100).astype(np.uint8)).save(tmp_path / "a.jpg")
-    with pytest.raises(FileProblem, match="JPEG"):
+    with pytest.raises(FileError, match="JPEG"):
         read_labels(tmp_path / "a.jpg")
 
 
@@ -88,10 +88,10 @@ def test_true_color_is_refused(tmp_path: Path) -> None:
     color = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
     for name in ("a.png", "a.jpg", "a.tif", "a.bmp"):
         Image.fromarray(color).save(tmp_path / name)
-        with pytest.raises(FileProblem, match="color"):
+        with pytest.raises(FileError, match="color"):
             read(tmp_path / name)
     Image.fromarray(color).convert("CMYK").save(tmp_path / "b.jpg")
-    with pytest.raises(FileProblem, match="color"):
+    with pytest.raises(FileError, match="color"):
         read(tmp_path / "b.jpg")
 
 
@@ -99,13 +99,13 @@ def test_true_color_is_refused(tmp_path: Path) -> None:
 def test_colors_of_16_bits_are_refused_and_not_halved(kind: int, channels: int, tmp_path: Path) -> None:
     png(tmp_path / "a.png", np.repeat(PIXELS[..., None].astype(">u2"), channels, axis=2), kind)
     for reader in (read, read_labels):
-        with pytest.raises(FileProblem, match=r"a\.png' has several channels of 16 bits"):
+        with pytest.raises(FileError, match=r"a\.png' has several channels of 16 bits"):
             reader(tmp_path / "a.png")
 
 
 def test_an_index_beyond_the_palette_is_told(tmp_path: Path) -> None:
     png(tmp_path / "a.png", np.array([[0, 1], [5, 1]], np.uint8), 3, bytes([0, 0, 0, 9, 9, 9]))
-    with pytest.raises(FileProblem, match=r"a\.png' holds the index 5 of a palette with 2 colors"):
+    with pytest.raises(FileError, match=r"a\.png' holds the index 5 of a palette with 2 colors"):
         read(tmp_path / "a.png")
     assert read_labels(tmp_path / "a.png").values == (1, 5)
 
@@ -115,14 +115,14 @@ def test_palettes_are_indices_to_labels_and_colors_to_images(tmp_path: Path) -> 
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     image.save(tmp_path / "labels.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.png").pictures("axial")[0], [[0, 1], [2, 1]])
-    with pytest.raises(FileProblem, match="color"):
+    with pytest.raises(FileError, match="color"):
         read(tmp_path / "labels.png")
 
 
 def test_pages_are_refused(tmp_path: Path) -> None:
     page = Image.fromarray(PIXELS)
     page.save(tmp_path / "a.tif", save_all=True, append_images=[page])
-    with pytest.raises(FileProblem, match="2 pages"):
+    with pytest.raises(FileError, match="2 pages"):
         read(tmp_path / "a.tif")
 
 
@@ -140,15 +140,15 @@ def test_computed_pictures_stay_in_the_depth_of_their_source(tmp_path: Path) -> 
     [([-500.0, 3.0], "a.png", "0 to 65535"), ([0.0, 300.0], "a.jpg", "0 to 255"), ([0.0, 1e6], "a.png", "0 to 65535")],
 )
 def test_values_that_do_not_fit_are_refused(values: list[float], name: str, advice: str, tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match=advice):
+    with pytest.raises(FileError, match=advice):
         write(Volume(np.array(values).reshape(2, 1, 1), np.eye(4)), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_labels_and_volumes_need_the_right_format(tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match="without loss"):
+    with pytest.raises(FileError, match="without loss"):
         write(LabelMap(PIXELS[:, :, None], np.eye(4)), tmp_path / "a.jpg")
-    with pytest.raises(FileProblem, match="one slice"):
+    with pytest.raises(FileError, match="one slice"):
         write(volume_of(affine_of(np.eye(3))), tmp_path / "a.png")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 
-from mvg.errors import GeometryProblem
+from mvg.errors import GeometryError
 from mvg.imaging import LabelMap, Plane, Volume
 from tests.imaging.grids import ORIENTATIONS, affine_of, affines, labels_of, same, shapes, volume_of
 
@@ -39,18 +39,18 @@ def test_arrays_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 4, 5, 2), (0, 4, 5)])
 def test_other_than_three_filled_axes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(GeometryProblem, match="three axes"):
+    with pytest.raises(GeometryError, match="three axes"):
         Volume(np.zeros(shape), np.eye(4))
 
 
 @pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.eye(3), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1])])
 def test_useless_affines_are_refused(affine: NDArray[np.float64]) -> None:
-    with pytest.raises(GeometryProblem, match="invertible"):
+    with pytest.raises(GeometryError, match="invertible"):
         Volume(np.zeros((2, 2, 2)), affine)
 
 
 def test_fractions_are_no_labels() -> None:
-    with pytest.raises(GeometryProblem, match="integer"):
+    with pytest.raises(GeometryError, match="integer"):
         LabelMap(np.zeros((2, 2, 2)), np.eye(4))
 
 
@@ -132,9 +132,9 @@ def test_plane_of_a_single_slice_is_its_own() -> None:
 
 def test_wrong_shapes_are_refused() -> None:
     volume = volume_of(affine_of(ORIENTATIONS[13]))
-    with pytest.raises(GeometryProblem, match="canonical"):
+    with pytest.raises(GeometryError, match="canonical"):
         volume.like(np.zeros((9, 9, 9)))
-    with pytest.raises(GeometryProblem, match="axial"):
+    with pytest.raises(GeometryError, match="axial"):
         volume.from_pictures(np.zeros((9, 9, 9)), "axial")
 
 

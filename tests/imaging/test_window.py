@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mvg.errors import GeometryProblem, UnknownName
+from mvg.errors import GeometryError, UnknownNameError
 from mvg.imaging import Window, guess_modality
 
 floats = st.floats(-1e4, 1e4, width=32)
@@ -89,13 +89,13 @@ def test_large_volumes_are_not_copied_and_stay_as_they_are() -> None:
 
 def test_names() -> None:
     assert Window.named("lung").low < -1000
-    with pytest.raises(UnknownName, match="soft tissue"):
+    with pytest.raises(UnknownNameError, match="soft tissue"):
         Window.named("bone marrow")
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
 def test_impossible_windows_are_refused(low: float, high: float) -> None:
-    with pytest.raises(GeometryProblem, match="lower first"):
+    with pytest.raises(GeometryError, match="lower first"):
         Window(low, high)
 
 

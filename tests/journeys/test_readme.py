@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import mvg
-from mvg.app import demo
-from mvg.app.exhibits import tissues
+from mvg.app.demo.exhibits import tissues
+from mvg.app.demo.run import run as demo
 from mvg.imaging.files import read, read_labels
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mvg.model.answer import Answer, Prompts
 from mvg.model.generalist import Generalist
+from mvg.model.outputs import ModelOutput, PromptState
 from tests.model.small import SHAPES, network, pictures, shown
 
 pytestmark = pytest.mark.parametrize("shape", list(SHAPES))
@@ -23,7 +23,7 @@ GOLDEN = {
 KINDS: tuple[Literal["image", "labels"], ...] = ("image", "labels")
 
 
-def maps(answer: Answer) -> list[Tensor]:
+def maps(answer: ModelOutput) -> list[Tensor]:
     """What is said of the targets."""
     return [part for part in answer[:2] if part is not None]
 
@@ -168,7 +168,7 @@ def test_prompts_survive_as_named_tensors(shape: str) -> None:
     images, targets = pictures(shape, panels=3)
     prompts = model.encode(images, targets)
     named = prompts.tensors()
-    again = Prompts.from_tensors(named, prompts.panels)
+    again = PromptState.from_tensors(named, prompts.panels)
     assert again.panels == 3
     assert again.channels == prompts.channels == targets.shape[2]
     assert all(tensor.is_contiguous() for tensor in named.values())

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.errors import WeightsProblem
+from mvg.errors import WeightsError
 from mvg.model.generalist import Generalist, GeneralistConfig
 from mvg.model.initialization import initialize
 from mvg.model.merged import LinearStem, MergedForm
@@ -151,7 +151,7 @@ def test_the_encoder_of_pretraining_is_taken_and_nothing_else(of: str, into: str
     ({"depth": 2}, "2 blocks; expected 3"), ({"width": 48}, r"\(48,\); expected one of \(32,\)"),
 ])  # fmt: skip
 def test_another_depth_or_width_is_refused(change: dict[str, int], match: str, tmp_path: Path) -> None:
-    with pytest.raises(WeightsProblem, match=match):
+    with pytest.raises(WeightsError, match=match):
         initialize(network("paper"), pth(public(**change), tmp_path))
 
 
@@ -165,11 +165,11 @@ def test_what_is_no_encoder_is_refused_and_the_model_stays(tmp_path: Path) -> No
     for name, match in (("broken.pth", "cannot be read"), ("broken.safetensors", "cannot be read"),
                         ("missing.pth", "cannot be read"), ("other.pth", "no image encoder"),
                         ("list.pth", "no image encoder"), ("", "cannot be read")):  # fmt: skip
-        with pytest.raises(WeightsProblem, match=match):
+        with pytest.raises(WeightsError, match=match):
             initialize(model, tmp_path / name)
     incomplete = public()
     del incomplete["blocks.1.mlp.fc2.bias"]
-    with pytest.raises(WeightsProblem, match=r"no blocks\.1\.mlp\.2\.bias"):
+    with pytest.raises(WeightsError, match=r"no blocks\.1\.mlp\.2\.bias"):
         initialize(model, pth(incomplete, tmp_path))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 

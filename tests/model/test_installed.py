@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mvg.errors import WeightsProblem
+from mvg.errors import WeightsError
 from mvg.model import weights
 from mvg.model.installed import install_weights, pack_weights
 from mvg.model.weights import list_weights, load_weights, save_weights
@@ -65,7 +65,7 @@ def test_the_old_weights_stay_where_the_new_cannot_take_their_place(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(WeightsProblem, match="no more room"):
+    with pytest.raises(WeightsError, match="no more room"):
         install_weights(tmp_path / "other" / "lab", place)
     assert list_weights()[0].card == "# Lab\n"
     assert [path.name for path in place.iterdir()] == ["lab"]
@@ -78,14 +78,14 @@ def test_damaged_weights_replace_nothing(packed: Path, place: Path, tmp_path: Pa
         for name in good.namelist():
             data = good.read(name)
             bad.writestr(name, data[:-9] + b"damaged!!" if name.endswith("safetensors") else data)
-    with pytest.raises(WeightsProblem, match="sha256"):
+    with pytest.raises(WeightsError, match="sha256"):
         install_weights(broken, place)
     assert load_weights("lab") is not None
 
 
 def test_the_ids_that_ship_are_taken(place: Path, tmp_path: Path) -> None:
     save_weights(random_model(), tmp_path / "tiny", "# Mine\n")
-    with pytest.raises(WeightsProblem, match="another id"):
+    with pytest.raises(WeightsError, match="another id"):
         install_weights(tmp_path / "tiny", place)
     assert not place.exists()
 
@@ -95,14 +95,14 @@ def test_archives_of_something_else(names: tuple[str, ...], place: Path, tmp_pat
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for name in names:
             archive.writestr(name, "{}")
-    with pytest.raises(WeightsProblem, match="weights folders"):
+    with pytest.raises(WeightsError, match="weights folders"):
         install_weights(tmp_path / "x.zip", place)
 
 
 def test_what_is_no_archive_is_told(place: Path, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("hello", encoding="utf-8")
     for path in (tmp_path / "x.zip", tmp_path / "none.zip"):
-        with pytest.raises(WeightsProblem, match="cannot be read as weights"):
+        with pytest.raises(WeightsError, match="cannot be read as weights"):
             install_weights(path, place)
 
 
@@ -113,6 +113,6 @@ def test_a_file_that_cannot_be_written_is_told(
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(WeightsProblem, match=f"'{file}' cannot be written"):
+    with pytest.raises(WeightsError, match=f"'{file}' cannot be written"):
         pack_weights(tmp_path / "lab", Path(file))
     assert sorted(tmp_path.iterdir()) == before, "nothing half-written is left"

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvg.model.answer import Prompts
 from mvg.model.generalist import Generalist
 from mvg.model.matching import MatchingForm
+from mvg.model.outputs import PromptState
 from tests.model.small import SHAPES, network, pictures, shown
 
 
@@ -52,7 +52,7 @@ def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
     images, targets = pictures("matching", panels=5)
     together = model.encode(images, targets)
     apart = [model.encode(images[:, a:b], targets[:, a:b]) for a, b in ((0, 1), (1, 3), (3, 5))]
-    joined = Prompts.concatenate(apart)
+    joined = PromptState.concatenate(apart)
     assert joined.panels == together.panels == 5
     for name, tensor in joined.tensors().items():
         torch.testing.assert_close(tensor, together.tensors()[name], atol=3e-4, rtol=1e-3)

@@ -5,7 +5,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from mvg.model.ridge import Ridge, Sums, counted, hats, surroundings
+from mvg.model.ridge import Ridge, Sums, cell_weights, hat_basis, pixel_features
 
 
 def request(cells: int = 60, channels: int = 2, shades: bool = False) -> tuple[Ridge, Tensor, Tensor]:
@@ -88,7 +88,7 @@ def test_a_target_may_be_bright_where_its_image_is_gray_and_dark_where_it_is_bri
 
 
 def test_hats_share_a_pixel_between_the_two_brightnesses_about_it() -> None:
-    shares = hats(torch.tensor([0.0, 0.1, 0.5, 1.0]).view(1, 1, 2, 2))[0].flatten(1)
+    shares = hat_basis(torch.tensor([0.0, 0.1, 0.5, 1.0]).view(1, 1, 2, 2))[0].flatten(1)
     torch.testing.assert_close(shares.sum(0), torch.ones(4))
     torch.testing.assert_close(shares[:, 1], torch.tensor([0.3, 0.7, 0, 0, 0, 0, 0, 0]))
     assert (shares > 0).sum(0).tolist() == [1, 2, 2, 1]
@@ -120,7 +120,7 @@ def test_a_void_is_filled_from_one_edge_to_the_other_and_the_black_around_a_body
     pictures = whole.clone()
     pictures[..., 24:40, 24:40] = 0
     pictures[..., 12, 50] = 0  # a speck
-    itself, near, change = surroundings(pictures)[0]
+    itself, near, change = pixel_features(pictures)[0]
     torch.testing.assert_close(itself, pictures[0, 0] - 0.5)
     filled = (pictures[0, 0] + change)[24:40, 24:40]
     assert (filled - whole[0, 0, 24:40, 24:40]).abs().max() < 0.1
@@ -135,7 +135,7 @@ def test_a_void_that_reaches_the_edge_of_a_body_is_filled_too_and_a_wide_bay_is_
     pictures[..., 16:112, 16:112] = 0.6
     pictures[..., 40:54, 100:112] = 0  # open to the right, narrow
     pictures[..., 64:104, 80:112] = 0  # open to the right, wide
-    change = surroundings(pictures)[0, 2]
+    change = pixel_features(pictures)[0, 2]
     assert (pictures[0, 0] + change)[41:53, 101:109].min() > 0.4
     assert (change[72:96, 90:] == 0).all()
     assert (change[:, 116:] == 0).all()
@@ -147,7 +147,7 @@ def test_cells_count_more_where_a_picture_asks_for_a_change() -> None:
     targets = images.clone()
     targets[0, 0, 8:12, 8:12] += 0.5
     everywhere = torch.ones(2, 64)
-    weight = counted(images, targets, everywhere)
+    weight = cell_weights(images, targets, everywhere)
     changed = 2 * 8 + 2
     others = torch.arange(64) != changed
     torch.testing.assert_close(weight.mean(1)[0], torch.tensor(1.0), atol=2e-3, rtol=0)
@@ -155,6 +155,6 @@ def test_cells_count_more_where_a_picture_asks_for_a_change() -> None:
     assert weight[0, others].min() > 0.8
     torch.testing.assert_close(weight[1], weight[1, :1].expand(64))
     half = everywhere * (torch.arange(64) < 32)
-    assert (counted(images, targets, half)[:, 32:] == 0).all()
+    assert (cell_weights(images, targets, half)[:, 32:] == 0).all()
     labels = (images > 0.5).float()
-    assert torch.equal(counted(images, labels, half), half)
+    assert torch.equal(cell_weights(images, labels, half), half)

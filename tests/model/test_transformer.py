@@ -65,7 +65,7 @@ def test_attention_is_softmax_of_scaled_products() -> None:
     q, k, v = attention.project(x, still)
     scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / 8**0.5
     expected = attention.out(torch.einsum("bhqk,bhkd->bqhd", scores.softmax(-1), v).flatten(2))
-    torch.testing.assert_close(attention.mix(q, k, v), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attention.attend(q, k, v), expected, atol=1e-5, rtol=1e-5)
     reference = nn.functional.linear(x, attention.qkv.weight[:16], attention.qkv.bias[:16])
     torch.testing.assert_close(q.transpose(1, 2).flatten(2), reference)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mvg.errors import WeightsProblem
+from mvg.errors import WeightsError
 from mvg.model import weights
 from mvg.model.generalist import Generalist, GeneralistConfig
 from mvg.model.weights import describe_weights, list_weights, load_weights, save_weights, verify_weights
@@ -65,12 +65,12 @@ def test_one_flipped_bit_is_found(folder: Path) -> None:
     damaged[-1] ^= 1
     (folder / "model.safetensors").write_bytes(damaged)
     for use in (load_weights, verify_weights):
-        with pytest.raises(WeightsProblem, match="sha256"):
+        with pytest.raises(WeightsError, match="sha256"):
             use(folder)
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(WeightsProblem, match="mvg weights list"):
+    with pytest.raises(WeightsError, match="mvg weights list"):
         load_weights("no-such-weights")
 
 
@@ -97,7 +97,7 @@ def test_damaged_folders(damage: str, folder: Path) -> None:
         config.write_text(json.dumps({"format": 1, "sha256": about["sha256"]}))
     elif damage == "other shape":
         config.write_text(json.dumps(about | {"config": about["config"] | {"width": 48}}))
-    with pytest.raises(WeightsProblem) as error:
+    with pytest.raises(WeightsError) as error:
         load_weights(folder)
     assert "\n" not in str(error.value)
 
@@ -117,7 +117,7 @@ def test_damaged_folders(damage: str, folder: Path) -> None:
 def test_a_config_that_cannot_be_is_told(changed: dict[str, object], said: str, folder: Path) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(about | {"config": about["config"] | changed}))
-    with pytest.raises(WeightsProblem) as error:
+    with pytest.raises(WeightsError) as error:
         describe_weights(folder)
     assert said in str(error.value)
 
@@ -130,7 +130,7 @@ def test_older_weights_are_replaced_and_nothing_else_is(folder: Path) -> None:
     other = folder.parent / "documents"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")
-    with pytest.raises(WeightsProblem, match="not weights"):
+    with pytest.raises(WeightsError, match="not weights"):
         save_weights(model(), other, CARD)
     assert (other / "thesis.txt").read_text() == "years of work"
 
@@ -142,7 +142,7 @@ def test_weights_of_another_program_are_not_replaced(tmp_path: Path, monkeypatch
     (other / "config.json").write_text('{"model_type": "vit"}')
     (other / "model.safetensors").write_bytes(b"years of work")
     for folder in (other, Path("tiny")):
-        with pytest.raises(WeightsProblem, match="not weights"):
+        with pytest.raises(WeightsError, match="not weights"):
             save_weights(model(), folder, CARD)
     assert (other / "model.safetensors").read_bytes() == b"years of work"
 
@@ -159,7 +159,7 @@ def test_a_full_disk_leaves_the_old_weights_alone(folder: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights, "save_file", full)
-    with pytest.raises(WeightsProblem, match="No space left"):
+    with pytest.raises(WeightsError, match="No space left"):
         save_weights(model("merged"), folder, CARD)
     assert (folder / "model.safetensors").read_bytes() == before
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from mvg.model.answer import Prompts
 from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.outputs import PromptState
 
 SIZE = 32
 
@@ -41,16 +41,16 @@ class Learner(Generalist):
             super().__init__(tiny_config(size=size))
         self.encoded, self.most = 0, 0
 
-    def encode(self, images: Tensor, targets: Tensor) -> Prompts:
+    def encode(self, images: Tensor, targets: Tensor) -> PromptState:
         self.encoded += images.shape[1]
         shown = targets.sum((-2, -1))
         inside = (images * targets).sum((-2, -1)) / shown.clamp(min=1e-6)
         told = torch.where(shown > 0, inside, torch.full_like(inside, torch.nan))
         change = (targets - images).mean((-2, -1))
         values = torch.stack([told, change], dim=-1)  # b n c 2
-        return Prompts((values[:, None, :, :1, 0],), (values[:, None],), images.shape[1])
+        return PromptState((values[:, None, :, :1, 0],), (values[:, None],), images.shape[1])
 
-    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+    def answer(self, query: Tensor, prompts: PromptState, kind: str) -> Tensor:
         self.most = max(self.most, len(query))
         told = prompts.expand(len(query)).values[0][:, 0].nanmean(dim=1)  # b c 2
         if kind == "image":

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
@@ -51,17 +51,17 @@ def test_a_dicom_folder_is_answered_as_nifti(tmp_path: Path) -> None:
 
 
 def test_nothing_that_is_read_is_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match="overwrite"):
+    with pytest.raises(FileError, match="overwrite"):
         plan([tmp_path / "scan.nii.gz"], tmp_path, "labels")
-    with pytest.raises(FileProblem, match="overwrite"):
+    with pytest.raises(FileError, match="overwrite"):
         plan([tmp_path / "a" / "scan.nii.gz"], tmp_path / "b", "labels", inputs=[tmp_path / "b" / "scan.nii.gz"])
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(FileProblem, match="overwrite"):
+    with pytest.raises(FileError, match="overwrite"):
         plan([tmp_path / "scan.nii.gz"], tmp_path / "link", "labels")
 
 
 def test_answers_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match="both be called"):
+    with pytest.raises(FileError, match="both be called"):
         plan([tmp_path / "a" / "scan.nii.gz", tmp_path / "b" / "scan.nii.gz"], tmp_path / "out", "labels")
 
 
@@ -111,7 +111,7 @@ def test_an_answer_without_its_uncertainty_is_not_left_behind(
 
     def write_one(volume: Volume, path: Path) -> None:
         if "uncertainty" in path.name:
-            raise FileProblem("a full disk", "space", "free some")
+            raise FileError("a full disk", "space", "free some")
         real(volume, path)
 
     monkeypatch.setattr("mvg.prediction.batch.write", write_one)
@@ -171,7 +171,7 @@ def test_qualities_join_those_that_are_there_and_a_foreign_file_is_told_in_one_l
     held = (tmp_path / "quality.csv").read_text()
     assert held.splitlines() == ["answer,quality", "a.nii.gz,0.500", "b.nii.gz,0.250"]
     (tmp_path / "quality.csv").write_bytes("answer,quality\nm\u00fcller.nii.gz,0.5\n".encode("latin-1"))
-    with pytest.raises(FileProblem, match="quality"):
+    with pytest.raises(FileError, match="quality"):
         write_qualities(tmp_path, [Outcome(jobs[0], (), None, 0.5)])
 
 
@@ -181,7 +181,7 @@ def test_output_folders(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
     (tmp_path / "file").write_text("x")
     for wrong in (tmp_path / "file", tmp_path / "file" / "under"):
-        with pytest.raises(FileProblem, match="writable folder"), output_folder(wrong):
+        with pytest.raises(FileError, match="writable folder"), output_folder(wrong):
             pass
     with output_folder(tmp_path):
         pass

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mvg.errors import GeometryProblem, PromptProblem, UnknownName
+from mvg.errors import GeometryError, PromptError, UnknownNameError
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.answer import Prompts
+from mvg.model.outputs import PromptState
+from mvg.prediction.inference.query_volume import Query
 from mvg.prediction.predictor import Predictor, PromptedTask
-from mvg.prediction.query import Query
 from tests.prediction.learner import SIZE, Learner, random_model
 from tests.prediction.scans import AFFINE, scan
 
@@ -120,7 +120,7 @@ class Filler(Learner):
         super().__init__()
         self.said = said
 
-    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+    def answer(self, query: Tensor, prompts: PromptState, kind: str) -> Tensor:
         return torch.where(query < 0.45, self.said, query)
 
 
@@ -170,7 +170,7 @@ def test_air_beside_a_filled_void_of_a_ct_keeps_its_hu() -> None:
 class Lung(Filler):
     """Fills all that is dark, and more of it than the void is."""
 
-    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+    def answer(self, query: Tensor, prompts: PromptState, kind: str) -> Tensor:
         return torch.where(query < 1e-3, self.said, query)
 
 
@@ -306,21 +306,21 @@ def test_label_maps_as_pictures_have_a_window_of_their_own() -> None:
 def test_too_many_labels_are_not_asked_for_more() -> None:
     image, labels = scan((32, 32, 2))
     many = LabelMap(np.arange(labels.voxels.size).reshape(labels.voxels.shape), labels.affine)
-    with pytest.raises(PromptProblem, match="expected 1 to 255; ask for fewer"):
+    with pytest.raises(PromptError, match="expected 1 to 255; ask for fewer"):
         Predictor(Learner()).prompt([image], [many])
 
 
 @pytest.mark.parametrize(
     ("images", "targets", "task", "error", "said"),
     [
-        ([], [], None, PromptProblem, "at least one"),
-        ([0, 1], [0], None, PromptProblem, "as many of both"),
-        ([0], ["shifted"], None, GeometryProblem, "one shape and affine"),
-        ([0], ["smaller"], None, GeometryProblem, "one shape and affine"),
-        ([0], ["empty"], None, PromptProblem, "add prompts that show some"),
-        ([0], ["picture"], None, PromptProblem, "denoising, inpainting, segmentation, synthesis"),
-        ([0], ["picture"], "segmentation", PromptProblem, "whole numbers"),
-        ([0], [0], "sorcery", UnknownName, "segmentation"),
+        ([], [], None, PromptError, "at least one"),
+        ([0, 1], [0], None, PromptError, "as many of both"),
+        ([0], ["shifted"], None, GeometryError, "one shape and affine"),
+        ([0], ["smaller"], None, GeometryError, "one shape and affine"),
+        ([0], ["empty"], None, PromptError, "add prompts that show some"),
+        ([0], ["picture"], None, PromptError, "denoising, inpainting, segmentation, synthesis"),
+        ([0], ["picture"], "segmentation", PromptError, "whole numbers"),
+        ([0], [0], "sorcery", UnknownNameError, "segmentation"),
     ],
 )
 def test_prompts_that_cannot_serve(
@@ -341,11 +341,11 @@ def test_prompts_that_cannot_serve(
 
 
 def test_unknown_strategies_and_impossible_numbers() -> None:
-    with pytest.raises(UnknownName, match="nearest_slice"):
+    with pytest.raises(UnknownNameError, match="nearest_slice"):
         prompted(Learner(), strategy="by_moonlight")
-    with pytest.raises(PromptProblem, match="1 or more"):
+    with pytest.raises(PromptError, match="1 or more"):
         prompted(Learner(), num_prompts=0)
-    with pytest.raises(PromptProblem, match="1 or more"):
+    with pytest.raises(PromptError, match="1 or more"):
         prompted(Learner()).using(members=0)
 
 
@@ -354,5 +354,5 @@ def test_a_query_with_nan_or_infinity_is_refused(value: float) -> None:
     query, _ = scan()
     voxels = query.voxels.copy()
     voxels[3, 5, 1] = value
-    with pytest.raises(GeometryProblem, match="finite"):
+    with pytest.raises(GeometryError, match="finite"):
         prompted(Learner())(Volume(voxels, query.affine))

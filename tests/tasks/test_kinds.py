@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from mvg._plugins import contributions, named
 from mvg.data import Card, Store, StoredSet, prepare
-from mvg.errors import UnknownName
+from mvg.errors import UnknownNameError
 from mvg.imaging import Window
 from mvg.tasks import Task, kinds, tasks_for
 from mvg.tasks.kinds.inpainting import Inpainting, blob, body, drawn_voids
@@ -177,7 +177,7 @@ def test_real_pairs_are_denoised_as_they_are(tmp_path: Path) -> None:
 def test_kinds_are_found_by_their_file_names() -> None:
     assert sorted(contributions(kinds)) == ["denoising", "inpainting", "segmentation", "synthesis"]
     assert named(kinds, "inpainting").Inpainting is Inpainting
-    with pytest.raises(UnknownName, match="denoising, inpainting, segmentation, synthesis"):
+    with pytest.raises(UnknownNameError, match="denoising, inpainting, segmentation, synthesis"):
         named(kinds, "registration")
 
 

@@ -11,8 +11,8 @@ from mvg.data import Store, prepare
 from mvg.data.case import side_of
 from mvg.model.generalist import Generalist
 from mvg.training.curves import Progress
-from mvg.training.loop import Where, train
 from mvg.training.recipe import Recipe, recipe_from
+from mvg.training.train import RunLocation, train
 from tests.data.folders import make_ct, make_mri
 
 TRAIN = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "train"][:6]
@@ -75,5 +75,5 @@ def run(
             raise Killed
 
     with suppress(Killed):
-        train(recipe, Where(folder, "cpu"), validate, watch)
+        train(recipe, RunLocation(folder, "cpu"), validate, watch)
     return losses

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from mvg.errors import FileProblem, RecipeProblem
-from mvg.training import loop
-from mvg.training.loop import Where, averaged, train
+from mvg.errors import FileError, RecipeError
+from mvg.training import train as loop
 from mvg.training.optimizers import optimizers_for
+from mvg.training.train import RunLocation, averaged, train
 from tests.training.conftest import Make, run
 
 
 def test_a_run_goes_on_with_its_own_optimizer_alone(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(optimizer={"name": "muon"}), tmp_path)
-    with pytest.raises(RecipeProblem, match="another optimizer"):
-        train(make_recipe(schedule={"steps": 9}), Where(tmp_path, "cpu"))
+    with pytest.raises(RecipeError, match="another optimizer"):
+        train(make_recipe(schedule={"steps": 9}), RunLocation(tmp_path, "cpu"))
 
 
 def test_a_run_goes_on_with_the_settings_of_its_recipe(
@@ -43,20 +43,20 @@ def test_checkpoints_outlive_the_keys_of_their_recipes(make_recipe: Make, tmp_pa
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 torn"])
 def test_what_is_no_checkpoint_is_told(make_recipe: Make, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(FileProblem, match=r"cannot read .*checkpoint\.pt"):
+    with pytest.raises(FileError, match=r"cannot read .*checkpoint\.pt"):
         averaged(tmp_path / "checkpoint.pt")
-    with pytest.raises(FileProblem, match="remove it to start anew"):
+    with pytest.raises(FileError, match="remove it to start anew"):
         run(make_recipe(), tmp_path)
     torch.save({"something": 1}, tmp_path / "checkpoint.pt")
-    with pytest.raises(FileProblem, match="something else"):
+    with pytest.raises(FileError, match="something else"):
         averaged(tmp_path / "checkpoint.pt")
-    with pytest.raises(FileProblem, match="cannot read"):
+    with pytest.raises(FileError, match="cannot read"):
         averaged(tmp_path / "none.pt")
 
 
 def test_a_folder_of_another_model_is_not_resumed(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(schedule={"steps": 1}), tmp_path)
-    with pytest.raises(RecipeProblem, match="another model"):
+    with pytest.raises(RecipeError, match="another model"):
         run(make_recipe(model={"fine": 12}), tmp_path)
 
 
@@ -84,8 +84,8 @@ def test_tensors_of_another_version_are_told(make_recipe: Make, tmp_path: Path) 
                 {**state["optimizers"][0], "param_groups": [moved, {**second, "params": second["params"][1:]}]}
             ]
         torch.save(broken, tmp_path / "checkpoint.pt")
-        with pytest.raises(FileProblem, match="another version"):
+        with pytest.raises(FileError, match="another version"):
             run(make_recipe(schedule={"steps": 2}), tmp_path)
         if part == "average":
-            with pytest.raises(FileProblem, match="another version"):
+            with pytest.raises(FileError, match="another version"):
                 averaged(tmp_path / "checkpoint.pt")

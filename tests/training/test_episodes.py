@@ -12,10 +12,10 @@ import torch
 from mvg.canvas import Pairs
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
-from mvg.errors import RecipeProblem
+from mvg.errors import RecipeError
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings, loader
-from mvg.training.sources import sources_of
+from mvg.training.task_sources import task_sources
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, VAL
 
@@ -141,7 +141,7 @@ def test_picture_sizes_are_drawn_per_step(store: Store) -> None:
 
 def test_pairs_of_chosen_patients_end_with_the_query(store: Store) -> None:
     made = episodes(store)
-    source = next(iter(sources_of(store, ("train", "val"), ("segmentation",))["labels"].values()))[0][0]
+    source = next(iter(task_sources(store, ("train", "val"), ("segmentation",))["labels"].values()))[0][0]
     pairs = made.request(source, [TRAIN[0], TRAIN[3], VAL[0]], np.random.default_rng(0))
     assert pairs.patients == ((TRAIN[0], TRAIN[3], VAL[0]),)
     assert pairs.images.shape == (1, 3, 1, 32, 32)
@@ -149,7 +149,7 @@ def test_pairs_of_chosen_patients_end_with_the_query(store: Store) -> None:
 
 def test_sources_keep_to_their_side(store: Store) -> None:
     for side in ("train", "val"):
-        found = sources_of(store, (side,), ())
+        found = task_sources(store, (side,), ())
         patients = {
             p for kinds in found.values() for sets in kinds.values() for s in sets for one in s for p in one.patients
         }
@@ -159,7 +159,7 @@ def test_sources_keep_to_their_side(store: Store) -> None:
 def test_too_few_patients_is_told(tmp_path: Path) -> None:
     make_mri(tmp_path / "few", {TRAIN[0]: (16, 16, 2), TRAIN[1]: (16, 16, 2)})
     prepare([tmp_path / "few"], tmp_path / "store")
-    with pytest.raises(RecipeProblem, match="has 3 patients"):
+    with pytest.raises(RecipeError, match="has 3 patients"):
         episodes(Store.open(tmp_path / "store"), replace(SETTINGS, panels=(3, 4)))
     made = episodes(Store.open(tmp_path / "store"), replace(SETTINGS, panels=(2, 4)))
     assert {made[step].images.shape[1] for step in range(6)} == {2}, "fewer panels where patients run out"

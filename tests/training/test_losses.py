@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from mvg.canvas import Canvas, Kind, Pairs, image_patches
-from mvg.model.answer import Answer
+from mvg.model.outputs import ModelOutput
+from mvg.training.batch import TrainingBatch
 from mvg.training.losses import LossSettings, loss_of
-from mvg.training.question import Question
 
 PATCH, SIDE = 4, 16
 SETTINGS = LossSettings()
@@ -27,14 +27,14 @@ def truth(kind: Kind = "labels", channels: int = 2, used: int | None = None) -> 
     return Pairs(images, targets, marks, colors, (("a", "b", "c"), ("d", "e", "f")), kind)
 
 
-def question(pairs: Pairs, scored: Tensor | None = None) -> Question:
+def question(pairs: Pairs, scored: Tensor | None = None) -> TrainingBatch:
     visible = torch.ones(2, 3, 4, 4, dtype=torch.bool)
     weight = torch.ones(2, 3, 4, 4) if scored is None else scored
-    return Question(Canvas(pairs.images, pairs.targets, visible, None), "causal", 0, weight, None)
+    return TrainingBatch(Canvas(pairs.images, pairs.targets, visible, None), "causal", 0, weight, None)
 
 
 def cost(pairs: Pairs, logits: Tensor | None, painted: Tensor, scored: Tensor | None = None) -> float:
-    return loss_of(Answer(logits, painted, None), question(pairs, scored), pairs, PATCH, SETTINGS).item()
+    return loss_of(ModelOutput(logits, painted, None), question(pairs, scored), pairs, PATCH, SETTINGS).item()
 
 
 def certain(targets: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def test_channels_that_are_not_used_take_no_part(painted: bool) -> None:
     one, two = cost(narrow, given[0], picture), cost(wide, given[1], picture)
     assert two == pytest.approx(one, rel=1e-5)
     if not painted:
-        loss_of(Answer(logits, picture, None), question(wide), wide, PATCH, SETTINGS).backward()
+        loss_of(ModelOutput(logits, picture, None), question(wide), wide, PATCH, SETTINGS).backward()
         assert logits.grad is not None
         assert logits.grad[:, :, 2].abs().max() == 0
         assert logits.grad[:, :, :2].abs().max() > 0
@@ -133,12 +133,14 @@ def test_hidden_image_patches_cost_where_they_were_hidden_alone() -> None:
     hidden = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     hidden[:, 1, 2, 3] = True
     exact = image_patches(pairs.images, PATCH)
-    asked = Question(question(pairs).canvas, "images", 0, None, hidden)
+    asked = TrainingBatch(question(pairs).canvas, "images", 0, None, hidden)
     wrong = exact.clone()
     wrong[:, 1, 11] += 0.5
     elsewhere = exact.clone()
     elsewhere[:, 1, 10] += 0.5
-    costs = [loss_of(Answer(None, None, said), asked, pairs, PATCH, SETTINGS) for said in (exact, elsewhere, wrong)]
+    costs = [
+        loss_of(ModelOutput(None, None, said), asked, pairs, PATCH, SETTINGS) for said in (exact, elsewhere, wrong)
+    ]
     assert costs[0] == costs[1] == 0
     assert float(costs[2]) == pytest.approx(SETTINGS.images * (0.5 - SETTINGS.beta / 2), rel=1e-4)
 
@@ -148,7 +150,7 @@ def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
         whole = truth("image")
         pairs = Pairs(whole.images, whole.images.clone(), whole.used, whole.colors, whole.patients, "image")
         pairs.images[..., :side, :side] = 0
-        answer = Answer(None, pairs.images.clone(), None)
+        answer = ModelOutput(None, pairs.images.clone(), None)
         settings = LossSettings(floor=1e-6)
         return loss_of(answer, question(pairs), pairs, PATCH, settings).item()
 
@@ -159,5 +161,5 @@ def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
 def test_own_scale_forgives_noise_below_its_floor() -> None:
     pairs = truth("image")
     pairs = Pairs(pairs.targets + 1e-6, pairs.targets, pairs.used, pairs.colors, pairs.patients, "image")
-    said = Answer(None, pairs.images.clone(), None)
+    said = ModelOutput(None, pairs.images.clone(), None)
     assert loss_of(said, question(pairs), pairs, PATCH, LossSettings(floor=0.01)).item() < 0.01

@@ -8,11 +8,11 @@ import torch
 
 from mvg._plugins import contributions
 from mvg.canvas import Pairs, spread
-from mvg.model.answer import Answer
 from mvg.model.generalist import Generalist
+from mvg.model.outputs import ModelOutput
 from mvg.training import objectives
+from mvg.training.batch import ObjectiveContext, TrainingBatch
 from mvg.training.losses import LossSettings, loss_of
-from mvg.training.question import Draw, Question
 from tests.model.small import network, pictures
 
 PATCH = 8
@@ -30,12 +30,12 @@ def made(form: str, kind: str = "image", panels: int = 3) -> Pairs:
     return Pairs(images, targets, used, torch.ones(used.shape), patients, kind)
 
 
-def draw(seed: int = 0, first_pair: float = 0.0) -> Draw:
-    return Draw(torch.Generator().manual_seed(seed), 0.75, first_pair)
+def draw(seed: int = 0, first_pair: float = 0.0) -> ObjectiveContext:
+    return ObjectiveContext(torch.Generator().manual_seed(seed), 0.75, first_pair)
 
 
-def ask(objective: ModuleType, pairs: Pairs, seed: int = 0, first_pair: float = 0.0) -> Question:
-    question: Question = objective.ask(pairs, PATCH, draw(seed, first_pair))
+def ask(objective: ModuleType, pairs: Pairs, seed: int = 0, first_pair: float = 0.0) -> TrainingBatch:
+    question: TrainingBatch = objective.ask(pairs, PATCH, draw(seed, first_pair))
     return question
 
 
@@ -97,7 +97,7 @@ def test_no_answer_depends_on_the_truth_it_is_scored_against(objective: ModuleTy
         torch.testing.assert_close(after.images, before.images, atol=1e-6, rtol=1e-6)
 
 
-def said(model: Generalist, question: Question) -> Answer:
+def said(model: Generalist, question: TrainingBatch) -> ModelOutput:
     with torch.no_grad():
         return question.put(model)
 

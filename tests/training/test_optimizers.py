@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torch.optim import Muon
+from torch.optim import Muon as TorchMuon
 
 from mvg.model.generalist import Generalist
-from mvg.training.optimizers import Matrices, optimizers_for
+from mvg.training.optimizers import Muon, optimizers_for
 from tests.model.small import SHAPES
 
 
@@ -50,9 +50,9 @@ def test_a_matrix_goes_equally_far_in_all_directions() -> None:
 def test_matrices_take_the_steps_of_pytorchs_muon(products: torch.dtype, off: float, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     own, other = (nn.Parameter(part) for part in torch.randn(shape).expand(2, *shape).clone())
-    ours = Matrices([own], 1e-2, 0.1, products)
+    ours = Muon([own], 1e-2, 0.1, products)
     other = nn.Parameter(other.detach().flatten(1))
-    theirs = Muon([other], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    theirs = TorchMuon([other], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(4):
         own.grad = torch.randn(shape)
         other.grad = own.grad.flatten(1).clone()

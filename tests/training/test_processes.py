@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from mvg.errors import RecipeProblem, UnknownName
-from mvg.training import loop
-from mvg.training.loop import Where, averaged, train
+from mvg.errors import RecipeError, UnknownNameError
+from mvg.training import train as loop
+from mvg.training.train import RunLocation, averaged, train
 from tests.training.conftest import Make
 
 
@@ -21,8 +21,8 @@ def test_a_device_that_is_not_there_is_told(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UnknownName, match=f"'{device}'; expected one of auto, cpu"):
-        train(make_recipe(), Where(tmp_path, device))
+    with pytest.raises(UnknownNameError, match=f"'{device}'; expected one of auto, cpu"):
+        train(make_recipe(), RunLocation(tmp_path, device))
 
 
 @pytest.mark.parametrize(("device", "most"), [("cuda:1", 1), ("cuda", 2), ("auto", 2)])
@@ -30,8 +30,8 @@ def test_no_more_processes_than_devices(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, most: int
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(RecipeProblem, match=f"4 processes on '{device}'; expected at most {most}"):
-        train(make_recipe(), Where(tmp_path, device, 4))
+    with pytest.raises(RecipeError, match=f"4 processes on '{device}'; expected at most {most}"):
+        train(make_recipe(), RunLocation(tmp_path, device, 4))
 
 
 @pytest.mark.parametrize("package", ["lightning_fabric", "tensorboard"])
@@ -39,15 +39,15 @@ def test_a_missing_package_is_told(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(RecipeProblem, match=rf"no package '{package}'.*\[train\]"):
-        train(make_recipe(), Where(tmp_path, "cpu"))
+    with pytest.raises(RecipeError, match=rf"no package '{package}'.*\[train\]"):
+        train(make_recipe(), RunLocation(tmp_path, "cpu"))
 
 
 SCRIPT = """
 import json, os, sys, time
 from pathlib import Path
-from mvg.training import loop
-from mvg.training.loop import Where, train
+from mvg.training import train as loop
+from mvg.training.train import Where, train
 from mvg.training.recipe import recipe_from
 
 def slow(model, folder, step):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mvg.errors import FileProblem, RecipeProblem, UnknownName
+from mvg.errors import FileError, RecipeError, UnknownNameError
 from mvg.model.generalist import SIZES, Generalist
 from mvg.training.recipe import Recipe, build, read_recipe, recipe_from
 
@@ -55,7 +55,7 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
     ],
 )
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], found: str, known: str) -> None:
-    with pytest.raises((RecipeProblem, UnknownName)) as problem:
+    with pytest.raises((RecipeError, UnknownNameError)) as problem:
         recipe_from(table)
     assert found in str(problem.value)
     assert known in str(problem.value)
@@ -81,7 +81,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, 
     ],
 )
 def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str) -> None:
-    with pytest.raises(RecipeProblem, match="expected") as problem:
+    with pytest.raises(RecipeError, match="expected") as problem:
         recipe_from(table)
     assert found in str(problem.value)
 
@@ -138,7 +138,7 @@ def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str
     ids=str,
 )
 def test_an_impossible_value_is_an_error(table: dict[str, Any]) -> None:
-    with pytest.raises(RecipeProblem, match=r"expected .*; correct"):
+    with pytest.raises(RecipeError, match=r"expected .*; correct"):
         recipe_from(table)
 
 
@@ -158,10 +158,10 @@ def test_what_is_rare_but_possible_is_none(table: dict[str, Any]) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileProblem, match=r"none\.toml"):
+    with pytest.raises(FileError, match=r"none\.toml"):
         read_recipe(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("seed = = 1")
-    with pytest.raises(FileProblem, match=r"bad\.toml is not TOML"):
+    with pytest.raises(FileError, match=r"bad\.toml is not TOML"):
         read_recipe(tmp_path / "bad.toml")
 
 
@@ -172,5 +172,5 @@ def test_a_value_that_may_be_left_out_is_read_as_its_kind() -> None:
 
     assert build(Kind, {}, "").share is None
     assert build(Kind, {"share": 1}, "").share == 1.0
-    with pytest.raises(RecipeProblem, match="share = '1'"):
+    with pytest.raises(RecipeError, match="share = '1'"):
         build(Kind, {"share": "1"}, "")

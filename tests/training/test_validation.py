@@ -11,8 +11,8 @@ from torch import Tensor
 from mvg.canvas import Pairs
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
-from mvg.model.answer import Prompts
 from mvg.model.generalist import Generalist
+from mvg.model.outputs import PromptState
 from mvg.training.validation import answered, validation
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, Make
@@ -21,11 +21,11 @@ from tests.training.conftest import TRAIN, Make
 class Copies(Generalist):
     """Answers with the first prompt's target, which is right where all patients are alike."""
 
-    def encode(self, images: Tensor, targets: Tensor) -> Prompts:
+    def encode(self, images: Tensor, targets: Tensor) -> PromptState:
         self.first = targets[:, 0]
         return super().encode(images, targets)
 
-    def answer(self, query: Tensor, prompts: Prompts, kind: str) -> Tensor:
+    def answer(self, query: Tensor, prompts: PromptState, kind: str) -> Tensor:
         if not self.config.paints and kind == "labels":
             return 20 * (2 * self.first - 1)
         return self.first

@@ -100,7 +100,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
-    from mvg.app.predicting import Wishes, answer_files
+    from mvg.app.predicting import OutputOptions, answer_files
     from mvg.prediction.batch import output_folder
     from mvg.prediction.request import prepare_request
 
@@ -110,7 +110,7 @@ def predict(
     }  # fmt: skip
     with output_folder(output), bars(quiet) as show:
         request = prepare_request(prompts, task, weights, device, queries, show, look)
-        wishes = Wishes(uncertainty, quality, tune_seconds, save_task)
+        wishes = OutputOptions(uncertainty, quality, tune_seconds, save_task)
         done = answer_files(request, queries, output, used, wishes, show)
     if not quiet:
         for line in done.notes:
@@ -225,7 +225,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Run all four tasks on real images from public packages, with the shipped weights; writes a report."""
-    from mvg.app.demo import run_demo
+    from mvg.app.demo.run import run_demo
 
     with bars(quiet) as show:
         report = run_demo(output, device, show)

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mvg.app.display import Show
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.model.weights import describe_weights, save_weights
 from mvg.prediction.batch import output_folder
+from mvg.prediction.finetuning import Tuning, tune
 from mvg.prediction.request import DEFAULT_WEIGHTS, prepare_request
-from mvg.prediction.tuning import Tuning, tune
 
 _CARD = """# {name}, tuned
 
@@ -26,11 +26,11 @@ def finetune(
 ) -> Tuning:
     """Tune on the pairs in `prompts` and write the weights to the new folder `output` where that has helped.
 
-    Raises FileProblem, before anything is learnt, for a folder that holds something or cannot be written, and what
+    Raises FileError, before anything is learnt, for a folder that holds something or cannot be written, and what
     `prepare_request` raises.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise FileProblem(f"'{output}' is there already", "a new folder", "choose another --output")
+        raise FileError(f"'{output}' is there already", "a new folder", "choose another --output")
     start, output = weights or DEFAULT_WEIGHTS, output.resolve()
     with output_folder(output):
         request = prepare_request(prompts, task, start, device, (), show, "whole")

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from mvg.app.display import Show
-from mvg.errors import PromptProblem
+from mvg.errors import PromptError
 from mvg.prediction.batch import Outcome, plan, predict_files, scale_of, write_qualities
-from mvg.prediction.checking import quality
+from mvg.prediction.finetuning import tune
+from mvg.prediction.quality import quality
 from mvg.prediction.request import Request
-from mvg.prediction.tuning import tune
 
 _MEMBERS = 4  # answers in the ensemble when uncertainty is asked for
 
 
 @dataclass(frozen=True)
-class Wishes:
+class OutputOptions:
     """What is wanted besides answers: uncertainty and quality written too, seconds of tuning, the task saved."""
 
     uncertainty: bool
@@ -26,7 +26,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Done:
+class BatchReport:
     """What became of the queries, the files that were written, and lines for who wants to know more."""
 
     outcomes: tuple[Outcome, ...]
@@ -35,8 +35,8 @@ class Done:
 
 
 def answer_files(
-    request: Request, queries: Sequence[Path], output: Path, used: dict[str, Any], wishes: Wishes, show: Show
-) -> Done:
+    request: Request, queries: Sequence[Path], output: Path, used: dict[str, Any], wishes: OutputOptions, show: Show
+) -> BatchReport:
     """Answer all queries; `used`: what of the settings was asked for, see `PromptedTask.using` (None: as they are).
 
     Options are looked at before anything is learnt or written. Raises MvgErrors.
@@ -64,21 +64,19 @@ def answer_files(
         show("queries", len(outcomes), len(jobs))
     noted = write_qualities(output, outcomes) if wishes.quality else ()
     written = (*(path for outcome in outcomes for path in outcome.written), *noted)
-    return Done(tuple(outcomes), written, tuple(notes))
+    return BatchReport(tuple(outcomes), written, tuple(notes))
 
 
-def _check(used: dict[str, Any], wishes: Wishes, answers: str) -> None:
-    """Raises PromptProblem for options that do not go together, or do nothing where the answers are pictures."""
+def _check(used: dict[str, Any], wishes: OutputOptions, answers: str) -> None:
+    """Raises PromptError for options that do not go together, or do nothing where the answers are pictures."""
     if wishes.tuning and wishes.save_task is not None:
-        raise PromptProblem(
+        raise PromptError(
             "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
         )
     if wishes.uncertainty and used["members"] == 1:
-        raise PromptProblem(
-            "--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out or raise it"
-        )
+        raise PromptError("--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out or raise it")
     for name in ("look", "propagate", "reject"):
         if answers == "image" and used[name] is not None:
-            raise PromptProblem(
+            raise PromptError(
                 f"--{name} for a task that answers with pictures", "a segmentation", f"leave --{name} out"
             )

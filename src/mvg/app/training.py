@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mvg.app.display import Show
-from mvg.errors import FileProblem, RecipeProblem
+from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import GeneralistConfig
 from mvg.model.weights import save_weights
 from mvg.training.curves import Progress
-from mvg.training.loop import Where, averaged, store_of, train
 from mvg.training.recipe import Recipe, read_recipe
+from mvg.training.train import RunLocation, averaged, store_of, train
 from mvg.training.validation import validation
 
 _CARD = """# {name}
@@ -37,16 +37,16 @@ def run_recipe(
     """Train as the recipe in `path` says and write the averaged model's weights; returns their folder.
 
     minutes: wall time, None for what the recipe says; output: the run's folder, None for runs/NAME. A folder that holds
-    a run is only gone on with if `resume`; else FileProblem. Raises what `read_recipe` and `train` raise.
+    a run is only gone on with if `resume`; else FileError. Raises what `read_recipe` and `train` raise.
     """
     recipe = read_recipe(path)
     if minutes is not None:
         if not 0 < minutes < inf:
-            raise RecipeProblem(f"--minutes {minutes:g}", "more than 0", "leave it out to train as the recipe says")
+            raise RecipeError(f"--minutes {minutes:g}", "more than 0", "leave it out to train as the recipe says")
         recipe = replace(recipe, schedule=replace(recipe.schedule, minutes=minutes))
     folder = output or Path("runs") / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
-        raise FileProblem(
+        raise FileError(
             f"'{folder}' holds a run", "a new folder, or --resume", "add --resume or choose another --output"
         )
     total = _total(recipe)
@@ -55,7 +55,7 @@ def run_recipe(
         show("training", min(total, round(done * total)), total)
 
     validate = validation(store_of(recipe), recipe.data.tasks, recipe.episodes.coloring)
-    checkpoint = train(recipe, Where(folder, device, processes), validate, watch)
+    checkpoint = train(recipe, RunLocation(folder, device, processes), validate, watch)
     model, about = averaged(checkpoint)
     return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
 

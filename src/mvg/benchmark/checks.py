@@ -11,7 +11,7 @@ from typing import Any
 from mvg.benchmark.suite import Suite
 from mvg.data import DataSet
 from mvg.data.preparation import source_of
-from mvg.errors import BenchmarkProblem, FileProblem, RecipeProblem, UnknownName
+from mvg.errors import BenchmarkError, FileError, RecipeError, UnknownNameError
 from mvg.model.weights import describe_weights
 
 _NOTE = "suite.json"
@@ -20,13 +20,13 @@ _LOOSE = ("title", "axis", "methods", "seeds")  # of a suite, that results do no
 
 
 def check_folder(output: Path) -> None:
-    """Makes the folder of the results where there is none; FileProblem where it cannot be made or written to."""
+    """Makes the folder of the results where there is none; FileError where it cannot be made or written to."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=output):
             pass
     except OSError as problem:
-        raise FileProblem(
+        raise FileError(
             f"'{output}' cannot hold results ({problem.strerror})",
             "a folder that can be made and written to",
             "choose another --output",
@@ -34,15 +34,15 @@ def check_folder(output: Path) -> None:
 
 
 def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:
-    """Raises before anything is learnt: UnknownName for sets, RecipeProblem without a budget, BenchmarkProblem for
+    """Raises before anything is learnt: UnknownNameError for sets, RecipeError without a budget, BenchmarkError for
     libraries or files that a method lacks, and where `output` holds results of another suite, other data or weights.
     """
     known = set(sets)
     for name in (*suite.unseen, *suite.folders, *suite.kinds):
         if name not in known:
-            raise UnknownName("set of the suite", name, known)
+            raise UnknownNameError("set of the suite", name, known)
     if any(entry.learns for entry in suite.methods) and suite.minutes == suite.samples == 0:
-        raise RecipeProblem("methods that learn, and no budget", "minutes or samples above 0", "set one, or --minutes")
+        raise RecipeError("methods that learn, and no budget", "minutes or samples above 0", "set one, or --minutes")
     for entry in suite.methods:
         if (check := getattr(entry.module, "check", None)) is not None:
             check(entry.settings)
@@ -71,7 +71,7 @@ def _check_output(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> No
             differs += [f"{told} '{name}'" for name, now in mine[what].items() if before.get(name, now) != now]
             mine[what] = before | mine[what]
         if differs:
-            raise BenchmarkProblem(
+            raise BenchmarkError(
                 f"{output} holds results of another run: {', '.join(differs)}",
                 "the same budget, questions, methods and data as before",
                 "choose another --output, or remove that folder",
@@ -95,7 +95,7 @@ def _weights(settings: Any) -> str:
 
 def _cases(found: DataSet) -> str:
     """What identifies the cases of a set, with their files and when these changed."""
-    told = [[case.name, case.lies_on, *source_of(case, found.card)] for case in found.cases]
+    told = [[case.name, case.split_of, *source_of(case, found.card)] for case in found.cases]
     return hashlib.md5(json.dumps([told, found.card.labels]).encode()).hexdigest()
 
 

@@ -19,20 +19,20 @@ from typing import Any, Literal
 import torch
 
 from mvg._plugins import contributions
-from mvg.benchmark.asking import JUDGE, Place, ask, asked_first, budget_text, judge_of, learnt
 from mvg.benchmark.checks import check_folder, check_suite
-from mvg.benchmark.made import make_sets
-from mvg.benchmark.method import plain
+from mvg.benchmark.execution import JUDGE, Execution, ask, asked_first, budget_text, judge_of, learnt
+from mvg.benchmark.protocol.cases import EvalCase, chosen_tasks
+from mvg.benchmark.protocol.method import plain
 from mvg.benchmark.provenance import provenance
-from mvg.benchmark.questions import Question, chosen_tasks
-from mvg.benchmark.report import write_report
-from mvg.benchmark.room import check_room
-from mvg.benchmark.sheet import Sheet
+from mvg.benchmark.report.contact_sheet import ContactSheet
+from mvg.benchmark.report.write import write_report
+from mvg.benchmark.resources import check_resources
 from mvg.benchmark.suite import Entry, Suite
+from mvg.benchmark.synthetic_sets import make_synthetic_sets
 from mvg.data import DataSet, open_set, sets_in
 from mvg.data import sets as published
 from mvg.data.preparation import prepare_sets
-from mvg.errors import BenchmarkProblem, FileProblem, UnknownName
+from mvg.errors import BenchmarkError, FileError, UnknownNameError
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task
@@ -62,20 +62,20 @@ def run_suite(
     """Run what is not done yet and return the report's path.
 
     data: the folder of the sets, None where the suite makes its own. processes: jobs at a time; on CUDA they take
-    turns on the devices. Raises BenchmarkProblem where a library, memory or disk is lacking, before anything is learnt.
+    turns on the devices. Raises BenchmarkError where a library, memory or disk is lacking, before anything is learnt.
     """
     check_folder(output)
     sets = found_sets(suite, data, output)
     check_suite(suite, sets, output)
-    check_room(suite, sets, output, processes)
+    check_resources(suite, sets, output, processes)
     if any(entry.module.SCOPE != "untrained" for entry in suite.methods):
         prepare_sets(list(sets.values()), output / "store", show)
     tasks = tuple(task for found in sets.values() for task in chosen_tasks(found) if suite.asks(task))
     if not tasks:
-        raise BenchmarkProblem(
+        raise BenchmarkError(
             f"no set offers one of the tasks {', '.join(suite.tasks)}", "a task that a set offers", "change the suite"
         )
-    place = Place(suite, output, tuple(sets.items()), tasks, device)
+    place = Execution(suite, output, tuple(sets.items()), tasks, device)
     learning, jobs = _jobs(place)
     asking = [job for job in jobs if not place.lines(job.name).exists()]
     for title, some in (("learning", learning), ("asking", asking)):
@@ -86,18 +86,18 @@ def run_suite(
 
 
 def found_sets(suite: Suite, data: Path | None, output: Path) -> dict[str, DataSet]:
-    """The suite's sets by name. FileProblem for one that is missing or partial, told by its own layout."""
+    """The suite's sets by name. FileError for one that is missing or partial, told by its own layout."""
     if suite.made:
-        data = make_sets(output / "data")
+        data = make_synthetic_sets(output / "data")
     if data is None:
-        raise BenchmarkProblem(f"no data for the suite {suite.name}", "a folder of sets", "name it with --data")
+        raise BenchmarkError(f"no data for the suite {suite.name}", "a folder of sets", "name it with --data")
     if not data.is_dir():
-        raise FileProblem(f"{data} is not a folder", "a folder of data sets", "check --data")
+        raise FileError(f"{data} is not a folder", "a folder of data sets", "check --data")
     if suite.sets:
         return {name: _named_set(name, data / suite.folders.get(name, name), data) for name in suite.sets}
     found = [opened for folder in sorted(data.iterdir()) if folder.is_dir() for opened in _any_sets(folder)]
     if not found:
-        raise FileProblem(
+        raise FileError(
             f"{data} holds no data sets", "one folder per set, for example in the nnU-Net raw layout", "check --data"
         )
     return {opened.card.name: opened for opened in found}
@@ -111,16 +111,16 @@ def _named_set(name: str, folder: Path, data: Path) -> DataSet:
     if name in contributions(published):
         return open_set(name, folder)  # says what is looked for, and where it is to be had
     there = {path.name for path in data.iterdir() if path.is_dir()} if data.is_dir() else set()
-    raise UnknownName(f"data set in {data}", name, there | set(contributions(published)))
+    raise UnknownNameError(f"data set in {data}", name, there | set(contributions(published)))
 
 
 def _any_sets(folder: Path) -> list[DataSet]:
-    """The sets in a folder, none where it is no data set; FileProblem where it is a broken one."""
+    """The sets in a folder, none where it is no data set; FileError where it is a broken one."""
     known = any(layout.recognises(folder) for layout in contributions(published).values())
     return sets_in(folder) if known else []
 
 
-def _jobs(place: Place) -> tuple[list[Job], list[Job]]:
+def _jobs(place: Execution) -> tuple[list[Job], list[Job]]:
     """What is learnt before anything is asked (generalists, and judges that several jobs share), and what is asked."""
     learning, asking, suite = [], [], place.suite
     for entry in suite.methods:
@@ -134,10 +134,10 @@ def _jobs(place: Place) -> tuple[list[Job], list[Job]]:
     return learning, asking
 
 
-def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
+def _worked(place: Execution, jobs: Sequence[Job], processes: int) -> Iterator[str]:
     """The names of jobs as they are done, `processes` at a time; the first problem ends the run.
 
-    BenchmarkProblem also where the system ends a worker.
+    BenchmarkError also where the system ends a worker.
     """
     if processes == 1 or len(jobs) < 2:
         for job in jobs:
@@ -153,7 +153,7 @@ def _worked(place: Place, jobs: Sequence[Job], processes: int) -> Iterator[str]:
             for future in as_completed(waiting):
                 yield future.result()
         except BrokenProcessPool as problem:
-            raise BenchmarkProblem(
+            raise BenchmarkError(
                 f"one of {processes} workers was ended from outside",
                 "memory enough for so many jobs at a time",
                 "lower --processes, and run the same command again to go on",
@@ -173,11 +173,11 @@ def _start(processes: int, numbers: Any) -> None:
 _WORKER = 0
 
 
-def _work_here(place: Place, job: Job) -> str:
+def _work_here(place: Execution, job: Job) -> str:
     return _work(place, job, _WORKER)
 
 
-def _work(place: Place, job: Job, number: int) -> str:
+def _work(place: Execution, job: Job, number: int) -> str:
     """One job: learn, or (having learnt) ask, and write its lines whole or not at all."""
     if job.part == "learn" or job.task is None:
         learnt(place, job.entry, job.seed, job.task, number)
@@ -191,7 +191,7 @@ def _work(place: Place, job: Job, number: int) -> str:
     return job.name
 
 
-def _gather(place: Place, jobs: Sequence[Job], command: str) -> Path:
+def _gather(place: Execution, jobs: Sequence[Job], command: str) -> Path:
     """All lines in one file, in the order of the suite, and the page made of it."""
     suite = place.suite
     about: dict[str, Any] = provenance(command, suite.seeds[0]) | {
@@ -211,10 +211,10 @@ def _gather(place: Place, jobs: Sequence[Job], command: str) -> Path:
     return page
 
 
-def _picture(place: Place, jobs: Sequence[Job]) -> None:
+def _picture(place: Execution, jobs: Sequence[Job]) -> None:
     """A sheet per kind of task: the first question of every task, and what every method with the first seed said."""
     for kind in sorted({task.kind for task in place.tasks}):
-        sheet = Sheet(place.output / "pictures" / f"{kind}.png")
+        sheet = ContactSheet(place.output / "pictures" / f"{kind}.png")
         for task in (found for found in place.tasks if found.kind == kind):
             question = asked_first(place, task)
             mine = [job for job in jobs if job.task == task and job.seed == place.suite.seeds[0]]
@@ -223,5 +223,5 @@ def _picture(place: Place, jobs: Sequence[Job]) -> None:
                 sheet.add(question, answers, f"{question.set} {task.name} {question.case}")
 
 
-def _read(path: Path, question: Question) -> Volume | LabelMap:
+def _read(path: Path, question: EvalCase) -> Volume | LabelMap:
     return read_labels(path) if isinstance(question.truth, LabelMap) else read(path)

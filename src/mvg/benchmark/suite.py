@@ -9,10 +9,11 @@ from types import ModuleType
 from typing import Any, Literal
 
 from mvg._plugins import contributions, named
-from mvg.benchmark import baselines, metrics
-from mvg.benchmark.judged import Metric
-from mvg.benchmark.method import Budget, plain
-from mvg.errors import FileProblem, RecipeProblem
+from mvg.benchmark import metrics
+from mvg.benchmark import rivals as baselines
+from mvg.benchmark.protocol.method import Budget, plain
+from mvg.benchmark.protocol.metric import Metric
+from mvg.errors import FileError, RecipeError
 from mvg.tasks import Task
 from mvg.tasks import kinds as task_kinds
 from mvg.training.precision import Precision
@@ -96,13 +97,13 @@ class Suite:
 
 
 def read_suite(path: Path) -> Suite:
-    """Read a suite; FileProblem if it is no TOML, RecipeProblem for unknown keys, UnknownName for names."""
+    """Read a suite; FileError if it is no TOML, RecipeError for unknown keys, UnknownNameError for names."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:
-        raise FileProblem(f"cannot read {path}: {problem.strerror}", "a suite (TOML)", "check the path") from problem
+        raise FileError(f"cannot read {path}: {problem.strerror}", "a suite (TOML)", "check the path") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise FileProblem(f"{path} is not TOML: {problem}", "a suite (TOML)", "correct that line") from problem
+        raise FileError(f"{path} is not TOML: {problem}", "a suite (TOML)", "correct that line") from problem
     return suite_from(table, Path(path).stem)
 
 
@@ -111,11 +112,11 @@ def suite_from(table: Mapping[str, Any], name: str) -> Suite:
     table = {"title": name, **table}
     given = table.pop("methods", [])
     if not isinstance(given, list) or not given or not all(isinstance(entry, Mapping) for entry in given):
-        raise RecipeProblem(f"a suite without methods ({name})", "at least one table [[methods]]", "add one")
+        raise RecipeError(f"a suite without methods ({name})", "at least one table [[methods]]", "add one")
     entries = tuple(_entry(entry, f"methods[{place}]") for place, entry in enumerate(given))
     for reserved in ("name", "methods"):
         if reserved in table:
-            raise RecipeProblem(f"unknown key '{reserved}'", "the suite's name is its file's", "remove it")
+            raise RecipeError(f"unknown key '{reserved}'", "the suite's name is its file's", "remove it")
     suite: Suite = build(Suite, {**table, "name": name, "methods": ()}, "")
     suite = Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": entries})
     _check(suite)
@@ -128,7 +129,7 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     module = named(baselines, baseline)
     label, x = str(rest.pop("label", baseline)), rest.pop("x", None)
     if not isinstance(x, int | float | None):
-        raise RecipeProblem(f"{where}.x = {x!r}", "a number", "correct it")
+        raise RecipeError(f"{where}.x = {x!r}", "a number", "correct it")
     return Entry(baseline, label, build(module.Settings, rest, f"{where}."), None if x is None else float(x))
 
 
@@ -153,4 +154,4 @@ def _check(suite: Suite) -> None:
     ]
     for holds, found, expected in rules:
         if not holds:
-            raise RecipeProblem(found, expected, f"correct the suite {suite.name}")
+            raise RecipeError(found, expected, f"correct the suite {suite.name}")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 
 Side = Literal["train", "val"]  # "val" is held out: what the paper calls the test cases (Table 1)
 
@@ -58,15 +58,15 @@ class Card:
         """Label values that nnU-Net calls "ignore": nobody said what is there, so they count as background."""
         return tuple(value for value, name in self.labels.items() if name == "ignore")
 
-    def heeded(self, labels: NDArray[Any]) -> NDArray[Any]:
+    def with_ignored_as_background(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Label values of any shape and integer type, the ignored ones as background."""
         return np.where(np.isin(labels, self.ignored), labels.dtype.type(0), labels) if self.ignored else labels
 
     def patient_of(self, case: str) -> str:
-        """The patient of a case; raises FileProblem when the pattern does not match the case's name."""
+        """The patient of a case; raises FileError when the pattern does not match the case's name."""
         match = re.match(self.patient, case)
         if match is None or not match.group(0):
-            raise FileProblem(
+            raise FileError(
                 f"case '{case}' of {self.name} has no patient by the pattern '{self.patient}'",
                 "a match at the start of every case's name",
                 "correct 'patient' in dataset.json",
@@ -89,7 +89,7 @@ class Case:
     side: Side | None = None
 
     @property
-    def lies_on(self) -> Side:
+    def split_of(self) -> Side:
         """The side of the split: the owners' where there is one, else that of `side_of`."""
         return self.side or side_of(self.patient)
 
@@ -102,7 +102,7 @@ class Case:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A card and its cases, ordered by name; FileProblem when a patient lies on both sides of the split."""
+    """A card and its cases, ordered by name; FileError when a patient lies on both sides of the split."""
 
     card: Card
     cases: tuple[Case, ...]
@@ -110,8 +110,8 @@ class DataSet:
     def __post_init__(self) -> None:
         sides: dict[str, Side] = {}
         for case in self.cases:
-            if sides.setdefault(case.patient, case.lies_on) != case.lies_on:
-                raise FileProblem(
+            if sides.setdefault(case.patient, case.split_of) != case.split_of:
+                raise FileError(
                     f"patient '{case.patient}' of {self.card.name} has cases on both sides of the split",
                     "every patient on one side alone",
                     "take the patient's cases out of one side",
@@ -119,4 +119,4 @@ class DataSet:
 
     def split(self, side: Side) -> "DataSet":
         """The cases of one side; patients never lie on both."""
-        return replace(self, cases=tuple(case for case in self.cases if case.lies_on == side))
+        return replace(self, cases=tuple(case for case in self.cases if case.split_of == side))

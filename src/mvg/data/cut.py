@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, LabelFiles
-from mvg.errors import FileProblem, GeometryProblem
+from mvg.errors import FileError, GeometryError
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.frame import Box, Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
@@ -39,8 +39,8 @@ class Cut:
 def cut(case: Case, card: Card) -> Cut:
     """Reads a case and cuts it; pictures are shrunk to 512 where larger, made square, and never enlarged.
 
-    Raises FileProblem for unreadable files and labels that the card does not name or that do not fit into 8 bit,
-    GeometryProblem for files on different grids.
+    Raises FileError for unreadable files and labels that the card does not name or that do not fit into 8 bit,
+    GeometryError for files on different grids.
     """
     channels = [read(path) for path in case.images]
     for volume, path in zip(channels[1:], case.images[1:], strict=True):
@@ -68,7 +68,7 @@ def cut(case: Case, card: Card) -> Cut:
 
 
 def labels_in(files: LabelFiles) -> LabelMap:
-    """The label map of a case; of masks that overlap the later one counts. GeometryProblem when their grids differ."""
+    """The label map of a case; of masks that overlap the later one counts. GeometryError when their grids differ."""
     if isinstance(files, Path):
         return read_labels(files)
     masks = [read_labels(path) for path, _ in files]
@@ -81,7 +81,7 @@ def labels_in(files: LabelFiles) -> LabelMap:
 
 def _on_same_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap, first_path: Path) -> None:
     if not volume.same_grid(first, tolerance=0.1):
-        raise GeometryProblem(
+        raise GeometryError(
             f"{path} has shape {volume.shape} and spacing {np.round(volume.spacing, 3).tolist()}, "
             f"{first_path.name} has {first.shape} and {np.round(first.spacing, 3).tolist()}",
             "one grid (shape and affine, within 0.1 mm) for all files of a case",
@@ -109,7 +109,7 @@ def _stored(volume: Volume, plane: Plane, window: Window, frame: Frame) -> NDArr
 def _only_known(labels: LabelMap, path: Path, card: Card) -> None:
     unknown = sorted(set(labels.values) - set(card.labels))
     if unknown or min(labels.values, default=1) < 1 or max(labels.values, default=1) > 255:
-        raise FileProblem(
+        raise FileError(
             f"{path} holds the label values {', '.join(map(str, unknown or labels.values))}",
             f"values of 0 to 255 among those of {card.name}: {', '.join(map(str, card.labels))}",
             "renumber the labels, or name them in dataset.json where the set has one",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mvg.data.case import DataSet
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 
 _NUMBERED = re.compile(r"(\D*)(\d+)[\W_]*", re.ASCII)
 
@@ -27,7 +27,7 @@ class HeldOut:
 def read_held_out(path: Path) -> tuple[HeldOut, ...]:
     """Reads `{set name: [patient or case, ...]}` from a JSON file; a name may be that of several sets, "a and b".
 
-    Raises FileProblem for what is neither a list nor said in words.
+    Raises FileError for what is neither a list nor said in words.
     """
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
@@ -39,7 +39,7 @@ def read_held_out(path: Path) -> tuple[HeldOut, ...]:
 
 
 def check_held_out(found: DataSet, folder: Path, held_out: Sequence[HeldOut]) -> tuple[str, ...]:
-    """Raises FileProblem if a case or its patient is held out of this set, known by its card's or its folder's name.
+    """Raises FileError if a case or its patient is held out of this set, known by its card's or its folder's name.
 
     Names are compared without capitals, signs and spaces, "benign (10)" is benign_10; those of letters and one number
     by the number alone, "34" is patient034, unless different letters stand before the numbers of the list or of the
@@ -52,7 +52,7 @@ def check_held_out(found: DataSet, folder: Path, held_out: Sequence[HeldOut]) ->
     caught_cases, caught_patients = _among(cases, ids), _among(patients, ids)
     caught = [case.name for case in found.cases if case.name in caught_cases or case.patient in caught_patients]
     if caught:
-        raise FileProblem(
+        raise FileError(
             f"{len(caught)} held-out cases in {folder} ({', '.join(caught[:3])}{', ...' if caught[3:] else ''})",
             "none of those that are listed",
             "take them out of the folder",
@@ -90,5 +90,5 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _no_list(path: Path, why: str) -> FileProblem:
-    return FileProblem(f"cannot read held-out cases from {path} ({why})", "a JSON file {set: [ids]}", "check the path")
+def _no_list(path: Path, why: str) -> FileError:
+    return FileError(f"cannot read held-out cases from {path} ({why})", "a JSON file {set: [ids]}", "check the path")

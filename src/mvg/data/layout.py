@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet, Side
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 
 # Hashed in front of every patient where we choose who is held out; it never changes.
 _SALT = "mvg-table-1:"
@@ -26,12 +26,12 @@ class Published:
     access: str
     split: str
 
-    def problem(self, found: str) -> FileProblem:
+    def problem(self, found: str) -> FileError:
         """The one error of a folder that is not, or not all of, this set."""
-        return FileProblem(found, f"the {self.card.title} as published, {self.tree}", f"complete it ({self.access})")
+        return FileError(found, f"the {self.card.title} as published, {self.tree}", f"complete it ({self.access})")
 
     def files(self, folder: Path, pattern: str) -> dict[str, Path]:
-        """As `matching`; FileProblem where nothing matches."""
+        """As `matching`; FileError where nothing matches."""
         found = matching(folder, pattern)
         if not found:
             lacks = "holds no case" if folder.is_dir() else "is missing"
@@ -39,7 +39,7 @@ class Published:
         return found
 
     def needed(self, path: Path) -> Path:
-        """The path itself; FileProblem where nothing is there."""
+        """The path itself; FileError where nothing is there."""
         if not path.exists():
             raise self.problem(f"'{path}' is missing")
         return path
@@ -48,7 +48,7 @@ class Published:
         """A case per file of the folder `images` that matches, named by the pattern's first group.
 
         Its label map lies in the folder `labels` under the name `called`, in which {} stands for that group.
-        FileProblem where either of the two is missing.
+        FileError where either of the two is missing.
         """
         found = self.files(images, pattern)
         before, after = (re.escape(part) for part in called.split("{}"))

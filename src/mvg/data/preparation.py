@@ -18,7 +18,7 @@ from mvg.data.cut import FULL_SCALE, Cut, cut
 from mvg.data.held_out import HeldOut, check_held_out
 from mvg.data.sets import sets_in
 from mvg.data.store import FORMAT, INDEX
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 
 Progress = Callable[[str, int, int], None]
 _LAYERS = ("images", "labels", "targets")
@@ -32,21 +32,21 @@ def prepare(
 
     A set that is complete and whose files have not changed since is left alone; an interrupted run goes on with the
     case it stopped at and ends with the same bytes as an uninterrupted one. `progress(set, done, total)` counts cases.
-    Raises FileProblem or GeometryProblem, naming the file, and leaves no half-written file under its final name;
-    FileProblem also, before anything is written, where a case is one of `held_out`. Returns what `check_held_out` has
+    Raises FileError or GeometryError, naming the file, and leaves no half-written file under its final name;
+    FileError also, before anything is written, where a case is one of `held_out`. Returns what `check_held_out` has
     to tell.
     """
     sets = [(Path(folder), found) for folder in folders for found in sets_in(Path(folder))]
     told = tuple(line for folder, found in sets for line in check_held_out(found, folder, held_out or ()))
     names = [found.card.name for _, found in sets]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise FileProblem(
+        raise FileError(
             f"several folders are called {', '.join(doubled)}", "one name per data set", "rename or leave out a folder"
         )
     for folder, found in sets:
         target = Path(output) / found.card.name
         if target.resolve() == folder.resolve():
-            raise FileProblem(
+            raise FileError(
                 f"{target} is the data set itself", "an output apart from the data", "choose another output"
             )
     prepare_sets([found for _, found in sets], output, progress)
@@ -60,7 +60,7 @@ def prepare_sets(sets: Sequence[DataSet], output: Path, progress: Progress | Non
         try:
             _prepare_set(found, target, progress or _silent)
         except OSError as problem:
-            raise FileProblem(
+            raise FileError(
                 f"{problem.strerror or problem} at {problem.filename or target}",
                 f"room and permission to write to {output}",
                 "free space or choose another output",
@@ -120,7 +120,7 @@ def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
     entry: _Entry = {
         "name": case.name,
         "patient": case.patient,
-        "split": case.lies_on,
+        "split": case.split_of,
         "source": source,
         "count": count,
         "side": piece.images.shape[-1],

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Side, side_of
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import Plane
 from mvg.imaging.window import Window
@@ -130,7 +130,7 @@ class StoredSet:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens OUTPUT/SET; raises FileProblem when it is not complete or of another version."""
+        """Opens OUTPUT/SET; raises FileError when it is not complete or of another version."""
         self.folder = Path(folder).resolve()
         index = _read_index(self.folder)
         self.side: int = index["side"]
@@ -175,11 +175,11 @@ class StoredSet:
         try:
             array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as problem:
-            raise FileProblem(
+            raise FileError(
                 f"{self.folder / name} cannot be read ({problem})", "a prepared array", "prepare the set again"
             ) from problem
         if len(array) != len(self.rows):
-            raise FileProblem(
+            raise FileError(
                 f"{self.folder / name} holds {len(array)} slices",
                 f"{len(self.rows)}, as {INDEX} says",
                 "prepare the set again",
@@ -196,12 +196,12 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """Opens what `prepare` wrote to `folder`; raises FileProblem when it is missing, empty or half prepared."""
+        """Opens what `prepare` wrote to `folder`; raises FileError when it is missing, empty or half prepared."""
         folder = Path(folder)
         found = sorted(p.parent for p in folder.glob(f"*/{INDEX}"))
         unfinished = sorted(p.parent.name for p in folder.glob("*/parts") if p.parent not in found)
         if unfinished or not found:
-            raise FileProblem(
+            raise FileError(
                 f"{folder} {'is half prepared: ' + ', '.join(unfinished) if unfinished else 'holds no prepared set'}",
                 f"folders with {INDEX}, as 'mvg prepare' writes them",
                 f"run 'mvg prepare FOLDER... --output {folder}' (it goes on where it stopped)",
@@ -220,9 +220,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise FileProblem(f"{path} cannot be read ({problem})", "a prepared set", "prepare it again") from problem
+        raise FileError(f"{path} cannot be read ({problem})", "a prepared set", "prepare it again") from problem
     if index.get("format") != FORMAT:
-        raise FileProblem(f"{path} has format {index.get('format')}", f"format {FORMAT}", "prepare the set again")
+        raise FileError(f"{path} has format {index.get('format')}", f"format {FORMAT}", "prepare the set again")
     return index
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import PromptProblem, UnknownName
+from mvg.errors import PromptError, UnknownNameError
 
 MOST_CLASSES = 255
 _LEVELS = 32  # distinct colors that random colorings draw from, while the classes are fewer
@@ -17,7 +17,7 @@ _LEVELS = 32  # distinct colors that random colorings draw from, while the class
 class Coloring:
     """Pairs every label of `values` with one color of (0, 1]; the background, label 0, is always color 0.
 
-    At most 255 values, none twice, none 0, and colors that differ; else PromptProblem.
+    At most 255 values, none twice, none 0, and colors that differ; else PromptError.
     """
 
     values: tuple[int, ...]
@@ -26,13 +26,13 @@ class Coloring:
     def __post_init__(self) -> None:
         good = len(self.values) == len(self.colors) == len(set(self.values)) == len(set(self.colors))
         if not (good and 0 not in self.values and all(0 < color <= 1 for color in self.colors)):
-            raise PromptProblem(
+            raise PromptError(
                 f"labels {self.values} with colors {self.colors}",
                 "as many distinct colors in (0, 1] as distinct labels other than 0",
                 "correct the coloring",
             )
         if len(self.values) > MOST_CLASSES:
-            raise PromptProblem(f"{len(self.values)} classes", f"at most {MOST_CLASSES}", "ask for fewer at a time")
+            raise PromptError(f"{len(self.values)} classes", f"at most {MOST_CLASSES}", "ask for fewer at a time")
 
     @classmethod
     def binary(cls, value: int) -> "Coloring":
@@ -43,7 +43,7 @@ class Coloring:
     def predefined(cls, name: str, classes: Mapping[str, Iterable[int]]) -> "Coloring":
         """Fixed colors for the set `name`, given the `classes` of all sets: no color is shared between sets."""
         if name not in classes:
-            raise UnknownName("data set", name, classes)
+            raise UnknownNameError("data set", name, classes)
         pairs = [(key, value) for key in sorted(classes) for value in _ordered(classes[key])]
         mine = [(value, (k + 1) / len(pairs)) for k, (key, value) in enumerate(pairs) if key == name]
         return cls(tuple(value for value, _ in mine), tuple(color for _, color in mine))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg._plugins import contributions
-from mvg.errors import FileProblem, GeometryProblem, MvgError
+from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging import formats
 from mvg.imaging.formats import LOSSY, Format, Stored
 from mvg.imaging.volume import LabelMap, Volume
@@ -21,18 +21,18 @@ from mvg.imaging.volume import LabelMap, Volume
 def read(path: Path | str) -> Volume:
     """The image in a file, or in a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
-    Pictures of equal color channels are read as gray. FileProblem for what is missing, empty, truncated, 4D, in true
-    color, or holds NaN or infinity; GeometryProblem for an affine that cannot be inverted.
+    Pictures of equal color channels are read as gray. FileError for what is missing, empty, truncated, 4D, in true
+    color, or holds NaN or infinity; GeometryError for an affine that cannot be inverted.
     """
     path, stored = _load(path)
     voxels = _single(_in_colors(stored, path), stored.last, path)
     if voxels.dtype.kind not in "biuf":
-        raise FileProblem(f"'{path}' holds values of type {voxels.dtype}", "real numbers", "convert the image")
+        raise FileError(f"'{path}' holds values of type {voxels.dtype}", "real numbers", "convert the image")
     with np.errstate(over="ignore"):
         array = voxels.astype(np.float32)
     if voxels.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
-        raise FileProblem(
+        raise FileError(
             f"'{path}' holds {bad} values that are NaN or infinite", "finite values", "replace them, for example by 0"
         )
     array.flags.writeable = False
@@ -42,11 +42,11 @@ def read(path: Path | str) -> Volume:
 def read_labels(path: Path | str) -> LabelMap:
     """The labels in a file, every value exactly as stored; floats are accepted when all are whole numbers.
 
-    Pictures with a palette give their indices. Errors as in `read`, and FileProblem for a JPEG.
+    Pictures with a palette give their indices. Errors as in `read`, and FileError for a JPEG.
     """
     path, stored = _load(path)
     if path.suffix.lower() in LOSSY:
-        raise FileProblem(
+        raise FileError(
             f"labels in a JPEG file ('{path}'), which changes their values",
             "PNG, TIFF, NIfTI or another format that keeps them",
             "export the labels again; another suffix does not mend them",
@@ -55,10 +55,10 @@ def read_labels(path: Path | str) -> LabelMap:
     if voxels.dtype.kind == "f":
         whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))
         if not whole or np.abs(voxels).max() >= 2**53:
-            raise FileProblem(f"'{path}' holds fractions", "whole numbers as labels", "hand over a label map")
+            raise FileError(f"'{path}' holds fractions", "whole numbers as labels", "hand over a label map")
         voxels = voxels.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
     if voxels.dtype.kind not in "biu":
-        raise FileProblem(f"'{path}' holds values of type {voxels.dtype}", "integer labels", "convert the labels")
+        raise FileError(f"'{path}' holds values of type {voxels.dtype}", "integer labels", "convert the labels")
     return _placed(LabelMap, voxels, stored, path)
 
 
@@ -66,15 +66,15 @@ def write(volume: Volume | LabelMap, path: Path | str) -> None:
     """Writes in the format of the suffix, whole or not at all: under another name in the same folder, then renamed.
 
     Affines return bit for bit where the format can hold them, always when the volume was read from that format.
-    FileProblem when the format is unknown or cannot hold the values, or the place is missing, read-only or full;
-    GeometryProblem when the format cannot hold the affine.
+    FileError when the format is unknown or cannot hold the values, or the place is missing, read-only or full;
+    GeometryError when the format cannot hold the affine.
     """
     path = Path(path)
     form = _known().get(suffix_of(path))
     if form is None:
-        raise FileProblem(f"'{path.name}' to be written", f"a name that ends in {_listed()}", "choose one of these")
+        raise FileError(f"'{path.name}' to be written", f"a name that ends in {_listed()}", "choose one of these")
     if not path.parent.is_dir():
-        raise FileProblem(f"no folder '{path.parent}'", f"a folder to write '{path.name}' in", "make the folder first")
+        raise FileError(f"no folder '{path.parent}'", f"a folder to write '{path.name}' in", "make the folder first")
     try:
         folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
     except OSError as error:
@@ -127,9 +127,9 @@ def _load(path: Path | str) -> tuple[Path, Stored]:
     except MvgError:
         raise
     except PermissionError as error:
-        raise FileProblem(f"'{path}' may not be read", "a readable file", "change its permissions") from error
+        raise FileError(f"'{path}' may not be read", "a readable file", "change its permissions") from error
     except Exception as error:
-        raise FileProblem(
+        raise FileError(
             f"'{path}' cannot be read ({_told(error)})",
             f"a whole, undamaged {suffix_of(path) or 'DICOM'} image",
             "copy, download or convert it again",
@@ -138,25 +138,25 @@ def _load(path: Path | str) -> tuple[Path, Stored]:
 
 def _format_for(path: Path) -> Format:
     if not path.exists():
-        raise FileProblem(f"no file or folder '{path}'", "an image", "check the path")
+        raise FileError(f"no file or folder '{path}'", "an image", "check the path")
     if path.is_dir():
         return _known()[".dcm"]
     if path.stat().st_size == 0:
-        raise FileProblem(f"'{path}' is empty", "an image", "copy or download it again")
+        raise FileError(f"'{path}' is empty", "an image", "copy or download it again")
     suffix = suffix_of(path)
     if suffix in _known():
         return _known()[suffix]
     with path.open("rb") as file:
         if file.read(132)[128:] == b"DICM":
             return _known()[".dcm"]
-    raise FileProblem(f"'{path}' has no known suffix", f"{_listed()} or a DICOM folder", "convert or rename it")
+    raise FileError(f"'{path}' has no known suffix", f"{_listed()} or a DICOM folder", "convert or rename it")
 
 
 def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
     if stored.palette is None:
         return stored.voxels
     if stored.voxels.max() >= len(stored.palette):
-        raise FileProblem(
+        raise FileError(
             f"'{path}' holds the index {stored.voxels.max()} of a palette with {len(stored.palette)} colors",
             "a color for every index",
             "export the picture again",
@@ -167,11 +167,11 @@ def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
 def _single(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
     """The one volume (X, Y, Z) in an array that may have fewer or more axes."""
     if 0 in voxels.shape or voxels.ndim < 2:
-        raise FileProblem(f"'{path}' has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
+        raise FileError(f"'{path}' has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
     if voxels.ndim > 3 and last == "color":
         first = voxels[..., 0]
         if not all(np.array_equal(first, voxels[..., channel]) for channel in range(1, voxels.shape[-1])):
-            raise FileProblem(
+            raise FileError(
                 f"'{path}' is a color image of {voxels.shape[-1]} channels",
                 "one channel, or equal ones",
                 "convert it to gray or keep the channel you need",
@@ -180,7 +180,7 @@ def _single(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     if voxels.ndim > 3:
-        raise FileProblem(
+        raise FileError(
             f"'{path}' is {voxels.ndim}D, of shape {voxels.shape}", "one volume of three axes", "split it into volumes"
         )
     return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
@@ -192,12 +192,12 @@ _Kind = TypeVar("_Kind", Volume, LabelMap)
 def _placed(kind: type[_Kind], voxels: NDArray[Any], stored: Stored, path: Path) -> _Kind:
     try:
         return kind(voxels, stored.affine, stored.header)
-    except GeometryProblem as problem:
-        raise GeometryProblem(f"'{path}': {problem.found}", problem.expected, problem.action) from problem
+    except GeometryError as problem:
+        raise GeometryError(f"'{path}': {problem.found}", problem.expected, problem.action) from problem
 
 
-def _unwritable(path: Path, error: Exception) -> FileProblem:
-    return FileProblem(
+def _unwritable(path: Path, error: Exception) -> FileError:
+    return FileError(
         f"'{path}' could not be written ({_told(error)})",
         "a writable folder with space left",
         "free space, change its permissions or choose another folder",

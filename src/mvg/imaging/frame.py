@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import GeometryProblem
+from mvg.errors import GeometryError
 
 # Whole numbers are named because run-time type checks take `float` at its word.
 Spacing = tuple[float | int, float | int]
@@ -78,7 +78,7 @@ class Frame:
         A picture smaller than `size` is padded at its end. See `assemble` for the way back.
         """
         if not 0 <= overlap < size:
-            raise GeometryProblem(
+            raise GeometryError(
                 f"tiles of {size} pixels that overlap by {overlap}", "an overlap below the size", "choose a smaller one"
             )
         frames = []
@@ -88,7 +88,7 @@ class Frame:
         return tuple(frames)
 
     def apply(self, picture: NDArray[Any]) -> NDArray[np.float32]:
-        """Pictures (..., rows, cols) as squares (..., size, size), float32; GeometryProblem on another shape."""
+        """Pictures (..., rows, cols) as squares (..., size, size), float32; GeometryError on another shape."""
         self._check(picture, self.shape)
         square = np.zeros((*picture.shape[:-2], self.size, self.size), np.float32)
         square[self.target.index] = _resized(picture[self.source.index], self.target.rows, self.target.cols)
@@ -118,7 +118,7 @@ class Frame:
     @staticmethod
     def _check(picture: NDArray[Any], expected: tuple[int, int]) -> None:
         if picture.shape[-2:] != expected:
-            raise GeometryProblem(
+            raise GeometryError(
                 f"a picture of shape {picture.shape}", f"(..., {expected[0]}, {expected[1]})", "make a frame for it"
             )
 
@@ -154,9 +154,9 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
 
 
 def extent_of(shape: tuple[int, int], pixel_spacing: Spacing) -> tuple[float, float]:
-    """Height and width of a picture in mm; GeometryProblem where either is not positive."""
+    """Height and width of a picture in mm; GeometryError where either is not positive."""
     if min(shape) < 1 or not min(pixel_spacing) > 0:
-        raise GeometryProblem(
+        raise GeometryError(
             f"a picture of shape {shape} with pixels of {pixel_spacing} mm", "positive numbers", "repair the file"
         )
     return float(shape[0] * pixel_spacing[0]), float(shape[1] * pixel_spacing[1])

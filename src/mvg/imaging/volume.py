@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from mvg.errors import GeometryProblem
+from mvg.errors import GeometryError
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -46,7 +46,7 @@ class _Grid:
     def __post_init__(self) -> None:
         voxels = np.asarray(self.voxels)
         if voxels.ndim != 3 or 0 in voxels.shape:
-            raise GeometryProblem(
+            raise GeometryError(
                 f"an array of shape {voxels.shape}",
                 "three axes (X, Y, Z), none empty",
                 "hand over one volume at a time",
@@ -118,13 +118,13 @@ class _Grid:
         """Puts an array that lies on `canonical()`'s grid back onto this grid.
 
         Returns a LabelMap for integer arrays and a Volume for others, with this very shape and affine (bit for bit).
-        Raises GeometryProblem when the shape is not that of `canonical()`.
+        Raises GeometryError when the shape is not that of `canonical()`.
         """
         order = _orientation(self.affine)
         expected = tuple(self.shape[axis] for axis, _ in order)
         array = np.asarray(canonical_voxels)
         if array.shape != expected:
-            raise GeometryProblem(
+            raise GeometryError(
                 f"an array of shape {array.shape}", f"{expected}, as canonical() has", "keep the shape of canonical()"
             )
         return _of_dtype(_from_canonical(array, order), self.affine, self.header)
@@ -143,7 +143,7 @@ class _Grid:
         array = np.asarray(pictures)
         expected = self._pictures_shape(plane)
         if array.shape != expected:
-            raise GeometryProblem(
+            raise GeometryError(
                 f"pictures of shape {array.shape}",
                 f"{expected} along the {plane} plane",
                 "keep the shape of pictures()",
@@ -166,7 +166,7 @@ class _Grid:
 class Volume(_Grid):
     """A picture in the patient: float32 voxels (X, Y, Z) and an affine (4, 4) to RAS+ mm; immutable.
 
-    Raises GeometryProblem for other than three axes, empty axes or an affine that cannot be inverted.
+    Raises GeometryError for other than three axes, empty axes or an affine that cannot be inverted.
     """
 
     @staticmethod
@@ -182,7 +182,7 @@ class Volume(_Grid):
 class LabelMap(_Grid):
     """Integer labels (X, Y, Z) in the patient, values kept exactly, and an affine (4, 4) to RAS+ mm; immutable.
 
-    Booleans become uint8. Raises GeometryProblem for arrays that are not integer, and as `Volume` does.
+    Booleans become uint8. Raises GeometryError for arrays that are not integer, and as `Volume` does.
     """
 
     @staticmethod
@@ -190,7 +190,7 @@ class LabelMap(_Grid):
         if voxels.dtype == np.bool_:
             return np.dtype(np.uint8)
         if not np.issubdtype(voxels.dtype, np.integer):
-            raise GeometryProblem(
+            raise GeometryError(
                 f"labels of type {voxels.dtype}", "an integer array", "round the labels or build a Volume instead"
             )
         return voxels.dtype.newbyteorder("=")
@@ -224,7 +224,7 @@ def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
     good = matrix.shape == (4, 4) and bool(np.isfinite(matrix).all()) and matrix[3].tolist() == [0, 0, 0, 1]
     lengths = np.linalg.norm(matrix[:3, :3], axis=0) if good else np.zeros(3)
     if not lengths.all() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
-        raise GeometryProblem(
+        raise GeometryError(
             f"the affine {affine!s}",
             "a finite, invertible 4 x 4 matrix to mm",
             "repair the header of the file",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import GeometryProblem, UnknownName
+from mvg.errors import GeometryError, UnknownNameError
 
 _NAMED = {
     "soft tissue": (-160.0, 240.0),
@@ -22,7 +22,7 @@ _ENOUGH = 1_000_000  # voxels, and fewer than twice as many, that percentiles ar
 class Window:
     """The raw intensities `low` and `high` (HU for CT) that become 0 and 1; clips outside, inverts inside.
 
-    Raises GeometryProblem unless both are finite and low < high.
+    Raises GeometryError unless both are finite and low < high.
     """
 
     low: float | int  # whole numbers are named because run-time type checks take `float` at its word
@@ -30,15 +30,15 @@ class Window:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
-            raise GeometryProblem(
+            raise GeometryError(
                 f"a window from {self.low} to {self.high}", "two finite numbers, the lower first", "correct the window"
             )
 
     @classmethod
     def named(cls, name: str) -> "Window":
-        """A window in HU by its name: "soft tissue", "lung", "full" or "paper"; UnknownName for others."""
+        """A window in HU by its name: "soft tissue", "lung", "full" or "paper"; UnknownNameError for others."""
         if name not in _NAMED:
-            raise UnknownName("window", name, _NAMED)
+            raise UnknownNameError("window", name, _NAMED)
         return cls(*_NAMED[name])
 
     @classmethod

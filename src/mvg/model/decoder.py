@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.images import Features
+from mvg.model.image_encoder import Features
 from mvg.model.ridge import CELL, PLAIN
-from mvg.model.transformer import ConvBlock, to_map, unit
+from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 
 
 class Decoder(nn.Module):
@@ -23,14 +23,14 @@ class Decoder(nn.Module):
         inner = fine // 4 * 3
         self.gather = nn.Linear(target_width, width)
         self.see = nn.Linear(image_width, width)
-        unit(self.gather)
-        unit(self.see, share=0.5)
+        init_unit_variance(self.gather)
+        init_unit_variance(self.see, share=0.5)
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
         self.expand = nn.Conv2d(width, 4 * inner, 1)
         self.skip = nn.Conv2d(fine, inner, 1)
         self.hint = nn.Conv2d(2 * CELL**2, inner, 1)
         for layer in (self.expand, self.skip, self.hint):
-            unit(layer, share=0.6)
+            init_unit_variance(layer, share=0.6)
         self.pixels = nn.Conv2d(PLAIN, inner, 1)
         nn.init.zeros_(self.pixels.weight)
         nn.init.zeros_(self.pixels.bias)  # type: ignore[arg-type]

@@ -6,9 +6,9 @@ from typing import Literal
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mvg.model.answer import Answer, Prompts
 from mvg.model.matching import HEAD, MatchingForm
 from mvg.model.merged import MergedForm
+from mvg.model.outputs import ModelOutput, PromptState
 
 
 @dataclass(frozen=True)
@@ -130,21 +130,21 @@ class Generalist(nn.Module):
         order: Literal["causal", "full", "images"],
         first: int = 0,
         image_visible: Bool[Tensor, "b n h w"] | None = None,
-    ) -> Answer:
+    ) -> ModelOutput:
         """Answer every panel from `first` on, in one pass: the call of training.
 
         `causal`: panel i is answered from the images up to i and the targets before i, its own target unseen (Eq. 2).
         `full`: every panel is answered from all `visible` target patches, its own among them (masked modeling).
         `images`: targets are not looked at and none is answered.
-        Image patches that are not `image_visible` are hidden from the model and reconstructed in `Answer.images`.
+        Image patches that are not `image_visible` are hidden from the model and reconstructed in `ModelOutput.images`.
         """
         if order == "images":
             assert image_visible is not None, "the image stream alone is asked for its hidden patches"
             return self.form.repaint(images, image_visible)
-        answer: Answer = self.form(images, targets, visible, order, first, image_visible)
+        answer: ModelOutput = self.form(images, targets, visible, order, first, image_visible)
         return answer
 
-    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
+    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> PromptState:
         """Encode n prompts once, to be kept and used for any number of queries."""
         return self.form.encode(images, targets)
 
@@ -154,7 +154,7 @@ class Generalist(nn.Module):
         return self.form.look(pictures)
 
     def answer(
-        self, query: Float[Tensor, "b 1 s s"], prompts: Prompts, kind: Literal["labels", "image"]
+        self, query: Float[Tensor, "b 1 s s"], prompts: PromptState, kind: Literal["labels", "image"]
     ) -> Float[Tensor, "b c s s"]:
         """Answer queries from encoded prompts: class logits (`labels`) or pictures (`image`), in float32."""
         said = self.form.answer(query, prompts)

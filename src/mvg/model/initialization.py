@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvg.errors import WeightsProblem
+from mvg.errors import WeightsError
 from mvg.model.generalist import Generalist
 from mvg.model.merged import LinearStem, MergedForm
 from mvg.model.weights import CARD, TENSORS, verify_weights
@@ -39,7 +39,7 @@ _HUGGING_FACE = {"layernorm_before": "norm1", "layernorm_after": "norm2", "atten
 def initialize(model: Generalist, path: str | Path) -> int:
     """Give a model the image encoder in `path`, in place; returns how many of its tensors were taken over.
 
-    Blocks have to fit in number and width; other parts are taken where they fit. Raises WeightsProblem for what is
+    Blocks have to fit in number and width; other parts are taken where they fit. Raises WeightsError for what is
     unreadable, of no known kind, or of another width or depth.
     """
     found = _encoder(_read(Path(path).expanduser()), model.config.patch, str(path))
@@ -83,7 +83,7 @@ def _encoder(state: Mapping[str, Tensor], patch: int, where: str) -> dict[str, T
         layers = {name.replace("encoder.layer.", "blocks."): tensor for name, tensor in bare.items()
                   if name.startswith("encoder.layer.")}  # fmt: skip
         return _renamed(_joined(layers), _HUGGING_FACE) | _gray(bare, "embeddings.patch_embeddings.projection", patch)
-    raise WeightsProblem(
+    raise WeightsError(
         f"'{where}' holds no image encoder that is known (its tensors: {', '.join(list(state)[:3])}, ...)",
         "weights or a checkpoint of mvg, or a ViT-MAE of facebookresearch/mae or Hugging Face",
         "choose such a file",
@@ -133,12 +133,12 @@ def _gray(state: Mapping[str, Tensor], name: str, patch: int) -> dict[str, Tenso
 
 
 def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> None:
-    """WeightsProblem unless every tensor of every block is there in the right shape."""
+    """WeightsError unless every tensor of every block is there in the right shape."""
     depth, depths = (
         len({match[1] for name in names if (match := _BLOCK.match(name))}) for names in (own, found)
     )  # fmt: skip
     if depth != depths:
-        raise WeightsProblem(
+        raise WeightsError(
             f"the encoder in '{where}' has {depths} blocks", f"{depth}, as the model", "choose a model of its depth"
         )
     for name, tensor in own.items():
@@ -146,7 +146,7 @@ def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -
             continue
         shape = tuple(found[name].shape) if name in found else None
         if shape != tuple(tensor.shape):
-            raise WeightsProblem(
+            raise WeightsError(
                 f"the encoder in '{where}' has {'no ' if shape is None else ''}{name} {shape or ''}",
                 f"one of {tuple(tensor.shape)}, as the model",
                 "choose a model of its width",
@@ -164,7 +164,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-        raise WeightsProblem(
+        raise WeightsError(
             f"'{path}' cannot be read ({(str(error).splitlines() or [type(error).__name__])[0][:200]})",
             "a whole safetensors file or PyTorch checkpoint of tensors",
             "check the path or get the file again",

@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from mvg.errors import WeightsProblem
+from mvg.errors import WeightsError
 from mvg.model.weights import (
     CARD,
     CONFIG,
@@ -24,7 +24,7 @@ from mvg.model.weights import (
 
 
 def pack_weights(name: str | Path, file: Path) -> Path:
-    """Write weights (an id or a folder) as one file to install, whole or not at all. Raises WeightsProblem."""
+    """Write weights (an id or a folder) as one file to install, whole or not at all. Raises WeightsError."""
     info, file = verify_weights(name), Path(file)
     partial = file.parent / f".{file.name}.partial"
     try:
@@ -35,7 +35,7 @@ def pack_weights(name: str | Path, file: Path) -> Path:
         partial.replace(file)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise WeightsProblem(
+        raise WeightsError(
             f"'{file}' cannot be written ({error.strerror or error})", "a writable folder", "choose another file"
         ) from error
     return file
@@ -44,7 +44,7 @@ def pack_weights(name: str | Path, file: Path) -> Path:
 def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
     """Install weights from a file of `pack_weights` or from a weights folder; those of the same id are replaced.
 
-    They are loaded once before, so that nothing is replaced by what does not work. Raises WeightsProblem.
+    They are loaded once before, so that nothing is replaced by what does not work. Raises WeightsError.
     """
     source, into = Path(source).resolve(), into or INSTALLED  # a path, never an id
     with tempfile.TemporaryDirectory() as place:
@@ -52,7 +52,7 @@ def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
         load_weights(folder)
         info = describe_weights(folder)
         if info.id in shipped_ids():
-            raise WeightsProblem(
+            raise WeightsError(
                 f"weights called '{info.id}', as those that ship",
                 "another id",
                 "rename their folder, and pack it again",
@@ -65,7 +65,7 @@ def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
             replace_weights(fresh, into / info.id)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise WeightsProblem(
+            raise WeightsError(
                 f"nothing can be written to '{into}' ({error.strerror or error})",
                 "a writable folder",
                 "free space there",
@@ -80,7 +80,7 @@ def _unpacked(file: Path, place: Path) -> Path:
             found = {Path(name) for name in archive.namelist() if Path(name).name in (CONFIG, TENSORS, CARD)}
             ids = {name.parts[0] for name in found if len(name.parts) == 2 and name.parts[0] != ".."}
             if len(ids) != 1:
-                raise WeightsProblem(
+                raise WeightsError(
                     f"'{file}' holds {len(ids)} weights folders", "one", "use a file of 'mvg weights pack'"
                 )
             (own,) = ids
@@ -91,7 +91,7 @@ def _unpacked(file: Path, place: Path) -> Path:
                     with archive.open(f"{own}/{part}") as member, open(folder / part, "wb") as copy:
                         shutil.copyfileobj(member, copy)
     except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or unknown packing
-        raise WeightsProblem(
+        raise WeightsError(
             f"'{file}' cannot be read as weights ({getattr(error, 'strerror', None) or error})",
             "a file of 'mvg weights pack', or a weights folder",
             "check the path",

@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.answer import Answer, Prompts
+from mvg.model.attention import attention
 from mvg.model.decoder import Decoder
-from mvg.model.images import Features, ImageStream
-from mvg.model.mixing import mix
-from mvg.model.ridge import CELL, Ridge, Sums, counted
-from mvg.model.transformer import ConvBlock, patches, to_map, unit
+from mvg.model.image_encoder import Features, ImageEncoder
+from mvg.model.outputs import ModelOutput, PromptState
+from mvg.model.ridge import CELL, Ridge, Sums, cell_weights
+from mvg.model.transformer import ConvBlock, init_unit_variance, patches, to_map
 
 HEAD = 32
 """Width of an attention head outside the image stream."""
@@ -29,18 +29,18 @@ SHARP = 4.0
 """Class logits are this many times what the head says, so that a sure answer takes no large weights."""
 
 
-class TargetStream(nn.Module):
+class TargetEncoder(nn.Module):
     """Each target channel of each prompt as one token per cell, aware of its own surroundings and of its image."""
 
     def __init__(self, width: int, depth: int, patch: int, image_width: int) -> None:
         super().__init__()
         self.patch = patch
         enter, leave = nn.Linear(patch**2, width), nn.Linear(width, width)
-        unit(enter)
-        unit(leave, share=1.5)
+        init_unit_variance(enter)
+        init_unit_variance(leave, share=1.5)
         self.embed = nn.Sequential(enter, nn.GELU(), leave)
         self.see = nn.Linear(image_width, width)
-        unit(self.see, share=0.3)
+        init_unit_variance(self.see, share=0.3)
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
 
@@ -70,14 +70,14 @@ class Matching(nn.Module):
         self.key = nn.Linear(image_width, heads * head_width)
         self.value = nn.Linear(target_width, target_width)
         self.out = nn.Linear(target_width, target_width)
-        unit(self.value)
-        unit(self.out)
+        init_unit_variance(self.value)
+        init_unit_variance(self.out)
         self.null_key = nn.Parameter(torch.zeros(heads, 1, head_width))
         self.null_value = nn.Parameter(torch.zeros(heads, 1, target_width // heads))
 
         # Queries and keys start alike, and sharp enough to single out a patch among some hundred: matching what looks
         # alike is there from the first step, and only has to be refined.
-        unit(self.query, share=1.7)
+        init_unit_variance(self.query, share=1.7)
         self.key.load_state_dict(self.query.state_dict())
 
     def offer(
@@ -103,7 +103,7 @@ class Matching(nn.Module):
         keys = torch.cat([null_key, keys], dim=2)
         values = rearrange(torch.cat([null_value, values], dim=2), "b h k c v -> b h k (c v)")
         mask = None if allowed is None else F.pad(allowed, (1, 0), value=True)[:, None, None, :]
-        mixed = mix(q, keys.to(q.dtype), values.to(q.dtype), mask)
+        mixed = attention(q, keys.to(q.dtype), values.to(q.dtype), mask)
         out: Tensor = self.out(rearrange(mixed, "b h t (c v) -> b c t (h v)", c=channels))
         return out
 
@@ -117,13 +117,13 @@ class MatchingForm(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.patch, self.paint = patch, paint
-        self.images = ImageStream(width, depth, heads, patch, fine, drop_path)
+        self.images = ImageEncoder(width, depth, heads, patch, fine, drop_path)
         seen = self.images.width
-        self.targets = TargetStream(target_width, target_depth, ImageStream.CELL, seen)
+        self.targets = TargetEncoder(target_width, target_depth, ImageEncoder.CELL, seen)
         self.matchings = nn.ModuleList(Matching(seen, target_width, target_width // HEAD, HEAD) for _ in range(2))
         self.ridge = Ridge(fine)
         self.decoder = Decoder(decoder_width, decoder_depth, fine, seen, 2 * target_width)
-        self.image_head = nn.Linear((patch // ImageStream.CELL) ** 2 * seen, patch**2)
+        self.image_head = nn.Linear((patch // ImageEncoder.CELL) ** 2 * seen, patch**2)
 
     def _matchings(self) -> list[Matching]:
         return cast(list[Matching], list(self.matchings))
@@ -136,7 +136,7 @@ class MatchingForm(nn.Module):
         order: Literal["causal", "full"],
         first: int,
         image_visible: Bool[Tensor, "b n h w"] | None,
-    ) -> Answer:
+    ) -> ModelOutput:
         """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         (batch, panels), rows = images.shape[:2], visible.shape[-2]
         hidden = None
@@ -148,14 +148,14 @@ class MatchingForm(nn.Module):
         levels = rearrange(seen.levels, "(b n) l t d -> l b n t d", b=batch)
         # In causal order nobody reads the last panel's target.
         shown = panels if order == "full" else max(1, panels - 1)
-        cells, known = _finer(visible[:, :shown], self.patch // ImageStream.CELL), targets[:, :shown].flatten(0, 1)
+        cells, known = _finer(visible[:, :shown], self.patch // ImageEncoder.CELL), targets[:, :shown].flatten(0, 1)
         carried = self.targets(known, cells.flatten(0, 1), levels[-1, :, :shown].flatten(0, 1))
         carried = self._coarser(carried, rows)
         weight = _finer(visible[:, :shown], self.patch // CELL).flatten(2).flatten(0, 1).float()
-        weight = counted(images[:, :shown].flatten(0, 1), known, weight)
+        weight = cell_weights(images[:, :shown].flatten(0, 1), known, weight)
         sums = self.ridge.sums(features[:, :shown].flatten(0, 1), known, weight)
         parts = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in sums)
-        told = [_told(some, first, panels, order).flatten(0, 1) for some in parts]
+        told = [cumulative_sums(some, first, panels, order).flatten(0, 1) for some in parts]
         asked = features[:, first:].flatten(0, 1)
         said = self.ridge.read(Sums(*told), asked)
         collected = []
@@ -182,21 +182,21 @@ class MatchingForm(nn.Module):
         if image_visible is not None:
             repainted = rearrange(self._repainted(seen, image_visible.shape[-2]), "(b n) t p -> b n t p", b=batch)
         logits, pictures = (rearrange(maps, "(b n) c h w -> b n c h w", b=batch) for maps in (logits, pictures))
-        return Answer(None if self.paint else logits, pictures, repainted)
+        return ModelOutput(None if self.paint else logits, pictures, repainted)
 
-    def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
+    def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
         """Reconstruct hidden image patches, each picture by itself: the task of pretraining."""
         seen = self.images(images.flatten(0, 1), image_visible.flatten(0, 1))
         repainted = self._repainted(seen, image_visible.shape[-2])
-        return Answer(None, None, rearrange(repainted, "(b n) t p -> b n t p", b=len(images)))
+        return ModelOutput(None, None, rearrange(repainted, "(b n) t p -> b n t p", b=len(images)))
 
     def _coarser(self, tokens: Float[Tensor, "*b t d"], rows: int) -> Float[Tensor, "*b p d"]:
         """The mean of each patch's cells: what prompts offer, so that many of them cost a query little."""
-        times = self.patch // ImageStream.CELL
+        times = self.patch // ImageEncoder.CELL
         return reduce(tokens, "... (h i w j) d -> ... (h w) d", "mean", h=rows, i=times, j=times)
 
     def _repainted(self, seen: Features, rows: int) -> Float[Tensor, "b t p"]:
-        times = self.patch // ImageStream.CELL
+        times = self.patch // ImageEncoder.CELL
         cells = rearrange(seen.levels[:, -1], "b (h i w j) d -> b (h w) (i j d)", h=rows, i=times, j=times)
         out: Tensor = self.image_head(cells)
         return out
@@ -214,15 +214,15 @@ class MatchingForm(nn.Module):
 
     def look(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b d h w"]:
         """What is seen in pictures, at an eighth of their resolution."""
-        return to_map(self.images(pictures).levels[:, -1], pictures.shape[-2] // ImageStream.CELL)
+        return to_map(self.images(pictures).levels[:, -1], pictures.shape[-2] // ImageEncoder.CELL)
 
-    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> Prompts:
+    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> PromptState:
         """What prompts offer: keys and values at both depths, and the regression's sums; panels do not look at one
         another.
         """
         batch = images.shape[0]
         seen = self.images(images.flatten(0, 1))
-        rows, columns = images.shape[-2] // ImageStream.CELL, images.shape[-1] // ImageStream.CELL
+        rows, columns = images.shape[-2] // ImageEncoder.CELL, images.shape[-1] // ImageEncoder.CELL
         visible = torch.ones(len(seen.levels), rows, columns, dtype=torch.bool, device=images.device)
         coarse = images.shape[-2] // self.patch
         carried = self._coarser(self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1]), coarse)
@@ -232,12 +232,12 @@ class MatchingForm(nn.Module):
         ]
         keys, values = zip(*offered, strict=True)
         features, known = self.ridge.describe(seen.fine, images.flatten(0, 1)), targets.flatten(0, 1)
-        weight = counted(images.flatten(0, 1), known, torch.ones_like(features[..., 0]))
+        weight = cell_weights(images.flatten(0, 1), known, torch.ones_like(features[..., 0]))
         sums = self.ridge.sums(features, known, weight)
         total = tuple(rearrange(s, "(b n) ... -> b n ...", b=batch).sum(1) for s in sums)
-        return Prompts(keys, values, images.shape[1], total)
+        return PromptState(keys, values, images.shape[1], total)
 
-    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
+    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: PromptState) -> ModelOutput:
         """Answer queries from encoded prompts (one set for all of them, or one set each)."""
         seen = self.images(query)
         shared = prompts.keys[0].shape[0] == 1
@@ -251,10 +251,10 @@ class MatchingForm(nn.Module):
         features = self.ridge.describe(seen.fine, query)
         said = self.ridge.read(Sums(*prompts.sums), features)
         logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, features, said)
-        return Answer(None if self.paint else logits, pictures, None)
+        return ModelOutput(None if self.paint else logits, pictures, None)
 
 
-def _told(
+def cumulative_sums(
     sums: Float[Tensor, "b m *rest"], first: int, panels: int, order: Literal["causal", "full"]
 ) -> Float[Tensor, "b n *rest"]:
     """Each panel's sums -> for every panel from `first` on, the sum over those that it may look at."""

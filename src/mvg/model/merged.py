@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.answer import Answer, Prompts
+from mvg.model.outputs import ModelOutput, PromptState
 from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unpatch
 
 
@@ -118,7 +118,7 @@ class MergedForm(nn.Module):
         order: Literal["causal", "full"],
         first: int,
         image_visible: Bool[Tensor, "b n h w"] | None,
-    ) -> Answer:
+    ) -> ModelOutput:
         """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         batch, panels = images.shape[:2]
         x, fine = self.embed(images, targets, visible, image_visible)
@@ -137,7 +137,7 @@ class MergedForm(nn.Module):
         fine = None if fine is None else rearrange(fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1)
         painted = self.read(levels, fine, images[:, first:].flatten(0, 1))
         painted = rearrange(painted, "(b n) 1 h w -> b n 1 h w", b=batch)
-        return Answer(None, painted, None if image_visible is None else self.image_head(x[:, :panels]))
+        return ModelOutput(None, painted, None if image_visible is None else self.image_head(x[:, :panels]))
 
     def _step(
         self, block: Block, x: Float[Tensor, "b m t d"], rotation: Tensor, panels: int, order: str, first: int
@@ -151,27 +151,27 @@ class MergedForm(nn.Module):
         )
         if order == "full":
             joined = [rearrange(part, "b m h t e -> b h (m t) e") for part in (q, k, v)]
-            mixed = rearrange(block.attention.mix(*joined), "b (m t) d -> (b m) t d", t=tokens)
+            mixed = rearrange(block.attention.attend(*joined), "b (m t) d -> (b m) t d", t=tokens)
             return rearrange(block.finish(flat, mixed), "(b m) t d -> b m t d", b=batch)
         mixed_by = []
         for place in range(x.shape[1]):
             panel = place if place < panels else place - panels + first
             seen = [*range(panel), place]
             keys, values = (rearrange(part[:, seen], "b m h t e -> b h (m t) e") for part in (k, v))
-            mixed_by.append(block.attention.mix(q[:, place], keys, values))
+            mixed_by.append(block.attention.attend(q[:, place], keys, values))
         finished = block.finish(flat, torch.stack(mixed_by, dim=1).flatten(0, 1))
         return rearrange(finished, "(b m) t d -> b m t d", b=batch)
 
-    def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> Answer:
+    def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
         """Reconstruct hidden image patches, each picture by itself, every target hidden: the task of pretraining."""
         x, _ = self.embed(images, torch.zeros_like(images), torch.zeros_like(image_visible), image_visible)
         batch, rotation = len(x), self.positions.rotation(*image_visible.shape[-2:])
         x = x.flatten(0, 1)
         for block in self._blocks()[self.merge_after :]:
             x = block(x, rotation)
-        return Answer(None, None, rearrange(self.image_head(x), "(b n) t p -> b n t p", b=batch))
+        return ModelOutput(None, None, rearrange(self.image_head(x), "(b n) t p -> b n t p", b=batch))
 
-    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]) -> Prompts:
+    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]) -> PromptState:
         """Keys and values of the prompts in every block after the merge; a panel sees those before it."""
         batch, panels = images.shape[:2]
         grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
@@ -185,9 +185,9 @@ class MergedForm(nn.Module):
             keys.append(rearrange(k, "(b n) h t e -> b h (n t) e", b=batch))
             values.append(rearrange(v, "(b n) h t e -> b h (n t) 1 e", b=batch))
             x = self._step(block, x, rotation, panels, "causal", panels)
-        return Prompts(tuple(keys), tuple(values), panels)
+        return PromptState(tuple(keys), tuple(values), panels)
 
-    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: Prompts) -> Answer:
+    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: PromptState) -> ModelOutput:
         """Answer queries from encoded prompts: each query costs one panel, whatever the number of prompts."""
         prompts = prompts.expand(len(query))
         grid = (query.shape[-2] // self.patch, query.shape[-1] // self.patch)
@@ -200,8 +200,8 @@ class MergedForm(nn.Module):
                 at = index - self.merge_after - 1
                 keys = torch.cat([prompts.keys[at].to(k.dtype), k], dim=2)
                 values = torch.cat([prompts.values[at][:, :, :, 0].to(v.dtype), v], dim=2)
-                x = block.finish(x, block.attention.mix(q, keys, values))
+                x = block.finish(x, block.attention.attend(q, keys, values))
             if index in self.level_blocks:
                 levels.append(x)
         painted = self.read(levels, fine, query)
-        return Answer(None, painted, None)
+        return ModelOutput(None, painted, None)

@@ -70,8 +70,8 @@ class Ridge(nn.Module):
 
     def describe(self, fine: Float[Tensor, "b f h w"], pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b m d"]:
         """The features of every cell, in float32."""
-        bright = F.pixel_unshuffle(hats(pictures.float()), CELL)
-        plain = _PLAIN_SCALE * F.pixel_unshuffle(surroundings(pictures.float()), CELL)
+        bright = F.pixel_unshuffle(hat_basis(pictures.float()), CELL)
+        plain = _PLAIN_SCALE * F.pixel_unshuffle(pixel_features(pictures.float()), CELL)
         ones = torch.ones_like(plain[:, :1])
         return rearrange(torch.cat([fine.float(), bright, plain, ones], dim=1), "b d h w -> b (h w) d")
 
@@ -85,7 +85,7 @@ class Ridge(nn.Module):
         targets: Float[Tensor, "b c h w"],
         weight: Float[Tensor, "b m"] | None = None,
     ) -> Sums:
-        """What one panel each brings; cells of `weight` 0 do not count, others in proportion (`counted`)."""
+        """What one panel each brings; cells of `weight` 0 do not count, others in proportion (`cell_weights`)."""
         with torch.autocast(features.device.type, enabled=False):
             wanted = rearrange(targets.float(), "b c (h i) (w j) -> b (h w) (c i j)", i=CELL, j=CELL)
             left = features if weight is None else features * weight[..., None]
@@ -162,7 +162,7 @@ def _filled_pixels(features: int) -> Float[Tensor, "d p"]:
     return weights
 
 
-def counted(
+def cell_weights(
     images: Float[Tensor, "b 1 s s"], targets: Float[Tensor, "b c s s"], visible: Float[Tensor, "b m"]
 ) -> Float[Tensor, "b m"]:
     """How much each visible cell of a panel counts, 1 on average.
@@ -177,7 +177,7 @@ def counted(
     return torch.where(labels[:, None], visible, weight)
 
 
-def hats(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k s s"]:
+def hat_basis(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k s s"]:
     """How near every pixel is to each of some brightnesses from 0 to 1: 1 at it, 0 from the next ones on. A sum of them
     bends as it likes between these: a target may be bright where its image is gray and dark where it is bright.
     """
@@ -185,42 +185,42 @@ def hats(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k s s"]:
     return (1 - ((_HATS - 1) * pictures - steps).abs()).clamp(min=0)
 
 
-def surroundings(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]:
+def pixel_features(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 3 s s"]:
     """What a restoration is made of: the pictures about their middle, means over 3 x 3 pixels, and what filling voids
     would change: of black pixels inside the body or in a notch of it, and of the rim that they darken (0 elsewhere).
     """
-    near = _near(pictures)
+    near = box_blur(pictures)
     black = (pictures <= BLACK).to(pictures.dtype)
-    void = _opened(black * _inside(pictures, black))  # specks are no voids
-    change = _wider(_wider(void)) * (filled_smoothly(pictures, 1 - _wider(black)) - pictures)
+    void = opening(black * _inside(pictures, black))  # specks are no voids
+    change = dilate(dilate(void)) * (filled_smoothly(pictures, 1 - dilate(black)) - pictures)
     return torch.cat([pictures - 0.5, near - 0.5, change], dim=1)
 
 
-def _wider(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+def dilate(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     return F.max_pool2d(mask, 3, stride=1, padding=1)
 
 
-def _near(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+def box_blur(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     return F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
-def _opened(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+def opening(mask: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     """The mask without what is narrower than three pixels."""
-    return _wider((F.avg_pool2d(mask, 3, stride=1, padding=1) > 0.95).to(mask.dtype))
+    return dilate((F.avg_pool2d(mask, 3, stride=1, padding=1) > 0.95).to(mask.dtype))
 
 
 def _inside(pictures: Float[Tensor, "b 1 s s"], black: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     """1 where the body lies on all four sides (left, right, above, below), and in notches of it that are narrow and
     have it on three sides, single specks aside; else 0.
     """
-    body = (_near(1 - black) > 0.5).to(pictures.dtype)
+    body = (box_blur(1 - black) > 0.5).to(pictures.dtype)
     sides = torch.stack([part for axis in (-2, -1) for part in (body.cummax(axis).values, _backwards(body, axis))])
     count = sides.sum(0)
-    notch = _closed((_near((pictures > BODY).to(pictures.dtype)) > 0.5).to(pictures.dtype))
+    notch = closing((box_blur((pictures > BODY).to(pictures.dtype)) > 0.5).to(pictures.dtype))
     return ((count > 3.5) | ((count > 2.5) & (notch > 0))).to(pictures.dtype)
 
 
-def _closed(body: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+def closing(body: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     """The body dilated by a disk, then eroded by it: notches up to the disk's width are closed."""
     reach = max(1, body.shape[-1] // _NOTCH)
     wide = _sums_over_disks(F.pad(body, (2 * reach,) * 4), reach) > 0.5

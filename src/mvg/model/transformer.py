@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.mixing import mix
+from mvg.model.attention import attention
 
 
 def patches(pictures: Float[Tensor, "b c s s"], side: int) -> Float[Tensor, "b t d"]:
@@ -38,7 +38,7 @@ def _grid(rows: int, columns: int, device: torch.device) -> Float[Tensor, "t 2"]
     return torch.stack([row.flatten(), column.flatten()], dim=-1)
 
 
-def unit(layer: nn.Linear | nn.Conv2d, share: float = 1.0, inputs: int | None = None) -> None:
+def init_unit_variance(layer: nn.Linear | nn.Conv2d, share: float = 1.0, inputs: int | None = None) -> None:
     """Start a layer so that inputs of variance 1 give outputs of standard deviation `share`, and no offset.
 
     What meets in a sum must be of one size from the first step on, or the smaller part is learnt late: what targets
@@ -66,7 +66,7 @@ class Positions(nn.Module):
             raise ValueError(f"a head is {head_width} wide; 2D rotary positions need a multiple of 4")
         self.head_width = head_width
         self.absolute = nn.Linear(4 * self.WAVES, width)
-        unit(self.absolute, share=0.3, inputs=2 * self.WAVES)
+        init_unit_variance(self.absolute, share=0.3, inputs=2 * self.WAVES)
 
     def forward(self, rows: int, columns: int) -> Float[Tensor, "t d"]:
         grid = _grid(rows, columns, self.absolute.weight.device)
@@ -119,9 +119,9 @@ class Attention(nn.Module):
         q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
         return rotate(q, rotation), rotate(k, rotation), v
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "b t d"]:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "b t d"]:
         """Attend and project back to the model's width."""
-        mixed: Tensor = self.out(rearrange(mix(q, k, v), "b h t d -> b t (h d)"))
+        mixed: Tensor = self.out(rearrange(attention(q, k, v), "b h t d -> b t (h d)"))
         return mixed
 
 
@@ -138,7 +138,7 @@ class Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"]) -> Float[Tensor, "b t d"]:
         """Attend within each sequence of the batch."""
-        return self.finish(x, self.attention.mix(*self.attention.project(self.norm1(x), rotation)))
+        return self.finish(x, self.attention.attend(*self.attention.project(self.norm1(x), rotation)))
 
     def finish(self, x: Float[Tensor, "b t d"], mixed: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """Add what attention brought, then the MLP."""
@@ -175,11 +175,11 @@ class ConvStem(nn.Module):
         if patch % self.CELL:
             raise ValueError(f"the patch is {patch} pixels; the convolutional stem needs a multiple of {self.CELL}")
         self.enter = nn.Conv2d(channels * self.CELL**2, fine, 3, padding=1)
-        unit(self.enter)
+        init_unit_variance(self.enter)
         self.blocks = nn.Sequential(ConvBlock(fine), ConvBlock(fine))
         self.norm = nn.GroupNorm(1, fine)
         self.reduce = nn.Conv2d(fine, width, patch // self.CELL, stride=patch // self.CELL)
-        unit(self.reduce)
+        init_unit_variance(self.reduce)
 
     def forward(self, pictures: Float[Tensor, "b c s s"]) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b f h w"]]:
         """Tokens, and the fine map at a quarter of the resolution."""
@@ -206,8 +206,8 @@ class FineHead(nn.Module):
         self.blocks = nn.Sequential(ConvBlock(fine), ConvBlock(fine))
         self.norm = nn.GroupNorm(1, fine)
         self.read = nn.Conv2d(fine, 2 * maps * self.CELL**2, 1)
-        unit(self.expand)
-        unit(self.skip, share=0.5)
+        init_unit_variance(self.expand)
+        init_unit_variance(self.skip, share=0.5)
         nn.init.zeros_(self.read.weight)
         nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
 

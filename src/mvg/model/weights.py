@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mvg.errors import WeightsProblem
+from mvg.errors import WeightsError
 from mvg.model.generalist import Generalist, GeneralistConfig, rules_of
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
@@ -46,7 +46,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
     """Write a model's weights as bfloat16, with their checksum and card (Markdown).
 
     `model` is a Generalist (anything with a `.config` and a state dict). The folder appears whole or not at all; one
-    that is there already is replaced. Raises WeightsProblem where the folder cannot be written.
+    that is there already is replaced. Raises WeightsError where the folder cannot be written.
     """
     config: GeneralistConfig = model.config  # type: ignore[assignment]
     tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
@@ -63,7 +63,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
         (fresh / TENSORS).chmod(0o644)  # its library writes it for the owner alone
         replace_weights(fresh, folder)
     except (OSError, SafetensorError) as error:
-        raise WeightsProblem(
+        raise WeightsError(
             f"the weights could not be written to '{folder}' ({error})",
             "a writable folder with space left",
             "choose another folder or free some space",
@@ -77,7 +77,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
 def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Generalist:
     """The model of shipped weights (by id) or of a weights folder (by path), in float32, in evaluation mode.
 
-    The checksum is verified before a byte is used. Raises WeightsProblem for unknown, incomplete, damaged or foreign
+    The checksum is verified before a byte is used. Raises WeightsError for unknown, incomplete, damaged or foreign
     weights.
     """
     info = verify_weights(name)
@@ -86,7 +86,7 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
         model = Generalist(info.config)
         model.load_state_dict(load_file(file))  # copies into float32 parameters
     except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError) as error:
-        raise WeightsProblem(
+        raise WeightsError(
             f"'{file}' does not fit this version's model ({_first_line(error)})",
             "weights saved by the same version of mvg",
             "train or install weights for this version",
@@ -95,17 +95,15 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
 
 
 def verify_weights(name: str | Path) -> WeightsInfo:
-    """As `describe_weights`, once the checksum of the tensors has been found right. Raises WeightsProblem."""
+    """As `describe_weights`, once the checksum of the tensors has been found right. Raises WeightsError."""
     info = describe_weights(name)
     file = info.folder / TENSORS
     try:
         found = checksum(file)
     except OSError as error:
-        raise WeightsProblem(
-            f"'{file}' cannot be read ({error})", "a readable file", "check its permissions"
-        ) from error
+        raise WeightsError(f"'{file}' cannot be read ({error})", "a readable file", "check its permissions") from error
     if found != info.sha256:
-        raise WeightsProblem(
+        raise WeightsError(
             f"'{file}' has the sha256 {found[:16]}...",
             f"{info.sha256[:16]}..., as its {CONFIG} says",
             "the file is damaged or was exchanged: install or copy the weights again",
@@ -114,20 +112,20 @@ def verify_weights(name: str | Path) -> WeightsInfo:
 
 
 def describe_weights(name: str | Path) -> WeightsInfo:
-    """Config, checksum, size and card of weights, by id or path; nothing large is read. Raises WeightsProblem."""
+    """Config, checksum, size and card of weights, by id or path; nothing large is read. Raises WeightsError."""
     folder = _find(name)
     try:
         about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         size = (folder / TENSORS).stat().st_size
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
     except (OSError, ValueError) as error:
-        raise WeightsProblem(
+        raise WeightsError(
             f"the weights folder '{folder}' is incomplete ({_first_line(error)})",
             f"a readable {CONFIG} and {TENSORS} in it",
             "install or copy the weights again",
         ) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("sha256"), str):
-        raise WeightsProblem(
+        raise WeightsError(
             f"'{folder / CONFIG}' is not a description of weights this version knows",
             f"format {FORMAT} with a config and a sha256",
             "install weights for this version of mvg",
@@ -169,7 +167,7 @@ def replace_weights(fresh: Path, folder: Path) -> None:
     if any(folder.iterdir()):
         try:
             describe_weights(folder.resolve())
-        except WeightsProblem as problem:
+        except WeightsError as problem:
             raise OSError("the folder holds something that is not weights") from problem
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
     try:
@@ -201,7 +199,7 @@ def _find(name: str | Path) -> Path:
         return path.resolve()
     if path.is_file() and path.name == TENSORS:
         return path.resolve().parent
-    raise WeightsProblem(
+    raise WeightsError(
         f"no weights are called '{name}' and no weights folder lies there",
         f"one of {', '.join(known) or '(none is shipped)'} or the path of a folder with {CONFIG} and {TENSORS}",
         "see `mvg weights list`",
@@ -212,7 +210,7 @@ def _config(values: Any, folder: Path) -> GeneralistConfig:
     known = [field.name for field in fields(GeneralistConfig)]
     unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else ["no table"]
     if unknown:
-        raise WeightsProblem(
+        raise WeightsError(
             f"the config of '{folder}' has {', '.join(unknown)}",
             f"only {', '.join(known)}",
             "install weights for this version of mvg",
@@ -228,9 +226,7 @@ def _config(values: Any, folder: Path) -> GeneralistConfig:
         broken = [(found, expected) for holds, found, expected in rules_of(GeneralistConfig(**plain)) if not holds]
     if broken:
         found, expected = broken[0]
-        raise WeightsProblem(
-            f"the config of '{folder}' has {found}", expected, "install weights for this version of mvg"
-        )
+        raise WeightsError(f"the config of '{folder}' has {found}", expected, "install weights for this version of mvg")
     return GeneralistConfig(**plain)
 
 

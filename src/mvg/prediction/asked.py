@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from mvg._plugins import contributions, named
-from mvg.errors import PromptProblem
+from mvg.errors import PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.tasks import Task, kinds
@@ -21,7 +21,7 @@ class Volumes(Protocol[_Kind]):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskSpec:
     """A kind of task as prediction needs it.
 
     answers: "labels" or "image"; framing: "letterbox" (whole slices) or "native" (tiles at the slices' own resolution).
@@ -34,10 +34,10 @@ class Asked:
     keeps_intensity: bool
 
 
-def asked_for(task: str | None, targets: Volumes[Volume | LabelMap]) -> Asked:
+def task_spec(task: str | None, targets: Volumes[Volume | LabelMap]) -> TaskSpec:
     """The task of that name ("KIND" or "KIND:WHAT"), or for None what the targets say: label maps are a segmentation.
 
-    Raises UnknownName for a kind that does not exist, PromptProblem where the task has to be named.
+    Raises UnknownNameError for a kind that does not exist, PromptError where the task has to be named.
     """
     if task is None:
         if not all(isinstance(targets[at], LabelMap) for at in range(len(targets))):
@@ -45,7 +45,7 @@ def asked_for(task: str | None, targets: Volumes[Volume | LabelMap]) -> Asked:
         task = "segmentation"
     kind = task.split(":", 1)[0]
     form: type[Task] = getattr(named(kinds, kind), kind.capitalize())
-    return Asked(kind, form.answers, form.framing, form.answers == "image" and kind != "synthesis")
+    return TaskSpec(kind, form.answers, form.framing, form.answers == "image" and kind != "synthesis")
 
 
 def kind_names() -> tuple[str, ...]:
@@ -53,10 +53,10 @@ def kind_names() -> tuple[str, ...]:
     return tuple(contributions(kinds))
 
 
-def name_the_task(found: str) -> PromptProblem:
+def name_the_task(found: str) -> PromptError:
     """The error for targets that may stand for several tasks."""
     choices = ", ".join(kind_names())
-    return PromptProblem(found, "a named task", f"name what the prompts show with --task: {choices}")
+    return PromptError(found, "a named task", f"name what the prompts show with --task: {choices}")
 
 
 def modality_of(volume: Volume | LabelMap) -> str:

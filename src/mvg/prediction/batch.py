@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mvg.errors import FileProblem, MvgError, PromptProblem
+from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import read, stem_of, suffix_of, write
 from mvg.imaging.formats import LOSSY
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
-from mvg.prediction.predictor import Answer, PromptedTask
+from mvg.prediction.predictor import Prediction, PromptedTask
 
 _DICOM = ("", ".dcm", ".dicom", ".ima")  # answers to these become NIfTI
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -55,24 +55,24 @@ def plan(
 
     Exceptions: DICOM is answered as .nii.gz, labels for JPEG, which would spoil them, as .png, and pictures on a
     `scale` of their own that the query's format cannot hold (see `scale_of`) as .tif. Uncertainty is
-    OUTPUT/STEM_uncertainty.nii.gz. Raises FileProblem when two answers would have one name, or an answer would
-    overwrite a query or one of `inputs` (the prompts); PromptProblem for the quality of pictures.
+    OUTPUT/STEM_uncertainty.nii.gz. Raises FileError when two answers would have one name, or an answer would
+    overwrite a query or one of `inputs` (the prompts); PromptError for the quality of pictures.
     """
     if "quality" in extras and answers != "labels":
-        raise PromptProblem("--quality for a task that answers with pictures", "a segmentation", "leave --quality out")
+        raise PromptError("--quality for a task that answers with pictures", "a segmentation", "leave --quality out")
     jobs = tuple(_job(Path(query), Path(output), answers, extras, scale) for query in queries)
     kept = {path.resolve() for path in (*queries, *inputs)}
     taken: dict[Path, Path] = {}
     for job in jobs:
         for path in _outputs(job):
             if path.resolve() in kept:
-                raise FileProblem(
+                raise FileError(
                     f"the answer to '{job.query}' would overwrite '{path}', which is read",
                     "an output folder apart from queries and prompts",
                     "choose another --output",
                 )
             if path in taken:
-                raise FileProblem(
+                raise FileError(
                     f"the answers to '{taken[path]}' and '{job.query}' would both be called '{path.name}'",
                     "queries with different names",
                     "rename one, or answer them into different folders",
@@ -122,7 +122,7 @@ def predict_files(
 def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ...]:
     """OUTPUT/quality.csv with a row per answered query; rows of other queries that it holds already stay.
 
-    Raises FileProblem where it cannot be written.
+    Raises FileError where it cannot be written.
     """
     path, fresh = output / "quality.csv", output / "quality.partial"
     new = {one.job.output.name: f"{one.quality:.3f}" for one in outcomes if one.quality is not None}
@@ -134,7 +134,7 @@ def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ..
         fresh.write_text("".join(f"{name},{said}\n" for name, said in [("answer", "quality"), *rows.items()]), "utf-8")
         fresh.replace(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise FileProblem(
+        raise FileError(
             f"'{path}' cannot be read and written again ({getattr(error, 'strerror', None) or error})",
             "a file that 'mvg predict --quality' wrote",
             "close, move or remove it",
@@ -146,7 +146,7 @@ def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ..
 def output_folder(folder: Path) -> Iterator[None]:
     """Makes the output folder and sees that files can be written there; folders left empty in the end are removed.
 
-    Raises FileProblem where nothing can be written.
+    Raises FileError where nothing can be written.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -155,7 +155,7 @@ def output_folder(folder: Path) -> Iterator[None]:
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(b"\0")
         except OSError as error:
-            raise FileProblem(
+            raise FileError(
                 f"nothing can be written to '{folder}' ({error.strerror or error})",
                 "a writable folder with space left",
                 "choose another --output, free space or change its permissions",
@@ -195,7 +195,7 @@ def _outputs(job: Job) -> tuple[Path, ...]:
     return (job.output,) if job.uncertainty is None else (job.output, job.uncertainty)
 
 
-def _write(answer: Answer, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:
+def _write(answer: Prediction, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:
     write(_storable(answer, query, suffix_of(job.output), scale), job.output)
     if job.uncertainty is not None:
         assert answer.uncertainty is not None, "asked for with an ensemble"
@@ -207,7 +207,7 @@ def _write(answer: Answer, query: Volume, job: Job, scale: Window | None) -> tup
     return _outputs(job)
 
 
-def _storable(answer: Answer, query: Volume, suffix: str, scale: Window | None) -> Volume | LabelMap:
+def _storable(answer: Prediction, query: Volume, suffix: str, scale: Window | None) -> Volume | LabelMap:
     """Pictures of 8 or 16 bits hold no more than their query's range, or the scale's: what lies beyond is clipped."""
     volume = answer.volume
     if isinstance(volume, LabelMap) or suffix not in _PICTURES:

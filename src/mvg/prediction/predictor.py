@@ -7,26 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from mvg.errors import GeometryProblem
+from mvg.errors import GeometryError
 from mvg.imaging.frame import Spacing
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
-from mvg.prediction.answering import Answers, answer_slices
-from mvg.prediction.asked import Asked, Volumes, asked_for
-from mvg.prediction.closely import Close, found_place, joined, look_closely
-from mvg.prediction.encoding import PromptCache
-from mvg.prediction.ensemble import Settings
-from mvg.prediction.examples import Examples, prepare
-from mvg.prediction.query import Query, smallest_integers
+from mvg.prediction.asked import TaskSpec, Volumes, task_spec
+from mvg.prediction.inference.ensemble import PredictionOptions
+from mvg.prediction.inference.prompt_cache import PromptCache
+from mvg.prediction.inference.query_volume import Query, smallest_integers
+from mvg.prediction.inference.slices import VolumePrediction, predict_slices
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.prediction.refinement.zoom import ZoomPlan, joined, label_extent, plan_zoom
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What was asked for, on the query's own grid (affine bit for bit): a LabelMap or a Volume in raw intensities.
 
     uncertainty: a Volume in [0, 1] on the same grid where an ensemble answered, else None. Labels: entropy of the mean
@@ -66,18 +66,18 @@ class Predictor:
         images, targets: one target per image, on the same grid; lazy sequences are read pair by pair. task:
         "segmentation", "synthesis", "inpainting" or "denoising"; None where all targets are LabelMaps. modality: "CT"
         if intensities are HU, any other if they are not, in prompts and queries; None guesses. names: of the pairs, for
-        messages. The rest: see `Settings`. Raises PromptProblem for pairs that cannot serve, GeometryProblem for a pair
-        on two grids, UnknownName for names.
+        messages. The rest: see `PredictionOptions`. Raises PromptError for pairs that cannot serve,
+        GeometryError for a pair on two grids, UnknownNameError for names.
         """
-        settings = Settings(strategy, num_prompts, members, seed, look, propagate, reject)
-        asked, size = asked_for(task, targets), self.model.config.size
+        settings = PredictionOptions(strategy, num_prompts, members, seed, look, propagate, reject)
+        asked, size = task_spec(task, targets), self.model.config.size
         examples = prepare(images, targets, asked, size, modality, names)
-        close = look_closely(images, targets, asked, size, modality, examples) if look == "close" else None
+        close = plan_zoom(images, targets, asked, size, modality, examples) if look == "close" else None
         return PromptedTask(self, asked, examples, settings, close)
 
     def load_task(self, path: str | Path) -> "PromptedTask":
-        """A saved task for this model. Raises FileProblem, or WeightsProblem for another picture size."""
-        from mvg.prediction.taskfile import load
+        """A saved task for this model. Raises FileError, or WeightsError for another picture size."""
+        from mvg.prediction.task_file import load
 
         return load(self, Path(path))
 
@@ -89,7 +89,12 @@ class PromptedTask:
     """
 
     def __init__(
-        self, predictor: Predictor, asked: Asked, examples: Examples, settings: Settings, close: Close | None = None
+        self,
+        predictor: Predictor,
+        asked: TaskSpec,
+        examples: PromptSet,
+        settings: PredictionOptions,
+        close: ZoomPlan | None = None,
     ) -> None:
         """See `Predictor.prompt`, which makes one."""
         self.predictor, self.asked, self.examples, self.settings, self.close = (
@@ -99,13 +104,13 @@ class PromptedTask:
         pieces = () if close is None else close.pieces
         self.close_caches = [PromptCache(predictor.model, p.examples, 2**30 // len(pieces)) for p in pieces]
 
-    def __call__(self, query: Volume, progress: Progress | None = None) -> Answer:
+    def __call__(self, query: Volume, progress: Progress | None = None) -> Prediction:
         """The answer to a query volume, slice by slice: memory grows by the answer alone.
 
-        Raises GeometryProblem for a query with NaN or infinite voxels.
+        Raises GeometryError for a query with NaN or infinite voxels.
         """
         if not np.isfinite([query.voxels.min(), query.voxels.max()]).all():  # NaN is both
-            raise GeometryProblem(
+            raise GeometryError(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
         cut = Query.of(query, self.examples, self.asked, self.predictor.model.config.size)
@@ -114,7 +119,7 @@ class PromptedTask:
         def told(look: int) -> Callable[[int], None]:
             return lambda done: None if progress is None else progress(look * len(cut) + done, looks * len(cut))
 
-        first = answer_slices(self.predictor.model, cut, self.examples, self.cache, self.settings, told(0))
+        first = predict_slices(self.predictor.model, cut, self.examples, self.cache, self.settings, told(0))
         said, doubts = first.said, first.doubts
         if self.close is not None and looks > 1:
             self._look_closely(self.close, cut, first, query.pixel_spacing(cut.plane), told)
@@ -124,7 +129,7 @@ class PromptedTask:
             doubts.flags.writeable = False
         uncertainty = None if doubts is None else query.from_pictures(doubts, cut.plane)
         assert not isinstance(uncertainty, LabelMap)
-        return Answer(query.from_pictures(answers, cut.plane), uncertainty)
+        return Prediction(query.from_pictures(answers, cut.plane), uncertainty)
 
     def using(
         self,
@@ -138,9 +143,9 @@ class PromptedTask:
         reject: float | None = None,
         colors: tuple[float, ...] | None = None,
     ) -> "PromptedTask":
-        """The same prompts, used differently: what is not None replaces the settings (see `Settings`)."""
+        """The same prompts, used differently: what is not None replaces the settings (see `PredictionOptions`)."""
         old = self.settings
-        settings = Settings(
+        settings = PredictionOptions(
             strategy or old.strategy,
             old.num_prompts if num_prompts is None else num_prompts,
             old.members if members is None else members,
@@ -155,16 +160,16 @@ class PromptedTask:
         return used
 
     def save(self, path: str | Path) -> None:
-        """Write prompts and their encodings as one task file, whole or not at all. Raises FileProblem."""
-        from mvg.prediction.taskfile import save
+        """Write prompts and their encodings as one task file, whole or not at all. Raises FileError."""
+        from mvg.prediction.task_file import save
 
         save(self, Path(path))
 
     def _look_closely(
         self,
-        close: Close,
+        close: ZoomPlan,
         cut: Query,
-        first: Answers,
+        first: VolumePrediction,
         spacing: Spacing,
         told: Callable[[int], Callable[[int], None]],
     ) -> None:
@@ -173,7 +178,7 @@ class PromptedTask:
         """
         answers, doubts = first.said, first.doubts
         shape = answers.shape[1:]
-        frames = close.frames(found_place(answers, spacing), shape, spacing)
+        frames = close.frames(label_extent(answers, spacing), shape, spacing)
         if not frames:
             told(len(close.pieces))(len(cut))
             return
@@ -181,7 +186,7 @@ class PromptedTask:
         for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
             seen = cut.seen((frame,))
             told_by = self.settings if piece.at is None else replace(self.settings, reject=0.0)
-            again = answer_slices(self.predictor.model, seen, piece.examples, cache, told_by, told(number + 1))
+            again = predict_slices(self.predictor.model, seen, piece.examples, cache, told_by, told(number + 1))
             for at in range(len(cut)):
                 lacking = 1 + np.flatnonzero(~again.known[at])
                 if piece.at is not None:
@@ -196,13 +201,13 @@ def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
     """A predictor with shipped weights (an id) or with those of a folder.
 
     device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is.
-    Raises WeightsProblem for unknown or damaged weights, UnknownName for a device that is not there.
+    Raises WeightsError for unknown or damaged weights, UnknownNameError for a device that is not there.
     """
     return Predictor(load_weights(weights, device_named(device)), str(weights))
 
 
 def load_task(path: str | Path, weights: str | Path | None = None, device: str = "auto") -> PromptedTask:
-    """A saved task, with the weights that it names or others alike. Raises FileProblem, WeightsProblem."""
-    from mvg.prediction.taskfile import weights_of
+    """A saved task, with the weights that it names or others alike. Raises FileError, WeightsError."""
+    from mvg.prediction.task_file import weights_of
 
     return load(weights or weights_of(Path(path)), device).load_task(path)

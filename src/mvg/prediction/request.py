@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mvg.errors import PromptProblem
-from mvg.prediction.ensemble import Settings
-from mvg.prediction.folder import open_prompts
+from mvg.errors import PromptError
+from mvg.prediction.inference.ensemble import PredictionOptions
 from mvg.prediction.predictor import PromptedTask, load, load_task
-from mvg.prediction.taskfile import SUFFIX
+from mvg.prediction.prompts.folder import open_prompts
+from mvg.prediction.task_file import SUFFIX
 
 DEFAULT_WEIGHTS = "tiny"
 
@@ -36,7 +36,7 @@ def prepare_request(
 ) -> Request:
     """Load the weights (None: those of the task file, else the default) and read the prompts.
 
-    `task`, `queries`: see `open_prompts`; `look`: see `Settings` (None: as it is there or in the task file);
+    `task`, `queries`: see `open_prompts`; `look`: see `PredictionOptions` (None: as it is there or in the task file);
     `show(what, done, total)` while prompts are read. Raises MvgErrors.
     """
     if prompts.suffix == SUFFIX:
@@ -45,19 +45,24 @@ def prepare_request(
     predictor = load(weights or DEFAULT_WEIGHTS, device)
     images = folder.images.watched(lambda done, total: show("prompts", done, total))
     prompted = predictor.prompt(
-        images, folder.targets, folder.task, look=look or Settings.look, modality=folder.modality, names=folder.names
+        images,
+        folder.targets,
+        folder.task,
+        look=look or PredictionOptions.look,
+        modality=folder.modality,
+        names=folder.names,
     )
     inferred = "" if task is not None and ":" in task else folder.channel
     return Request(prompted, (*folder.images.paths, *folder.targets.paths), inferred)
 
 
 def _saved(path: Path, task: str | None, weights: str | None, device: str, look: str | None) -> PromptedTask:
-    """The task in a file; PromptProblem where it is asked to be what it is not."""
+    """The task in a file; PromptError where it is asked to be what it is not."""
     saved = load_task(path, weights, device)
     if task is not None and task != saved.asked.kind:
-        raise PromptProblem(f"a task file for {saved.asked.kind}", f"one for {task}", "leave --task out")
+        raise PromptError(f"a task file for {saved.asked.kind}", f"one for {task}", "leave --task out")
     if look == "close" and saved.close is None and saved.settings.look == "whole":
-        raise PromptProblem(
+        raise PromptError(
             f"'{path}' was saved with --look whole", "a task saved with --look close", "make it again from its prompts"
         )
     return saved.using(look=look)

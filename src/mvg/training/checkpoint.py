@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mvg.errors import FileProblem, RecipeProblem
+from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import Generalist, GeneralistConfig
 from mvg.training.curves import Progress
 from mvg.training.recipe import Recipe, recipe_from
@@ -48,13 +48,13 @@ def resume(
 ) -> None:  # fmt: skip
     """Go on from where `save` was called, with the recipe's settings, which may be others now.
 
-    Raises FileProblem for what `save` has not written, and RecipeProblem for another model or optimizer.
+    Raises FileError for what `save` has not written, and RecipeError for another model or optimizer.
     """
     state = read(path, fabric.device, ANEW)
     if model_of(state) != recipe.model:
-        raise RecipeProblem(f"{path} is of another model", "the model of the recipe", "choose another --output")
+        raise RecipeError(f"{path} is of another model", "the model of the recipe", "choose another --output")
     if len(state.get("optimizers", [])) != len(optimizers):
-        raise RecipeProblem(
+        raise RecipeError(
             f"{path} was learnt with another optimizer", "the optimizer of the recipe", "choose another --output"
         )
     with fitting(path, ANEW):
@@ -76,22 +76,22 @@ def model_of(state: dict[str, Any]) -> GeneralistConfig:
 
 @contextmanager
 def fitting(path: Path, action: str) -> Iterator[None]:
-    """Raises FileProblem where a checkpoint's tensors do not fit."""
+    """Raises FileError where a checkpoint's tensors do not fit."""
     try:
         yield
     except (RuntimeError, ValueError) as problem:
-        raise FileProblem(f"{path} is of another version", "tensors that fit its network", action) from problem
+        raise FileError(f"{path} is of another version", "tensors that fit its network", action) from problem
 
 
 def read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
-    """What `save` wrote; raises FileProblem for anything else."""
+    """What `save` wrote; raises FileError for anything else."""
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise FileProblem(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
+        raise FileError(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
     if not isinstance(state, dict) or not {"model", "average", "about"} <= set(state):
-        raise FileProblem(f"{path} is something else", "a checkpoint of 'mvg train'", action)
+        raise FileError(f"{path} is something else", "a checkpoint of 'mvg train'", action)
     return state
 
 

@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 from mvg.canvas import Kind, Pairs
 from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
-from mvg.errors import RecipeProblem
+from mvg.errors import RecipeError
 from mvg.imaging.coloring import Coloring
 from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
-from mvg.training.focus import focused
-from mvg.training.sources import Source, fewer, predefined_colors, sources_of
 from mvg.training.synthetic import regions
+from mvg.training.task_sources import TaskSource, predefined_colors, subsample_patients, task_sources
+from mvg.training.zoom import zoom_on_labels
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ class Episodes(Dataset[Pairs]):
         augmentation: AugmentationSettings, size: int, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
-        self.sources = fewer(sources_of(store, (side,), kinds), settings.share, settings.most, seed)
+        self.sources = subsample_patients(task_sources(store, (side,), kinds), settings.share, settings.most, seed)
         if not any(self._fit(answers, settings.panels[0]) for answers in self.sources):
-            raise RecipeProblem(
+            raise RecipeError(
                 f"no set of {store.folder} has {settings.panels[0]} patients on the side '{side}' for the chosen tasks",
                 "at least one set with as many patients as an episode has panels",
                 "prepare more data or lower episodes.panels",
             )
 
-    def _fit(self, answers: Kind, panels: int) -> list[list[list[Source]]]:
+    def _fit(self, answers: Kind, panels: int) -> list[list[list[TaskSource]]]:
         """Task kinds x sets x tasks that have a patient for each of `panels` panels."""
         fewest = panels if self.settings.prompts == "others" else 1
         kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[answers].values())
@@ -97,13 +97,13 @@ class Episodes(Dataset[Pairs]):
             requests.append(self._request(source, [str(patient) for patient in patients], size, most, rng))
         return _stack(requests, answers)
 
-    def request(self, source: Source, patients: list[str], rng: np.random.Generator) -> Pairs:
+    def request(self, source: TaskSource, patients: list[str], rng: np.random.Generator) -> Pairs:
         """A batch of one request: a pair of each of these patients of `source`, the last one's is the query."""
         request = self._request(source, patients, self.size, self.settings.classes[1], rng)
         return _stack([request], source.task.answers)
 
     def _request(
-        self, source: Source, patients: list[str], size: int, most: int, rng: np.random.Generator
+        self, source: TaskSource, patients: list[str], size: int, most: int, rng: np.random.Generator
     ) -> "_Request":
         numbers = self._slices(source, patients, rng)
         change = Change.shared(self.augmentation, rng)
@@ -121,7 +121,7 @@ class Episodes(Dataset[Pairs]):
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
         if source.task.answers == "labels" and rng.random() < self.settings.focus:
-            moved = focused(moved, [target for _, target in pictures], boxes, size, rng)
+            moved = zoom_on_labels(moved, [target for _, target in pictures], boxes, size, rng)
         mode: Literal["linear", "nearest"] = "nearest" if source.task.answers == "labels" else "linear"
         images, targets = [], []
         for (image, target), box, own in zip(pictures, boxes, moved, strict=True):
@@ -145,7 +145,7 @@ class Episodes(Dataset[Pairs]):
             f"{source.set.card.name}/{source.task.name}",
         )
 
-    def _slices(self, source: Source, patients: list[str], rng: np.random.Generator) -> list[int]:
+    def _slices(self, source: TaskSource, patients: list[str], rng: np.random.Generator) -> list[int]:
         """A slice of each patient, at about the query's position; redrawn while the prompts show nothing, or the query
         and it may not.
         """

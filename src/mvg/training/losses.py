@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvg.canvas import Pairs, image_patches, spread
-from mvg.model.answer import Answer
-from mvg.training.question import Question
+from mvg.model.outputs import ModelOutput
+from mvg.training.batch import TrainingBatch
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class LossSettings:
     floor: float = 0.0
 
 
-def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settings: LossSettings) -> Float[Tensor, ""]:
+def loss_of(
+    answer: ModelOutput, question: TrainingBatch, truth: Pairs, patch: int, settings: LossSettings
+) -> Float[Tensor, ""]:
     """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class, painted or not."""
     total = torch.zeros((), device=truth.images.device)
     if question.scored is not None:
@@ -49,7 +51,7 @@ def loss_of(answer: Answer, question: Question, truth: Pairs, patch: int, settin
     return total
 
 
-def _target_loss(answer: Answer, truth: Pairs, first: int, weight: Tensor, settings: LossSettings) -> Tensor:
+def _target_loss(answer: ModelOutput, truth: Pairs, first: int, weight: Tensor, settings: LossSettings) -> Tensor:
     targets = truth.targets[:, first:]
     assert answer.pictures is not None
     if truth.kind == "image":

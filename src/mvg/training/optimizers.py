@@ -15,7 +15,7 @@ _ROUNDS, _QUINTIC = 5, (3.4445, -4.775, 2.0315)  # of Newton and Schulz, as Jord
 _AS_ADAMW = 0.2  # size of AdamW's steps
 
 
-class Matrices(Optimizer):
+class Muon(Optimizer):
     """Muon (Jordan 2024) for weights of any number of dimensions, each seen as a matrix of one row per output.
 
     Steps are scaled to the size that AdamW's have, so both take one rate (Liu et al. 2025). `products`: what matrices
@@ -67,7 +67,7 @@ def optimizers_for(
     products: torch.dtype = torch.bfloat16,
 ) -> list[Optimizer]:
     """The optimizers that share a model's parameters among them. Weights of layers decay where they are matrices: not
-    biases, norms and what is learnt beside layers, whatever its shape. products: see `Matrices`.
+    biases, norms and what is learnt beside layers, whatever its shape. products: see `Muon`.
     """
     learnt = {place: p for place, p in model.named_parameters() if p.requires_grad}
     weights = [p for place, p in learnt.items() if place.endswith(".weight") and p.ndim >= 2]
@@ -78,4 +78,4 @@ def optimizers_for(
         {"params": [p for p in learnt.values() if id(p) not in decayed], "weight_decay": 0.0},
     ]
     adamw = AdamW(groups, lr=rate, betas=betas, fused=True)
-    return [Matrices(matrices, rate, weight_decay, products), adamw] if matrices else [adamw]
+    return [Muon(matrices, rate, weight_decay, products), adamw] if matrices else [adamw]

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mvg._plugins import contributions, named
-from mvg.errors import FileProblem, RecipeProblem
+from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import SIZES, GeneralistConfig, Rule, rules_of
 from mvg.tasks import kinds
 from mvg.training import objectives
@@ -104,13 +104,13 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; FileProblem if it is no readable TOML, RecipeProblem for unknown keys and impossible values."""
+    """Read a recipe; FileError if it is no readable TOML, RecipeError for unknown keys and impossible values."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:
-        raise FileProblem(f"cannot read {path}: {problem.strerror}", "a recipe (TOML)", "check the path") from problem
+        raise FileError(f"cannot read {path}: {problem.strerror}", "a recipe (TOML)", "check the path") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise FileProblem(f"{path} is not TOML: {problem}", "a recipe (TOML)", "correct that line") from problem
+        raise FileError(f"{path} is not TOML: {problem}", "a recipe (TOML)", "correct that line") from problem
     return recipe_from(table)
 
 
@@ -119,27 +119,25 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
     table = dict(table)
     given = table.pop("model", {})
     if not isinstance(given, Mapping):
-        raise RecipeProblem(f"model = {given!r}", "a table [model]", "write it as a table")
+        raise RecipeError(f"model = {given!r}", "a table [model]", "write it as a table")
     model = dict(given)
     size = model.pop("name", "tiny")
     if not isinstance(size, str) or size not in SIZES:
-        raise RecipeProblem(f"model.name = {size!r}", f"one of {', '.join(SIZES)}", "choose one of these")
+        raise RecipeError(f"model.name = {size!r}", f"one of {', '.join(SIZES)}", "choose one of these")
     recipe: Recipe = build(Recipe, {**table, "model": SIZES[size].as_dict() | model}, "")
     _check(recipe)
     return recipe
 
 
 def _check(recipe: Recipe) -> None:
-    """RecipeProblem for values that are well typed, but impossible; UnknownName for kinds of tasks."""
+    """RecipeError for values that are well typed, but impossible; UnknownNameError for kinds of tasks."""
     known = contributions(objectives)
     for share in (recipe.objectives.labels, recipe.objectives.image):
         for name in share:
             if name not in known:
-                raise RecipeProblem(f"objective '{name}'", f"one of {', '.join(known)}", "choose one of these")
+                raise RecipeError(f"objective '{name}'", f"one of {', '.join(known)}", "choose one of these")
         if not abs(sum(share.values()) - 1) < 1e-8:
-            raise RecipeProblem(
-                f"objective shares {share} add up to {sum(share.values())}", "a sum of 1", "correct them"
-            )
+            raise RecipeError(f"objective shares {share} add up to {sum(share.values())}", "a sum of 1", "correct them")
     for name in recipe.data.tasks:
         named(kinds, name)
     _hold((*_run_rules(recipe), *_range_rules(recipe)))
@@ -148,14 +146,14 @@ def _check(recipe: Recipe) -> None:
 
 
 def check_model(recipe: Recipe) -> None:
-    """Raises RecipeProblem for a network that cannot be, or that cannot be shown the sizes of the episodes."""
+    """Raises RecipeError for a network that cannot be, or that cannot be shown the sizes of the episodes."""
     _hold(rules_of(recipe.model, recipe.episodes.sizes))
 
 
 def _hold(rules: Iterable[Rule]) -> None:
     for holds, found, expected in rules:
         if not holds:
-            raise RecipeProblem(found, expected, "correct it")
+            raise RecipeError(found, expected, "correct it")
 
 
 def _run_rules(recipe: Recipe) -> list[Rule]:
@@ -210,11 +208,11 @@ def _range_rules(recipe: Recipe) -> list[Rule]:
 
 
 def build(kind: Any, table: Mapping[str, Any], where: str) -> Any:
-    """A frozen dataclass of settings from plain values; RecipeProblem names what is unknown or of the wrong type."""
+    """A frozen dataclass of settings from plain values; RecipeError names what is unknown or of the wrong type."""
     known = {f.name for f in fields(kind)}
     for key in table:
         if key not in known:
-            raise RecipeProblem(
+            raise RecipeError(
                 f"unknown key '{where}{key}'", f"one of {', '.join(sorted(known))}", "correct or remove it"
             )
     hints = get_type_hints(kind)
@@ -226,25 +224,25 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return value
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
-            raise RecipeProblem(f"{where} = {value!r}", f"a table [{where}]", "write it as a table")
+            raise RecipeError(f"{where} = {value!r}", f"a table [{where}]", "write it as a table")
         return build(hint, value, f"{where}.")
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         inner = [parts[0]] * len(value) if isinstance(value, (list, tuple)) and parts[-1] is Ellipsis else list(parts)
         if not isinstance(value, (list, tuple)) or len(inner) != len(value):
-            raise RecipeProblem(f"{where} = {value!r}", f"a list of {len(parts)} values", "correct it")
+            raise RecipeError(f"{where} = {value!r}", f"a list of {len(parts)} values", "correct it")
         return tuple(_value(part, item, where) for part, item in zip(inner, value, strict=True))
     if get_origin(hint) is dict:
         if not isinstance(value, Mapping):
-            raise RecipeProblem(f"{where} = {value!r}", "a table of name = share", "correct it")
+            raise RecipeError(f"{where} = {value!r}", "a table of name = share", "correct it")
         return {str(name): _value(get_args(hint)[1], share, f"{where}.{name}") for name, share in value.items()}
     if NoneType in get_args(hint):  # what a file leaves out is None
         return _value(get_args(hint)[0], value, where)
     choices = get_args(hint)
     if choices and value not in choices:
-        raise RecipeProblem(f"{where} = {value!r}", f"one of {', '.join(map(str, choices))}", "choose one of these")
+        raise RecipeError(f"{where} = {value!r}", f"one of {', '.join(map(str, choices))}", "choose one of these")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not choices and not (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
-        raise RecipeProblem(f"{where} = {value!r}", f"a value of type {hint.__name__}", "correct it")
+        raise RecipeError(f"{where} = {value!r}", f"a value of type {hint.__name__}", "correct it")
     return value

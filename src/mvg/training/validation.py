@@ -15,7 +15,7 @@ from mvg.data.store import Store
 from mvg.model.generalist import Generalist
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings
-from mvg.training.sources import sources_of
+from mvg.training.task_sources import task_sources
 
 PLAIN = AugmentationSettings(zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flips=0.0, inversion=0.0, tone=0.0, noise=0.0)
 Colors = Literal["random", "predefined", "binary"]
@@ -84,7 +84,7 @@ def _requests(
     settings = EpisodeSettings(batch=1, panels=(1, 1), classes=(99, 99), absent=0.0, near=0.0, coloring=coloring)
     episodes = Episodes(store, "train", kinds, settings, PLAIN, size, seed=0)
     requests: list[Pairs] = []
-    for found in sources_of(store, ("train", "val"), kinds).values():
+    for found in task_sources(store, ("train", "val"), kinds).values():
         for sets in found.values():
             for sources in sets:
                 source = sources[0]

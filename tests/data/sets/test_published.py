@@ -10,7 +10,7 @@ from mvg._plugins import contributions
 from mvg.data import Store, open_folder, open_set, prepare, sets, sets_in
 from mvg.data.case import Card, Case, DataSet, side_of
 from mvg.data.cut import cut, labels_in
-from mvg.errors import FileProblem, UnknownName
+from mvg.errors import FileError, UnknownNameError
 from tests.data.folders import make_mri, write_image
 from tests.data.sets.trees import TREES, Tree, image, labels, promise12_before_2023
 
@@ -67,7 +67,7 @@ def test_a_missing_file_is_named_with_where_to_get_it(tmp_path: Path, name: str)
         shutil.rmtree(vital)
     else:
         vital.unlink()
-    with pytest.raises(FileProblem) as caught:
+    with pytest.raises(FileError) as caught:
         open_folder(tmp_path)
     said = str(caught.value)
     assert (vital.parent.name if name == "ldct" else vital.name) in said
@@ -77,9 +77,9 @@ def test_a_missing_file_is_named_with_where_to_get_it(tmp_path: Path, name: str)
 @pytest.mark.parametrize("name", ["acdc", "amos_ct", "amos_mri", "btcv", "msd_liver", "msd_lung", "msd_spleen", "word"])
 def test_labels_without_their_image_are_not_passed_over(tmp_path: Path, name: str) -> None:
     TREES[name](tmp_path)
-    gone = next(case for case in open_set(name, tmp_path).cases if case.lies_on == "train").images[0]
+    gone = next(case for case in open_set(name, tmp_path).cases if case.split_of == "train").images[0]
     gone.unlink()
-    with pytest.raises(FileProblem, match="lacks the image of") as caught:
+    with pytest.raises(FileError, match="lacks the image of") as caught:
         open_set(name, tmp_path)
     assert str(gone.parent) in str(caught.value)
 
@@ -88,7 +88,7 @@ def test_labels_without_their_image_are_not_passed_over(tmp_path: Path, name: st
 def test_another_folder_is_told_what_was_expected(tmp_path: Path, name: str) -> None:
     published = PUBLISHED[name].SET
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(FileProblem) as caught:
+        with pytest.raises(FileError) as caught:
             open_set(name, folder)
         assert all(words in str(caught.value) for words in (str(folder), published.tree, published.access))
 
@@ -119,7 +119,7 @@ def test_one_download_of_two_sets_gives_both(tmp_path: Path) -> None:
         TREES[name](tmp_path / "amos22")
     assert [found.card.name for found in sets_in(tmp_path / "amos22")] == ["amos_ct", "amos_mri"]
     assert [case.name for case in open_set("amos_mri", tmp_path).cases] == ["amos_0501", "amos_0517", "amos_0600"]
-    with pytest.raises(FileProblem, match="amos_ct and amos_mri"):
+    with pytest.raises(FileError, match="amos_ct and amos_mri"):
         open_folder(tmp_path / "amos22")
     prepare([tmp_path / "amos22"], tmp_path / "store")
     assert {name: len(found) for name, found in Store.open(tmp_path / "store").sets.items()} == {
@@ -150,7 +150,7 @@ def test_patients_of_both_brats_sets_are_on_one_side(trees: dict[str, tuple[Path
 
 def test_no_set_has_a_patient_on_both_sides() -> None:
     cases = (Case("a1", "a", (Path("a1"),), side="train"), Case("a2", "a", (Path("a2"),), side="val"))
-    with pytest.raises(FileProblem, match="patient 'a' of heads"):
+    with pytest.raises(FileError, match="patient 'a' of heads"):
         DataSet(Card("heads", "heads", "MRI", "", ("T1",)), cases)
 
 
@@ -159,7 +159,7 @@ def test_older_downloads_without_labelled_test_cases_are_split(tmp_path: Path) -
     found = open_folder(tmp_path)
     assert (len(found.split("train").cases), len(found.split("val").cases)) == (tree.train, tree.val)
     (tmp_path / tree.vital).unlink()
-    with pytest.raises(FileProblem, match="Case04_segmentation"):
+    with pytest.raises(FileError, match="Case04_segmentation"):
         open_folder(tmp_path)
 
 
@@ -181,7 +181,7 @@ def test_either_end_of_the_folders_around_may_be_handed_over(
 
 
 def test_half_of_brats_says_which_half(trees: dict[str, tuple[Path, Tree]]) -> None:
-    with pytest.raises(FileProblem, match="ValidationData"):
+    with pytest.raises(FileError, match="ValidationData"):
         open_folder(trees["brats_gli"][0] / "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData")
 
 
@@ -192,7 +192,7 @@ def test_converted_sets_are_nnunets(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"amos_ct.*btcv.*word"):
+    with pytest.raises(UnknownNameError, match=r"amos_ct.*btcv.*word"):
         open_set("amos", tmp_path)
 
 
@@ -233,4 +233,4 @@ def test_a_case_that_changes_sides_between_two_runs_is_cut_again(tmp_path: Path)
 
 def test_sets_of_ones_own_still_go_by_patient(tmp_path: Path) -> None:
     found = open_folder(make_mri(tmp_path / "heads", {f"pat{n}": (20, 24, 2) for n in range(8)}))
-    assert [case.lies_on for case in found.cases] == [side_of(case.patient) for case in found.cases]
+    assert [case.split_of for case in found.cases] == [side_of(case.patient) for case in found.cases]

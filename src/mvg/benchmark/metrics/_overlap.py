@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.benchmark.judged import Measured
+from mvg.benchmark.protocol.metric import Measurements
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def overlaps(answer: NDArray[Any], truth: NDArray[Any]) -> dict[int, Overlap]:
     }
 
 
-def mean_of(parts: Mapping[int, float], names: Mapping[int, str], nothing: float) -> list[Measured]:
+def mean_of(parts: Mapping[int, float], names: Mapping[int, str], nothing: float) -> list[Measurements]:
     """The mean over labels as the figure of a case; `nothing` where neither side holds a label."""
     by_name = {names.get(value, f"label {value}"): float(part) for value, part in parts.items()}
-    return [Measured("whole", float(np.mean(list(by_name.values()))) if by_name else nothing, by_name)]
+    return [Measurements("whole", float(np.mean(list(by_name.values()))) if by_name else nothing, by_name)]

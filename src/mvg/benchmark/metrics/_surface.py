@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from mvg.benchmark.judged import Judged
 from mvg.benchmark.metrics._overlap import overlaps
-from mvg.errors import BenchmarkProblem
+from mvg.benchmark.protocol.metric import Score
+from mvg.errors import BenchmarkError
 
 Surfaces = dict[str, NDArray[Any]]
 """Of two masks as surface-distance has it: distances (mm) in both directions, ascending, and areas of the elements."""
 
 
 @lru_cache(maxsize=1)  # several metrics look at one answer in turn
-def surfaces(judged: Judged) -> dict[int, Surfaces | None]:
+def surfaces(judged: Score) -> dict[int, Surfaces | None]:
     """The distances of every label of truth or answer, by value; None where only one of them holds it.
 
     Spacing is that of the affine. Volumes of a single slice, and pictures, are compared in 2D: contours for surfaces.
-    Raises BenchmarkProblem without the library.
+    Raises BenchmarkError without the library.
     """
     tables = surface_library().lookup_tables
     answer, truth, spacing = _flat(judged)
@@ -34,16 +34,16 @@ def surfaces(judged: Judged) -> dict[int, Surfaces | None]:
 
 
 def surface_library() -> Any:
-    """The module surface_distance; BenchmarkProblem where it is missing."""
+    """The module surface_distance; BenchmarkError where it is missing."""
     try:
         return import_module("surface_distance")
     except ImportError as problem:
-        raise BenchmarkProblem(
+        raise BenchmarkError(
             "the library surface-distance is missing", "it beside mvg", "pip install '.[benchmark]' in mvg's source"
         ) from problem
 
 
-def diagonal(judged: Judged) -> float:
+def diagonal(judged: Score) -> float:
     """The length of the volume's diagonal in mm, edges of voxels included; of a single slice: the slice's."""
     answer, _, spacing = _flat(judged)
     return float(np.linalg.norm(np.multiply(answer.shape, spacing)))
@@ -87,7 +87,7 @@ def _borders(
     return places, np.asarray(areas[code[tuple(places.T)]], np.float64)
 
 
-def _flat(judged: Judged) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
+def _flat(judged: Score) -> tuple[NDArray[Any], NDArray[Any], tuple[float, ...]]:
     """Labels of answer and truth with their spacing; one axis of length 1 is dropped."""
     axes = [axis for axis in range(3) if judged.truth.shape[axis] == 1][:1]
     spacing = tuple(step for axis, step in enumerate(judged.truth.spacing) if axis not in axes)

@@ -1,11 +1,11 @@
 """What a synthetic picture is good for: how well a segmentation of real pictures does on it."""
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._overlap import mean_of, overlaps
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 from mvg.imaging.volume import Volume
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The mean Dice of the answer's segmentation against the case's labels; nothing where either is not to be had."""
     if judged.segment is None or judged.labels is None:
         return []

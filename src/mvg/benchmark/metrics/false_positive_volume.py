@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mvg.benchmark.judged import Judged, Measured, Metric
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The volume (ml) of all labels that the answer holds where the truth does not, and of each of them: in the whole
     volume, and in single slices, which may lack what others show.
     """
@@ -20,7 +20,8 @@ def measure(judged: Judged) -> list[Measured]:
         if painted[~there].any():
             slices[name] = float(painted[~there].sum() * voxel)
     return [
-        Measured(region, float(sum(parts.values())), parts) for region, parts in (("whole", whole), ("slices", slices))
+        Measurements(region, float(sum(parts.values())), parts)
+        for region, parts in (("whole", whole), ("slices", slices))
     ]
 
 

@@ -6,11 +6,11 @@ them costs nothing: figures are higher than `iou`, and never to be mixed with th
 
 import numpy as np
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._overlap import mean_of
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """Of every class of the truth the mean IoU over the slices that hold it; then the mean over classes."""
     answer, truth = judged.answer.pictures(judged.plane), judged.truth.pictures(judged.plane)
     parts: dict[int, float] = {}

@@ -1,13 +1,13 @@
 """Hausdorff distance, 95th percentile: how far surfaces lie apart where they lie far apart."""
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._overlap import mean_of
 from mvg.benchmark.metrics._surface import diagonal, surface_library, surfaces
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 PERCENTILE = 95
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The mean (mm) over the labels of truth or answer; a label that only one holds counts with the diagonal."""
     library, worst = surface_library(), diagonal(judged)
     parts = {

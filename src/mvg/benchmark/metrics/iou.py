@@ -1,10 +1,10 @@
 """Intersection over union of whole label maps."""
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._overlap import mean_of, overlaps
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The mean IoU over the labels of truth or answer; a label that only one of them holds counts with 0."""
     found = overlaps(judged.answer.voxels, judged.truth.voxels)
     return mean_of({value: overlap.iou for value, overlap in found.items()}, judged.names, 1.0)

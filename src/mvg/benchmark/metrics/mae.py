@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._likeness import difference, inside
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The mean absolute error in every region, as a share of the window's width."""
     error = np.abs(difference(judged))
-    return [Measured(region, float(values.mean()), {}) for region, values in inside(error, judged)]
+    return [Measurements(region, float(values.mean()), {}) for region, values in inside(error, judged)]
 
 
 METRIC = Metric(

@@ -1,13 +1,13 @@
 """Normalized surface distance: how much of both surfaces lies within a tolerance of the other one."""
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._overlap import mean_of
 from mvg.benchmark.metrics._surface import surface_library, surfaces
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 TOLERANCE = 2.0  # mm
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The mean over the labels of truth or answer; a label that only one of them holds counts with 0."""
     library = surface_library()
     parts = {

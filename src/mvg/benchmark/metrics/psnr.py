@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._likeness import difference, inside
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 _LEAST_ERROR = 1e-10  # mean squared error that counts as none
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """PSNR (dB) in every region; the peak is the window's width; ends at 100 dB."""
     squared = difference(judged) ** 2
     return [
-        Measured(region, float(-10 * np.log10(max(float(values.mean()), _LEAST_ERROR))), {})
+        Measurements(region, float(-10 * np.log10(max(float(values.mean()), _LEAST_ERROR))), {})
         for region, values in inside(squared, judged)
     ]
 

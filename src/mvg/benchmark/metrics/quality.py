@@ -1,12 +1,12 @@
 """What a method itself thinks of its answer, without the truth; how that agrees with Dice is what the page tells."""
 
-from mvg.benchmark.judged import Judged, Measured, Metric
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The method's estimate; nothing where it has none."""
     said = None if judged.estimate is None else judged.estimate()
-    return [] if said is None else [Measured("whole", said, {})]
+    return [] if said is None else [Measurements("whole", said, {})]
 
 
 METRIC = Metric(

@@ -3,13 +3,13 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from mvg.benchmark.judged import Judged, Measured, Metric
 from mvg.benchmark.metrics._likeness import inside
+from mvg.benchmark.protocol.metric import Measurements, Metric, Score
 
 _SIDE = 7  # pixels of scikit-image's sliding window
 
 
-def measure(judged: Judged) -> list[Measured]:
+def measure(judged: Score) -> list[Measurements]:
     """The mean of the similarity map over every region; nothing where slices are smaller than the sliding window."""
     assert judged.window is not None, "pictures are judged in a window"
     said = judged.window.apply(judged.answer.pictures(judged.plane))
@@ -20,7 +20,7 @@ def measure(judged: Judged) -> list[Measured]:
     for at in range(len(said)):
         similar[at] = structural_similarity(said[at], right[at], win_size=_SIDE, data_range=1.0, full=True)[1]
     voxels = judged.truth.from_pictures(similar, judged.plane).voxels
-    return [Measured(region, float(values.mean(dtype=np.float64)), {}) for region, values in inside(voxels, judged)]
+    return [Measurements(region, float(values.mean(dtype=np.float64)), {}) for region, values in inside(voxels, judged)]
 
 
 METRIC = Metric(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mvg._plugins import contributions, named
 from mvg.data.case import DataSet
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 
 _ANY = "nnunet"
 
@@ -17,24 +17,24 @@ _ANY = "nnunet"
 def open_set(name: str, folder: Path) -> DataSet:
     """The set of that name in a folder.
 
-    Raises UnknownName, which lists the known names, and FileProblem, which says what the folder lacks and who has it.
+    Raises UnknownNameError, which lists the known names, and FileError, which says what the folder lacks.
     """
     found: DataSet = named(sys.modules[__name__], name).open(Path(folder))
     return found
 
 
 def open_folder(folder: Path) -> DataSet:
-    """The data set in a folder, by the set or layout that recognises it; FileProblem when none does, or several do."""
+    """The data set in a folder, by the set or layout that recognises it; FileError when none does, or several do."""
     found = _claimed_by(folder)
     if len(found) > 1:
-        raise FileProblem(
+        raise FileError(
             f"{folder} holds several data sets, {' and '.join(found)}", "one", "name the one that is wanted"
         )
     return open_set(found[0], folder)
 
 
 def sets_in(folder: Path) -> list[DataSet]:
-    """Every data set in a folder: one, or more where a download holds several; FileProblem when none is recognised."""
+    """Every data set in a folder: one, or more where a download holds several; FileError when none is recognised."""
     return [open_set(name, folder) for name in _claimed_by(folder)]
 
 
@@ -44,7 +44,7 @@ def _claimed_by(folder: Path) -> list[str]:
     if not found and layouts[_ANY].recognises(folder):
         return [_ANY]
     if not found:
-        raise FileProblem(
+        raise FileError(
             f"{folder} {'holds no data set' if folder.is_dir() else 'is not a folder'}",
             f"one of {', '.join(layouts)} (nnunet: imagesTr/CASE_0000.*, labelsTr/CASE.*)",
             "check the path, or name the set to learn what is missing",

@@ -45,7 +45,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """Two frames of each patient; FileProblem for a missing part, a patient without frames, or a missing label map."""
+    """Two frames of each patient; FileError for a missing part, a patient without frames, or a missing label map."""
     root = _root(folder)
     return SET.data_set([*_cases(root / "training", "train"), *_cases(root / "testing", "val")])
 

@@ -62,7 +62,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """The labelled CT of AMOS; FileProblem for a missing folder or label map."""
+    """The labelled CT of AMOS; FileError for a missing folder or label map."""
     root = root_of(folder)
     train = SET.labelled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
     val = SET.labelled(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")

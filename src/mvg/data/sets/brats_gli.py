@@ -51,7 +51,7 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """All scans but those of `asked_locally`.
 
-    FileProblem for a missing contrast, a missing tumor of a training scan, or one part alone.
+    FileError for a missing contrast, a missing tumor of a training scan, or one part alone.
     """
     cases = [_case(path, part) for part in parts_of(folder, "GLI") for path in matching(part, CASE).values()]
     for side, part in (("train", "TrainingData"), ("val", "ValidationData")):

@@ -48,7 +48,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """All pairs; FileProblem for a missing image or target."""
+    """All pairs; FileError for a missing image or target."""
     cases = [_case(path) for path in _paths(folder)]
     if not cases:
         raise SET.problem(f"'{folder}' holds no case")

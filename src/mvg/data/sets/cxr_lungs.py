@@ -46,7 +46,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """All films with both masks as one label; FileProblem for a missing mask."""
+    """All films with both masks as one label; FileError for a missing mask."""
     root, cases = _root(folder), []
     for name, film in SET.files(root / "CXR_png", _NAME).items():
         masks = [SET.needed(root / "ManualMask" / side / film.name) for side in ("leftMask", "rightMask")]

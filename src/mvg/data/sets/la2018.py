@@ -46,7 +46,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """The 100 training scans; FileProblem for a missing image or label map."""
+    """The 100 training scans; FileError for a missing image or label map."""
     cases = []
     for path in _scans(folder):
         image, labels = SET.needed(path / _IMAGE), SET.needed(path / _LABELS)

@@ -47,7 +47,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """All patients with low-dose images; FileProblem when one lacks the full dose, or none has a low one."""
+    """All patients with low-dose images; FileError when one lacks the full dose, or none has a low one."""
     cases = [case for patient in _patients(folder) for case in _cases(patient)]
     if not cases:
         raise SET.problem(f"'{folder}' holds no patient with low-dose images")

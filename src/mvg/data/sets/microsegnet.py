@@ -43,7 +43,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """All 75 scans with the expert's outlines; FileProblem for a missing folder or outline."""
+    """All 75 scans with the expert's outlines; FileError for a missing folder or outline."""
     return SET.data_set([*_cases(_root(folder) / "train", "train"), *_cases(_root(folder) / "test", "val")])
 
 

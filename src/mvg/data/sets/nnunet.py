@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.window import guess_modality
 
@@ -36,7 +36,7 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """The data set in `folder`; without dataset.json the card comes from the folder's name, its files and label values.
 
-    Raises FileProblem for a missing or empty imagesTr, gaps in the channels, or a dataset.json that cannot be read or
+    Raises FileError for a missing or empty imagesTr, gaps in the channels, or a dataset.json that cannot be read or
     understood.
     """
     images, described = _images(folder), _described(folder)
@@ -54,7 +54,7 @@ def _patients(folder: Path, described: dict[str, Any], cases: Iterable[str], car
         return {case: card.patient_of(case) for case in cases}
     unnamed = [case for case in cases if not isinstance(table.get(case), str) or not table[case]]
     if unnamed:
-        raise FileProblem(
+        raise FileError(
             f"'patient' in {folder / 'dataset.json'} names none for {len(unnamed)} cases (the first is {unnamed[0]})",
             "a name for every case, or a regular expression for all",
             "add the cases to the table",
@@ -71,7 +71,7 @@ def _by_case(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
     found = {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
     matching = {name: found[name] for name in cases if name in found}
     if found and not matching:
-        raise FileProblem(
+        raise FileError(
             f"no file in {folder} is called as a case of imagesTr (the first is {next(iter(found.values())).name})",
             f"names such as {next(iter(cases))}, without a channel",
             "rename the files",
@@ -83,13 +83,13 @@ def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Case name -> its images by channel; every case must have the same channels 0, 1, ..."""
     where = folder / "imagesTr"
     if not where.is_dir():
-        raise FileProblem(f"{folder} has no imagesTr", "the nnU-Net raw layout, imagesTr/CASE_0000.*", "check the path")
+        raise FileError(f"{folder} has no imagesTr", "the nnU-Net raw layout, imagesTr/CASE_0000.*", "check the path")
     found: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in _files(where):
         if match := _CHANNEL.match(stem_of(path)):
             found[match.group(1)][int(match.group(2))] = path
     if not found:
-        raise FileProblem(
+        raise FileError(
             f"no image called CASE_0000.* in {where}",
             "file names that end in a channel of four digits",
             "rename the images, for example liver7.nii.gz to liver7_0000.nii.gz",
@@ -97,7 +97,7 @@ def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
     count = max(len(channels) for channels in found.values())
     for name, channels in found.items():
         if sorted(channels) != list(range(count)):
-            raise FileProblem(
+            raise FileError(
                 f"case {name} in {where} has the channels {', '.join(f'{c:04d}' for c in sorted(channels))}",
                 f"{count} channels from 0000 on, as in the other cases",
                 "add the missing images or remove the case",
@@ -112,21 +112,21 @@ def _described(folder: Path) -> dict[str, Any]:
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as problem:
-        raise FileProblem(f"{path} cannot be read ({problem})", "valid JSON", "correct or remove the file") from problem
+        raise FileError(f"{path} cannot be read ({problem})", "valid JSON", "correct or remove the file") from problem
     if not isinstance(described, dict):
-        raise FileProblem(f"{path} holds a {type(described).__name__}", "a JSON object", "correct or remove the file")
+        raise FileError(f"{path} holds a {type(described).__name__}", "a JSON object", "correct or remove the file")
     try:
         re.compile(_pattern(described))
         _values(described.get("labels", {}))
         _channels(described, 0)
     except (re.error, ValueError, TypeError, AttributeError) as problem:
-        raise FileProblem(
+        raise FileError(
             f"{path} has a 'patient', 'labels' or 'channel_names' that cannot be understood ({problem})",
             "a regular expression or a table of cases, label names with their values, and numbers with channel names",
             "correct the file",
         ) from problem
     if described.get("target_task", _PICTURE_TASKS[0]) not in _PICTURE_TASKS:
-        raise FileProblem(
+        raise FileError(
             f"{path} has target_task = {described['target_task']!r}",
             f"one of {', '.join(_PICTURE_TASKS)}",
             "correct the file",

@@ -46,7 +46,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """All labelled cases; FileProblem for a missing segmentation, or the missing voxels of a header."""
+    """All labelled cases; FileError for a missing segmentation, or the missing voxels of a header."""
     parts = [part for part in _TRAINING if (folder / part).is_dir()] or [_TRAINING[0]]
     train = [case for part in parts for case in _cases(folder / part, "train")]
     if matching(folder / "test_data", r"(Case\d{2})_segmentation\.mhd"):

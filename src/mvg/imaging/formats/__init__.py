@@ -1,7 +1,7 @@
 """File formats, one per file. `mvg.imaging.files` finds them by itself and does all the checking.
 
 A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`. Heavy libraries are imported
-inside these two, and whatever they raise is turned into a FileProblem by `mvg.imaging.files`.
+inside these two, and whatever they raise is turned into a FileError by `mvg.imaging.files`.
 """
 
 from collections.abc import Callable

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.imaging.formats import Stored
 from mvg.imaging.volume import LabelMap, Volume
 
@@ -44,6 +44,6 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
 def _check(names: Iterable[str], path: Path) -> None:
     found = sorted(names)
     if not {"voxels", "affine"} <= set(found):
-        raise FileProblem(
+        raise FileError(
             f"'{path}' holds {', '.join(found) or 'nothing'}", "the entries voxels and affine", "save it with both"
         )

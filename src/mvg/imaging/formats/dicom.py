@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import FileProblem, GeometryProblem
+from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import Stored
 from mvg.imaging.formats.itk import dicom_pixels
 from mvg.imaging.volume import LabelMap, Volume
@@ -44,7 +44,7 @@ def load(path: Path) -> Stored:
         slices += frames
         places += [_place(dataset, number, len(frames)) for number in range(len(frames))]
     if len({frame.shape for frame in slices}) > 1:
-        raise FileProblem(f"'{path}' holds slices of different sizes", "one series", "separate them")
+        raise FileError(f"'{path}' holds slices of different sizes", "one series", "separate them")
     color = slices[0].ndim == 3
     placed = [place for place in places if place is not None]
     if len(placed) < len(slices):
@@ -55,8 +55,8 @@ def load(path: Path) -> Stored:
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Always a FileProblem: DICOM is read only."""
-    raise FileProblem(f"'{path}' to be written", "a format that can be written", "choose .nii.gz instead of DICOM")
+    """Always a FileError: DICOM is read only."""
+    raise FileError(f"'{path}' to be written", "a format that can be written", "choose .nii.gz instead of DICOM")
 
 
 def _dataset(path: Path) -> Any:
@@ -64,7 +64,7 @@ def _dataset(path: Path) -> Any:
 
     dataset: Any = pydicom.dcmread(path, force=path.suffix.lower() in SUFFIXES)
     if "Rows" not in dataset or "PixelData" not in dataset:
-        raise FileProblem(f"'{path}' holds no image", "a DICOM image", "choose a file with pixel data")
+        raise FileError(f"'{path}' holds no image", "a DICOM image", "choose a file with pixel data")
     if "TransferSyntaxUID" not in dataset.file_meta:  # files without a preamble
         implicit, little = dataset.original_encoding
         uid = pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
@@ -77,13 +77,13 @@ def _series(folder: Path) -> list[Any]:
     images = _headers(file for file in folder.iterdir() if file.is_file())
     images = images or _headers(file for file in folder.rglob("*") if file.is_file())
     if not images:
-        raise FileProblem(f"no DICOM image in the folder '{folder}'", "the files of one series", "check the path")
+        raise FileError(f"no DICOM image in the folder '{folder}'", "the files of one series", "check the path")
     names = {
         str(header.get("SeriesInstanceUID", "")): header.get("SeriesDescription", "") for header in images.values()
     }
     if len(names) > 1:
         listed = ", ".join(f"'{description}' ...{uid[-8:]}" for uid, description in list(names.items())[:5])
-        raise FileProblem(
+        raise FileError(
             f"'{folder}' holds {len(names)} series ({listed})", "one series", "give each series its own folder"
         )
     return [_dataset(file) for file in images]
@@ -172,7 +172,7 @@ def _geometry(places: list[_Place], path: Path) -> tuple[NDArray[np.float64], ND
     for place in places:
         turned = np.abs(place.to_column - first.to_column).max() + np.abs(place.to_row - first.to_row).max()
         if turned > _DIRECTION * np.linalg.norm(first.to_column):
-            raise GeometryProblem(f"'{path}' holds slices of different directions", "parallel slices", "separate them")
+            raise GeometryError(f"'{path}' holds slices of different directions", "parallel slices", "separate them")
     height = np.array([place.origin @ first.normal for place in places])
     order = np.argsort(height, kind="stable")
     step = first.normal * first.thickness
@@ -187,13 +187,13 @@ def _geometry(places: list[_Place], path: Path) -> tuple[NDArray[np.float64], ND
 def _check_gaps(gaps: NDArray[np.float64], path: Path) -> None:
     usual = float(np.median(gaps))
     if gaps.min() <= 1e-4:
-        raise FileProblem(
+        raise FileError(
             f"'{path}' holds several images of one position (time points, echoes or segments)",
             "one volume",
             "separate them into folders",
         )
     if np.abs(gaps - usual).max() > _GAP * usual:
-        raise GeometryProblem(
+        raise GeometryError(
             f"'{path}' has slices {gaps.min():.2f} to {gaps.max():.2f} mm apart",
             "equal distances",
             "add the slices that are missing",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import FileProblem, GeometryProblem
+from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import Stored
 from mvg.imaging.volume import Header, LabelMap, Volume
 
@@ -55,7 +55,7 @@ def load(path: Path) -> Stored:
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Writes compressed voxels; GeometryProblem for sheared axes, which no rotation and spacing can express."""
+    """Writes compressed voxels; GeometryError for sheared axes, which no rotation and spacing can express."""
     import SimpleITK as sitk  # noqa: N813
 
     origin, spacing, direction = _geometry(volume, path)
@@ -141,7 +141,7 @@ def _silence() -> Iterator[None]:
 def _check_complete(path: Path, shape: tuple[int, int, int]) -> None:
     """ITK's writers do not report a full disk: what they wrote is read once more."""
     if _image(path, _reader(path)).GetSize() != shape:
-        raise FileProblem(f"'{path.name}' was written in part", "a whole file", "free space on the disk")
+        raise FileError(f"'{path.name}' was written in part", "a whole file", "free space on the disk")
 
 
 def _geometry(volume: Volume | LabelMap, path: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -153,7 +153,7 @@ def _geometry(volume: Volume | LabelMap, path: Path) -> tuple[NDArray[Any], NDAr
     direction = _LPS[:, None] * volume.affine[:3, :3] / spacing
     shear = np.abs(direction.T @ direction - np.eye(3)).max()
     if shear > _SHEAR:
-        raise GeometryProblem(
+        raise GeometryError(
             f"axes that are not at right angles (cosine {shear:.3f}) for '{path}'",
             "a rotation and spacings, all that this format holds",
             "write .nii.gz instead",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import FileProblem
+from mvg.errors import FileError
 from mvg.imaging.formats import LOSSY, Stored
 from mvg.imaging.volume import Header, LabelMap, Volume
 
@@ -25,11 +25,9 @@ def load(path: Path) -> Stored:
     with Image.open(path) as opened:
         pages = getattr(opened, "n_frames", 1)
         if pages > 1:
-            raise FileProblem(f"'{path}' has {pages} pages", "a picture of one page", "store each page alone")
+            raise FileError(f"'{path}' has {pages} pages", "a picture of one page", "store each page alone")
         if ";16" in str(opened.tile) and not opened.mode.startswith("I"):  # Pillow would keep half of the bits
-            raise FileProblem(
-                f"'{path}' has several channels of 16 bits", "one, or channels of 8", "convert it to gray"
-            )
+            raise FileError(f"'{path}' has several channels of 16 bits", "one, or channels of 8", "convert it to gray")
         image: Image.Image = opened
         image.load()
         palette = None
@@ -53,14 +51,14 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     from PIL import Image
 
     if 1 not in volume.shape:
-        raise FileProblem(
+        raise FileError(
             f"'{path}' is to hold a volume of shape {volume.shape}", "one slice", "write volumes as .nii.gz"
         )
     pixels = np.ascontiguousarray(volume.pictures(volume.plane)[0])
     suffix = path.suffix.lower()
     if isinstance(volume, LabelMap):
         if suffix in LOSSY:
-            raise FileProblem(f"labels for '{path}'", "a format without loss", "write labels as .png")
+            raise FileError(f"labels for '{path}'", "a format without loss", "write labels as .png")
         stored: NDArray[Any] = _unsigned(pixels, suffix, path)
     elif suffix in (".tif", ".tiff"):
         stored = _exact(pixels)
@@ -92,7 +90,7 @@ def _unsigned(pixels: NDArray[Any], suffix: str, path: Path) -> NDArray[Any]:
     bits = 8 if pixels.max() <= 255 else 16
     most = 255 if suffix in _ONLY_BYTES else 65535
     if pixels.min() < 0 or pixels.max() > most:
-        raise FileProblem(
+        raise FileError(
             f"values from {pixels.min()} to {pixels.max()} for '{path}'",
             f"0 to {most}",
             "write .tif or .nii.gz instead",

@@ -25,4 +25,4 @@ class Segmentation(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert piece.labels is not None, "only slices that the task accepts"
         channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        return shown(piece, channel), np.array(self.card.heeded(piece.labels), np.uint8)
+        return shown(piece, channel), np.array(self.card.with_ignored_as_background(piece.labels), np.uint8)

@@ -5,10 +5,10 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mvg.canvas import Pairs, compose, everywhere
-from mvg.training.question import Draw, Question
+from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 
-def keep(like: Bool[Tensor, "b n h w"], draw: Draw) -> Bool[Tensor, "b n h w"]:
+def keep(like: Bool[Tensor, "b n h w"], draw: ObjectiveContext) -> Bool[Tensor, "b n h w"]:
     """Patches that stay visible: a share 1 - ratio of each request's, drawn without replacement."""
     noise = torch.rand(like.flatten(1).shape, generator=draw.generator).to(like.device)
     count = round(noise.shape[1] * (1 - draw.ratio))
@@ -16,9 +16,9 @@ def keep(like: Bool[Tensor, "b n h w"], draw: Draw) -> Bool[Tensor, "b n h w"]:
     return kept.reshape(like.shape)
 
 
-def ask(pairs: Pairs, patch: int, draw: Draw) -> Question:
+def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
     """Hide the share `ratio` of all patches of the canvas, images and targets alike."""
     whole = everywhere(pairs, patch)
     visible, image_visible = keep(whole, draw), keep(whole, draw)
     canvas = compose(pairs, visible, image_visible, first_query=0)
-    return Question(canvas, "full", 0, (~visible).float(), ~image_visible)
+    return TrainingBatch(canvas, "full", 0, (~visible).float(), ~image_visible)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 
 from mvg.canvas import Pairs, compose, everywhere
-from mvg.training.question import Draw, Question
+from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 _RIGHT = 2  # prompts that stay as they are, at least, where an answer is scored
 
 
-def ask(pairs: Pairs, patch: int, draw: Draw) -> Question:
+def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
     """Show a wrong target; score panels that at least two right prompts precede, or the last where there are fewer.
 
     Only panels that are not scored are mixed up: no answer is shown under another panel's image.
@@ -28,4 +28,4 @@ def ask(pairs: Pairs, patch: int, draw: Draw) -> Question:
         shown = replace(pairs, targets=targets)
     visible = everywhere(pairs, patch)
     scored = torch.ones_like(visible[:, first:], dtype=torch.float32)
-    return Question(compose(shown, visible, first_query=first), "causal", first, scored, None)
+    return TrainingBatch(compose(shown, visible, first_query=first), "causal", first, scored, None)

@@ -3,13 +3,13 @@
 import torch
 
 from mvg.canvas import Pairs, compose, everywhere
-from mvg.training.question import Draw, Question
+from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 
-def ask(pairs: Pairs, patch: int, draw: Draw) -> Question:
+def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
     """Hide the query's target whole; the prompts are seen in full."""
     visible = everywhere(pairs, patch)
     visible[:, -1] = False
     last = visible.shape[1] - 1
     scored = torch.ones_like(visible[:, last:], dtype=torch.float32)
-    return Question(compose(pairs, visible), "causal", last, scored, None)
+    return TrainingBatch(compose(pairs, visible), "causal", last, scored, None)

@@ -1,0 +1,1 @@
+"""`mvg demo`: all tasks on real images that ship inside public packages."""

@@ -1,0 +1,1 @@
+"""What is evaluated: cases, pairs, methods and metrics."""

@@ -1,0 +1,166 @@
+"""The UniverSeg form (Butoi et al. 2023), written by us: a U-Net whose blocks let query and prompts interact.
+
+Binary segmentation: one class at a time, N passes for N classes; any number of prompts, in no order.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mvg.benchmark.protocol.method import Scope, TrainingData
+from mvg.benchmark.rivals._in_context import InContext
+from mvg.benchmark.rivals._training import TrainingSetup, first_weights, train_for_budget
+from mvg.canvas import Pairs
+from mvg.prediction.inference.ensemble import PredictionOptions as Shown
+from mvg.tasks import Task
+from mvg.training.episodes import EpisodeSettings
+from mvg.training.recipe import OptimizerSettings
+
+SCOPE: Scope = "generalist"
+PROMPTED = True
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """size: picture side; widths: features per level, each at half the resolution; prompts: slices shown; panels:
+    fewest and most pairs of an episode; batch: queries per step; rate: peak; workers: that make episodes."""
+
+    size: int = 128
+    widths: tuple[int, ...] = (24, 24, 24, 24)
+    prompts: int = 8
+    panels: tuple[int, int] = (4, 7)
+    batch: int = 2
+    rate: float = 1e-3
+    workers: int = 1
+
+
+class CrossConv(nn.Conv2d):
+    """A 3 x 3 convolution over the channels of the query followed by those of a prompt, for every prompt.
+
+    Convolutions are linear: the query's share is computed once and added to that of each prompt.
+    """
+
+    def __init__(self, query: int, prompt: int, features: int) -> None:
+        super().__init__(query + prompt, features, 3, padding=1)
+        self.split = query
+
+    def forward(  # type: ignore[override]
+        self, query: Float[Tensor, "b c h w"], prompts: Float[Tensor, "b n d h w"]
+    ) -> Float[Tensor, "b n e h w"]:
+        mine = F.conv2d(query, self.weight[:, : self.split], self.bias, padding=1)
+        theirs = F.conv2d(prompts.flatten(0, 1), self.weight[:, self.split :], padding=1)
+        return mine[:, None] + rearrange(theirs, "(b n) e h w -> b n e h w", b=len(query))
+
+
+class CrossBlock(nn.Module):
+    """Each query-prompt pair convolved together; the query goes on with their mean, a prompt with its own."""
+
+    def __init__(self, query: int, prompt: int, features: int) -> None:
+        super().__init__()
+        self.cross = CrossConv(query, prompt, features)
+        self.query = nn.Conv2d(features, features, 3, padding=1)
+        self.prompt = nn.Conv2d(features, features, 3, padding=1)
+
+    def forward(
+        self, query: Float[Tensor, "b c h w"], prompts: Float[Tensor, "b n d h w"]
+    ) -> tuple[Float[Tensor, "b e h w"], Float[Tensor, "b n e h w"]]:
+        pairs = self.cross(query, prompts)
+        shown = F.leaky_relu(self.prompt(pairs.flatten(0, 1)))
+        return F.leaky_relu(self.query(pairs.mean(1))), rearrange(shown, "(b n) e h w -> b n e h w", b=len(query))
+
+    def last(self, query: Float[Tensor, "b c h w"], prompts: Float[Tensor, "b n d h w"]) -> Float[Tensor, "b e h w"]:
+        """The query alone; the mean of all pairs is the pair with the mean prompt."""
+        return F.leaky_relu(self.query(self.cross(query, prompts.mean(1, keepdim=True))[:, 0]))
+
+
+class CrossUNet(nn.Module):
+    """Cross blocks down and up again with skips; logits of the class that the prompts' masks show."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(
+            CrossBlock(before or 1, before or 2, width) for before, width in zip((0, *widths), widths, strict=False)
+        )
+        self.up = nn.ModuleList()
+        before = widths[-1]
+        for width in reversed(widths[:-1]):
+            self.up.append(CrossBlock(before + width, before + width, width))
+            before = width
+        self.read = nn.Conv2d(before, 1, 1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, queries: Float[Tensor, "b 1 s s"], images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]
+    ) -> Float[Tensor, "b 1 s s"]:
+        query, prompts, kept = queries, torch.cat([images, targets], dim=2), []
+        for level, block in enumerate(self.down):
+            if level:
+                query, prompts = F.max_pool2d(query, 2), _each(F.max_pool2d, prompts, 2)
+            query, prompts = block(query, prompts)
+            kept.append((query, prompts))
+        for block in self.up:
+            kept.pop()
+            skip, skips = kept[-1]
+            query = torch.cat([_grown(query), skip], dim=1)
+            prompts = torch.cat([_each(_grown, prompts), skips], dim=2)
+            if block is self.up[-1]:
+                query = cast(CrossBlock, block).last(query, prompts)
+            else:
+                query, prompts = block(query, prompts)
+        logits: Tensor = self.read(query)
+        return logits
+
+
+def overlap_loss(logits: Float[Tensor, "b 1 s s"], masks: Float[Tensor, "b 1 s s"]) -> Float[Tensor, ""]:
+    """Soft Dice of each query plus cross-entropy; an absent class costs what is painted falsely."""
+    logits = logits.float()
+    chance = logits.sigmoid()
+    floor = 1e-3 * masks[0].numel()
+    overlap = 2 * (chance * masks).sum((1, 2, 3)) + floor
+    dice = 1 - overlap / ((chance + masks).sum((1, 2, 3)) + floor)
+    return dice.mean() + F.binary_cross_entropy_with_logits(logits, masks)
+
+
+def serves(task: Task) -> bool:
+    """Segmentation alone."""
+    return task.answers == "labels"
+
+
+def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
+    """Learn on episodes of one random class each."""
+    with first_weights(lesson.seed):
+        network = CrossUNet(settings.widths)
+
+    def loss_of(pairs: Pairs, drawn: torch.Generator) -> Tensor:
+        logits = network(pairs.images[:, -1], pairs.images[:, :-1], pairs.targets[:, :-1])
+        return overlap_loss(logits, pairs.targets[:, -1])
+
+    course = TrainingSetup(
+        tuple(task for task in lesson.tasks if serves(task)),
+        settings.size,
+        EpisodeSettings(batch=settings.batch, panels=settings.panels, coloring="binary"),
+        OptimizerSettings(rate=settings.rate),
+        settings.workers,
+    )
+    learnt = train_for_budget(network, loss_of, course, lesson)
+    return InContext(network, settings.size, "binary", Shown(num_prompts=settings.prompts), lesson.device, learnt)
+
+
+def _grown(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
+    return F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=True)
+
+
+def _each(
+    change: Callable[..., Tensor], features: Float[Tensor, "b n c h w"], *more: Any
+) -> Float[Tensor, "b n c i j"]:
+    """The same change to the features of every prompt."""
+    return rearrange(change(features.flatten(0, 1), *more), "(b n) c h w -> b n c h w", b=len(features))

@@ -1,0 +1,1 @@
+"""Prompt pairs: read, prepared and held."""

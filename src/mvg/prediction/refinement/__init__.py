@@ -1,0 +1,1 @@
+"""What improves a prediction after the first pass."""

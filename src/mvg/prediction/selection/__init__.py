@@ -1,0 +1,1 @@
+"""Which prompts a query is shown."""

@@ -1,0 +1,18 @@
+"""The paper's rule (Sec. 3.3): a random prompt volume; query slice n of N_q is shown its slice floor(n N_p / N_q).
+
+More than one prompt takes the same slice from as many random volumes as there are.
+"""
+
+import numpy as np
+
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice
+
+
+def choose(query: QuerySlice, shelf: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """One slice from each of up to `count` random volumes, the same volumes for every slice of the query."""
+    chosen = []
+    for volume in rng.permutation(np.unique(shelf.volume))[:count]:
+        members = np.flatnonzero(shelf.volume == volume)
+        wanted = query.index * int(shelf.count[members[0]]) // query.count
+        chosen.append(int(members[np.argmin(np.abs(shelf.index[members] - wanted))]))
+    return tuple(chosen)

@@ -1,0 +1,207 @@
+"""Prompt folders: both layouts, the task they show, the channel that serves, and what is wrong with broken ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
+from mvg.imaging.files import write
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.folder import open_prompts
+from tests.prediction.scans import scan
+
+
+def put(volume: Volume | LabelMap, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(volume, path)
+
+
+def nnunet(
+    folder: Path, channels: int = 1, labels: bool = True, targets: bool = False, about: dict[str, object] | None = None
+) -> Path:
+    """Two cases in the nnU-Net raw layout."""
+    for number in range(2):
+        image, label_map = scan((24, 24, 3), seed=number)
+        for channel in range(channels):
+            put(image, folder / "imagesTr" / f"case{number}_{channel:04d}.nii.gz")
+        if labels:
+            put(label_map, folder / "labelsTr" / f"case{number}.nii.gz")
+        if targets:
+            put(image, folder / "targetsTr" / f"case{number}.nii.gz")
+    if about is not None:
+        (folder / "dataset.json").write_text(json.dumps(about))
+    return folder
+
+
+def pairs(folder: Path, target: str = "labels") -> Path:
+    """Two pairs with equal names."""
+    for number in range(2):
+        image, label_map = scan((24, 24, 3), seed=number)
+        put(image, folder / "images" / f"scan{number}.nii.gz")
+        put(label_map if target == "labels" else image, folder / "targets" / f"scan{number}.mha")
+    return folder
+
+
+def test_nnunet_labels_are_a_segmentation(tmp_path: Path) -> None:
+    found = open_prompts(nnunet(tmp_path))
+    assert (found.task, found.names, len(found.images)) == ("segmentation", ("case0", "case1"), 2)
+    assert isinstance(found.targets[0], LabelMap)
+    assert np.array_equal(found.images[1].affine, found.targets[1].affine)
+
+
+def test_pairs_with_integer_labels_are_a_segmentation(tmp_path: Path) -> None:
+    found = open_prompts(pairs(tmp_path))
+    assert (found.task, found.names) == ("segmentation", ("scan0", "scan1"))
+    assert isinstance(found.targets[0], LabelMap)
+
+
+@pytest.mark.parametrize("layout", ["pairs", "nnunet"])
+def test_pictures_as_targets_need_a_named_task(layout: str, tmp_path: Path) -> None:
+    folder = pairs(tmp_path, "pictures") if layout == "pairs" else nnunet(tmp_path, labels=False, targets=True)
+    with pytest.raises(PromptError, match="--task: denoising, inpainting, segmentation, synthesis"):
+        open_prompts(folder)
+    found = open_prompts(folder, "inpainting")
+    assert (found.task, type(found.targets[0])) == ("inpainting", Volume)
+
+
+def test_what_is_to_be_ignored_is_no_label(tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3, "ignore": 700}, "channel_names": {"0": "MRI"}}
+    found = open_prompts(nnunet(tmp_path, about=about))
+    assert isinstance(found.targets[0], LabelMap)
+    assert found.targets[0].values == (3,)
+
+
+def test_hu_are_those_of_the_first_channel_alone(tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "CT", "1": "PET"}, "units": "HU"}
+    folder = nnunet(tmp_path, channels=2, about=about)
+    assert open_prompts(folder, "segmentation:CT").modality == "CT"
+    assert open_prompts(folder, "segmentation:PET").modality is None
+
+
+@pytest.mark.parametrize(("said", "modality"), [("MRI", "MRI"), ("", None), ("CT", None)])
+def test_what_the_folder_says_of_its_intensities(said: str, modality: str | None, tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "A", "1": "B"}, "modality": said}
+    folder = nnunet(tmp_path, channels=2, about=about)
+    assert [open_prompts(folder, f"segmentation:{channel}").modality for channel in "AB"] == [modality, modality]
+
+
+def test_pairs_have_one_channel(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match=r"the channel 'T2' of .* ask for segmentation"):
+        open_prompts(pairs(tmp_path), "segmentation:T2")
+    assert open_prompts(tmp_path, "synthesis:T1->T2").task == "synthesis"
+
+
+def test_labels_in_jpeg_are_refused(tmp_path: Path) -> None:
+    for number in range(2):
+        for part in ("images", "targets"):
+            path = tmp_path / part / f"film{number}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            disk = np.hypot(*np.ogrid[-40:40, -40:40]) < 20
+            Image.fromarray((255 * disk).astype(np.uint8)).save(path)
+    with pytest.raises(FileError, match="JPEG"):
+        open_prompts(tmp_path, "segmentation").targets[0]
+
+
+def test_voxels_beside_their_header_are_no_prompts(tmp_path: Path) -> None:
+    folder = pairs(tmp_path)
+    for number in range(2):
+        for suffix in (".zraw", ".raw.gz"):
+            (folder / "targets" / f"scan{number}{suffix}").write_bytes(b"voxels")
+    assert open_prompts(folder).names == ("scan0", "scan1")
+
+
+def test_8_bit_pictures_are_not_mistaken_for_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    picture = Volume(rng.integers(0, 256, (30, 40, 1)).astype(np.float32), np.diag([-1.0, -1, 1, 1]))
+    put(picture, tmp_path / "images" / "a.png")
+    put(picture, tmp_path / "targets" / "a.png")
+    with pytest.raises(PromptError, match="--task"):
+        open_prompts(tmp_path)
+
+
+def test_flat_pictures_of_many_values_are_not_mistaken_for_labels(tmp_path: Path) -> None:
+    voxels = np.full((40, 40, 20), 1000, np.int32)
+    voxels[0, 0, :] = np.arange(20)
+    voxels[1, :, 0] = np.arange(100, 140)
+    voxels[5:40:8, 5, :] = np.arange(2000, 2100).reshape(5, 20)
+    voxels[5:40:8, 9, :] = np.arange(3000, 3100).reshape(5, 20)
+    put(LabelMap(voxels, np.eye(4)), tmp_path / "images" / "a.nii.gz")
+    put(LabelMap(voxels, np.eye(4)), tmp_path / "targets" / "a.nii.gz")
+    with pytest.raises(PromptError, match="--task"):
+        open_prompts(tmp_path)
+
+
+def test_white_masks_and_many_labels_are_labels(tmp_path: Path) -> None:
+    mask = np.zeros((70, 70, 1), np.uint8)
+    mask[5:65, 5:65, 0] = np.kron(np.arange(36, dtype=np.uint8).reshape(6, 6) * 7, np.ones((10, 10), np.uint8))
+    put(Volume(mask.astype(np.float32), np.diag([-1.0, -1, 1, 1])), tmp_path / "images" / "a.png")
+    put(LabelMap(mask, np.diag([-1.0, -1, 1, 1])), tmp_path / "targets" / "a.png")
+    assert open_prompts(tmp_path).task == "segmentation"
+
+
+def test_the_data_set_may_name_the_task_and_the_units(tmp_path: Path) -> None:
+    about = {"channel_names": {"0": "CT, low dose"}, "modality": "CT", "units": "HU", "target_task": "denoising"}
+    found = open_prompts(nnunet(tmp_path, labels=False, targets=True, about=about))
+    assert (found.task, found.modality) == ("denoising", "CT")
+
+
+def test_synthesis_between_channels(tmp_path: Path) -> None:
+    folder = nnunet(
+        tmp_path, channels=3, about={"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}, "labels": {"x": 1}}
+    )
+    found = open_prompts(folder, "synthesis:T1->FLAIR")
+    assert [path.name for path in found.images.paths] == ["case0_0000.nii.gz", "case1_0000.nii.gz"]
+    assert [path.name for path in found.targets.paths] == ["case0_0002.nii.gz", "case1_0002.nii.gz"]
+    assert open_prompts(folder, "synthesis:1->0").channel == "T2"
+    with pytest.raises(UnknownNameError, match="FLAIR, T1, T2"):
+        open_prompts(folder, "synthesis:T1->PET")
+    with pytest.raises(PromptError, match="synthesis:T1->FLAIR"):
+        open_prompts(folder, "synthesis")
+
+
+def test_the_channel_that_the_queries_are_named_after(tmp_path: Path) -> None:
+    folder = nnunet(tmp_path, channels=2)
+    assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b_0001.nii.gz")]).channel == "channel 1"
+    assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b.nii.gz")]).channel == "channel 0"
+    assert open_prompts(folder, "segmentation:1").channel == "channel 1"
+    with pytest.raises(UnknownNameError, match="channel 0, channel 1"):
+        open_prompts(folder, "segmentation:2")
+
+
+def test_files_are_read_one_at_a_time_and_watched(tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    images = open_prompts(nnunet(tmp_path)).images.watched(lambda done, total: calls.append((done, total)))
+    assert not calls
+    assert len([images[at] for at in range(len(images))]) == 2
+    assert calls == [(0, 2), (1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["missing", "file", "bare", "empty", "no labels", "no partner", "twice", "nnunet empty"]
+)
+def test_broken_folders(wrong: str, tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    task = None
+    if wrong == "file":
+        folder.write_text("x")
+    elif wrong == "bare":
+        folder.mkdir()
+    elif wrong == "empty":
+        (folder / "images").mkdir(parents=True)
+        (folder / "targets").mkdir()
+    elif wrong == "no labels":
+        nnunet(folder, labels=False)
+        task = "segmentation"
+    elif wrong == "no partner":
+        (pairs(folder) / "targets" / "scan1.mha").unlink()
+    elif wrong == "twice":
+        put(scan((24, 24, 3))[0], pairs(folder) / "images" / "scan1.nii")
+    elif wrong == "nnunet empty":
+        (folder / "imagesTr").mkdir(parents=True)
+    with pytest.raises(MvgError) as error:
+        open_prompts(folder, task)
+    assert "\n" not in str(error.value)
+    assert isinstance(error.value, FileError | PromptError)
