@@ -18,6 +18,7 @@ SOURCE = ROOT / "src" / "mvg"
 LAYERS = (
     "errors",
     "_plugins",
+    "_atomic",
     "imaging",
     "data",
     "tasks",
@@ -28,8 +29,8 @@ LAYERS = (
     "benchmark",
     "app",
 )
-WITHOUT_TORCH = {"errors", "_plugins", "imaging", "data", "tasks"}
-OPEN_TO_MODEL = {"errors", "_plugins", "model"}  # the model is torch alone
+WITHOUT_TORCH = {"errors", "_plugins", "_atomic", "imaging", "data", "tasks"}
+OPEN_TO_MODEL = {"errors", "_plugins", "_atomic", "model"}  # the model is torch alone
 VAGUE = {"utils", "util", "common", "helpers", "helper", "misc", "tools", "base"}
 MOST_LINES = 300
 MOST_LINES_OF_FUNCTION = 75  # about 30 is usual; the training loop is the longest

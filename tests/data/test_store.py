@@ -146,19 +146,26 @@ where, original = sys.argv[3], None
 if where == "progress":
     preparation.prepare([Path(sys.argv[1])], Path(sys.argv[2]), strike)
 else:  # in the middle of writing a file: half of it is on the disk
-    original = preparation._whole
+    original = preparation.atomic_file
     class Half:
         def __init__(self, file): self.file = file
         def __getattr__(self, name): return getattr(self.file, name)
+        def __enter__(self): return self
+        def __exit__(self, *error): self.file.close()
         def write(self, data):
             self.file.write(bytes(data)[: len(bytes(data)) // 2]); self.file.flush(); strike()
             return self.file.write(bytes(data)[len(bytes(data)) // 2 :])
+    class HalfPath:
+        def __init__(self, path): self.path = path
+        def open(self, mode): return Half(self.path.open(mode))
+        def write_bytes(self, data):
+            with self.open("wb") as file: file.write(data)
     from contextlib import contextmanager
     @contextmanager
     def halved(path):
-        with original(path) as file:
-            yield Half(file)
-    preparation._whole = halved
+        with original(path) as temporary:
+            yield HalfPath(temporary)
+    preparation.atomic_file = halved
     preparation.prepare([Path(sys.argv[1])], Path(sys.argv[2]))
 """
 
@@ -284,7 +291,7 @@ def test_a_full_disk_leaves_nothing_under_a_final_name(
     original = Path.open
 
     def full(path: Path, mode: str = "r", **kwargs):  # type: ignore[no-untyped-def]
-        return original(Path("/dev/full") if path.name == "labels.npy.partial" else path, mode, **kwargs)
+        return original(Path("/dev/full") if path.match(".writing-*/labels.npy") else path, mode, **kwargs)
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(FileError, match="No space left"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from mvg._atomic import atomic_file
 from mvg.benchmark.suite import Suite
 from mvg.data import DataSet
 from mvg.data.preparation import source_of
@@ -76,9 +77,8 @@ def _check_output(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> No
                 "the same budget, questions, methods and data as before",
                 "choose another --output, or remove that folder",
             )
-    partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps({"suite": shared, **mine}, indent=1), encoding="utf-8")
-    partial.replace(note)
+    with atomic_file(note) as temporary:
+        temporary.write_text(json.dumps({"suite": shared, **mine}, indent=1), encoding="utf-8")
 
 
 def _recipe(settings: Any) -> str:

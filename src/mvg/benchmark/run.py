@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import torch
 
+from mvg._atomic import atomic_file
 from mvg._plugins import contributions
 from mvg.benchmark.checks import check_folder, check_suite
 from mvg.benchmark.execution import JUDGE, Execution, ask, asked_first, budget_text, judge_of, learnt
@@ -185,9 +186,8 @@ def _work(place: Execution, job: Job, number: int) -> str:
     lines = ask(place, job.entry, job.seed, job.task, job.name, number)
     path = place.lines(job.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    partial.rename(path)
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return job.name
 
 
@@ -199,12 +199,10 @@ def _gather(place: Execution, jobs: Sequence[Job], command: str) -> Path:
         "budget": budget_text(suite), "device": place.device,
     }  # fmt: skip
     results = place.output / "results.jsonl"
-    partial = results.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with atomic_file(results) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"header": about}) + "\n")
         for job in jobs:
             file.write(place.lines(job.name).read_text(encoding="utf-8"))
-    partial.replace(results)
     _picture(place, jobs)
     page = place.output / "report.html"
     write_report(results, page)

@@ -1,18 +1,17 @@
 """Writes the prepared slices of data sets to disk, in the layout that `mvg.data.store` describes and reads."""
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
+from mvg._atomic import atomic_file
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.cut import FULL_SCALE, Cut, cut
 from mvg.data.held_out import HeldOut, check_held_out
@@ -135,7 +134,7 @@ def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
     }
     layers = zip(_LAYERS, (piece.images, piece.labels, piece.target), strict=True)
     arrays: dict[str, NDArray[Any]] = {name: array for name, array in layers if array is not None}
-    with _whole(path) as file:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, entry=np.array(json.dumps(entry)), **arrays)
 
 
@@ -169,8 +168,8 @@ def _assemble(found: DataSet, folder: Path) -> None:
         "card": asdict(found.card),
         "cases": [_moved(entry, side) for entry in entries],
     }
-    with _whole(folder / INDEX) as file:
-        file.write(json.dumps(index, indent=1).encode())
+    with atomic_file(folder / INDEX) as temporary:
+        temporary.write_bytes(json.dumps(index, indent=1).encode())
 
 
 def _moved(entry: _Entry, side: int) -> _Entry:
@@ -187,7 +186,7 @@ def _join(
     """Writes one layer of all parts as an array (n, *shape), case by case, so that memory stays flat."""
     count = sum(entry["count"] for _, entry in parts)
     header = header_data_from_array_1_0(np.empty((0, *shape), dtype)) | {"shape": (count, *shape)}
-    with _whole(path) as file:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         write_array_header_1_0(file, header)
         for part_path, entry in parts:
             block = np.zeros((entry["count"], *shape), dtype)
@@ -197,16 +196,3 @@ def _join(
                 if name in part:
                     block[..., inside, inside] = part[name]
             file.write(block.data)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that appears under its name only when it was written to the end."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -1,16 +1,14 @@
 """Images in files: read any format as a Volume or LabelMap, write any format whole or not at all."""
 
-import os
-import shutil
-import tempfile
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvg._atomic import atomic_file
 from mvg._plugins import contributions
 from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging import formats
@@ -75,24 +73,10 @@ def write(volume: Volume | LabelMap, path: Path | str) -> None:
         raise FileError(f"'{path.name}' to be written", f"a name that ends in {_listed()}", "choose one of these")
     if not path.parent.is_dir():
         raise FileError(f"no folder '{path.parent}'", f"a folder to write '{path.name}' in", "make the folder first")
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        written = folder / (stem_of(path) + suffix_of(path))
+    with atomic_file(path, partial(_unwritable, path), (Exception,)) as temporary:
+        written = temporary.with_name(stem_of(path) + suffix_of(path))  # libraries know suffixes in lower case
         form.save(volume, written)
-        # A header names the file of its voxels, so it appears last.
-        for part in folder.iterdir():
-            if part != written:
-                os.replace(part, path.parent / part.name)
-        os.replace(written, path)
-    except MvgError:
-        raise
-    except Exception as error:
-        raise _unwritable(path, error) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        written.rename(temporary)
 
 
 def suffix_of(path: Path | str) -> str:

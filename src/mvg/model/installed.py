@@ -6,8 +6,10 @@ A file is a ZIP archive of `ID/config.json`, `ID/model.safetensors` and `ID/card
 import shutil
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
+from mvg._atomic import atomic_file, atomic_folder
 from mvg.errors import WeightsError
 from mvg.model.weights import (
     CARD,
@@ -15,9 +17,9 @@ from mvg.model.weights import (
     INSTALLED,
     TENSORS,
     WeightsInfo,
+    check_replaceable,
     describe_weights,
     load_weights,
-    replace_weights,
     shipped_ids,
     verify_weights,
 )
@@ -26,19 +28,19 @@ from mvg.model.weights import (
 def pack_weights(name: str | Path, file: Path) -> Path:
     """Write weights (an id or a folder) as one file to install, whole or not at all. Raises WeightsError."""
     info, file = verify_weights(name), Path(file)
-    partial = file.parent / f".{file.name}.partial"
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
-            for part in (CONFIG, TENSORS, CARD):
-                if (info.folder / part).is_file():
-                    archive.write(info.folder / part, f"{info.id}/{part}")
-        partial.replace(file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WeightsError(
-            f"'{file}' cannot be written ({error.strerror or error})", "a writable folder", "choose another file"
-        ) from error
+    with (
+        atomic_file(file, partial(_unwritable, file)) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for part in (CONFIG, TENSORS, CARD):
+            if (info.folder / part).is_file():
+                archive.write(info.folder / part, f"{info.id}/{part}")
     return file
+
+
+def _unwritable(file: Path, error: Exception) -> WeightsError:
+    reason = getattr(error, "strerror", None) or error
+    return WeightsError(f"'{file}' cannot be written ({reason})", "a writable folder", "choose another file")
 
 
 def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
@@ -57,14 +59,12 @@ def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
                 "another id",
                 "rename their folder, and pack it again",
             )
-        fresh = into / f".{info.id}.fresh"
         try:
-            shutil.rmtree(fresh, ignore_errors=True)
             into.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(info.folder, fresh)
-            replace_weights(fresh, into / info.id)
+            with atomic_folder(into / info.id) as fresh:
+                shutil.copytree(info.folder, fresh, dirs_exist_ok=True)
+                check_replaceable(into / info.id)
         except OSError as error:
-            shutil.rmtree(fresh, ignore_errors=True)
             raise WeightsError(
                 f"nothing can be written to '{into}' ({error.strerror or error})",
                 "a writable folder",

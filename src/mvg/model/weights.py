@@ -9,8 +9,6 @@ Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in 
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -21,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from mvg._atomic import atomic_folder
 from mvg.errors import WeightsError
 from mvg.model.generalist import Generalist, GeneralistConfig, rules_of
 
@@ -51,26 +50,20 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
     config: GeneralistConfig = model.config  # type: ignore[assignment]
     tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
     folder = Path(folder).resolve()  # a path, never an id
-    fresh: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        save_file(tensors, fresh / TENSORS, metadata={"format": "pt"})
-        about = {"format": FORMAT, "config": asdict(config), "sha256": checksum(fresh / TENSORS)}
-        (fresh / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        (fresh / CARD).write_text(card, encoding="utf-8")
-        fresh.chmod(0o755)
-        (fresh / TENSORS).chmod(0o644)  # its library writes it for the owner alone
-        replace_weights(fresh, folder)
+        with atomic_folder(folder) as fresh:
+            save_file(tensors, fresh / TENSORS, metadata={"format": "pt"})
+            about = {"format": FORMAT, "config": asdict(config), "sha256": checksum(fresh / TENSORS)}
+            (fresh / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            (fresh / CARD).write_text(card, encoding="utf-8")
+            check_replaceable(folder)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"the weights could not be written to '{folder}' ({error})",
             "a writable folder with space left",
             "choose another folder or free some space",
         ) from error
-    finally:
-        if fresh is not None:
-            shutil.rmtree(fresh, ignore_errors=True)
     return describe_weights(folder)
 
 
@@ -159,26 +152,13 @@ def _compact(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor).contiguous()
 
 
-def replace_weights(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder`; what was there stays until the new one is whole. Raises OSError."""
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    if any(folder.iterdir()):
+def check_replaceable(folder: Path) -> None:
+    """Raises OSError where a folder holds anything but weights, so that new weights must not replace it."""
+    if folder.exists() and any(folder.iterdir()):
         try:
             describe_weights(folder.resolve())
-        except WeightsError as problem:
-            raise OSError("the folder holds something that is not weights") from problem
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    try:
-        folder.rename(old / folder.name)
-        try:
-            fresh.rename(folder)
-        except OSError:
-            (old / folder.name).rename(folder)
-            raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+        except WeightsError as error:
+            raise OSError("the folder holds something that is not weights") from error
 
 
 def _folders(place: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import read, stem_of, suffix_of, write
 from mvg.imaging.formats import LOSSY
@@ -124,15 +125,16 @@ def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ..
 
     Raises FileError where it cannot be written.
     """
-    path, fresh = output / "quality.csv", output / "quality.partial"
+    path = output / "quality.csv"
     new = {one.job.output.name: f"{one.quality:.3f}" for one in outcomes if one.quality is not None}
     if not new:
         return ()
     try:
         held = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
         rows = dict(line.rsplit(",", 1) for line in held if "," in line) | new
-        fresh.write_text("".join(f"{name},{said}\n" for name, said in [("answer", "quality"), *rows.items()]), "utf-8")
-        fresh.replace(path)
+        lines = [f"{name},{value}\n" for name, value in [("answer", "quality"), *rows.items()]]
+        with atomic_file(path) as temporary:
+            temporary.write_text("".join(lines), "utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(
             f"'{path}' cannot be read and written again ({getattr(error, 'strerror', None) or error})",

@@ -11,11 +11,10 @@ again.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
 from mvg.imaging.window import Window
 from mvg.model.outputs import PromptState
@@ -66,21 +66,14 @@ def save(task: PromptedTask, path: Path) -> None:
         "encoded": views,
         "close": task.close and {"closer": task.close.closer, "at": [piece.at for piece in task.close.pieces]},
     }
-    partial: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(prefix=".writing-", suffix=SUFFIX, dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
-        save_file(tensors, partial, metadata={"mvg": json.dumps(about)})
-        partial.chmod(0o644)
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        raise FileError(
-            f"'{path}' could not be written ({error})", "a writable folder with space left", "choose another folder"
-        ) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+    with atomic_file(path, partial(_unwritable, path), (OSError, SafetensorError)) as temporary:
+        save_file(tensors, temporary, metadata={"mvg": json.dumps(about)})
+
+
+def _unwritable(path: Path, error: Exception) -> FileError:
+    return FileError(
+        f"'{path}' could not be written ({error})", "a writable folder with space left", "choose another folder"
+    )
 
 
 def load(predictor: Predictor, path: Path) -> PromptedTask:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from mvg._atomic import atomic_file
 from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import Generalist, GeneralistConfig
 from mvg.training.curves import Progress
@@ -37,9 +38,8 @@ def save(
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "about": about,
     }
-    temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    temporary.rename(path)
+    with atomic_file(path) as temporary:
+        torch.save(state, temporary)
 
 
 def resume(

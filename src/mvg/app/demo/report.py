@@ -6,6 +6,7 @@ import io
 import os
 import platform
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 import mvg
+from mvg._atomic import atomic_file
 from mvg.app.demo.drawing import Panel, Shown, color, panels
 from mvg.app.demo.measures import Measure
 from mvg.errors import FileError
@@ -75,14 +77,13 @@ McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill Universi
 CT slices from pydicom's test files.</p><p>Research use only; not a medical device.</p></footer>
 </main></body></html>
 """
-    fresh = path.with_name(f".{path.name}")
-    try:
-        fresh.write_text(page, encoding="utf-8")
-        fresh.replace(path)
-    except OSError as problem:
-        raise FileError(
-            f"'{path}' could not be written ({problem.strerror})", "a writable folder with space left", "choose another"
-        ) from problem
+    with atomic_file(path, partial(_unwritable, path)) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _unwritable(path: Path, error: Exception) -> FileError:
+    reason = getattr(error, "strerror", None) or error
+    return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", "choose another")
 
 
 def _glance(shown: Sequence[Shown]) -> str:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mvg._atomic import atomic_file
 from mvg.benchmark.report.calibration import ESTIMATES, agreements, rows_of
 from mvg.benchmark.report.html import page_of
 from mvg.benchmark.report.records import Results, read_results
@@ -16,11 +17,10 @@ def write_report(results: Path, page: Path) -> None:
     read, hold nothing, or the page cannot be written, and UnknownNameError for a metric that is not ours.
     """
     found = _with_lines(results)
-    fresh = page.with_name(f".{page.name}")
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(page_of(found, tables(found)), encoding="utf-8")
-        fresh.replace(page)
+        with atomic_file(page) as temporary:
+            temporary.write_text(page_of(found, tables(found)), encoding="utf-8")
     except OSError as problem:
         raise FileError(
             f"'{page}' could not be written ({problem.strerror})", "a writable folder with space left", "choose another"

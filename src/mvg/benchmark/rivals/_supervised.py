@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from mvg._atomic import atomic_file
 from mvg.benchmark.protocol.method import TrainingData
 from mvg.data.store import SliceRow, StoredSet
 from mvg.errors import BenchmarkError, RecipeError
@@ -266,10 +267,9 @@ class _Checkpoint:
     def write(self, progress: Progress) -> None:
         """The whole file or none."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
         parts = [part.state_dict() for part in self.parts]
-        torch.save({"about": self.about, "parts": parts, "progress": vars(progress)}, partial)
-        partial.rename(self.path)
+        with atomic_file(self.path) as temporary:
+            torch.save({"about": self.about, "parts": parts, "progress": vars(progress)}, temporary)
 
     def _another(self, why: list[str]) -> BenchmarkError:
         return BenchmarkError(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mvg._atomic import atomic_file
 from mvg.benchmark.protocol.method import TrainingData
 from mvg.canvas import Pairs
 from mvg.errors import BenchmarkError
@@ -139,9 +140,8 @@ def _save(
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: part.state_dict() for name, part in _parts(network, average, optimizer).items()}
-    partial = path.with_suffix(".partial")
-    torch.save(state | {"learnt": vars(learnt)}, partial)
-    partial.rename(path)
+    with atomic_file(path) as temporary:
+        torch.save(state | {"learnt": vars(learnt)}, temporary)
 
 
 def _resumed(
