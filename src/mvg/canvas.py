@@ -5,47 +5,46 @@ visible, so the model cannot leak what it never receives, and refuses a query wh
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-Kind = Literal["labels", "image"]
+from mvg.tasks import TargetType
 
 
 @dataclass(frozen=True)
 class Pairs:
     """A batch of b requests of n pairs each, prompts first, the query last.
 
-    images: (b, n, 1, s, s) in [0, 1]; targets: (b, n, c, s, s), for `labels` one channel of 0 and 1 per class, for
-    `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a request to the batch's c; colors:
-    (b, k) in (0, 1], what a painted target shows for each of k classes (k = c until it is painted); patients: per
+    images: (b, n, i, s, s) in [0, 1], i images or channels per pair; targets: (b, n, c, s, s), for `labels` one channel
+    of 0 and 1 per class, for `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a
+    request to the batch's c; colors: (b, k) in (0, 1], what a painted target shows for each of k classes (k = c until it is painted); patients: per
     request one name per pair ("" if unknown).
     """
 
-    images: Float[Tensor, "b n 1 s s"]
+    images: Float[Tensor, "b n i s s"]
     targets: Float[Tensor, "b n c s s"]
     used: Bool[Tensor, "b c"]
     colors: Float[Tensor, "b k"]
     patients: tuple[tuple[str, ...], ...]
-    kind: Kind
+    target_type: TargetType
     names: tuple[str, ...] = ()
 
     def painted(self) -> "Pairs":
         """The same requests with each label target as one painted picture (Sec. 3.2 of the paper); pictures stay."""
-        if self.kind == "image":
+        if self.target_type == "image":
             return self
         picture = torch.einsum("bnchw,bc->bnhw", self.targets, self.colors)[:, :, None]
-        return Pairs(self.images, picture, self.used[:, :1], self.colors, self.patients, self.kind, self.names)
+        return Pairs(self.images, picture, self.used[:, :1], self.colors, self.patients, self.target_type, self.names)
 
     def to(self, device: torch.device) -> "Pairs":
         """The same on another device."""
         images, targets, used, colors = (
             part.to(device, non_blocking=True) for part in (self.images, self.targets, self.used, self.colors)
         )
-        return Pairs(images, targets, used, colors, self.patients, self.kind, self.names)
+        return Pairs(images, targets, used, colors, self.patients, self.target_type, self.names)
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,11 @@ class Canvas:
     image_visible is None where no image patch is hidden.
     """
 
-    images: Float[Tensor, "b n 1 s s"]
+    images: Float[Tensor, "b n i s s"]
     targets: Float[Tensor, "b n c s s"]
     visible: Bool[Tensor, "b n h w"]
     image_visible: Bool[Tensor, "b n h w"] | None
+    target_type: TargetType
 
 
 def compose(
@@ -81,7 +81,7 @@ def compose(
             )
     targets = _blank(pairs.targets, visible)
     images = pairs.images if image_visible is None else _blank(pairs.images, image_visible)
-    return Canvas(images, targets, visible, image_visible)
+    return Canvas(images, targets, visible, image_visible, pairs.target_type)
 
 
 def _blank(pictures: Float[Tensor, "b n c s s"], visible: Bool[Tensor, "b n h w"]) -> Float[Tensor, "b n c s s"]:
@@ -100,6 +100,6 @@ def everywhere(pairs: Pairs, patch: int) -> Bool[Tensor, "b n h w"]:
     return torch.ones(batch, panels, rows // patch, columns // patch, dtype=torch.bool, device=pairs.images.device)
 
 
-def image_patches(images: Float[Tensor, "b n 1 s s"], patch: int) -> Float[Tensor, "b n t d"]:
+def image_patches(images: Float[Tensor, "b n i s s"], patch: int) -> Float[Tensor, "b n t d"]:
     """The images' own patches, as `Answer.images` reconstructs them."""
-    return rearrange(images, "b n 1 (h p) (w q) -> b n (h w) (p q)", p=patch, q=patch)
+    return rearrange(images, "b n i (h p) (w q) -> b n (h w) (i p q)", p=patch, q=patch)

@@ -36,8 +36,8 @@ def _no_gradients() -> Iterator[None]:
 
 def answered(model: Generalist, images: Tensor, targets: Tensor) -> Tensor:
     """The last image's answer, prompted by the pairs before it: both kinds side by side."""
-    prompts = model.encode(images[:, :-1], targets[:, :-1])
-    return torch.cat([model.answer(images[:, -1], prompts, kind) for kind in KINDS], dim=1)
+    prompts = model.encode(model.embed(images[:, :-1].flatten(0, 1)), targets[:, :-1], KIND_HERE)
+    return torch.cat([model.answer(model.embed(images[:, -1]), prompts, kind) for kind in KINDS], dim=1)
 
 
 def test_one_pass_of_training_says_what_prediction_says(shape: str) -> None:
@@ -45,9 +45,9 @@ def test_one_pass_of_training_says_what_prediction_says(shape: str) -> None:
     images, targets = pictures(shape, panels=4)
     at_once = model(images, targets, shown(shape, images), "causal", 1)
     for panel in range(1, 4):
-        prompts = model.encode(images[:, :panel], targets[:, :panel])
+        prompts = model.encode(model.embed(images[:, :panel].flatten(0, 1)), targets[:, :panel], KIND_HERE)
         for kind, said in zip(KINDS, (at_once.pictures, maps(at_once)[0]), strict=True):
-            answer = model.answer(images[:, panel], prompts, kind)
+            answer = model.answer(model.embed(images[:, panel]), prompts, kind)
             torch.testing.assert_close(answer, said[:, panel - 1], atol=3e-4, rtol=1e-3)
 
 
@@ -157,23 +157,25 @@ def test_requests_of_a_batch_do_not_mix(shape: str) -> None:
 def test_prompts_of_one_request_serve_many_queries(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=4, batch=1)
-    prompts = model.encode(images[:, :2], targets[:, :2])
-    both = model.answer(images[0, 2:], prompts, "image")
-    alone = torch.cat([model.answer(images[:, place], prompts, "image") for place in (2, 3)])
+    prompts = model.encode(model.embed(images[:, :2].flatten(0, 1)), targets[:, :2], KIND_HERE)
+    both = model.answer(model.embed(images[0, 2:]), prompts, "image")
+    alone = torch.cat([model.answer(model.embed(images[:, place]), prompts, "image") for place in (2, 3)])
     torch.testing.assert_close(both, alone, atol=3e-4, rtol=1e-3)
 
 
 def test_prompts_survive_as_named_tensors(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=3)
-    prompts = model.encode(images, targets)
+    prompts = model.encode(model.embed(images.flatten(0, 1)), targets, KIND_HERE)
     named = prompts.tensors()
     again = PromptState.from_tensors(named, prompts.panels)
     assert again.panels == 3
     assert again.channels == prompts.channels == targets.shape[2]
     assert all(tensor.is_contiguous() for tensor in named.values())
     for kind in KINDS:
-        assert torch.equal(model.answer(images[:, 0], again, kind), model.answer(images[:, 0], prompts, kind))
+        assert torch.equal(
+            model.answer(model.embed(images[:, 0]), again, kind), model.answer(model.embed(images[:, 0]), prompts, kind)
+        )
 
 
 def test_bfloat16_stays_close(shape: str) -> None:

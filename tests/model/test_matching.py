@@ -42,16 +42,27 @@ def test_prompts_may_come_in_any_order() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=4)
     order = [2, 0, 1]
-    one = model.answer(images[:, 3], model.encode(images[:, :3], targets[:, :3]), "labels")
-    other = model.answer(images[:, 3], model.encode(images[:, order], targets[:, order]), "labels")
+    one = model.answer(
+        model.embed(images[:, 3]),
+        model.encode(model.embed(images[:, :3].flatten(0, 1)), targets[:, :3], KIND_HERE),
+        "labels",
+    )
+    other = model.answer(
+        model.embed(images[:, 3]),
+        model.encode(model.embed(images[:, order].flatten(0, 1)), targets[:, order], KIND_HERE),
+        "labels",
+    )
     torch.testing.assert_close(other, one, atol=3e-4, rtol=1e-3)
 
 
 def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=5)
-    together = model.encode(images, targets)
-    apart = [model.encode(images[:, a:b], targets[:, a:b]) for a, b in ((0, 1), (1, 3), (3, 5))]
+    together = model.encode(model.embed(images.flatten(0, 1)), targets, KIND_HERE)
+    apart = [
+        model.encode(model.embed(images[:, a:b].flatten(0, 1)), targets[:, a:b], KIND_HERE)
+        for a, b in ((0, 1), (1, 3), (3, 5))
+    ]
     joined = PromptState.concatenate(apart)
     assert joined.panels == together.panels == 5
     for name, tensor in joined.tensors().items():
@@ -70,7 +81,11 @@ def test_an_untrained_network_has_learnt_a_change_of_contrast_from_one_prompt() 
     fresh = Generalist(SHAPES["matching"]).eval()
     images, _ = scene()
     targets = 0.9 - 0.7 * images
-    said = fresh.answer(images[:, 2], fresh.encode(images[:, :1], targets[:, :1]), "image")
+    said = fresh.answer(
+        fresh.embed(images[:, 2]),
+        fresh.encode(fresh.embed(images[:, :1].flatten(0, 1)), targets[:, :1], KIND_HERE),
+        "image",
+    )
     assert (said - targets[:, 2]).abs().max() < 0.05
 
 
@@ -78,10 +93,21 @@ def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
     torch.manual_seed(0)
     fresh = Generalist(SHAPES["matching"]).eval()
     images, bright = scene()
-    found = fresh.answer(images[:, 2], fresh.encode(images[:, :2], bright[:, :2]), "labels") > 0
+    found = (
+        fresh.answer(
+            fresh.embed(images[:, 2]),
+            fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), bright[:, :2], KIND_HERE),
+            "labels",
+        )
+        > 0
+    )
     overlap = (found & (bright[:, 2] > 0)).sum() / (found | (bright[:, 2] > 0)).sum()
     assert overlap > 0.8
-    nothing = fresh.answer(images[:, 2], fresh.encode(images[:, :2], 0 * bright[:, :2]), "labels")
+    nothing = fresh.answer(
+        fresh.embed(images[:, 2]),
+        fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), 0 * bright[:, :2], KIND_HERE),
+        "labels",
+    )
     assert (nothing < 0).all(), "what no prompt shows is not found"
 
 

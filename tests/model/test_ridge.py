@@ -27,7 +27,7 @@ def as_cells(targets: Tensor) -> Tensor:
 def test_the_answer_is_that_of_least_squares_with_shrinkage_towards_a_line_of_the_filled_image() -> None:
     for kind, (ridge, features, targets) in enumerate((request(), request(3000, shades=True))):
         with torch.no_grad():
-            said = ridge.read(ridge.sums(features, targets), features)[:, 0, 0]
+            said = ridge.predict(ridge.sums(features, targets), features)[:, 0, 0]
             shrink = (len(features[0]) * ridge.shrink[kind].exp()).sqrt().diag().double()
         pixels, wanted = features[0].double(), as_cells(targets).double()
         filled = (pixels[:, -49:-33] + pixels[:, -17:-1]) / 4
@@ -48,7 +48,7 @@ def test_pictures_shrink_more_than_labels_do() -> None:
     assert (pictures.shades > 0).all()
     alike = Sums(labels.gram, labels.cross, pictures.shades)  # the same question, taken for one of pictures
     with torch.no_grad():
-        said = [ridge.read(sums, features)[0, 0, 0] for sums in (labels, alike)]
+        said = [ridge.predict(sums, features)[0, 0, 0] for sums in (labels, alike)]
     misses = [float((one - as_cells(targets)).square().mean()) for one in said]
     assert misses[0] < 0.8 * misses[1]
 
@@ -56,7 +56,7 @@ def test_pictures_shrink_more_than_labels_do() -> None:
 def test_scaled_answers_lie_about_one_inside_and_minus_one_outside() -> None:
     ridge, features, targets = request()
     with torch.no_grad():
-        scaled = ridge.read(ridge.sums(features, targets), features)[0, 1, 0]
+        scaled = ridge.predict(ridge.sums(features, targets), features)[0, 1, 0]
     inside = as_cells(targets) > 0
     assert abs(float(scaled[inside].mean()) - 1) < 0.2
     assert abs(float(scaled[~inside].mean()) + 1) < 0.2
@@ -82,7 +82,7 @@ def test_a_target_may_be_bright_where_its_image_is_gray_and_dark_where_it_is_bri
     unlearned = torch.zeros(1, 4, 16, 16)
     with torch.no_grad():
         sums = ridge.sums(ridge.describe(unlearned, prompt), wanted[0])
-        said = ridge.read(sums, ridge.describe(unlearned, query))[:, 0, 0]
+        said = ridge.predict(sums, ridge.describe(unlearned, query))[:, 0, 0]
     found = rearrange(said, "b (h w) (i j) -> b 1 (h i) (w j)", h=16, i=4)
     assert (found - wanted[1]).abs().mean() < 0.35 * (wanted[1] - wanted[1].mean()).abs().mean()
 
@@ -97,7 +97,7 @@ def test_hats_share_a_pixel_between_the_two_brightnesses_about_it() -> None:
 def test_no_prompts_at_all_say_nothing() -> None:
     ridge, features, targets = request()
     sums = ridge.sums(features, targets)
-    said = ridge.read(Sums(*(0 * part for part in sums)), features)
+    said = ridge.predict(Sums(*(0 * part for part in sums)), features)
     assert said.isfinite().all()
     assert (said[:, 0] == 0).all()
 
@@ -105,7 +105,7 @@ def test_no_prompts_at_all_say_nothing() -> None:
 def test_features_learn_through_the_solution() -> None:
     ridge, features, targets = request()
     features.requires_grad_()
-    ridge.read(ridge.sums(features, targets), features)[:, 0].square().mean().backward()
+    ridge.predict(ridge.sums(features, targets), features)[:, 0].square().mean().backward()
     assert features.grad is not None
     assert features.grad.isfinite().all()
     assert features.grad.abs().max() > 0

@@ -41,7 +41,7 @@ def answer_files(
 
     Options are looked at before anything is learnt or written. Raises MvgErrors.
     """
-    answers = request.task.asked.answers
+    answers = request.task.asked.target_type
     _check(used, wishes, answers)
     if wishes.uncertainty and used["members"] is None and request.task.settings.members == 1:
         used = used | {"members": _MEMBERS}

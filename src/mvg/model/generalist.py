@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mvg.model.matching import HEAD, MatchingForm
 from mvg.model.merged import MergedForm
-from mvg.model.outputs import ModelOutput, PromptState
+from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,13 @@ class Generalist(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "b n 1 s s"],
+        images: Float[Tensor, "b n i s s"],
         targets: Float[Tensor, "b n c s s"],
         visible: Bool[Tensor, "b n h w"],
         order: Literal["causal", "full", "images"],
         first: int = 0,
         image_visible: Bool[Tensor, "b n h w"] | None = None,
+        target_type: TargetType = "labels",
     ) -> ModelOutput:
         """Answer every panel from `first` on, in one pass: the call of training.
 
@@ -141,23 +142,30 @@ class Generalist(nn.Module):
         if order == "images":
             assert image_visible is not None, "the image stream alone is asked for its hidden patches"
             return self.form.repaint(images, image_visible)
-        answer: ModelOutput = self.form(images, targets, visible, order, first, image_visible)
+        answer: ModelOutput = self.form(
+            images, targets, visible, order, first, image_visible, self._as_target(target_type)
+        )
         return answer
 
-    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> PromptState:
-        """Encode n prompts once, to be kept and used for any number of queries."""
-        return self.form.encode(images, targets)
+    def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
+        """The features of images, whatever the task; computed once, they serve selection, encoding and answering."""
+        return self.form.embed(images)
 
-    def look(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b d h w"]:
-        """What the image stream sees in pictures, whatever will be asked of them; matching form alone."""
-        assert isinstance(self.form, MatchingForm), "the merged form sees no image apart from its target"
-        return self.form.look(pictures)
+    def encode(
+        self, features: ImageFeatures, targets: Float[Tensor, "b n c s s"], target_type: TargetType
+    ) -> PromptState:
+        """Encode n prompts once, to be kept and used for any number of queries; `features` of all b * n images."""
+        return self.form.encode(features, targets, self._as_target(target_type))
 
     def answer(
-        self, query: Float[Tensor, "b 1 s s"], prompts: PromptState, kind: Literal["labels", "image"]
+        self, features: ImageFeatures, prompts: PromptState, target_type: TargetType
     ) -> Float[Tensor, "b c s s"]:
         """Answer queries from encoded prompts: class logits (`labels`) or pictures (`image`), in float32."""
-        said = self.form.answer(query, prompts)
-        chosen = said.logits if kind == "labels" and said.logits is not None else said.pictures
-        assert chosen is not None
-        return chosen.float()
+        output = self.form.answer(features, prompts, self._as_target(target_type))
+        maps = output.logits if target_type == "labels" and output.logits is not None else output.pictures
+        assert maps is not None
+        return maps.float()
+
+    def _as_target(self, target_type: TargetType) -> TargetType:
+        """What the network itself answers: painted labels are a picture."""
+        return "image" if self.config.paints else target_type

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mvg.model.attention import attention
 from mvg.model.decoder import Decoder
 from mvg.model.image_encoder import Features, ImageEncoder
-from mvg.model.outputs import ModelOutput, PromptState
+from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
 from mvg.model.ridge import CELL, Ridge, Sums, cell_weights
 from mvg.model.transformer import ConvBlock, init_unit_variance, patches, to_map
 
@@ -136,6 +136,7 @@ class MatchingForm(nn.Module):
         order: Literal["causal", "full"],
         first: int,
         image_visible: Bool[Tensor, "b n h w"] | None,
+        target_type: TargetType,
     ) -> ModelOutput:
         """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         (batch, panels), rows = images.shape[:2], visible.shape[-2]
@@ -152,12 +153,12 @@ class MatchingForm(nn.Module):
         carried = self.targets(known, cells.flatten(0, 1), levels[-1, :, :shown].flatten(0, 1))
         carried = self._coarser(carried, rows)
         weight = _finer(visible[:, :shown], self.patch // CELL).flatten(2).flatten(0, 1).float()
-        weight = cell_weights(images[:, :shown].flatten(0, 1), known, weight)
+        weight = cell_weights(images[:, :shown].flatten(0, 1), known, weight, target_type)
         sums = self.ridge.sums(features[:, :shown].flatten(0, 1), known, weight)
         parts = (rearrange(s, "(b n) ... -> b n ...", b=batch) for s in sums)
         told = [cumulative_sums(some, first, panels, order).flatten(0, 1) for some in parts]
         asked = features[:, first:].flatten(0, 1)
-        said = self.ridge.read(Sums(*told), asked)
+        said = self.ridge.predict(Sums(*told), asked, target_type)
         collected = []
         for matching, level in zip(self._matchings(), levels, strict=True):
             keys, values = matching.offer(self._coarser(level[:, :shown].flatten(0, 1), rows), carried, batch)
@@ -212,45 +213,51 @@ class MatchingForm(nn.Module):
         painted, scores = self.decoder(collected, seen, self.ridge.plain(features), said).unbind(0)
         return SHARP * scores, painted
 
-    def look(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b d h w"]:
-        """What is seen in pictures, at an eighth of their resolution."""
-        return to_map(self.images(pictures).levels[:, -1], pictures.shape[-2] // ImageEncoder.CELL)
+    def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
+        """The features of images, whatever the task: shared by selection, encoding and answering."""
+        features = self.images(images)
+        return ImageFeatures(images, features.levels, features.fine, self.ridge.describe(features.fine, images))
 
-    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n c s s"]) -> PromptState:
-        """What prompts offer: keys and values at both depths, and the regression's sums; panels do not look at one
-        another.
+    def encode(
+        self, features: ImageFeatures, targets: Float[Tensor, "b n c s s"], target_type: TargetType
+    ) -> PromptState:
+        """Keys and values of n prompts at both depths, and the sums of the regression; `features` of all b * n images.
+
+        Prompts do not attend to one another.
         """
-        batch = images.shape[0]
-        seen = self.images(images.flatten(0, 1))
+        batch, images, known = len(targets), features.images, targets.flatten(0, 1)
+        assert features.levels is not None
+        assert features.cells is not None
         rows, columns = images.shape[-2] // ImageEncoder.CELL, images.shape[-1] // ImageEncoder.CELL
-        visible = torch.ones(len(seen.levels), rows, columns, dtype=torch.bool, device=images.device)
+        visible = torch.ones(len(images), rows, columns, dtype=torch.bool, device=images.device)
         coarse = images.shape[-2] // self.patch
-        carried = self._coarser(self.targets(targets.flatten(0, 1), visible, seen.levels[:, -1]), coarse)
+        carried = self._coarser(self.targets(known, visible, features.levels[:, -1]), coarse)
         offered = [
             matching.offer(self._coarser(level, coarse), carried, batch)
-            for matching, level in zip(self._matchings(), seen.levels.unbind(1), strict=True)
+            for matching, level in zip(self._matchings(), features.levels.unbind(1), strict=True)
         ]
         keys, values = zip(*offered, strict=True)
-        features, known = self.ridge.describe(seen.fine, images.flatten(0, 1)), targets.flatten(0, 1)
-        weight = cell_weights(images.flatten(0, 1), known, torch.ones_like(features[..., 0]))
-        sums = self.ridge.sums(features, known, weight)
+        weight = cell_weights(images, known, torch.ones_like(features.cells[..., 0]), target_type)
+        sums = self.ridge.sums(features.cells, known, weight)
         total = tuple(rearrange(s, "(b n) ... -> b n ...", b=batch).sum(1) for s in sums)
-        return PromptState(keys, values, images.shape[1], total)
+        return PromptState(keys, values, targets.shape[1], total)
 
-    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: PromptState) -> ModelOutput:
+    def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Answer queries from encoded prompts (one set for all of them, or one set each)."""
-        seen = self.images(query)
+        assert features.levels is not None
+        assert features.cells is not None
+        assert features.fine is not None
         shared = prompts.keys[0].shape[0] == 1
         collected: list[Tensor] = []
         for matching, level, keys, values in zip(
-            self._matchings(), seen.levels.unbind(1), prompts.keys, prompts.values, strict=True
+            self._matchings(), features.levels.unbind(1), prompts.keys, prompts.values, strict=True
         ):
             # Queries that share their prompts are asked as one long query: the prompts are not copied.
             found = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
-            collected.append(rearrange(found, "1 c (b t) w -> b c t w", b=len(query)) if shared else found)
-        features = self.ridge.describe(seen.fine, query)
-        said = self.ridge.read(Sums(*prompts.sums), features)
-        logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, features, said)
+            collected.append(rearrange(found, "1 c (b t) w -> b c t w", b=len(features)) if shared else found)
+        said = self.ridge.predict(Sums(*prompts.sums), features.cells, target_type)
+        seen = Features(features.levels, features.fine)
+        logits, pictures = self.decode(torch.cat(collected, dim=-1), seen, features.cells, said)
         return ModelOutput(None if self.paint else logits, pictures, None)
 
 

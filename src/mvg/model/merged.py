@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.outputs import ModelOutput, PromptState
+from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
 from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unpatch
 
 
@@ -73,7 +73,7 @@ class MergedForm(nn.Module):
     def _blocks(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
-    def embed(
+    def panels(
         self,
         images: Float[Tensor, "b n 1 s s"],
         targets: Float[Tensor, "b n 1 s s"],
@@ -118,13 +118,14 @@ class MergedForm(nn.Module):
         order: Literal["causal", "full"],
         first: int,
         image_visible: Bool[Tensor, "b n h w"] | None,
+        target_type: TargetType,
     ) -> ModelOutput:
         """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         batch, panels = images.shape[:2]
-        x, fine = self.embed(images, targets, visible, image_visible)
+        x, fine = self.panels(images, targets, visible, image_visible)
         if order == "causal":
             shown = None if image_visible is None else image_visible[:, first:]
-            hidden, _ = self.embed(images[:, first:], targets[:, first:], torch.zeros_like(visible[:, first:]), shown)
+            hidden, _ = self.panels(images[:, first:], targets[:, first:], torch.zeros_like(visible[:, first:]), shown)
             x = torch.cat([x, hidden], dim=1)
         rotation = self.positions.rotation(*visible.shape[-2:])
         levels = []
@@ -164,18 +165,25 @@ class MergedForm(nn.Module):
 
     def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
         """Reconstruct hidden image patches, each picture by itself, every target hidden: the task of pretraining."""
-        x, _ = self.embed(images, torch.zeros_like(images), torch.zeros_like(image_visible), image_visible)
+        x, _ = self.panels(images, torch.zeros_like(images), torch.zeros_like(image_visible), image_visible)
         batch, rotation = len(x), self.positions.rotation(*image_visible.shape[-2:])
         x = x.flatten(0, 1)
         for block in self._blocks()[self.merge_after :]:
             x = block(x, rotation)
         return ModelOutput(None, None, rearrange(self.image_head(x), "(b n) t p -> b n t p", b=batch))
 
-    def encode(self, images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]) -> PromptState:
-        """Keys and values of the prompts in every block after the merge; a panel sees those before it."""
-        batch, panels = images.shape[:2]
+    def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
+        """The images themselves: this form encodes them together with their targets."""
+        return ImageFeatures(images)
+
+    def encode(
+        self, features: ImageFeatures, targets: Float[Tensor, "b n 1 s s"], target_type: TargetType
+    ) -> PromptState:
+        """Keys and values of the prompts in every block after the merge; a panel attends to those before it."""
+        batch, panels = targets.shape[:2]
+        images = rearrange(features.images, "(b n) i h w -> b n i h w", b=batch)
         grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
-        x, _ = self.embed(
+        x, _ = self.panels(
             images, targets, torch.ones(batch, panels, *grid, dtype=torch.bool, device=images.device), None
         )
         rotation = self.positions.rotation(*grid)
@@ -187,12 +195,13 @@ class MergedForm(nn.Module):
             x = self._step(block, x, rotation, panels, "causal", panels)
         return PromptState(tuple(keys), tuple(values), panels)
 
-    def answer(self, query: Float[Tensor, "b 1 s s"], prompts: PromptState) -> ModelOutput:
+    def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Answer queries from encoded prompts: each query costs one panel, whatever the number of prompts."""
+        query = features.images
         prompts = prompts.expand(len(query))
         grid = (query.shape[-2] // self.patch, query.shape[-1] // self.patch)
         hidden = torch.zeros(len(query), 1, *grid, dtype=torch.bool, device=query.device)
-        panel, fine = self.embed(query[:, None], torch.zeros_like(query[:, None]), hidden, None)
+        panel, fine = self.panels(query[:, None], torch.zeros_like(query[:, None]), hidden, None)
         x, rotation, levels = panel[:, 0], self.positions.rotation(*grid), []
         for index, block in enumerate(self._blocks(), start=1):
             if index > self.merge_after:

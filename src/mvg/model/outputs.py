@@ -1,11 +1,44 @@
-"""What goes between prompts and answers: the two values that both forms of the model exchange with their callers."""
+"""The values that the model exchanges with its callers: features of images, the state of prompts, and outputs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+TargetType = Literal["labels", "image", "field"]
+"""What a target is: label channels of 0 and 1, pictures in [0, 1], or a displacement field."""
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder computes from b images, before any target is known.
+
+    images: (b, i, s, s) in [0, 1]. Matching form: levels (b, 2, t, d), one token per cell of 8 x 8 pixels, before and
+    after the transformer; fine (b, f, s/4, s/4); cells (b, m, k), the features of the regression, one row per 4 x 4
+    pixels. None in the merged form, which encodes images together with their targets.
+    """
+
+    images: Float[Tensor, "b i s s"]
+    levels: Float[Tensor, "b l t d"] | None = None
+    fine: Float[Tensor, "b f h w"] | None = None
+    cells: Float[Tensor, "b m k"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: slice | list[int]) -> "ImageFeatures":
+        """The features of these images."""
+        parts = (self.images, self.levels, self.fine, self.cells)
+        return ImageFeatures(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
+
+    @staticmethod
+    def concatenate(parts: "Sequence[ImageFeatures]") -> "ImageFeatures":
+        """The features of all images of `parts`, in order."""
+        fields = zip(*((p.images, p.levels, p.fine, p.cells) for p in parts), strict=True)
+        return ImageFeatures(*(None if same[0] is None else torch.cat(same) for same in fields))  # type: ignore[arg-type]
 
 
 class ModelOutput(NamedTuple):

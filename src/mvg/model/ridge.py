@@ -18,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvg.model.outputs import TargetType
+
 CELL = 4
 """Pixels of a sample's side."""
 BLACK = 1e-4
@@ -94,7 +96,9 @@ class Ridge(nn.Module):
             gray = torch.einsum("bm,bmq->bq", left[..., -1], wanted * (1 - wanted))
             return Sums(across @ features, cross, rearrange(gray, "b (c p) -> b c p", c=targets.shape[1]).sum(2))
 
-    def read(self, sums: Sums, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b two c m p"]:
+    def predict(
+        self, sums: Sums, features: Float[Tensor, "b m d"], target_type: TargetType
+    ) -> Float[Tensor, "b two c m p"]:
         """The regression's answer to every cell: as it is, and scaled so that -1 is what it says of cells without the
         class, and 1 of those with it, on average over the prompts. `sums` may be one for all queries.
 
@@ -104,11 +108,12 @@ class Ridge(nn.Module):
             channels, count = sums.cross.shape[1], sums.gram[:, -1:, -1:].clamp(min=1)
             gram, cross = sums.gram / count, rearrange(sums.cross, "b c d p -> b d (c p)") / count
             simple = self.simple(gram, cross)
-            rest, picture = cross - gram @ simple, sums.shades.sum(1, keepdim=True) != 0
+            rest = cross - gram @ simple
             labels, stiff, bent = self.shrink
-            solution = simple + _solved(gram, rest, torch.where(picture, stiff, labels).exp())
-            if picture.any():  # labels have one solution
-                other = simple + _solved(gram, rest, torch.where(picture, bent, labels).exp())
+            penalty = (stiff if target_type != "labels" else labels).exp().expand(len(gram), -1)
+            solution = simple + _solved(gram, rest, penalty)
+            if target_type != "labels":  # labels have one solution
+                other = simple + _solved(gram, rest, bent.exp().expand(len(gram), -1))
                 size = reduce(cross[:, -1], "b (c p) -> b c", "sum", c=channels) - sums.shades / count[:, 0]
                 ratio = (_missed(gram, cross, other, size) / _missed(gram, cross, solution, size)).detach()
                 bend = ((_STAYS - ratio) / (_STAYS - _BENDS)).clamp(0, 1)
@@ -163,18 +168,23 @@ def _filled_pixels(features: int) -> Float[Tensor, "d p"]:
 
 
 def cell_weights(
-    images: Float[Tensor, "b 1 s s"], targets: Float[Tensor, "b c s s"], visible: Float[Tensor, "b m"]
+    images: Float[Tensor, "b i s s"],
+    targets: Float[Tensor, "b c s s"],
+    visible: Float[Tensor, "b m"],
+    target_type: TargetType,
 ) -> Float[Tensor, "b m"]:
     """How much each visible cell of a panel counts, 1 on average.
 
     What a task leaves alone is most of a picture, and says least of what is asked: cells count more the more a target
-    departs from its image. Targets of zeros and ones are labels, whose cells count alike.
+    departs from its image. The cells of labels count alike.
     """
-    labels = ((targets == 0) | (targets == 1)).flatten(1).all(1)
-    change = F.avg_pool2d((targets.float() - images.float()).abs().mean(1, keepdim=True), CELL).flatten(1) * visible
+    if target_type == "labels":
+        return visible
+    change = (
+        F.avg_pool2d((targets.float() - images[:, :1].float()).abs().mean(1, keepdim=True), CELL).flatten(1) * visible
+    )
     cells = visible.sum(1, keepdim=True).clamp(min=1)
-    weight = visible + _CHANGE / (1 + _CHANGE) * (change / (change.sum(1, keepdim=True) / cells + 1e-4) - visible)
-    return torch.where(labels[:, None], visible, weight)
+    return visible + _CHANGE / (1 + _CHANGE) * (change / (change.sum(1, keepdim=True) / cells + 1e-4) - visible)
 
 
 def hat_basis(pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k s s"]:

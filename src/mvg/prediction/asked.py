@@ -1,13 +1,11 @@
 """What is asked for at prediction: the kind of task, and how raw intensities are seen."""
 
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
-from mvg._plugins import contributions, named
 from mvg.errors import PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
-from mvg.tasks import Task, kinds
+from mvg.tasks import TaskSpec, kind_names, spec_of
 
 _Kind = TypeVar("_Kind", bound=Volume | LabelMap, covariant=True)
 
@@ -20,20 +18,6 @@ class Volumes(Protocol[_Kind]):
     def __getitem__(self, at: int, /) -> _Kind: ...
 
 
-@dataclass(frozen=True)
-class TaskSpec:
-    """A kind of task as prediction needs it.
-
-    answers: "labels" or "image"; framing: "letterbox" (whole slices) or "native" (tiles at the slices' own resolution).
-    keeps_intensity: the answer is a change of the query, on its own raw scale; else it is a picture of another kind.
-    """
-
-    kind: str
-    answers: Literal["labels", "image"]
-    framing: Literal["letterbox", "native"]
-    keeps_intensity: bool
-
-
 def task_spec(task: str | None, targets: Volumes[Volume | LabelMap]) -> TaskSpec:
     """The task of that name ("KIND" or "KIND:WHAT"), or for None what the targets say: label maps are a segmentation.
 
@@ -43,14 +27,7 @@ def task_spec(task: str | None, targets: Volumes[Volume | LabelMap]) -> TaskSpec
         if not all(isinstance(targets[at], LabelMap) for at in range(len(targets))):
             raise name_the_task("prompt targets that are pictures, not label maps")
         task = "segmentation"
-    kind = task.split(":", 1)[0]
-    form: type[Task] = getattr(named(kinds, kind), kind.capitalize())
-    return TaskSpec(kind, form.answers, form.framing, form.answers == "image" and kind != "synthesis")
-
-
-def kind_names() -> tuple[str, ...]:
-    """The kinds of tasks that may be asked for."""
-    return tuple(contributions(kinds))
+    return spec_of(task.split(":", 1)[0])
 
 
 def name_the_task(found: str) -> PromptError:

@@ -84,7 +84,7 @@ def plan(
 
 def scale_of(task: PromptedTask) -> Window | None:
     """The raw intensities of answers that have a scale of their own, as targets of a synthesis have; else None."""
-    own = task.asked.answers == "image" and not task.asked.keeps_intensity
+    own = task.asked.target_type == "image" and not task.asked.residual
     return task.examples.target_window if own else None
 
 

@@ -69,7 +69,7 @@ def tune(
     be: prompts that were learnt are answered too surely to tell. `progress(seconds gone, seconds)` is called after
     every step; `clock` tells the time in seconds.
     """
-    requests = _Requests.of(task.examples, task.asked.framing == "native", task.settings.colors, seed)
+    requests = _Requests.of(task.examples, task.asked.sampling == "tiles", task.settings.colors, seed)
     tuned = copy.deepcopy(task.predictor.model).train()
     average = copy.deepcopy(tuned).eval()
     before = requests.checked(average)

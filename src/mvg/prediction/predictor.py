@@ -13,7 +13,8 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
-from mvg.prediction.asked import TaskSpec, Volumes, task_spec
+from mvg.prediction.asked import Volumes, task_spec
+from mvg.tasks import TaskSpec
 from mvg.prediction.inference.ensemble import PredictionOptions
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import Query, smallest_integers

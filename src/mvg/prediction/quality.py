@@ -26,7 +26,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
 
     labels: what the task answered to `query`. Raises PromptError for tasks that answer with pictures.
     """
-    if task.asked.answers != "labels":
+    if task.asked.target_type != "labels":
         raise PromptError("an answer that is a picture", "labels", "ask for the quality of segmentations alone")
     examples, model = task.examples, task.predictor.model
     modality = None if examples.modality == "other" else examples.modality

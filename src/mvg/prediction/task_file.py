@@ -28,12 +28,12 @@ from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
 from mvg.imaging.window import Window
 from mvg.model.outputs import PromptState
-from mvg.prediction.asked import TaskSpec
 from mvg.prediction.inference.ensemble import PredictionOptions
 from mvg.prediction.inference.prompt_cache import PromptView
 from mvg.prediction.predictor import Predictor, PromptedTask
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.refinement.zoom import ZoomPlan, ZoomRegion
+from mvg.tasks import spec_of
 
 SUFFIX = ".mvgtask"
 _FORMAT = 2
@@ -90,7 +90,7 @@ def load(predictor: Predictor, path: Path) -> PromptedTask:
             modality=about["modality"],
             target_window=Window(**about["target_window"]),
         )
-        asked, used = TaskSpec(**about["asked"]), about["settings"]
+        asked, used = spec_of(about["asked"]["kind"]), about["settings"]
         settings = PredictionOptions(**used | {"colors": tuple(used.get("colors", ()))})
         _check_sizes(examples)
         close = None

@@ -1,5 +1,5 @@
-"""What is asked: tasks, each offered by the card of a data set."""
+"""What is asked: tasks, each offered by the card of a data set, and their one description, the TaskSpec."""
 
-from mvg.tasks.task import Task, tasks_for
+from mvg.tasks.task import TargetType, Task, TaskSpec, kind_names, spec_of, tasks_for
 
-__all__ = ["Task", "tasks_for"]
+__all__ = ["TargetType", "Task", "TaskSpec", "kind_names", "spec_of", "tasks_for"]

@@ -7,37 +7,51 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg._plugins import contributions
+from mvg._plugins import contributions, named
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.window import Window
 from mvg.tasks import kinds
 
+TargetType = Literal["labels", "image", "field"]
+"""What a target is: a label map, a picture in [0, 1], or a displacement field."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What every layer needs to know of a kind of task.
+
+    kind: the file name in `tasks/kinds`. target_type: what the answer is. inputs: how many images a pair shows.
+    sampling: "whole" where the model sees whole slices, "tiles" where it sees parts of them at their own resolution.
+    residual: the answer is a change of the query, on the query's own intensity scale. postprocess: names of the
+    refinements of a prediction (`prediction/refinement`). measurement: how the query was measured, None for most.
+    """
+
+    kind: str
+    target_type: TargetType = "image"
+    inputs: int = 1
+    sampling: Literal["whole", "tiles"] = "whole"
+    residual: bool = False
+    postprocess: tuple[str, ...] = ()
+    measurement: str | None = None
+
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """One thing that can be asked of one data set.
+    """One task that one data set can serve.
 
-    name: "KIND:WHAT", unique among the tasks of a card; kind: the file name in `tasks/kinds`.
-    answers: "labels" (segmentation) or "image". framing: "letterbox" when the whole slice is shown, "native" when the
-    model works on crops of the stored slice at its own resolution (see StoredSlice.random_crop).
+    name: "KIND:DETAIL", unique among the tasks of a card; spec: what its kind of task is.
     """
 
     name: str
     card: Card
 
-    answers: ClassVar[Literal["labels", "image"]] = "image"
-    framing: ClassVar[Literal["letterbox", "native"]] = "letterbox"
+    spec: ClassVar[TaskSpec]
 
     @property
     def kind(self) -> str:
         """The kind of the task: "segmentation", "synthesis", ..."""
-        return self.name.split(":", 1)[0]
-
-    @classmethod
-    @abstractmethod
-    def offered_by(cls, card: Card) -> "list[Task]":
-        """Every task of this kind that a data set with this card can serve; empty when none."""
+        return self.spec.kind
 
     @abstractmethod
     def accepts(self, row: SliceRow) -> bool:
@@ -45,19 +59,26 @@ class Task(ABC):
 
     @abstractmethod
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """The image (s, s), float32 in [0, 1], and its target (s, s): uint8 labels or a float32 picture in [0, 1].
+        """The images (i, s, s), float32 in [0, 1], and the target (s, s): uint8 labels or a float32 picture in [0, 1].
 
-        Takes whole slices and crops; `rng` draws what is random about the task (voids, noise).
+        piece: a whole slice or a crop; rng draws what is random about the task (voids, noise).
         """
 
 
 def tasks_for(card: Card) -> list[Task]:
     """Every task that a card offers, of all kinds."""
-    found: list[Task] = []
-    for name, module in contributions(kinds).items():
-        kind: type[Task] = getattr(module, name.capitalize())
-        found.extend(kind.offered_by(card))
-    return found
+    return [task for kind in contributions(kinds).values() for task in kind.offered_by(card)]
+
+
+def spec_of(kind: str) -> TaskSpec:
+    """The description of a kind of task; UnknownNameError lists the known kinds."""
+    spec: TaskSpec = named(kinds, kind).SPEC
+    return spec
+
+
+def kind_names() -> tuple[str, ...]:
+    """The kinds of tasks that there are."""
+    return tuple(contributions(kinds))
 
 
 def shown(piece: StoredSlice, channel: int, window: Window | None = None) -> NDArray[np.float32]:

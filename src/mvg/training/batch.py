@@ -43,7 +43,13 @@ class TrainingBatch:
         """Ask the model (a Generalist, or its wrapper for several processes)."""
         canvas = self.canvas
         answer: ModelOutput = model(
-            canvas.images, canvas.targets, canvas.visible, self.order, self.first, canvas.image_visible
+            canvas.images,
+            canvas.targets,
+            canvas.visible,
+            self.order,
+            self.first,
+            canvas.image_visible,
+            canvas.target_type,
         )
         return answer
 

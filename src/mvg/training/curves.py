@@ -35,7 +35,7 @@ class Curves:
 
     def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:
         """Collect a step's loss by kind; write the means every `every` steps."""
-        self.recent.setdefault(f"loss/{pairs.kind}", []).append(loss)
+        self.recent.setdefault(f"loss/{pairs.target_type}", []).append(loss)
         if progress.step % every == 0:
             means = {name: float(np.mean(values)) for name, values in self.recent.items()}
             waiting = progress.waited / max(progress.seconds, 1e-9)

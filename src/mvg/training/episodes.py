@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mvg.canvas import Kind, Pairs
+from mvg.canvas import Pairs
 from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeError
 from mvg.imaging.coloring import Coloring
+from mvg.tasks import TargetType
 from mvg.training.augmentation import AugmentationSettings, Change, Curve, Tone, sample
 from mvg.training.synthetic import regions
 from mvg.training.task_sources import TaskSource, predefined_colors, subsample_patients, task_sources
@@ -65,22 +66,22 @@ class Episodes(Dataset[Pairs]):
                 "prepare more data or lower episodes.panels",
             )
 
-    def _fit(self, answers: Kind, panels: int) -> list[list[list[TaskSource]]]:
+    def _fit(self, target_type: TargetType, panels: int) -> list[list[list[TaskSource]]]:
         """Task kinds x sets x tasks that have a patient for each of `panels` panels."""
         fewest = panels if self.settings.prompts == "others" else 1
-        kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[answers].values())
+        kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[target_type].values())
         return [sets for sets in kinds if sets]
 
     def __getitem__(self, step: int) -> Pairs:
         # What a step asks is common to all processes, which so work equally long; what it shows is each one's own.
         rng = np.random.default_rng([self.seed, step])
         panels = int(rng.integers(self.settings.panels[0], self.settings.panels[1] + 1))
-        wanted: Kind = "labels" if rng.random() < self.settings.labels else "image"
-        other: Kind = "image" if wanted == "labels" else "labels"
+        wanted: TargetType = "labels" if rng.random() < self.settings.labels else "image"
+        other: TargetType = "image" if wanted == "labels" else "labels"
         # Where too few patients are left for this many panels, fewer panels; where no task answers so, the other kind.
         tries = ((wanted, panels), (wanted, self.settings.panels[0]), (other, panels), (other, self.settings.panels[0]))
-        answers, panels = next((kind, count) for kind, count in tries if self._fit(kind, count))
-        kinds = self._fit(answers, panels)
+        target_type, panels = next((answer, count) for answer, count in tries if self._fit(answer, count))
+        kinds = self._fit(target_type, panels)
         size = int(rng.choice(self.settings.sizes or (self.size,)))
         most = int(rng.integers(self.settings.classes[0], self.settings.classes[1] + 1))
         rng = np.random.default_rng([self.seed, step, self.rank])
@@ -95,12 +96,12 @@ class Episodes(Dataset[Pairs]):
             others = self.settings.prompts == "others"
             patients = rng.permutation(known)[:panels] if others else rng.choice(known, panels)
             requests.append(self._request(source, [str(patient) for patient in patients], size, most, rng))
-        return _stack(requests, answers)
+        return _stack(requests, target_type)
 
     def request(self, source: TaskSource, patients: list[str], rng: np.random.Generator) -> Pairs:
         """A batch of one request: a pair of each of these patients of `source`, the last one's is the query."""
         request = self._request(source, patients, self.size, self.settings.classes[1], rng)
-        return _stack([request], source.task.answers)
+        return _stack([request], source.task.spec.target_type)
 
     def _request(
         self, source: TaskSource, patients: list[str], size: int, most: int, rng: np.random.Generator
@@ -108,27 +109,27 @@ class Episodes(Dataset[Pairs]):
         numbers = self._slices(source, patients, rng)
         change = Change.shared(self.augmentation, rng)
         tone = Tone.shared(self.augmentation, rng)
-        native = source.task.framing == "native"
+        native = source.task.spec.sampling == "tiles"
         stored = [source.set[int(number)] for number in numbers]
         if native:
             stored = [one.random_crop(size, rng) for one in stored]
         pictures = [source.task.pair(one, rng) for one in stored]
-        share = self.settings.synthetic if source.task.answers == "labels" else 0.0
+        share = self.settings.synthetic if source.task.spec.target_type == "labels" else 0.0
         made_up = share > 0 and rng.random() < share
         if made_up:
             stored = stored[-1:] * len(stored)
-            pictures = [(pictures[-1][0], regions(pictures[-1][0], rng))] * len(stored)
+            pictures = [(pictures[-1][0], regions(pictures[-1][0][0], rng))] * len(stored)
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
-        if source.task.answers == "labels" and rng.random() < self.settings.focus:
+        if source.task.spec.target_type == "labels" and rng.random() < self.settings.focus:
             moved = zoom_on_labels(moved, [target for _, target in pictures], boxes, size, rng)
-        mode: Literal["linear", "nearest"] = "nearest" if source.task.answers == "labels" else "linear"
+        mode: Literal["linear", "nearest"] = "nearest" if source.task.spec.target_type == "labels" else "linear"
         images, targets = [], []
         for (image, target), box, own in zip(pictures, boxes, moved, strict=True):
-            images.append(sample(image, box, own, size, "linear"))
+            images.append(torch.stack([sample(channel, box, own, size, "linear") for channel in image]))
             targets.append(sample(target, box, own, size, mode))
-        shown, wanted = torch.stack(images)[:, None], torch.stack(targets)[:, None]
-        if source.task.answers == "labels":
+        shown, wanted = torch.stack(images), torch.stack(targets)[:, None]
+        if source.task.spec.target_type == "labels":
             shown = torch.stack([tone.own(self.augmentation, rng).apply(image) for image in shown])
             values = self._classes(wanted, most, rng)
             wanted = (wanted == torch.tensor(values, dtype=wanted.dtype).view(1, -1, 1, 1)).float()
@@ -161,7 +162,7 @@ class Episodes(Dataset[Pairs]):
                 numbers.append(int(own[away.argmin()]))
             filled = [bool(rows[n].present) for n in numbers]
             asked = any(filled[:-1]) and (filled[-1] or rng.random() < self.settings.absent)
-            if asked or source.task.answers == "image":
+            if asked or source.task.spec.target_type == "image":
                 break
         return numbers
 
@@ -195,7 +196,7 @@ class _Request:
     name: str
 
 
-def _stack(requests: list[_Request], kind: Kind) -> Pairs:
+def _stack(requests: list[_Request], target_type: TargetType) -> Pairs:
     channels = max(request.targets.shape[1] for request in requests)
     batch, panels, size = len(requests), requests[0].images.shape[0], requests[0].images.shape[-1]
     targets = torch.zeros(batch, panels, channels, size, size)
@@ -208,7 +209,7 @@ def _stack(requests: list[_Request], kind: Kind) -> Pairs:
         colors[place, :count] = torch.tensor(request.colors)
     images = torch.stack([request.images for request in requests])
     return Pairs(
-        images, targets, used, colors, tuple(r.patients for r in requests), kind, tuple(r.name for r in requests)
+        images, targets, used, colors, tuple(r.patients for r in requests), target_type, tuple(r.name for r in requests)
     )
 
 

@@ -54,7 +54,7 @@ def loss_of(
 def _target_loss(answer: ModelOutput, truth: Pairs, first: int, weight: Tensor, settings: LossSettings) -> Tensor:
     targets = truth.targets[:, first:]
     assert answer.pictures is not None
-    if truth.kind == "image":
+    if truth.target_type == "image":
         return settings.smooth_l1 * _image_loss(
             answer.pictures.float(), truth.images[:, first:], targets, weight, settings
         )

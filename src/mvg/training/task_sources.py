@@ -7,11 +7,10 @@ from hashlib import md5
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.canvas import Kind
 from mvg.data.case import Side
 from mvg.data.store import Store, StoredSet
 from mvg.imaging.coloring import Coloring
-from mvg.tasks.task import Task, tasks_for
+from mvg.tasks import TargetType, Task, tasks_for
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class TaskSource:
         return [name for name, numbers in self.patients.items() if rows[int(numbers[0])].side == side]
 
 
-Sources = dict[Kind, dict[str, list[list[TaskSource]]]]
+Sources = dict[TargetType, dict[str, list[list[TaskSource]]]]
 """Answer kind -> task kind -> one list per set of the tasks that it offers."""
 
 
@@ -48,7 +47,7 @@ def task_sources(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) 
                 source = TaskSource(stored, task, {name: np.array(numbers) for name, numbers in patients.items()})
                 offered.setdefault(task.kind, []).append(source)
         for kind, sources in offered.items():
-            found[sources[0].task.answers].setdefault(kind, []).append(sources)
+            found[sources[0].task.spec.target_type].setdefault(kind, []).append(sources)
     return found
 
 

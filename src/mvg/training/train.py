@@ -224,7 +224,7 @@ def _step(
             group["lr"] = rate_at(done, recipe)
     drop = np.random.SeedSequence([recipe.seed, step, fabric.global_rank]).generate_state(2)
     torch.manual_seed(int(drop[0]))
-    shares = recipe.objectives.labels if pairs.kind == "labels" else recipe.objectives.image
+    shares = recipe.objectives.labels if pairs.target_type == "labels" else recipe.objectives.image
     rng = np.random.default_rng([recipe.seed, step])
     chosen = str(rng.choice(list(shares), p=list(shares.values())))
     draw = ObjectiveContext(

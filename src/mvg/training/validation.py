@@ -68,9 +68,9 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
     canvas = compose(shown, visible)
     device = next(model.parameters()).device
     images, targets = canvas.images.to(device), canvas.targets.to(device)
-    encoded = model.encode(images[:, :-1], targets[:, :-1])
-    said = model.answer(images[:, -1], encoded, pairs.kind)[0].cpu()
-    if pairs.kind == "image":
+    prompts = model.encode(model.embed(images[0, :-1]), targets[:, :-1], pairs.target_type)
+    said = model.answer(model.embed(images[:, -1]), prompts, pairs.target_type)[0].cpu()
+    if pairs.target_type == "image":
         return said[0].clamp(0, 1)
     if not model.config.paints:
         return torch.cat([torch.zeros_like(said[:1]), said]).argmax(0)
@@ -99,7 +99,7 @@ def _requests(
 def _score(answer: Tensor, pairs: Pairs) -> tuple[str, float]:
     truth = pairs.targets[0, -1]
     name, kind = pairs.names[0].split("/", 1)
-    if pairs.kind == "image":
+    if pairs.target_type == "image":
         error = float((answer - truth[0]).square().mean())
         return f"psnr/{name}/{kind.split(':')[0]}", -10 * np.log10(max(error, 1e-10))
     scores = []
@@ -113,7 +113,7 @@ def _score(answer: Tensor, pairs: Pairs) -> tuple[str, float]:
 
 def _row(answer: Tensor, pairs: Pairs) -> Tensor:
     levels = torch.cat([torch.zeros(1), torch.linspace(0.3, 1, pairs.targets.shape[2])])
-    if pairs.kind == "image":
+    if pairs.target_type == "image":
         targets, said = pairs.targets[0, :, 0], answer
     else:
         targets = torch.einsum("nchw,c->nhw", pairs.targets[0], levels[1:])

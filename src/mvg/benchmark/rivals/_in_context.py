@@ -13,7 +13,8 @@ from mvg.benchmark.protocol.method import Request
 from mvg.benchmark.rivals._training import TrainingLog
 from mvg.imaging.coloring import Coloring
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.asked import TaskSpec, task_spec
+from mvg.prediction.asked import task_spec
+from mvg.tasks import TaskSpec
 from mvg.prediction.inference.ensemble import PredictionOptions, views
 from mvg.prediction.inference.prompt_cache import PromptView
 from mvg.prediction.inference.query_volume import Query, smallest_integers
@@ -142,7 +143,7 @@ def _picture(
     cut: Query, piece: _Slice, said: NDArray[np.float32], examples: PromptSet, asked: TaskSpec
 ) -> NDArray[np.float32]:
     """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
-    if asked.keeps_intensity:
+    if asked.residual:
         change = cut.restore(said - piece.squares)
         return np.asarray(cut.pictures[piece.at] + change * np.float32(cut.window.high - cut.window.low))
     return examples.target_window.invert(cut.restore(said))

@@ -50,7 +50,7 @@ class Specialist:
         query = request.query
         plane = query.cut_along(self.plane)
         pictures = query.pictures(plane)
-        frames = frames_for(pictures.shape[1:], query.pixel_spacing(plane), self.size, self.task.framing)
+        frames = frames_for(pictures.shape[1:], query.pixel_spacing(plane), self.size, self.task.spec.sampling)
         cut = Query(pictures, plane, seen_through(self.task, query, request.modality), frames)
         answers = [self._answer(cut, at) for at in range(len(cut))]
         return query.from_pictures(np.stack(answers), plane)

@@ -80,7 +80,7 @@ class Progress:
 
 def labels_of(task: Task) -> tuple[int, ...]:
     """Background and the label values that a segmentation's outputs stand for, in order; empty for image tasks."""
-    if task.answers == "image":
+    if task.spec.target_type == "image":
         return ()
     return (0, *sorted(set(task.card.labels) - set(task.card.ignored)))
 
@@ -88,7 +88,7 @@ def labels_of(task: Task) -> tuple[int, ...]:
 def said(network: nn.Module, images: Float[Tensor, "b 1 s s"], task: Task) -> Float[Tensor, "b outputs s s"]:
     """What a network says: logits of `labels_of(task)`, or pictures; restorations are a change of the query."""
     out: Tensor = network(images)
-    return out if task.answers == "labels" or isinstance(task, Synthesis) else images + out
+    return out if task.spec.target_type == "labels" or isinstance(task, Synthesis) else images + out
 
 
 def alone(network: nn.Module, task: Task) -> list[Learner]:
@@ -194,18 +194,19 @@ class _Slices(Dataset[tuple[Tensor, Tensor]]):
             count = max(1, min(count, self.samples - step * count))
         pairs = [self._pair(int(number), rng) for number in rng.choice(self.numbers, count)]
         images, targets = (torch.from_numpy(np.stack(part))[:, None] for part in zip(*pairs, strict=True))
-        return (images, targets) if self.task.framing == "native" else self._moved(images, targets, rng)
+        return (images, targets) if self.task.spec.sampling == "tiles" else self._moved(images, targets, rng)
 
     def _pair(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """A slice (s, s) and its target: whole and as large as fits, or a crop at its own resolution."""
         piece, size = self.stored[number], self.settings.size
-        if self.task.framing == "native":
-            image, target = self.task.pair(piece.random_crop(size, rng), rng)
+        if self.task.spec.sampling == "tiles":
+            (image,), target = self.task.pair(piece.random_crop(size, rng), rng)
             frame = Frame.tiles(image.shape, size, 0)[0]
         else:
-            image, target = (part[piece.row.box.index] for part in self.task.pair(piece, rng))
+            (whole,), wanted = self.task.pair(piece, rng)
+            image, target = whole[piece.row.box.index], wanted[piece.row.box.index]
             frame = Frame.letterbox(image.shape, piece.row.spacing, size)
-        framed = frame.apply_labels(target) if self.task.answers == "labels" else frame.apply(target)
+        framed = frame.apply_labels(target) if self.task.spec.target_type == "labels" else frame.apply(target)
         return frame.apply(image), np.asarray(framed, np.float32)
 
     def _moved(self, images: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -216,7 +217,7 @@ class _Slices(Dataset[tuple[Tensor, Tensor]]):
         cos, sin = np.cos(turn) * zoom, np.sin(turn) * zoom
         matrix = torch.from_numpy(np.array([[cos, -sin, across], [sin, cos, down]], np.float32)).permute(2, 0, 1)
         grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-        mode = "nearest" if self.task.answers == "labels" else "bilinear"
+        mode = "nearest" if self.task.spec.target_type == "labels" else "bilinear"
         return F.grid_sample(images, grid, align_corners=False), F.grid_sample(targets, grid, mode, align_corners=False)
 
 

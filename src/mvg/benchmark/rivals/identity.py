@@ -17,7 +17,7 @@ class Settings:
 
 def serves(task: Task) -> bool:
     """Tasks whose answers are pictures."""
-    return task.answers == "image"
+    return task.spec.target_type == "image"
 
 
 def learn(settings: Settings, lesson: TrainingData) -> Method:

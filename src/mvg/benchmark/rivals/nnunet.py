@@ -58,7 +58,7 @@ class Settings:
 
 def serves(task: Task) -> bool:
     """Labels alone."""
-    return task.answers == "labels"
+    return task.spec.target_type == "labels"
 
 
 def check(settings: Settings) -> None:

@@ -125,7 +125,7 @@ def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
         canvas = compose(painted, visible)
         said = network(canvas.images, canvas.targets, canvas.visible).float()
         weight = spread((~visible).float(), pairs.images.shape[-1])
-        if pairs.kind == "labels":
+        if pairs.target_type == "labels":
             weight = torch.where(painted.targets > 0, 1.0, settings.background) * weight
         error = F.smooth_l1_loss(said, painted.targets, beta=settings.beta, reduction="none")
         return (error * weight).sum() / weight.sum().clamp(min=1)

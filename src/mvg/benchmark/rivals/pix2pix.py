@@ -35,7 +35,7 @@ class Settings(Learning):
 
 def serves(task: Task) -> bool:
     """Pictures alone."""
-    return task.answers == "image"
+    return task.spec.target_type == "image"
 
 
 def learn(settings: Settings, lesson: TrainingData) -> Specialist:

@@ -38,7 +38,7 @@ class PredictionOptions:
 
 def serves(task: Task) -> bool:
     """Segmentation, which it was made for."""
-    return task.answers == "labels"
+    return task.spec.target_type == "labels"
 
 
 def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:

@@ -132,7 +132,7 @@ def overlap_loss(logits: Float[Tensor, "b 1 s s"], masks: Float[Tensor, "b 1 s s
 
 def serves(task: Task) -> bool:
     """Segmentation alone."""
-    return task.answers == "labels"
+    return task.spec.target_type == "labels"
 
 
 def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:

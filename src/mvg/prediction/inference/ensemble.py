@@ -117,7 +117,7 @@ def _member(
     with torch.inference_mode():
         if examples.values:
             return class_probabilities(model, squares.to(device), cache, view, present)
-        return model.answer(squares.to(device), cache.prompts(view), "image").clamp(0, 1).cpu()
+        return model.answer(model.embed(squares.to(device)), cache.prompts(view), "image").clamp(0, 1).cpu()
 
 
 def _dealt(pool: Sequence[int], wanted: int, member: int, members: int, rng: np.random.Generator) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -89,7 +90,10 @@ class PromptCache:
             return thumbnails(pictures)
         device = next(self._model.parameters()).device
         with torch.inference_mode():
-            seen = self._model.look(torch.from_numpy(pictures)[:, None].to(device))
+            levels = self._model.embed(torch.from_numpy(pictures)[:, None].to(device)).levels
+        assert levels is not None
+        rows = pictures.shape[-1] // 8
+        seen = rearrange(levels[:, -1], "b (h w) d -> b d h w", h=rows)
         return np.asarray(F.adaptive_avg_pool2d(seen, _PARTS).flatten(1).float().cpu().numpy())
 
     def encoded(self, room: int) -> Iterator[tuple[PromptView, PromptState]]:
@@ -119,7 +123,13 @@ class PromptCache:
         images, targets = self._shown(view)
         device = next(self._model.parameters()).device
         with torch.inference_mode():
-            encoded = _compact(self._model.encode(images[None].to(device), targets[None].to(device)))
+            encoded = _compact(
+                self._model.encode(
+                    self._model.embed(images.to(device)),
+                    targets[None].to(device),
+                    "labels" if self._examples.values else "image",
+                )
+            )
         self.put(view, encoded)
         return encoded
 
@@ -147,19 +157,20 @@ def class_probabilities(
 
     A class that no shown prompt holds (`present` (K,) is False) cannot be answered and has probability 0.
     """
+    features = model.embed(query)
     scores = torch.full((len(query), len(present) + 1, *query.shape[-2:]), -torch.inf)
     scores[:, 0] = 0
     if view.colors is not None:
         for one in view.passes():
             coloring = _coloring(one.colors or ())
-            logits = coloring.logits(model.answer(query, cache.prompts(one), "labels")[:, 0].cpu().numpy())
+            logits = coloring.logits(model.answer(features, cache.prompts(one), "labels")[:, 0].cpu().numpy())
             scores[:, list(coloring.values)] = torch.from_numpy((logits[1:] - logits[:1]).swapaxes(0, 1))
         return scores.softmax(dim=1)
     shown, prompts = np.flatnonzero(present), cache.prompts(view)
     for start in range(0, len(shown), _CLASSES_AT_ONCE):
         some = shown[start : start + _CLASSES_AT_ONCE]
         part = prompts if len(some) == prompts.channels else _channels(prompts, some)
-        scores[:, some + 1] = model.answer(query, part, "labels").cpu()
+        scores[:, some + 1] = model.answer(features, part, "labels").cpu()
     return scores.softmax(dim=1)
 
 

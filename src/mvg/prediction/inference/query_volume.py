@@ -12,7 +12,8 @@ from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
 from mvg.model.ridge import BLACK
-from mvg.prediction.asked import TaskSpec, fit_window, modality_of
+from mvg.prediction.asked import fit_window, modality_of
+from mvg.tasks import TaskSpec
 from mvg.prediction.prompts.prompt_set import PromptSet, frames_for
 from mvg.prediction.refinement.contralateral import other_side, smooth
 from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
@@ -30,7 +31,7 @@ _SURE = 1e-4  # a class that is less likely than this in the whole slice is not 
 class Query:
     """The slices (n, rows, cols) of a query volume along `plane`, in raw intensities, with their window and frames.
 
-    keeps_intensity: see `TaskSpec`; coarse: pictures are answered in squares of whole slices, not at their own
+    residual: see `TaskSpec`; coarse: pictures are answered in squares of whole slices, not at their own
     resolution.
     """
 
@@ -38,7 +39,7 @@ class Query:
     plane: Plane
     window: Window
     frames: tuple[Frame, ...]
-    keeps_intensity: bool = False
+    residual: bool = False
     coarse: bool = False
 
     @classmethod
@@ -47,10 +48,8 @@ class Query:
         plane = volume.cut_along(examples.plane)
         modality = modality_of(volume) if examples.modality == "other" else examples.modality
         pictures = volume.pictures(plane)
-        frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.framing)
-        return cls(
-            pictures, plane, fit_window(volume, modality), frames, asked.keeps_intensity, asked.framing == "letterbox"
-        )
+        frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.sampling)
+        return cls(pictures, plane, fit_window(volume, modality), frames, asked.residual, asked.sampling == "whole")
 
     def seen(self, frames: tuple[Frame, ...]) -> "Query":
         """The same slices, seen through other frames."""

@@ -157,6 +157,6 @@ class _Look:
     def _picture(self, at: int, squares: NDArray[np.float32], said: EnsembleOutput) -> NDArray[np.float32]:
         """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
         cut, picture = self.cut, said.mean[:, 0].numpy()
-        if cut.keeps_intensity:
+        if cut.residual:
             return cut.changed(at, squares, picture)
         return self.examples.target_window.invert(cut.restore(picture))

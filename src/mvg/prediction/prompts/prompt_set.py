@@ -14,7 +14,8 @@ from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
-from mvg.prediction.asked import TaskSpec, Volumes, fit_window, modality_of
+from mvg.prediction.asked import Volumes, fit_window, modality_of
+from mvg.tasks import TaskSpec
 from mvg.prediction.selection.retrieval import PromptIndex, spaced, thumbnails
 
 Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
@@ -134,8 +135,8 @@ def prepare(
         pair = _Pair.of(images[number], targets[number], asked, modality, name, along)
         if isinstance(pair.target, LabelMap) and values is None:
             found.update(pair.target.values)  # of the whole map: the squares may lose small ones
-        put = frames_for(*pair.slices, size, asked.framing) if frames is None else frames(number, *pair.slices)
-        if asked.framing == "native":
+        put = frames_for(*pair.slices, size, asked.sampling) if frames is None else frames(number, *pair.slices)
+        if asked.sampling == "tiles":
             kept = min(_TILES, slices, len(pair))
             each = max(1, min(_TILES, slices) // kept)
         else:
@@ -148,7 +149,7 @@ def prepare(
     parts = [one if one.single or one.plane == most else part(number, most) for number, one in enumerate(parts)]
     _, _, modalities, windows, cut_images, cut_targets, index, count = zip(*parts, strict=True)
     counts = [len(piece) for piece in cut_images]
-    if asked.answers == "labels":
+    if asked.target_type == "labels":
         values, joined = _numbered(cut_targets, values or tuple(sorted(found)))
     else:
         values, joined = (), np.concatenate(cut_targets)
@@ -166,11 +167,11 @@ def prepare(
     )
 
 
-def frames_for(shape: tuple[int, int], spacing: tuple[float, float], size: int, framing: str) -> tuple[Frame, ...]:
-    """How one slice is put into squares: whole ("letterbox"), or as overlapping tiles at its own resolution
-    ("native").
+def frames_for(shape: tuple[int, int], spacing: tuple[float, float], size: int, sampling: str) -> tuple[Frame, ...]:
+    """How one slice is put into squares: whole ("whole"), or as overlapping tiles at its own resolution
+    ("tiles").
     """
-    if framing == "native":
+    if sampling == "tiles":
         return Frame.tiles(shape, size, size // _OVERLAP)
     return (Frame.letterbox(shape, spacing, size),)
 
@@ -210,11 +211,11 @@ class _Pair:
                 "image and target with one shape and affine",
                 "resample the target onto the image's grid",
             )
-        if asked.answers == "labels" and not isinstance(target, LabelMap):
+        if asked.target_type == "labels" and not isinstance(target, LabelMap):
             target = _as_labels(target, name)
         modality = modality or modality_of(image)
         window = fit_window(image, modality)
-        separate = asked.answers == "image" and not asked.keeps_intensity
+        separate = asked.target_type == "image" and not asked.residual
         target_window = fit_window(target, modality_of(target)) if separate else window
         along = image.cut_along(plane or image.plane)
         return cls(image, target, along, modality, window, target_window)
@@ -240,13 +241,13 @@ class _Pair:
             shown = self.window.apply(pictures[at])
             for frame in _telling(shown, frames, each):
                 images.append(_stored(frame.apply(shown)))
-                if asked.answers == "labels":
+                if asked.target_type == "labels":
                     targets.append(frame.apply_labels(wanted[at]))
                 else:
                     targets.append(_stored(frame.apply(self.target_window.apply(wanted[at]))))
                 index.append(at)
         cut = np.stack(images), np.stack(targets), np.array(index)
-        telling = _changed(cut[0], cut[1]) if asked.keeps_intensity else slice(None)
+        telling = _changed(cut[0], cut[1]) if asked.residual else slice(None)
         return cut[0][telling], cut[1][telling], cut[2][telling], len(pictures)
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.prediction.asked import TaskSpec, Volumes
+from mvg.prediction.asked import Volumes
+from mvg.tasks import TaskSpec
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 
 _MARGIN = 1.4  # size of a close look, in sizes of the largest prompt's labels
@@ -78,7 +79,7 @@ def plan_zoom(
 
     Reads the pairs twice, one after the other.
     """
-    if asked.answers != "labels" or asked.framing != "letterbox":
+    if asked.target_type != "labels" or asked.sampling != "whole":
         return None
     places, sharpness = _measured(images, targets, size, examples.plane)
     sizes = [place.size for place in places if place is not None]

@@ -5,7 +5,7 @@ do when a user's scanner made both.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,14 @@ from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.window import Window
 from mvg.tasks.projection import low_dose_noise
-from mvg.tasks.task import Task, shown, shown_target
+from mvg.tasks.task import Task, TaskSpec, shown, shown_target
 
 DOSES = (0.5, 0.25, 0.1)  # shares of the full dose
 WINDOWS = ("soft tissue", "lung")
 _ENOUGH = 0.05  # less of the picture filled, and there is no body to denoise
+
+
+SPEC = TaskSpec("denoising", sampling="tiles", residual=True)
 
 
 @dataclass(frozen=True)
@@ -32,22 +35,7 @@ class Denoising(Task):
     dose: float | None
     window: str
 
-    framing: ClassVar[Literal["letterbox", "native"]] = "native"
-
-    @classmethod
-    def offered_by(cls, card: Card) -> list[Task]:
-        if card.image_target is not None and card.image_task != "denoising":
-            return []
-        windows = WINDOWS if card.units == "HU" else WINDOWS[:1]
-        doses: tuple[float | None, ...] = DOSES if card.units == "HU" else ()
-        if card.image_task == "denoising":
-            doses = (None,)
-        return [
-            cls(_name(name, dose, window), card, channel, dose, window)
-            for channel, name in enumerate(card.channels)
-            for dose in doses
-            for window in windows
-        ]
+    spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
         return row.filled >= _ENOUGH and (self.dose is not None or row.target_window is not None)
@@ -55,12 +43,28 @@ class Denoising(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         window = Window.named(self.window)
         if self.dose is None:
-            return shown(piece, self.channel, window), shown_target(piece, window)
+            return shown(piece, self.channel, window)[None], shown_target(piece, window)
         full = piece.raw(self.channel)
         whole = piece.whole.raw(self.channel) if piece.whole else full
         pixel = float(np.mean(piece.row.spacing))
         noise = low_dose_noise(whole, pixel, (piece.top, piece.left, len(full)), self.dose, rng)
-        return window.apply(full + noise), window.apply(full)
+        return window.apply(full + noise)[None], window.apply(full)
+
+
+def offered_by(card: Card) -> list[Task]:
+    """Every task of this kind that a data set with this card can serve."""
+    if card.image_target is not None and card.image_task != "denoising":
+        return []
+    windows = WINDOWS if card.units == "HU" else WINDOWS[:1]
+    doses: tuple[float | None, ...] = DOSES if card.units == "HU" else ()
+    if card.image_task == "denoising":
+        doses = (None,)
+    return [
+        Denoising(_name(name, dose, window), card, channel, dose, window)
+        for channel, name in enumerate(card.channels)
+        for dose in doses
+        for window in windows
+    ]
 
 
 def _name(channel: str, dose: float | None, window: str) -> str:

@@ -6,7 +6,7 @@ the data bring voided images, or a label that names the void, those are used ins
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,16 @@ from scipy import ndimage
 
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.tasks.task import Task, shown, shown_target
+from mvg.tasks.task import Task, TaskSpec, shown, shown_target
 
 _LESION = re.compile(r"lesion|tumou?r|abnormal|edema|oedema|enhancing|necro|metasta|stroke|infarct|cancer|hematoma")
 _VOID = re.compile(r"void|inpaint")
 _MODALITIES = ("MRI", "CT")  # a void in a projection or an echo has no healthy tissue of its own to restore
 _ENOUGH = 0.08  # less of the picture filled, and no void fits
 _MARGIN = 3  # pixels between a void and a lesion
+
+
+SPEC = TaskSpec("inpainting", residual=True, postprocess=("inpainting",))
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,7 @@ class Inpainting(Task):
     channel: int
     masks: str
 
-    @classmethod
-    def offered_by(cls, card: Card) -> list[Task]:
-        named = list(enumerate(card.channels))
-        if card.image_task == "inpainting":
-            return [cls(f"inpainting:{card.channels[0]}", card, 0, "target")]
-        if any(_VOID.search(name.lower()) for name in card.labels.values()):
-            return [cls(f"inpainting:{name}", card, channel, "labels") for channel, name in named]
-        if card.modality not in _MODALITIES or card.image_target is not None:
-            return []
-        return [cls(f"inpainting:{name}", card, channel, "drawn") for channel, name in named]
+    spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
         if self.masks == "target":
@@ -54,8 +48,8 @@ class Inpainting(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         picture = shown(piece, self.channel)
         if self.masks == "target":
-            return picture, shown_target(piece)
-        return np.where(self.void(piece, rng), np.float32(0), picture), picture
+            return picture[None], shown_target(piece)
+        return np.where(self.void(piece, rng), np.float32(0), picture)[None], picture
 
     def void(self, piece: StoredSlice, rng: np.random.Generator) -> NDArray[np.bool_]:
         """The pixels (s, s) that are voided."""
@@ -66,6 +60,18 @@ class Inpainting(Task):
         if lesion.any():
             healthy &= ~ndimage.binary_dilation(lesion, iterations=_MARGIN)
         return drawn_voids(healthy, rng)
+
+
+def offered_by(card: Card) -> list[Task]:
+    """Every task of this kind that a data set with this card can serve."""
+    named = list(enumerate(card.channels))
+    if card.image_task == "inpainting":
+        return [Inpainting(f"inpainting:{card.channels[0]}", card, 0, "target")]
+    if any(_VOID.search(name.lower()) for name in card.labels.values()):
+        return [Inpainting(f"inpainting:{name}", card, channel, "labels") for channel, name in named]
+    if card.modality not in _MODALITIES or card.image_target is not None:
+        return []
+    return [Inpainting(f"inpainting:{name}", card, channel, "drawn") for channel, name in named]
 
 
 def _labelled(piece: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:

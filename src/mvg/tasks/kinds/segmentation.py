@@ -1,23 +1,21 @@
 """Segmentation: a slice -> its label map (Table 1). One task per channel of every set that has labels."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.tasks.task import Task, shown
+from mvg.tasks.task import Task, TaskSpec, shown
+
+SPEC = TaskSpec("segmentation", target_type="labels")
 
 
 class Segmentation(Task):
     """The labels of the card, from one channel; targets are uint8 label values; nnU-Net's "ignore" counts as 0."""
 
-    answers: ClassVar[Literal["labels", "image"]] = "labels"
-
-    @classmethod
-    def offered_by(cls, card: Card) -> list[Task]:
-        return [cls(f"segmentation:{channel}", card) for channel in card.channels] if card.labels else []
+    spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
         return row.labelled
@@ -25,4 +23,9 @@ class Segmentation(Task):
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert piece.labels is not None, "only slices that the task accepts"
         channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        return shown(piece, channel), np.array(self.card.with_ignored_as_background(piece.labels), np.uint8)
+        return shown(piece, channel)[None], np.array(self.card.with_ignored_as_background(piece.labels), np.uint8)
+
+
+def offered_by(card: Card) -> list[Task]:
+    """Every task of this kind that a data set with this card can serve."""
+    return [Segmentation(f"segmentation:{channel}", card) for channel in card.channels] if card.labels else []

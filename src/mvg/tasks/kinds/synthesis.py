@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.tasks.task import Task, shown, shown_target
+from mvg.tasks.task import Task, TaskSpec, shown, shown_target
 
 _ENOUGH = 0.02  # less of the picture filled, and there is nothing to synthesize
+
+
+SPEC = TaskSpec("synthesis")
 
 
 @dataclass(frozen=True)
@@ -21,21 +24,24 @@ class Synthesis(Task):
     source: int
     goal: int | None
 
-    @classmethod
-    def offered_by(cls, card: Card) -> list[Task]:
-        names = card.channels
-        found: list[Task] = [
-            cls(f"synthesis:{names[a]}->{names[b]}", card, a, b) for a, b in permutations(range(len(names)), 2)
-        ]
-        if card.image_task == "synthesis":
-            found += [cls(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
-        return found
+    spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
         return row.filled >= _ENOUGH and (self.goal is not None or row.target_window is not None)
 
     def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        image = shown(piece, self.source)
+        image = shown(piece, self.source)[None]
         if self.goal is not None:
             return image, shown(piece, self.goal)
         return image, shown_target(piece) if self.card.units == "HU" else piece.target_picture()
+
+
+def offered_by(card: Card) -> list[Task]:
+    """Every task of this kind that a data set with this card can serve."""
+    names = card.channels
+    found: list[Task] = [
+        Synthesis(f"synthesis:{names[a]}->{names[b]}", card, a, b) for a, b in permutations(range(len(names)), 2)
+    ]
+    if card.image_task == "synthesis":
+        found += [Synthesis(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
+    return found
