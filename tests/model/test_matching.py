@@ -44,7 +44,7 @@ def test_prompts_may_come_in_any_order() -> None:
     order = [2, 0, 1]
     one = model.answer(
         model.embed(images[:, 3]),
-        model.encode(model.embed(images[:, :3].flatten(0, 1)), targets[:, :3], KIND_HERE),
+        model.encode(model.embed(images[:, :3].flatten(0, 1)), targets[:, :3], "labels"),
         "labels",
     )
     other = model.answer(

@@ -14,13 +14,13 @@ from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
 from mvg.prediction.asked import Volumes, task_spec
-from mvg.tasks import TaskSpec
 from mvg.prediction.inference.ensemble import PredictionOptions
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import Query, smallest_integers
 from mvg.prediction.inference.slices import VolumePrediction, predict_slices
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.refinement.zoom import ZoomPlan, joined, label_extent, plan_zoom
+from mvg.tasks import TaskSpec
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""

@@ -14,11 +14,11 @@ from mvg.benchmark.rivals._training import TrainingLog
 from mvg.imaging.coloring import Coloring
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.asked import task_spec
-from mvg.tasks import TaskSpec
 from mvg.prediction.inference.ensemble import PredictionOptions, views
 from mvg.prediction.inference.prompt_cache import PromptView
 from mvg.prediction.inference.query_volume import Query, smallest_integers
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.tasks import TaskSpec
 
 _AT_ONCE = 8  # squares that are asked together
 

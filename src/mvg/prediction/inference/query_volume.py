@@ -13,10 +13,10 @@ from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
 from mvg.model.ridge import BLACK
 from mvg.prediction.asked import fit_window, modality_of
-from mvg.tasks import TaskSpec
 from mvg.prediction.prompts.prompt_set import PromptSet, frames_for
 from mvg.prediction.refinement.contralateral import other_side, smooth
 from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
+from mvg.tasks import TaskSpec
 
 Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

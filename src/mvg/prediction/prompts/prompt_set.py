@@ -15,8 +15,8 @@ from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.asked import Volumes, fit_window, modality_of
-from mvg.tasks import TaskSpec
 from mvg.prediction.selection.retrieval import PromptIndex, spaced, thumbnails
+from mvg.tasks import TaskSpec
 
 Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
 """A pair's number, its slices' shape (rows, cols) and pixel spacing -> how each of its slices is put into squares."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.prediction.asked import Volumes
-from mvg.tasks import TaskSpec
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.tasks import TaskSpec
 
 _MARGIN = 1.4  # size of a close look, in sizes of the largest prompt's labels
 _ROOM = 1.1  # and at least in sizes of what was found in the query
