@@ -20,8 +20,8 @@ class Pairs:
 
     images: (b, n, i, s, s) in [0, 1], i images or channels per pair; targets: (b, n, c, s, s), for `labels` one channel
     of 0 and 1 per class, for `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a
-    request to the batch's c; colors: (b, k) in (0, 1], what a painted target shows for each of k classes (k = c until it is painted); patients: per
-    request one name per pair ("" if unknown).
+    request to the batch's c; colors: (b, k) in (0, 1], what a painted target shows for each of k classes (k = c until
+    it is painted); patients: per request one name per pair ("" if unknown).
     """
 
     images: Float[Tensor, "b n i s s"]
