@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mvg.app.demo import run as demo
+from mvg.app.demo import specimens
 from mvg.app.demo.exhibits import Exhibit, exhibits, tissues, void_of_a_person
 from mvg.app.demo.measures import likenesses, overlaps
-from mvg.app.demo.run import run as demo
-from mvg.app.demo.run import specimens
 from mvg.errors import MvgError
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume

@@ -42,12 +42,14 @@ class Window:
         return cls(*_NAMED[name])
 
     @classmethod
-    def fit(cls, voxels: NDArray[Any], modality: str) -> "Window":
+    def fit(cls, voxels: NDArray[Any], modality: str | None = None) -> "Window":
         """The window for raw voxels of any shape: soft tissue for CT in HU, else their 0.5 to 99.5 percentiles.
 
-        CT without negative values is not in HU and is treated as any other modality. Non-finite values are ignored;
-        images that are constant, or nearly so, get a window of positive width.
+        modality: None for that of `guess_modality`. CT without negative values is not in HU and is treated as any
+        other modality. Non-finite values are ignored; images that are constant, or nearly so, get a window of
+        positive width.
         """
+        modality = guess_modality(voxels) if modality is None else modality
         values = _sample(voxels)
         if _is_ct(modality) and values.size and values.min() < 0:
             return cls.named("soft tissue")

@@ -7,11 +7,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from mvg.canvas import Pairs, compose, everywhere
 from mvg.data.store import Store
+from mvg.imaging.overlay import fill, plain
 from mvg.model.generalist import Generalist
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings
@@ -52,8 +54,7 @@ def validation(
             figures[group] = float(np.mean(mean))
         if rows:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
-            picture = (torch.cat(rows).clamp(0, 1) * 255).byte().numpy()
-            Image.fromarray(picture).save(folder / "pictures" / f"{step:07d}.png")
+            Image.fromarray(np.concatenate(rows)).save(folder / "pictures" / f"{step:07d}.png")
         return figures
 
     return validate
@@ -111,12 +112,15 @@ def _score(answer: Tensor, pairs: Pairs) -> tuple[str, float]:
     return f"iou/{name}", float(np.mean(scores)) if scores else 1.0
 
 
-def _row(answer: Tensor, pairs: Pairs) -> Tensor:
-    levels = torch.cat([torch.zeros(1), torch.linspace(0.3, 1, pairs.targets.shape[2])])
+def _row(answer: Tensor, pairs: Pairs) -> NDArray[np.uint8]:
+    """A prompt, its target, the query, the answer and the truth side by side; labels in color on their image."""
+    prompt, query = pairs.images[0, 0, 0].numpy(), pairs.images[0, -1, 0].numpy()
+    targets = pairs.targets[0]
     if pairs.target_type == "image":
-        targets, said = pairs.targets[0, :, 0], answer
+        pictures = [targets[0, 0].numpy(), answer.numpy(), targets[-1, 0].numpy()]
+        target, predicted, truth = (plain(picture) for picture in pictures)
     else:
-        targets = torch.einsum("nchw,c->nhw", pairs.targets[0], levels[1:])
-        said = levels[answer]
-    images = pairs.images[0, :, 0]
-    return torch.cat([images[0], targets[0], images[-1], said, targets[-1]], dim=1)
+        classes = torch.arange(1, targets.shape[1] + 1).view(-1, 1, 1)
+        target = fill(prompt, (targets[0] * classes).amax(0).numpy())
+        predicted, truth = fill(query, answer.numpy()), fill(query, (targets[-1] * classes).amax(0).numpy())
+    return np.concatenate([plain(prompt), target, plain(query), predicted, truth], axis=1)

@@ -10,11 +10,10 @@ from scipy import ndimage
 
 from mvg.app.demo.exhibits import Exhibit
 from mvg.app.demo.measures import Measure
+from mvg.imaging.overlay import fill, outline, plain
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window, guess_modality
+from mvg.imaging.window import Window
 
-_COLORS = ((244, 140, 60), (70, 160, 245), (90, 200, 120), (220, 90, 160), (240, 220, 90))
-_OUTLINE = (255, 210, 60)
 _MARGIN = 6  # pixels left round what is not background
 _AXES: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
 
@@ -54,8 +53,8 @@ def panels(shown: Shown, at: int) -> tuple[Panel, ...]:
     right = _window(truth if isinstance(truth, Volume) else target)
     answer = _drawn(shown.answer, query, right, plane, at, many)
     if exhibit.task == "inpainting" and exhibit.region is not None:
-        region = LabelMap(exhibit.region, query.affine).pictures(plane)[at][many] > 0
-        answer[ndimage.binary_dilation(region) & ~region] = _OUTLINE
+        region = LabelMap(exhibit.region, query.affine).pictures(plane)[at][many]
+        answer = outline(answer / 255, region)
     found = [
         Panel("prompt: image", _drawn(image, image, _window(image), plane, 0, one)),
         Panel("prompt: target", _drawn(target, image, inside, plane, 0, one)),
@@ -67,11 +66,6 @@ def panels(shown: Shown, at: int) -> tuple[Panel, ...]:
     return tuple(found)
 
 
-def color(value: int) -> tuple[int, int, int]:
-    """The color (red, green, blue) that a label value is shown in."""
-    return _COLORS[(value - 1) % len(_COLORS)]
-
-
 def _nearest(images: Sequence[Volume], query: Volume, plane: Plane, at: int) -> int:
     """The prompt (of one slice) that lies nearest to a slice of the query, in mm across the plane."""
     axis = _AXES[plane]
@@ -81,27 +75,22 @@ def _nearest(images: Sequence[Volume], query: Volume, plane: Plane, at: int) -> 
 
 
 def _window(volume: Volume | LabelMap) -> Window:
-    return Window.fit(volume.voxels, guess_modality(volume.voxels))
+    return Window.fit(volume.voxels)
 
 
 def _drawn(
     what: Volume | LabelMap, under: Volume, window: Window, plane: Plane, at: int, box: _Box
 ) -> NDArray[np.uint8]:
     """A slice as RGB (rows, cols, 3): a picture in `window`, or labels over the image `under` in its own window."""
-    labelled = isinstance(what, LabelMap)
-    gray = _window(under).apply(under.pictures(plane)[at]) if labelled else window.apply(what.pictures(plane)[at])
-    picture = np.repeat((255 * gray[box]).astype(np.uint8)[:, :, None], 3, axis=2)
-    if labelled:
-        labels = what.pictures(plane)[at][box]
-        for value in np.unique(labels[labels > 0]):
-            inside = labels == value
-            picture[inside] = (0.45 * picture[inside] + 0.55 * np.array(color(int(value)))).astype(np.uint8)
-    return picture
+    picture = what.pictures(plane)[at][box]
+    if isinstance(what, LabelMap):
+        return fill(_window(under).apply(under.pictures(plane)[at][box]), picture)
+    return plain(window.apply(picture))
 
 
 def _filled(picture: NDArray[Any]) -> _Box:
     """The rows and columns round what is not background."""
-    bright = Window.fit(picture, guess_modality(picture)).apply(picture) > 0.1
+    bright = Window.fit(picture).apply(picture) > 0.1
     box = ndimage.find_objects(ndimage.binary_opening(bright).astype(np.int8))
     if not box:
         return slice(None), slice(None)

@@ -15,9 +15,10 @@ from PIL import Image
 
 import mvg
 from mvg._atomic import atomic_file
-from mvg.app.demo.drawing import Panel, Shown, color, panels
+from mvg.app.demo.drawing import Panel, Shown, panels
 from mvg.app.demo.measures import Measure
 from mvg.errors import FileError
+from mvg.imaging.overlay import color_of
 
 _ROWS = 3  # slices of a volume that are shown
 
@@ -106,7 +107,7 @@ def _section(shown: Shown, folder: Path) -> str:
     place = folder / exhibit.name
     command = f"mvg predict {place}/query.nii.gz --prompts {place}/prompts --task {exhibit.task} --output answers"
     keys = "".join(
-        f'<span class="key" style="background: rgb{color(value)}"></span>{html.escape(name)}'
+        f'<span class="key" style="background: rgb{color_of(value)}"></span>{html.escape(name)}'
         for value, name in exhibit.labels.items()
     )
     slices = len(exhibit.query.pictures(exhibit.query.plane))

@@ -9,14 +9,11 @@ from PIL import Image, ImageDraw
 
 from mvg.benchmark.protocol.cases import EvalCase
 from mvg.imaging.frame import Frame
+from mvg.imaging.overlay import fill, plain
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window, guess_modality
+from mvg.imaging.window import Window
 
 _SIDE, _TITLE = 220, 16
-_COLORS = np.array([
-    (230, 60, 60), (70, 200, 90), (80, 130, 255), (250, 210, 60), (240, 130, 40), (170, 80, 220), (70, 220, 230),
-    (240, 90, 200), (180, 240, 70), (250, 180, 190), (0, 150, 140), (220, 190, 255), (150, 90, 40),
-], np.float32)  # fmt: skip
 
 
 class ContactSheet:
@@ -37,9 +34,9 @@ class ContactSheet:
         count = len(query.pictures(query.plane))
         other = int((at + 0.5) / count * len(prompt.image.pictures(prompt.image.plane)))
         cells = {
-            "prompt": _gray(prompt.image, prompt.image, prompt.image.plane, other),
+            "prompt": plain(_image(prompt.image, prompt.image.plane, other)),
             "its target": _painted(prompt.image, prompt.target, prompt.image.plane, other),
-            "query": _gray(query, query, query.plane, at),
+            "query": plain(_image(query, query.plane, at)),
         }
         named = [("truth", question.truth), *answers.items()]
         shown = [(name, _painted(query, said, query.plane, at, question.window)) for name, said in named]
@@ -80,11 +77,11 @@ def _telling(question: EvalCase) -> int:
     return int(shown.sum(axis=(1, 2)).argmax())
 
 
-def _gray(picture: Volume, scale: Volume, plane: Plane, at: int, window: Window | None = None) -> NDArray[np.uint8]:
-    window = window or Window.fit(scale.voxels, guess_modality(scale.voxels))
-    slices = picture.pictures(plane)
-    frame = Frame.letterbox(slices.shape[1:], picture.pixel_spacing(plane), _SIDE)
-    return np.repeat((frame.apply(window.apply(slices[at])) * 255).astype(np.uint8)[..., None], 3, axis=2)
+def _image(volume: Volume, plane: Plane, at: int, window: Window | None = None) -> NDArray[np.float32]:
+    window = window or Window.fit(volume.voxels)
+    slices = volume.pictures(plane)
+    frame = Frame.letterbox(slices.shape[1:], volume.pixel_spacing(plane), _SIDE)
+    return frame.apply(window.apply(slices[at]))
 
 
 def _painted(
@@ -92,9 +89,7 @@ def _painted(
 ) -> NDArray[np.uint8]:
     """Pictures as they are; labels as colors over the image."""
     if isinstance(target, Volume):
-        return _gray(target, target, plane, at, window)
-    gray = _gray(image, image, plane, at).astype(np.float32)
+        return plain(_image(target, plane, at, window))
     slices = target.pictures(plane)
     labels = Frame.letterbox(slices.shape[1:], image.pixel_spacing(plane), _SIDE).apply_labels(slices[at])
-    colors = _COLORS[(labels.astype(np.int64) - 1) % len(_COLORS)]
-    return np.where(labels[..., None] > 0, 0.45 * gray + 0.55 * colors, gray).astype(np.uint8)
+    return fill(_image(image, plane, at), labels)
