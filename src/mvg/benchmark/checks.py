@@ -9,6 +9,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from mvg._atomic import atomic_file
+from mvg.benchmark.report.libraries import check_libraries
 from mvg.benchmark.suite import Suite
 from mvg.data import DataSet
 from mvg.data.preparation import source_of
@@ -49,6 +50,7 @@ def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None
             check(entry.settings)
     for metric in suite.judges.values():
         metric.check()
+    check_libraries()
     _check_output(suite, sets, output)
 
 

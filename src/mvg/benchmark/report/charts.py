@@ -1,134 +1,148 @@
-"""Tables as drawings: dots with their intervals, and curves; inline SVG that needs nothing else."""
+"""Charts of result tables as inline SVG: means with intervals, and curves. Drawn by matplotlib without a display."""
 
 import html
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mvg.benchmark.report.tables import Cell, Table
+from mvg.benchmark.report.table import Cell, Column, Row, Table
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#555555", "#8a6d00")
-_SCOPES = {"generalist": "#0072b2", "specialist": "#d55e00", "untrained": "#777777"}
-_DASHES = ("", "7 3", "2 3", "9 3 2 3")
-_Number = float | int  # whole numbers are named because run-time type checks take `float` at its word
-_WIDTH, _LINE, _LEFT, _RIGHT = 360, 42, 6, 354
-_HEIGHT, _MARGIN, _FOOT = 250, 48, 42  # of curves
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-
-def dots(table: Table) -> str:
-    """One line per method: its mean with the interval, and faint dots for single sets."""
-    shown = [row for row in table.rows if row.mean][:1] or list(table.rows[:1] if len(table.rows) == 1 else ())
-    cells = [cell for row in table.rows for cell in row.cells if cell]
-    edges = [edge for cell in cells for edge in (cell.said.mean, cell.said.low, cell.said.high)]
-    ticks = _ticks(edges)
-    low, high = ticks[0], ticks[-1]
-    height = _LINE * len(table.columns) + 32
-    parts = []
-    for tick in ticks:
-        x = _place(tick, low, high, _LEFT + 6, _RIGHT - 6)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 22}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 6}" text-anchor="middle">{tick:g}</text>')
-    for at, column in enumerate(table.columns):
-        middle = at * _LINE + 28
-        mine = [row.cells[at] for row in shown]
-        bold = mine[0] if mine else None
-        parts.append(f'<text class="name" x="{_LEFT}" y="{middle - 12}">{html.escape(column.title)}</text>')
-        color = _SCOPES.get(column.scope, COLORS[0])
-        faint = [row.cells[at] for row in table.rows if row not in shown and not row.mean]
-        for cell in faint:
-            if cell and np.isfinite(cell.said.mean):
-                x = _place(cell.said.mean, low, high, _LEFT + 6, _RIGHT - 6)
-                parts.append(f'<circle cx="{x:.1f}" cy="{middle + 9}" r="3" fill="{color}" fill-opacity=".4"/>')
-        if bold and np.isfinite(bold.said.mean):
-            parts += _dot(bold, table, low, high, middle, color)
-    return _svg("".join(parts), height, f"{table.title}: means of every method")
+SERIES_COLORS = ("#1f83c6", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f", "#8a6d00")
+SCOPE_COLORS = {"generalist": "#1f83c6", "specialist": "#d55e00", "untrained": "#7f7f7f"}
+_LINE_STYLES = ("-", "--", ":", "-.")
+_INK, _GRID = "#010203", "#040506"  # replaced in the SVG by the page's own colors, which follow light and dark
+_PAGE_COLORS = {_INK: "currentColor", _GRID: "var(--line)"}
+_NAMESPACES = re.compile(r' xmlns(:\w+)?="[^"]*"')  # HTML knows SVG without them
+_WIDTH, _ROW, _FOOT = 5.0, 0.52, 0.42  # inches
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9.0,
+    "text.parse_math": False, "text.color": _INK, "axes.edgecolor": _GRID, "axes.labelcolor": _INK,
+    "xtick.color": _GRID, "ytick.color": _GRID, "xtick.labelcolor": _INK, "ytick.labelcolor": _INK, "grid.color": _GRID,
+    "axes.grid": True, "axes.spines.top": False, "axes.spines.right": False,
+}  # fmt: skip
 
 
-def scopes(table: Table) -> list[tuple[str, str]]:
-    """The colors of `dots` with what they stand for."""
-    return [(color, scope) for scope, color in _SCOPES.items() if scope in {column.scope for column in table.columns}]
+@dataclass(frozen=True)
+class Chart:
+    """An inline SVG with its legend: colors and what they stand for."""
+
+    svg: str
+    legend: tuple[tuple[str, str], ...]
+    note: str
 
 
-def curves(table: Table) -> str:
-    """Value against x, one line per method, intervals as bars; x is logarithmic where it spans a decade."""
+def chart(table: Table) -> Chart:
+    """The chart of a table: curves where rows are places on an axis, else one line per method."""
+    return _curve_chart(table) if table.axis else _interval_chart(table)
+
+
+def _interval_chart(table: Table) -> Chart:
+    """One line per method: the mean with its interval, and faint dots for single sets."""
+    with _figure(_ROW * len(table.columns) + _FOOT) as (figure, axes):
+        axes.grid(axis="y", visible=False)
+        axes.set_yticks([])
+        axes.set_ylim(len(table.columns) - 0.4, -0.75)
+        axes.spines["left"].set_visible(False)
+        for line, column in enumerate(table.columns):
+            _method_line(axes, table, line, column)
+        svg = _svg(figure, f"{table.title}: the mean of every method")
+    scopes = {column.scope for column in table.columns}
+    legend = tuple((color, scope) for scope, color in SCOPE_COLORS.items() if scope in scopes)
+    note = "Large: the mean with its interval; small: the rows of the table." if len(table.rows) > 1 else ""
+    return Chart(svg, legend, note)
+
+
+def _method_line(axes: "Axes", table: Table, line: int, column: Column) -> None:
+    color = SCOPE_COLORS.get(column.scope, SERIES_COLORS[0])
+    summary = next((row for row in table.rows if row.is_mean), table.rows[0] if len(table.rows) == 1 else None)
+    places = [row.cells[line] for row in table.rows if not row.is_mean and row is not summary]
+    values = [cell.interval.mean for cell in places if cell and np.isfinite(cell.interval.mean)]
+    axes.plot(values, [line + 0.18] * len(values), "o", markersize=4, color=color, alpha=0.4, markeredgewidth=0)
+    sides: dict[str, Any] = {"y": line - 0.22, "transform": axes.get_yaxis_transform(), "va": "bottom"}
+    axes.text(0.0, s=column.title, ha="left", **sides)
+    cell = summary.cells[line] if summary else None
+    if cell and np.isfinite(cell.interval.mean):
+        axes.text(1.0, s=table.format(cell.interval.mean), ha="right", weight="bold", **sides)
+        axes.errorbar([cell.interval.mean], [line], xerr=_spans([cell]), fmt="o", color=color, elinewidth=2)
+
+
+def _curve_chart(table: Table) -> Chart:
+    """Value against x, one line per method; x is logarithmic where it spans a decade."""
     xs = [row.x for row in table.rows if row.x is not None]
-    logarithmic = min(xs) > 0 and max(xs) / min(xs) >= 10
-    cells = [cell for row in table.rows for cell in row.cells if cell]
-    ticks = _ticks([edge for cell in cells for edge in (cell.said.mean, cell.said.low, cell.said.high)])
-    scaled = dict(zip(xs, np.log10(xs) if logarithmic else xs, strict=True))
-    left, right = min(scaled.values()), max(scaled.values())
-    bottom = _HEIGHT - _FOOT
-
-    def across(x: float) -> float:
-        return _place(float(scaled[x]), left, right, _MARGIN + 12, _RIGHT - 12)
-
-    def up(value: float) -> float:
-        return _place(value, ticks[0], ticks[-1], bottom - 6, 10)
-
-    parts = []
-    for tick in ticks:
-        y = up(tick)
-        parts.append(f'<line class="grid" x1="{_MARGIN}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    last = -99.0
-    for x in xs:
-        if across(x) - last >= 30:
-            last = across(x)
-            parts.append(f'<text class="tick" x="{last:.1f}" y="{bottom + 14}" text-anchor="middle">{x:g}</text>')
-    axis = html.escape(table.axis + (" (log scale)" if logarithmic else ""))
-    middle = (_MARGIN + _RIGHT) / 2
-    parts.append(f'<text class="name" x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">{axis}</text>')
-    for at in range(len(table.columns)):
-        told = [(row.x, row.cells[at]) for row in table.rows]
-        points = [
-            (across(x), up(cell.said.mean), up(cell.said.low), up(cell.said.high))
-            for x, cell in told
-            if x is not None and cell and np.isfinite(cell.said.mean)
-        ]
-        parts.append(_curve(points, at))
-    return _svg("".join(parts), _HEIGHT, f"{table.title}: a curve for every method")
+    is_logarithmic = min(xs) > 0 and max(xs) / min(xs) >= 10
+    with _figure(3.4) as (figure, axes):
+        if is_logarithmic:
+            axes.set_xscale("log")
+        axes.set_xlabel(table.axis + (" (log scale)" if is_logarithmic else ""))
+        ticks = _ticks(xs, np.log10(xs) if is_logarithmic else np.asarray(xs))
+        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        axes.minorticks_off()
+        for at in range(len(table.columns)):
+            _curve(axes, table.rows, at)
+        svg = _svg(figure, f"{table.title}: a curve for every method")
+    colors = (SERIES_COLORS[at % len(SERIES_COLORS)] for at in range(len(table.columns)))
+    legend = tuple((color, column.title) for color, column in zip(colors, table.columns, strict=True))
+    return Chart(svg, legend, "Means over all sets with their intervals.")
 
 
-def _curve(points: Sequence[tuple[float, float, float, float]], at: int) -> str:
-    """A line through (x, mean, low, high), with bars."""
-    color, dash = COLORS[at % len(COLORS)], _DASHES[at // len(COLORS) % len(_DASHES)]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _, _ in points)
-    marks = "".join(
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}" stroke="{color}" stroke-opacity=".5"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.6" fill="{color}"/>'
-        for x, y, low, high in points
-    )
-    line = f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2" stroke-dasharray="{dash}"/>'
-    return line + marks
+def _curve(axes: "Axes", rows: Sequence[Row], at: int) -> None:
+    color = SERIES_COLORS[at % len(SERIES_COLORS)]
+    style = _LINE_STYLES[at // len(SERIES_COLORS) % len(_LINE_STYLES)]
+    points = [(row.x, row.cells[at]) for row in rows]
+    drawn = [(x, cell) for x, cell in points if x is not None and cell and np.isfinite(cell.interval.mean)]
+    if drawn:
+        xs, cells = zip(*drawn, strict=True)
+        means = [cell.interval.mean for cell in cells]
+        bars: dict[str, Any] = {"yerr": _spans(cells), "ecolor": (color, 0.5), "elinewidth": 1.2}
+        axes.errorbar(xs, means, color=color, marker="o", markersize=4.5, linestyle=style, **bars)
 
 
-def _dot(cell: Cell, table: Table, low: float, high: float, middle: int, color: str) -> list[str]:
-    x, left, right = (
-        _place(v, low, high, _LEFT + 6, _RIGHT - 6) for v in (cell.said.mean, cell.said.low, cell.said.high)
-    )
-    return [
-        f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{middle}" y2="{middle}" stroke="{color}" stroke-width="2.4"/>',
-        f'<circle cx="{x:.1f}" cy="{middle}" r="5" fill="{color}"/>',
-        f'<text class="value" x="{_RIGHT}" y="{middle - 12}" text-anchor="end">{table.said(cell.said.mean)}</text>',
-    ]
+def _ticks(xs: Sequence[float], places: NDArray[np.float64]) -> list[float]:
+    """Those of xs whose labels do not touch: their places on the axis are at least a twelfth of it apart."""
+    gap, kept = float(np.ptp(places)) / 12, [0]
+    for at in range(1, len(xs)):
+        if places[at] - places[kept[-1]] >= gap:
+            kept.append(at)
+    return [xs[at] for at in kept]
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
-    """Round numbers around all finite values, about five."""
-    finite = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
-    span = high - low or max(abs(high), 1.0) * 0.1
-    raw = span / 4
-    power = 10.0 ** np.floor(np.log10(raw))
-    step = float(next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999))
-    first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
-    return [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]
+def _spans(cells: Sequence[Cell]) -> tuple[list[float], list[float]]:
+    """How far the intervals reach below and above their means."""
+    below = [cell.interval.mean - cell.interval.low for cell in cells]
+    return below, [cell.interval.high - cell.interval.mean for cell in cells]
 
 
-def _place(value: float, low: float, high: float, start: _Number, stop: _Number) -> float:
-    share = (value - low) / (high - low) if high > low else 0.5
-    return start + float(np.clip(share, 0, 1)) * (stop - start)
+@contextmanager
+def _figure(height: float) -> Iterator[tuple["Figure", "Axes"]]:
+    """A figure with one pair of axes in the reports' style; it needs no display and no global state."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        yield figure, figure.subplots()
 
 
-def _svg(body: str, height: int, label: str) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{html.escape(label)}">{body}</svg>'
+def _svg(figure: "Figure", label: str) -> str:
+    """The figure as an element for a page, with the page's colors; label: for readers who do not see it."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with rc_context({"svg.hashsalt": label}):  # ids of clips and markers: stable, and other for every chart of a page
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = _NAMESPACES.sub("", text[text.index("<svg ") :])
+    for placeholder, color in _PAGE_COLORS.items():
+        text = text.replace(placeholder, color)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -1,4 +1,4 @@
-"""A sheet of pictures to look at: for every question one row of prompt, its target, query, truth and the answers."""
+"""Contact sheets: for every case one row of prompt, prompt target, query, truth and predictions, to compare by eye."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,34 +13,36 @@ from mvg.imaging.overlay import fill, plain
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
 
-_SIDE, _TITLE = 220, 16
+_SIDE, _TITLE = 220, 16  # pixels
+_Picture = NDArray[np.uint8]
+"""RGB, (side, side, 3)."""
 
 
 class ContactSheet:
-    """Rows are added one by one and written to a PNG file after each."""
+    """Rows are added one by one; the PNG file is written after each."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._rows: list[Image.Image] = []
 
-    def add(self, question: EvalCase, answers: Mapping[str, Volume | LabelMap], title: str) -> None:
-        """Adds the query slice with the most to see, as every method (by its label) answered it.
+    def add(self, case: EvalCase, predictions: Mapping[str, Volume | LabelMap], title: str) -> None:
+        """Add the most informative query slice with the predictions of all methods, by label, on the query's grid.
 
-        Of the first prompt the slice at the same relative position. Answers lie on the query's grid.
+        Of the first prompt, the slice at the same relative position is drawn.
         """
-        prompt, query = question.prompts[0], question.query
-        at = _telling(question)
+        prompt, query = case.prompts[0], case.query
+        index = _informative_slice(case)
         count = len(query.pictures(query.plane))
-        other = int((at + 0.5) / count * len(prompt.image.pictures(prompt.image.plane)))
+        prompt_index = int((index + 0.5) / count * len(prompt.image.pictures(prompt.image.plane)))
         cells = {
-            "prompt": plain(_image(prompt.image, prompt.image.plane, other)),
-            "its target": _painted(prompt.image, prompt.target, prompt.image.plane, other),
-            "query": plain(_image(query, query.plane, at)),
+            "prompt": plain(_image(prompt.image, prompt.image.plane, prompt_index)),
+            "its target": _target(prompt.image, prompt.target, prompt.image.plane, prompt_index),
+            "query": plain(_image(query, query.plane, index)),
         }
-        named = [("truth", question.truth), *answers.items()]
-        shown = [(name, _painted(query, said, query.plane, at, question.window)) for name, said in named]
-        self._rows.append(_row([*cells.items(), *shown], title))
+        named = [("truth", case.truth), *predictions.items()]
+        drawn = [(name, _target(query, target, query.plane, index, case.window)) for name, target in named]
+        self._rows.append(_row([*cells.items(), *drawn], title))
         self._write()
 
     def _write(self) -> None:
@@ -52,7 +54,7 @@ class ContactSheet:
         sheet.save(self.path)
 
 
-def _row(cells: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Image.Image:
+def _row(cells: Sequence[tuple[str, _Picture]], title: str) -> Image.Image:
     """Pictures side by side, each below its name, all below the title."""
     row = Image.new("RGB", (_SIDE * len(cells), _SIDE + 2 * _TITLE))
     draw = ImageDraw.Draw(row)
@@ -65,31 +67,31 @@ def _row(cells: Sequence[tuple[str, NDArray[np.uint8]]], title: str) -> Image.Im
     return row
 
 
-def _telling(question: EvalCase) -> int:
-    """The slice with the most labels or void in it, else the middle one."""
-    mask = question.regions.get("void")
-    if isinstance(question.truth, LabelMap):
-        mask = question.truth.voxels > 0
-    plane = question.query.plane
+def _informative_slice(case: EvalCase) -> int:
+    """The index of the slice with the most labeled or void voxels, else the middle one."""
+    mask = case.regions.get("void")
+    if isinstance(case.truth, LabelMap):
+        mask = case.truth.voxels > 0
+    plane = case.query.plane
     if mask is None or not mask.any():
-        return len(question.query.pictures(plane)) // 2
-    shown = LabelMap(mask, question.query.affine).pictures(plane)
-    return int(shown.sum(axis=(1, 2)).argmax())
+        return len(case.query.pictures(plane)) // 2
+    return int(LabelMap(mask, case.query.affine).pictures(plane).sum(axis=(1, 2)).argmax())
 
 
-def _image(volume: Volume, plane: Plane, at: int, window: Window | None = None) -> NDArray[np.float32]:
+def _image(volume: Volume, plane: Plane, index: int, window: Window | None = None) -> NDArray[np.float32]:
+    """A slice (side, side) in [0, 1]; window: of its intensities, fitted to the whole volume by default."""
     window = window or Window.fit(volume.voxels)
     slices = volume.pictures(plane)
     frame = Frame.letterbox(slices.shape[1:], volume.pixel_spacing(plane), _SIDE)
-    return frame.apply(window.apply(slices[at]))
+    return frame.apply(window.apply(slices[index]))
 
 
-def _painted(
-    image: Volume, target: Volume | LabelMap, plane: Plane, at: int, window: Window | None = None
-) -> NDArray[np.uint8]:
-    """Pictures as they are; labels as colors over the image."""
+def _target(
+    image: Volume, target: Volume | LabelMap, plane: Plane, index: int, window: Window | None = None
+) -> _Picture:
+    """A slice of a target: pictures in gray, labels in color over the image."""
     if isinstance(target, Volume):
-        return plain(_image(target, plane, at, window))
+        return plain(_image(target, plane, index, window))
     slices = target.pictures(plane)
-    labels = Frame.letterbox(slices.shape[1:], image.pixel_spacing(plane), _SIDE).apply_labels(slices[at])
-    return fill(_image(image, plane, at), labels)
+    labels = Frame.letterbox(slices.shape[1:], image.pixel_spacing(plane), _SIDE).apply_labels(slices[index])
+    return fill(_image(image, plane, index), labels)

@@ -1,232 +1,182 @@
-"""Lines of results as tables: means with intervals, and who is best for sure."""
+"""Builds tables from result records: means with intervals, and which method is significantly best."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mvg.benchmark.protocol.metric import Metric
+from mvg.benchmark.report.captions import SIGNIFICANCE, caption, region_name
 from mvg.benchmark.report.records import Record, Results
-from mvg.benchmark.statistics import Comparison, Figures, Group, Interval, compare, holm, interval
+from mvg.benchmark.report.table import Cell, Column, Row, Table
+from mvg.benchmark.statistics import Comparison, Group, Interval, compare, holm, interval
 
-LEVEL = 0.05
-_METRICS = (  # the order of tables
+_METRIC_ORDER = (
     "IoU", "Dice", "NSD", "HD95", "foreground IoU", "false-positive volume", "PSNR", "SSIM", "MAE", "downstream Dice",
     "quality estimate",
 )  # fmt: skip
-_Place = tuple[str, str]
-"""A set and a task."""
+_SetTask = tuple[str, str]
+_Groups = dict[_SetTask, Group]
 
 
 @dataclass(frozen=True)
-class Column:
-    """A method that was shown a number of prompts (0: none, or as many as x says)."""
+class _TableKey:
+    """What the records of one table share."""
 
-    method: str
-    prompts: int
-    scope: str
+    suite: str
+    kind: str
+    metric: str
+    region: str
+    is_curve: bool
+    unseen: bool
 
     @property
-    def title(self) -> str:
-        """As tables print it."""
-        return f"{self.method}, {self.prompts} prompt{'s' * (self.prompts > 1)}" if self.prompts else self.method
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A mean over cases. best: better than every other of its row, for sure; behind: the row's best less this one."""
-
-    said: Interval
-    cases: int
-    best: bool
-    behind: Comparison | None
-    p: float | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """Cells in the order of the columns, None where a figure is missing. mean: over rows; x: of a curve."""
-
-    title: str
-    cases: int
-    patients: int
-    cells: tuple[Cell | None, ...]
-    mean: bool = False
-    x: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """One metric of one kind of task in one region; rows are sets (and directions), or places on a curve's axis."""
-
-    title: str
-    metric: Metric
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    axis: str
-    caption: str
-
-    @property
-    def digits(self) -> int:
-        """Decimals that tell figures of this size apart."""
-        sizes = [abs(cell.said.mean) for row in self.rows for cell in row.cells if cell]
-        largest = max((size for size in sizes if np.isfinite(size)), default=0.0)
-        return int(np.clip(2 - np.floor(np.log10(largest)), 2, 4)) if largest > 0 else 2
-
-    def said(self, value: float) -> str:
-        """A figure as text."""
-        return f"{value:.{self.digits}f}"
+    def rank(self) -> int:
+        """The place of the metric among the tables."""
+        return _METRIC_ORDER.index(self.metric) if self.metric in _METRIC_ORDER else len(_METRIC_ORDER)
 
 
 def tables(results: Results) -> list[Table]:
-    """All tables: by suite, kind of task, metric and region; curves after the others."""
-    found: dict[tuple[str, str, int, str, str, bool, bool], list[Record]] = defaultdict(list)
-    for line in results.lines:
-        name = line.metric.name
-        rank = _METRICS.index(name) if name in _METRICS else len(_METRICS)
-        curve = line.x is not None  # has a mean at every place, of learnt and of unseen sets apart
-        found[line.suite, line.kind, rank, name, line.region, curve, curve and line.unseen].append(line)
-    several = len({suite for suite, *_ in found}) > 1
-    # Kinds and regions stay as they come: the most telling region is told first.
-    kinds = list(dict.fromkeys((suite, kind) for suite, kind, *_ in found))
-    order = sorted(found, key=lambda key: (kinds.index((key[0], key[1])), key[5], key[2], key[3], key[6]))
-    return [_table(found[key], key[0] if several else "", results.axis) for key in order]
+    """All tables, by suite, kind of task, metric and region; curves come after the others."""
+    by_key: dict[_TableKey, list[Record]] = defaultdict(list)
+    for record in results.records:
+        by_key[_key(record)].append(record)
+    has_several_suites = len({key.suite for key in by_key}) > 1
+    # Kinds and regions keep the order of the records: runs write the most informative region first.
+    kinds = list(dict.fromkeys((key.suite, key.kind) for key in by_key))
+    ordered = sorted(by_key, key=lambda k: (kinds.index((k.suite, k.kind)), k.is_curve, k.rank, k.metric, k.unseen))
+    return [_table(by_key[key], key.suite if has_several_suites else "", results.axis) for key in ordered]
 
 
-def _table(lines: list[Record], suite: str, axis: str) -> Table:
-    first = lines[0]
-    curve = first.x is not None
+def _key(record: Record) -> _TableKey:
+    is_curve = record.x is not None  # curves average over sets, so trained and unseen sets need a table each
+    unseen = is_curve and record.unseen
+    return _TableKey(record.suite, record.kind, record.metric.name, record.region, is_curve, unseen)
+
+
+def _table(records: list[Record], suite: str, axis: str) -> Table:
     by_column: dict[Column, list[Record]] = defaultdict(list)
-    for line, column in zip(lines, _columns(lines), strict=True):
-        by_column[column].append(line)
-    names = list(dict.fromkeys(column.method for column in by_column))
-    ordered = sorted(by_column, key=lambda column: (names.index(column.method), column.prompts))
-    asked = [by_column[column] for column in ordered]
-    rows = _curve_rows(lines, asked) if curve else _set_rows(lines, asked)
-    region = {"whole": "whole image"}.get(first.region, first.region)
-    words = [first.metric.name + (f" ({first.metric.unit})" if first.metric.unit else ""), first.kind]
-    words += [region] * (first.metric.answers == "image" or first.region != "whole") + [f"by {axis}"] * curve
-    words += ["unseen sets"] * (curve and first.unseen) + [suite] * bool(suite)
-    return Table(", ".join(words), first.metric, tuple(ordered), tuple(rows), axis if curve else "", _caption(lines))
+    for record, column in zip(records, _columns(records), strict=True):
+        by_column[column].append(record)
+    methods = list(dict.fromkeys(column.method for column in by_column))
+    columns = sorted(by_column, key=lambda column: (methods.index(column.method), column.prompts))
+    is_curve = records[0].x is not None
+    make_rows = _curve_rows if is_curve else _set_rows
+    rows = make_rows(records, [by_column[column] for column in columns])
+    axis = axis if is_curve else ""
+    return Table(
+        _title(records[0], suite, axis), records[0].metric, tuple(columns), tuple(rows), axis, caption(records)
+    )
 
 
-def _columns(lines: Sequence[Record]) -> list[Column]:
-    """The column of every line. Lines of a curve go by series, unless that puts two methods on one place."""
+def _title(first: Record, suite: str, axis: str) -> str:
+    metric = first.metric
+    words = [f"{metric.name} ({metric.unit})" if metric.unit else metric.name, first.kind]
+    if metric.answers == "image" or first.region != "whole":
+        words.append(region_name(first.region))
+    if axis:
+        words.append(f"by {axis}")
+        words += ["unseen sets"] * first.unseen
+    return ", ".join([*words, suite] if suite else words)
+
+
+def _columns(records: Sequence[Record]) -> list[Column]:
+    """The column of every record. A curve joins a series, unless two methods of the series share a place."""
     places: dict[tuple[str, int, float | None], set[str]] = defaultdict(set)
-    for line in lines:
-        places[line.series, line.prompts, line.x].add(line.method)
-    clear = all(len(methods) == 1 for methods in places.values())
-    counted = all(line.x == line.prompts for line in lines)  # the axis is the number of prompts
-    columns = []
-    for line in lines:
-        name = line.series if line.x is not None and clear else line.method
-        columns.append(Column(name, 0 if counted else line.prompts, line.scope))
-    return columns
+    for record in records:
+        places[record.series, record.prompts, record.x].add(record.method)
+    joins_series = records[0].x is not None and all(len(methods) == 1 for methods in places.values())
+    axis_counts_prompts = all(record.x == record.prompts for record in records)
+    return [
+        Column(
+            record.series if joins_series else record.method,
+            0 if axis_counts_prompts else record.prompts,
+            record.scope,
+        )
+        for record in records
+    ]
 
 
-def _set_rows(lines: Sequence[Record], asked: Sequence[Sequence[Record]]) -> list[Row]:
-    """A row per set and task, and the means over learnt and over unseen sets."""
-    better = lines[0].metric.better
-    places = list(dict.fromkeys((line.set, line.task) for line in lines))
-    unseen = {line.set for line in lines if line.unseen}
-    tasks: dict[str, set[str]] = defaultdict(set)
-    for name, task in places:
-        tasks[name].add(task)
-    groups = [_groups(some) for some in asked]
-    rows = []
-    for place in places:
-        plain = lines[0].kind == "segmentation" and len(tasks[place[0]]) == 1
-        title = place[0] + ("" if plain else f", {place[1].split(':', 1)[-1]}") + " (unseen)" * (place[0] in unseen)
-        rows.append(_row(title, [place], groups, better))
-    learnt = [place for place in places if place[0] not in unseen]
-    others = [place for place in places if place[0] in unseen]
-    for title, some in (("mean", learnt), ("mean, unseen sets" if learnt else "mean", others)):
-        if len(some) > 1:
-            rows.append(_row(title, some, groups, better, mean=True))
+def _set_rows(records: Sequence[Record], by_column: Sequence[Sequence[Record]]) -> list[Row]:
+    """A row per set and task, then the means over trained and over unseen sets."""
+    better = records[0].metric.better
+    places = list(dict.fromkeys((record.set, record.task) for record in records))
+    unseen_sets = {record.set for record in records if record.unseen}
+    columns = [_groups(column) for column in by_column]
+    rows = [_row(_place_title(place, records, unseen_sets), [place], columns, better) for place in places]
+    trained = [place for place in places if place[0] not in unseen_sets]
+    unseen = [place for place in places if place[0] in unseen_sets]
+    for title, chosen in (("mean", trained), ("mean, unseen sets" if trained else "mean", unseen)):
+        if len(chosen) > 1:
+            rows.append(replace(_row(title, chosen, columns, better), is_mean=True))
     return rows
 
 
-def _curve_rows(lines: Sequence[Record], asked: Sequence[Sequence[Record]]) -> list[Row]:
-    """A row per place on the axis: means over all sets and tasks."""
+def _place_title(place: _SetTask, records: Sequence[Record], unseen_sets: set[str]) -> str:
+    """The set, and its task where the set alone does not identify it."""
+    name, task = place
+    tasks = {record.task for record in records if record.set == name}
+    is_clear = records[0].kind == "segmentation" and len(tasks) == 1
+    return name + ("" if is_clear else f", {task.split(':', 1)[-1]}") + " (unseen)" * (name in unseen_sets)
+
+
+def _curve_rows(records: Sequence[Record], by_column: Sequence[Sequence[Record]]) -> list[Row]:
+    """A row per place on the axis, with means over all sets and tasks."""
+    places = list(dict.fromkeys((record.set, record.task) for record in records))
     rows = []
-    places = list(dict.fromkeys((line.set, line.task) for line in lines))
-    for x in sorted({line.x for line in lines if line.x is not None}):
-        groups = [_groups([line for line in some if line.x == x]) for some in asked]
-        rows.append(_row(f"{x:g}", places, groups, lines[0].metric.better, x=x))
+    for x in sorted({record.x for record in records if record.x is not None}):
+        columns = [_groups([record for record in column if record.x == x]) for column in by_column]
+        rows.append(replace(_row(f"{x:g}", places, columns, records[0].metric.better), x=x))
     return rows
 
 
-def _groups(lines: Sequence[Record]) -> dict[_Place, Group]:
-    """The figures of one column by set and task, each case averaged over seeds."""
-    values: dict[_Place, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
-    for line in lines:
-        values[line.set, line.task][line.patient, line.case].append(line.value)
+def _groups(records: Sequence[Record]) -> _Groups:
+    """The figures of one column by set and task; each case is averaged over seeds."""
+    values: dict[_SetTask, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        values[record.set, record.task][record.patient, record.case].append(record.value)
     return {
-        place: Group(place[0], {case: float(np.mean(some)) for case, some in found.items()})
-        for place, found in values.items()
+        place: Group(place[0], {case: float(np.mean(figures)) for case, figures in cases.items()})
+        for place, cases in values.items()
     }
 
 
-def _row(
-    title: str, places: Sequence[_Place], columns: Sequence[dict[_Place, Group]], better: str,
-    mean: bool = False, x: float | None = None,
-) -> Row:  # fmt: skip
-    """A row over some sets and tasks; a column that lacks one of them has no cell."""
-    chosen = [[groups[p] for p in places] if all(p in groups for p in places) else None for groups in columns]
-    cells: list[Cell | None] = [None] * len(chosen)
-    means = [interval(groups) if groups else None for groups in chosen]
+def _row(title: str, places: Sequence[_SetTask], columns: Sequence[_Groups], better: str) -> Row:
+    """A row over some sets and tasks; a column that lacks one of them gets no cell."""
+    chosen = [[groups[p] for p in places] if all(p in groups for p in places) else [] for groups in columns]
+    intervals = [interval(groups) if groups else None for groups in chosen]
+    best = _best(intervals, better)
+    comparisons = _comparisons(chosen, best)
+    is_sure = bool(comparisons) and all(p < SIGNIFICANCE for _, p in comparisons.values())
+    cells: list[Cell | None] = []
+    for at, (groups, mean) in enumerate(zip(chosen, intervals, strict=True)):
+        comparison, p = comparisons.get(at, (None, None))
+        cases = sum(len(group.figures) for group in groups)
+        cells.append(Cell(mean, cases, is_sure and at == best, comparison, p) if mean else None)
+    cases, patients = _counts(places, columns)
+    return Row(title, cases, patients, tuple(cells))
+
+
+def _best(intervals: Sequence[Interval | None], better: str) -> int | None:
+    """The index of the column with the best finite mean."""
     sign = 1 if better == "higher" else -1
-    ranked = {at: sign * said.mean for at, said in enumerate(means) if said and np.isfinite(said.mean)}
-    top = max(ranked, key=lambda at: ranked[at]) if ranked else None
-    others = [at for at, groups in enumerate(chosen) if groups and at != top]
-    best_groups = None if top is None else chosen[top]
-    behind = [compare(best_groups, chosen[at] or []) for at in others] if best_groups else []
-    ps = holm([comparison.p for comparison in behind])
-    sure = bool(ps) and all(p < LEVEL for p in ps)
-    told = dict(zip(others, zip(behind, ps, strict=True), strict=False))
-    for at, (groups, said) in enumerate(zip(chosen, means, strict=True)):
-        if groups and said:
-            comparison, p = told.get(at, (None, None))
-            cells[at] = Cell(said, sum(len(g.figures) for g in groups), sure and at == top, comparison, p)
-    found: list[tuple[str, Figures]] = [(p[0], groups[p].figures) for groups in columns for p in places if p in groups]
-    cases = {(at, case) for groups in columns for at in places if at in groups for case in groups[at].figures}
-    patients = {(name, patient) for name, figures in found for patient, _ in figures}
-    return Row(title, len(cases), len(patients), tuple(cells), mean, x)
+    ranked = {at: sign * mean.mean for at, mean in enumerate(intervals) if mean and np.isfinite(mean.mean)}
+    return max(ranked, key=lambda at: ranked[at]) if ranked else None
 
 
-def _caption(lines: Sequence[Record]) -> str:
-    """All that has to be known to read the figures."""
-    metric = lines[0].metric
-    low, high = metric.range
-    span = f"{low:g} to {high:g}" if np.isfinite(high) else f"from {low:g}"
-    said = [f"{metric.name}{f' in {metric.unit}' if metric.unit else ''}, {span}, {metric.better} is better"]
-    if metric.answers == "image":
-        said.append(f"Region: {'whole image' if lines[0].region == 'whole' else lines[0].region}")
-    if any(line.range for line in lines):
-        said.append(f"Intensity range: {_ranges(lines)}")
-    said += [f"Definition: {metric.library}", f"Aggregation: {metric.aggregation}"]
-    said.append(
-        "Then the mean over cases with its 95 % bootstrap interval by patient; a mean weighs all its rows alike"
-    )
-    seeds = sorted({line.seed for line in lines})
-    if len(seeds) > 1:
-        said.append(f"Every case is averaged over seeds of learning first (seeds {', '.join(map(str, seeds))})")
-    if len({(line.set, line.task) for line in lines}) > 1:
-        said.append("A method that lacks a row has no mean")
-    if any(line.shown < line.prompts for line in lines):
-        said.append("A set with fewer training cases than prompts shows all that it has")
-    said.append(
-        f"Bold: better than every other column of its row, p < {LEVEL:g} each (paired sign-flip test by patient, Holm "
-        "correction over the other columns); rows of few patients can have none"
-    )
-    return ". ".join(said) + "."
+def _comparisons(chosen: Sequence[Sequence[Group]], best: int | None) -> dict[int, tuple[Comparison, float]]:
+    """The best column minus every other one, by column, with p values after Holm's correction."""
+    if best is None:
+        return {}
+    others = [at for at, groups in enumerate(chosen) if groups and at != best]
+    compared = [compare(chosen[best], chosen[at]) for at in others]
+    corrected = holm([comparison.p for comparison in compared])
+    return dict(zip(others, zip(compared, corrected, strict=True), strict=True))
 
 
-def _ranges(lines: Sequence[Record]) -> str:
-    """The one range, or of several what is said of them in parentheses."""
-    found = list(dict.fromkeys(line.range for line in lines if line.range))
-    if len(found) > 1:
-        found = list(dict.fromkeys(text.partition("(")[2].rpartition(")")[0] or text for text in found))
-        return "; ".join(found) + ", by case"
-    return found[0]
+def _counts(places: Sequence[_SetTask], columns: Sequence[_Groups]) -> tuple[int, int]:
+    """The cases and patients that any column has figures of."""
+    found = [(place, groups[place].figures) for groups in columns for place in places if place in groups]
+    cases = {(place, case) for place, figures in found for case in figures}
+    patients = {(place[0], patient) for place, figures in found for patient, _ in figures}
+    return len(cases), len(patients)
