@@ -1,0 +1,1 @@
+"""The parts of `profiling.compare_versions`: inputs, the process that predicts, and the measures."""
