@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: demo test lint types tests bench quality clean
+.PHONY: demo test lint types docs tests bench quality clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready
 	$(BIN)/mvg demo --output runs/demo
 
-test: lint types tests
+test: lint types docs tests
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -18,6 +18,9 @@ lint: .venv/ready
 
 types: .venv/ready
 	$(BIN)/mypy
+
+docs: .venv/ready # the site -> site/index.html; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
 
 tests: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
@@ -32,8 +35,8 @@ quality: .venv/ready # make quality DATA=FOLDER, a folder of sets in the nnU-Net
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mvg needs Python >= 3.11, this is " + sys.version.split()[0] + "; name another one: make demo PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,docs,dev]'
 	@touch $@
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
