@@ -14,9 +14,10 @@ from scipy import ndimage
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from mvg.data.preparation import prepare
-from mvg.training.curves import Progress
+from mvg.training.launch import RunLocation
+from mvg.training.optimization import Progress, StepResult
 from mvg.training.recipe import recipe_from
-from mvg.training.train import RunLocation, train
+from mvg.training.train import train
 
 _CASES, _SHAPE = 14, (128, 128, 8)
 _WARM = 5  # steps that are not counted
@@ -68,10 +69,10 @@ def _run(folder: Path, name: str, steps: int, seed: int, workers: int) -> tuple[
     recipe = recipe_from(table)
     marks: dict[int, tuple[float, float]] = {}
 
-    def watch(progress: Progress, _loss: float, _done: float) -> None:
+    def on_step(progress: Progress, _result: StepResult, _share: float) -> None:
         marks[progress.step] = (time.perf_counter(), progress.waited)
 
-    train(recipe, RunLocation(folder / name, "cpu"), watch=watch)
+    train(recipe, RunLocation(folder / name, "cpu"), on_step=on_step)
     (start, waited), (end, waited_then) = marks[_WARM], marks[steps + _WARM]
     return end - start, waited_then - waited
 

@@ -10,9 +10,10 @@ import pytest
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
 from mvg.model.generalist import Generalist
-from mvg.training.curves import Progress
+from mvg.training.launch import RunLocation
+from mvg.training.optimization import Progress, StepResult
 from mvg.training.recipe import Recipe, recipe_from
-from mvg.training.train import RunLocation, train
+from mvg.training.train import train
 from tests.data.folders import make_ct, make_mri
 
 TRAIN = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "train"][:6]
@@ -69,11 +70,11 @@ def run(
     """The losses of a run; it dies right after step `kill_after`."""
     losses: list[float] = []
 
-    def watch(progress: Progress, loss: float, done: float) -> None:
-        losses.append(loss)
+    def on_step(progress: Progress, result: StepResult, share: float) -> None:
+        losses.append(result.loss)
         if progress.step == kill_after:
             raise Killed
 
     with suppress(Killed):
-        train(recipe, RunLocation(folder, "cpu"), validate, watch)
+        train(recipe, RunLocation(folder, "cpu"), validate, on_step)
     return losses

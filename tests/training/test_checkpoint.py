@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from mvg.errors import FileError, RecipeError
-from mvg.training import train as loop
+from mvg.training import train as training
+from mvg.training.checkpoint import averaged
+from mvg.training.launch import RunLocation
 from mvg.training.optimizers import optimizers_for
-from mvg.training.train import RunLocation, averaged, train
+from mvg.training.train import train
 from tests.training.conftest import Make, run
 
 
@@ -25,7 +27,7 @@ def test_a_run_goes_on_with_the_settings_of_its_recipe(
 ) -> None:
     run(make_recipe(schedule={"steps": 1}), tmp_path)
     made: list[Any] = []
-    monkeypatch.setattr(loop, "optimizers_for", lambda *asked: made.extend(optimizers_for(*asked)) or made)
+    monkeypatch.setattr(training, "optimizers_for", lambda *asked: made.extend(optimizers_for(*asked)) or made)
     run(make_recipe(schedule={"steps": 2}, optimizer={"weight_decay": 0.3, "betas": [0.8, 0.9]}), tmp_path)
     assert [group["weight_decay"] for group in made[0].param_groups] == [0.3, 0.0]
     assert [group["betas"] for group in made[0].param_groups] == [(0.8, 0.9)] * 2

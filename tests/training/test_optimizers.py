@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Muon as TorchMuon
 
 from mvg.model.generalist import Generalist
+from mvg.training.optimization import OptimizerName, OptimizerSettings
 from mvg.training.optimizers import Muon, optimizers_for
 from tests.model.small import SHAPES
 
@@ -18,9 +19,9 @@ def net() -> nn.Module:
 
 
 @pytest.mark.parametrize(("name", "matrices"), [("adamw", 0), ("muon", 1)])
-def test_every_weight_takes_a_step_of_the_rate(name: str, matrices: int) -> None:
+def test_every_weight_takes_a_step_of_the_rate(name: OptimizerName, matrices: int) -> None:
     model = net()
-    optimizers = optimizers_for(model, name, 1e-2, 0.0, (0.9, 0.95))  # type: ignore[arg-type]
+    optimizers = optimizers_for(model, OptimizerSettings(name, 1e-2, 0.0))
     before = [p.detach().clone() for p in model.parameters()]
     model(torch.randn(4, 8, 3, 3)).square().sum().backward()
     for optimizer in optimizers:
@@ -33,7 +34,7 @@ def test_every_weight_takes_a_step_of_the_rate(name: str, matrices: int) -> None
 
 def test_a_matrix_goes_equally_far_in_all_directions() -> None:
     model = net()
-    optimizers = optimizers_for(model, "muon", 1e-2, 0.0, (0.9, 0.95))
+    optimizers = optimizers_for(model, OptimizerSettings("muon", 1e-2, 0.0))
     weight = next(model.parameters())
     before = weight.detach().clone()
     model(torch.randn(4, 8, 3, 3)).square().sum().backward()
@@ -63,7 +64,7 @@ def test_matrices_take_the_steps_of_pytorchs_muon(products: torch.dtype, off: fl
 
 def test_gradients_are_forgotten() -> None:
     model = net()
-    optimizers = optimizers_for(model, "muon", 1e-2, 0.0, (0.9, 0.95))
+    optimizers = optimizers_for(model, OptimizerSettings("muon", 1e-2, 0.0))
     model(torch.randn(4, 8, 3, 3)).square().sum().backward()
     for optimizer in optimizers:
         optimizer.step()
@@ -75,9 +76,9 @@ def test_gradients_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_matrices_decay_and_biases_do_not(name: str) -> None:
+def test_matrices_decay_and_biases_do_not(name: OptimizerName) -> None:
     model = net()
-    optimizers = optimizers_for(model, name, 1e-2, 0.5, (0.9, 0.95))  # type: ignore[arg-type]
+    optimizers = optimizers_for(model, OptimizerSettings(name, 1e-2, 0.5))
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     before = [p.detach().clone() for p in model.parameters()]
@@ -89,13 +90,13 @@ def test_matrices_decay_and_biases_do_not(name: str) -> None:
 
 @pytest.mark.parametrize("shape", ["matching", "merged"])
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_what_is_learnt_beside_layers_does_not_decay(name: str, shape: str) -> None:
+def test_what_is_learnt_beside_layers_does_not_decay(name: OptimizerName, shape: str) -> None:
     model = Generalist(replace(SHAPES[shape], target_width=128))  # four heads: null keys are large enough for Muon
     for p in model.parameters():
         nn.init.normal_(p)
         p.grad = torch.zeros_like(p)
     before = {own: p.detach().clone() for own, p in model.named_parameters()}
-    for optimizer in optimizers_for(model, name, 1e-2, 0.5, (0.9, 0.95)):  # type: ignore[arg-type]
+    for optimizer in optimizers_for(model, OptimizerSettings(name, 1e-2, 0.5)):
         optimizer.step()
     moved = {own for own, p in model.named_parameters() if not torch.equal(p, before[own])}
     assert moved == {own for own, p in before.items() if own.endswith(".weight") and p.ndim >= 2}

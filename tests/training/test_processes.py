@@ -12,7 +12,9 @@ import torch
 
 from mvg.errors import RecipeError, UnknownNameError
 from mvg.training import train as loop
-from mvg.training.train import RunLocation, averaged, train
+from mvg.training.checkpoint import averaged
+from mvg.training.launch import RunLocation
+from mvg.training.train import train
 from tests.training.conftest import Make
 
 
@@ -46,18 +48,19 @@ def test_a_missing_package_is_told(
 SCRIPT = """
 import json, os, sys, time
 from pathlib import Path
-from mvg.training import train as loop
-from mvg.training.train import Where, train
+from mvg.training.launch import RunLocation
+from mvg.training.optimization import Budget
+from mvg.training.train import train
 from mvg.training.recipe import recipe_from
 
 def slow(model, folder, step):
     time.sleep(0.5)  # in one process alone: its clock must not run apart from the other's
     return {"iou": 0.0}
 
-steps, watched, folder, rank, done = [], [], Path(sys.argv[2]), os.environ.get("LOCAL_RANK", "0"), loop._done
-loop._done = lambda progress, recipe: steps.append((progress.step, progress.seconds)) or done(progress, recipe)
+steps, watched, folder, rank, share = [], [], Path(sys.argv[2]), os.environ.get("LOCAL_RANK", "0"), Budget.share
+Budget.share = lambda budget, progress: steps.append((progress.step, progress.seconds)) or share(budget, progress)
 try:
-    train(recipe_from(json.loads(sys.argv[1])), Where(folder, "cpu", 2), slow, lambda *_: watched.append(1))
+    train(recipe_from(json.loads(sys.argv[1])), RunLocation(folder, "cpu", 2), slow, lambda *_: watched.append(1))
     (folder / f"returned-{rank}").touch()
 finally:
     (folder / f"steps-{rank}.json").write_text(json.dumps(sorted(set(steps))))

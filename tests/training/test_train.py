@@ -11,10 +11,12 @@ import torch
 from mvg.errors import RecipeError, UnknownNameError
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights, save_weights
-from mvg.training import train as loop
+from mvg.training import train as training
+from mvg.training.checkpoint import averaged
+from mvg.training.launch import RunLocation
 from mvg.training.optimizers import optimizers_for
 from mvg.training.recipe import recipe_from
-from mvg.training.train import RunLocation, averaged, rate_at, train
+from mvg.training.train import train
 from tests.training.conftest import Make, run
 
 # One step of each, in turn, whatever the drawn kind of task.
@@ -86,7 +88,7 @@ def muon(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[float]]:
         made[0].register_step_pre_hook(noted)
         return made
 
-    monkeypatch.setattr(loop, "optimizers_for", optimizers)
+    monkeypatch.setattr(training, "optimizers_for", optimizers)
     return made, norms
 
 
@@ -108,7 +110,7 @@ def test_no_optimizer_takes_a_step_that_is_not_finite(
         return optimizers_for(model, *asked)
 
     before: dict[str, torch.Tensor] = {}
-    monkeypatch.setattr(loop, "optimizers_for", broken)
+    monkeypatch.setattr(training, "optimizers_for", broken)
     run(make_recipe(optimizer={"name": "muon"}, schedule={"steps": 1}), tmp_path)
     after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
     assert all(torch.equal(weight, after[name]) for name, weight in before.items())
@@ -126,21 +128,26 @@ def test_the_budget_of_time_ends_a_run(make_recipe: Make, tmp_path: Path) -> Non
 
 def test_the_rate_warms_up_and_falls(make_recipe: Make) -> None:
     recipe = make_recipe(optimizer={"rate": 2e-3, "warmup": 0.1, "final": 0.05})
-    assert 0 < rate_at(0.0, recipe) < 1e-5
-    assert rate_at(0.05, recipe) == pytest.approx(1e-3)
-    assert rate_at(0.1, recipe) == pytest.approx(2e-3)
-    assert rate_at(0.55, recipe) == pytest.approx(2e-3 * (0.05 + 0.95 / 2))
-    assert rate_at(1.0, recipe) == rate_at(1.5, recipe) == pytest.approx(1e-4)
-    rates = [rate_at(step / 100, recipe) for step in range(101)]
+    assert 0 < recipe.optimizer.rate_at(0.0) < 1e-5
+    assert recipe.optimizer.rate_at(0.05) == pytest.approx(1e-3)
+    assert recipe.optimizer.rate_at(0.1) == pytest.approx(2e-3)
+    assert recipe.optimizer.rate_at(0.55) == pytest.approx(2e-3 * (0.05 + 0.95 / 2))
+    assert recipe.optimizer.rate_at(1.0) == recipe.optimizer.rate_at(1.5) == pytest.approx(1e-4)
+    rates = [recipe.optimizer.rate_at(step / 100) for step in range(101)]
     assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rate_at(0.0, make_recipe(optimizer={"warmup": 0.0})) == pytest.approx(1e-3)
+    assert make_recipe(optimizer={"warmup": 0.0}).optimizer.rate_at(0.0) == pytest.approx(1e-3)
 
 
 def test_the_rate_stays_until_it_falls(make_recipe: Make) -> None:
     recipe = make_recipe(optimizer={"rate": 2e-3, "warmup": 0.1, "decay": 0.2, "final": 0.0})
-    assert rate_at(0.1, recipe) == rate_at(0.5, recipe) == rate_at(0.8, recipe) == pytest.approx(2e-3)
-    assert rate_at(0.9, recipe) == pytest.approx(1e-3)
-    assert rate_at(1.0, recipe) == pytest.approx(0.0)
+    assert (
+        recipe.optimizer.rate_at(0.1)
+        == recipe.optimizer.rate_at(0.5)
+        == recipe.optimizer.rate_at(0.8)
+        == pytest.approx(2e-3)
+    )
+    assert recipe.optimizer.rate_at(0.9) == pytest.approx(1e-3)
+    assert recipe.optimizer.rate_at(1.0) == pytest.approx(0.0)
 
 
 def test_curves_and_validation_are_written_as_it_goes(make_recipe: Make, tmp_path: Path) -> None:
@@ -178,7 +185,7 @@ def test_a_run_can_start_from_weights_whose_network_it_takes(
     first = Generalist(make_recipe(model={"fine": 12, "drop_path": 0.5}).model)
     save_weights(first, tmp_path / "weights", "card")
     loaded: list[Generalist] = []
-    monkeypatch.setattr(loop, "load_weights", lambda name: loaded.append(load_weights(name)) or loaded[-1])
+    monkeypatch.setattr(training, "load_weights", lambda name: loaded.append(load_weights(name)) or loaded[-1])
     recipe = make_recipe(start=str(tmp_path / "weights"), optimizer={"rate": 1e-6}, schedule={"steps": 1})
     run(recipe, tmp_path / "run")
     model, about = averaged(tmp_path / "run/checkpoint.pt")

@@ -10,9 +10,11 @@ from mvg.app.display import Show
 from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import GeneralistConfig
 from mvg.model.weights import save_weights
-from mvg.training.curves import Progress
+from mvg.training.checkpoint import averaged
+from mvg.training.launch import RunLocation
+from mvg.training.optimization import Progress, StepResult
 from mvg.training.recipe import Recipe, read_recipe
-from mvg.training.train import RunLocation, averaged, store_of, train
+from mvg.training.train import store_of, train
 from mvg.training.validation import validation
 
 _CARD = """# {name}
@@ -51,11 +53,11 @@ def run_recipe(
         )
     total = _total(recipe)
 
-    def watch(progress: Progress, loss: float, done: float) -> None:
-        show("training", min(total, round(done * total)), total)
+    def on_step(progress: Progress, result: StepResult, share: float) -> None:
+        show("training", min(total, round(share * total)), total)
 
     validate = validation(store_of(recipe), recipe.data.tasks, recipe.episodes.coloring)
-    checkpoint = train(recipe, RunLocation(folder, device, processes), validate, watch)
+    checkpoint = train(recipe, RunLocation(folder, device, processes), validate, on_step)
     model, about = averaged(checkpoint)
     return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
 

@@ -5,9 +5,8 @@ prompt volume is held back where there are three or more; whichever model answer
 """
 
 import copy
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,8 +23,19 @@ from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
 from mvg.training.batch import ObjectiveContext
 from mvg.training.losses import LossSettings, loss_of
 from mvg.training.objectives import autoregressive
+from mvg.training.optimization import (
+    Budget,
+    Clock,
+    OptimizerSettings,
+    Progress,
+    StepResult,
+    Updater,
+    averaged_copy,
+    train_loop,
+)
+from mvg.training.optimizers import optimizers_for
 
-_RATE, _WARMUP, _DECAY = 3e-4, 0.1, 0.98
+_OPTIMIZER = OptimizerSettings(rate=3e-4, weight_decay=0.01, warmup=0.1, final=0.0, ema=0.98)
 _LOSS = LossSettings(smooth_l1=0.8, floor=0.004)
 _PROMPTS = (1, 3)  # fewest and most that a pair is asked with
 _CLASSES = 3  # most that are asked at once
@@ -71,30 +81,25 @@ def tune(
     """
     requests = _Requests.of(task.examples, task.asked.sampling == "tiles", task.settings.colors, seed)
     tuned = copy.deepcopy(task.predictor.model).train()
-    average = copy.deepcopy(tuned).eval()
-    before = requests.checked(average)
-    optimizer = torch.optim.AdamW(tuned.parameters(), lr=_RATE, betas=(0.9, 0.95), weight_decay=0.01)
-    rng, start, steps = np.random.default_rng([seed, 1]), clock(), 0
-    while (gone := clock() - start) < seconds:
-        done = gone / seconds
-        rate = _RATE * min(1.0, (done + 1e-3) / _WARMUP) * 0.5 * (1 + math.cos(math.pi * done))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = requests.loss(tuned, requests.drawn(rng))
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
-        with torch.no_grad():
-            decay = min(_DECAY, (1 + steps) / (10 + steps))
-            torch._foreach_lerp_(list(average.parameters()), list(tuned.parameters()), 1 - decay)
+    average = averaged_copy(tuned, _OPTIMIZER.ema)
+    averaged = average.module
+    assert isinstance(averaged, Generalist)
+    before = requests.checked(averaged)
+    updater = Updater(tuned, optimizers_for(tuned, _OPTIMIZER), _OPTIMIZER, average)
+    rng, run = np.random.default_rng([seed, 1]), Progress()
+
+    def step(pairs: Pairs, _run: Progress, share: float) -> StepResult:
+        return StepResult(updater.update(requests.loss(tuned, pairs), share))
+
+    def report(run: Progress, _result: StepResult, _share: float) -> None:
         if progress is not None:
-            progress(min(round(gone), round(seconds)), round(seconds))
-    said = Tuning(before, requests.checked(average), steps)
+            progress(min(round(run.seconds), round(seconds)), round(seconds))
+
+    train_loop(step, requests.batches(rng), run, Budget(seconds=seconds), [report], Clock(clock))
+    said = Tuning(before, requests.checked(averaged), run.step)
     if not said.kept:
         return task, said
-    predictor, settings = Predictor(average, f"{task.predictor.name}, tuned"), task.settings
+    predictor, settings = Predictor(averaged, f"{task.predictor.name}, tuned"), task.settings
     if settings.reject is None:  # how sure a label has to be cannot be told by prompts that were learnt
         settings = replace(settings, reject=0.0)
     return PromptedTask(predictor, task.asked, task.examples, settings, task.close), said
@@ -121,6 +126,11 @@ class _Requests:
         own = every[examples.volume == held]
         learnt, checks = every[examples.volume != held], spaced(_telling(examples, own), _CHECKS)
         return cls(examples, native, colors, learnt, checks, seed)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Pairs]:
+        """Questions to learn from, without end."""
+        while True:
+            yield self.drawn(rng)
 
     def drawn(self, rng: np.random.Generator) -> Pairs:
         """A question to learn from, changed at random."""

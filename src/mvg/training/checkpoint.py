@@ -1,77 +1,92 @@
-"""A run's checkpoint: written whole, read back, and gone on from exactly."""
+"""A run's checkpoint: written as a whole, read back, and resumed exactly."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from mvg._atomic import atomic_file
 from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import Generalist, GeneralistConfig
-from mvg.training.curves import Progress
+from mvg.training.optimization import Progress
 from mvg.training.recipe import Recipe, recipe_from
 
 CHECKPOINT = "checkpoint.pt"
-ANEW = "remove it to start anew"
+START_AGAIN = "remove it to start anew"
 
 
-def save(
-    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizers: list[Any],
-    progress: Progress,
-) -> None:  # fmt: skip
-    """Write all that a run needs to go on, whole or not at all; the first process alone writes."""
-    if not fabric.is_global_zero:
-        return
+@dataclass(frozen=True, eq=False)
+class TrainState:
+    """Everything that training changes."""
+
+    model: Generalist
+    average: AveragedModel
+    optimizers: list[Optimizer]
+    progress: Progress
+
+    @property
+    def averaged_model(self) -> Generalist:
+        """The model with the averaged weights."""
+        assert isinstance(self.average.module, Generalist)
+        return self.average.module
+
+
+def save(path: Path, recipe: Recipe, state: TrainState) -> None:
+    """Write all that a run needs to be resumed, as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {
-        "recipe": _plain(recipe.as_dict()),
-        "step": progress.step,
-        "seconds": progress.seconds,
-        "waited": progress.waited,
-    }
-    state = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        "about": about,
+    content = {
+        "model": state.model.state_dict(),
+        "average": state.averaged_model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+        "about": {"recipe": _plain(recipe.as_dict()), **vars(state.progress)},
     }
     with atomic_file(path) as temporary:
-        torch.save(state, temporary)
+        torch.save(content, temporary)
 
 
-def resume(
-    fabric: Any, path: Path, recipe: Recipe, model: Generalist, average: Generalist, optimizers: list[Any],
-    progress: Progress,
-) -> None:  # fmt: skip
-    """Go on from where `save` was called, with the recipe's settings, which may be others now.
+def resume(path: Path, recipe: Recipe, state: TrainState, device: torch.device) -> None:
+    """Set `state` to what `save` wrote; the settings of the optimizers are the recipe's, which may differ now.
 
-    Raises FileError for what `save` has not written, and RecipeError for another model or optimizer.
+    Raises FileError for a file that `save` did not write, RecipeError for another model or optimizer.
     """
-    state = read(path, fabric.device, ANEW)
-    if model_of(state) != recipe.model:
+    content = read(path, device, START_AGAIN)
+    if model_of(content) != recipe.model:
         raise RecipeError(f"{path} is of another model", "the model of the recipe", "choose another --output")
-    if len(state.get("optimizers", [])) != len(optimizers):
+    if len(content.get("optimizers", [])) != len(state.optimizers):
         raise RecipeError(
-            f"{path} was learnt with another optimizer", "the optimizer of the recipe", "choose another --output"
+            f"{path} was trained with another optimizer", "the optimizer of the recipe", "choose another --output"
         )
-    with fitting(path, ANEW):
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimizer, own in zip(optimizers, state["optimizers"], strict=True):
+    with fitting(path, START_AGAIN):
+        state.model.load_state_dict(content["model"])
+        state.averaged_model.load_state_dict(content["average"])
+        for optimizer, saved in zip(state.optimizers, content["optimizers"], strict=True):
             groups = optimizer.param_groups
-            optimizer.load_state_dict(own)
-            for group, asked in zip(optimizer.param_groups, groups, strict=True):
-                group.update(asked)  # settings are the recipe's, not the checkpoint's
-    progress.step, progress.seconds = state["about"]["step"], state["about"]["seconds"]
-    progress.waited = state["about"]["waited"]
+            optimizer.load_state_dict(saved)
+            for group, settings in zip(optimizer.param_groups, groups, strict=True):
+                group.update(settings)
+    for name in vars(state.progress).keys() & content["about"].keys():
+        setattr(state.progress, name, content["about"][name])
+    state.average.n_averaged.fill_(1 + state.progress.step)
 
 
-def model_of(state: dict[str, Any]) -> GeneralistConfig:
-    """A checkpoint's network; of its recipe no more, since checkpoints outlive the recipes' other keys."""
-    return recipe_from({"model": state["about"]["recipe"]["model"]}).model
+def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
+    """The averaged (EMA) model of a run's checkpoint, and facts about the run: recipe, step, seconds, waited."""
+    content = read(checkpoint, torch.device("cpu"), "check the path")
+    model = Generalist(model_of(content))
+    with fitting(checkpoint, "choose another"):
+        model.load_state_dict(content["average"])
+    return model.eval(), content["about"]
+
+
+def model_of(content: dict[str, Any]) -> GeneralistConfig:
+    """The network of a checkpoint. Other keys of its recipe are not read: they may be of another version."""
+    return recipe_from({"model": content["about"]["recipe"]["model"]}).model
 
 
 @contextmanager
@@ -84,15 +99,15 @@ def fitting(path: Path, action: str) -> Iterator[None]:
 
 
 def read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
-    """What `save` wrote; raises FileError for anything else."""
+    """The content that `save` wrote; FileError for anything else."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise FileError(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
-    if not isinstance(state, dict) or not {"model", "average", "about"} <= set(state):
+    if not isinstance(content, dict) or not {"model", "average", "about"} <= set(content):
         raise FileError(f"{path} is something else", "a checkpoint of 'mvg train'", action)
-    return state
+    return content
 
 
 def _plain(value: Any) -> Any:

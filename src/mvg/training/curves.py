@@ -1,21 +1,11 @@
-"""How far a run is, and its curves."""
+"""The curves of a run."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mvg.canvas import Pairs
-
-
-@dataclass
-class Progress:
-    """How far a run is: the one thing that training changes, besides the weights."""
-
-    step: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
+from mvg.training.optimization import Progress, StepResult
 
 
 class Curves:
@@ -33,9 +23,9 @@ class Curves:
             self.path.write_text("".join(kept), encoding="utf-8")
         self.recent: dict[str, list[float]] = {}
 
-    def add(self, progress: Progress, loss: float, rate: float, pairs: Pairs, every: int) -> None:
-        """Collect a step's loss by kind; write the means every `every` steps."""
-        self.recent.setdefault(f"loss/{pairs.target_type}", []).append(loss)
+    def add(self, progress: Progress, result: StepResult, rate: float, every: int) -> None:
+        """Collect a step's loss by its name; write the means every `every` steps."""
+        self.recent.setdefault(f"loss/{result.name}", []).append(result.loss)
         if progress.step % every == 0:
             means = {name: float(np.mean(values)) for name, values in self.recent.items()}
             waiting = progress.waited / max(progress.seconds, 1e-9)

@@ -1,14 +1,15 @@
 """What turns gradients into steps: AdamW alone, or Muon for the matrices and AdamW for the rest."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-Name = Literal["adamw", "muon"]
+from mvg.training.optimization import OptimizerSettings
+
 _THIN = 4  # matrices with fewer rows or columns are no matrices worth orthogonalizing
 _MOMENTUM = 0.95
 _ROUNDS, _QUINTIC = 5, (3.4445, -4.775, 2.0315)  # of Newton and Schulz, as Jordan chose them
@@ -59,23 +60,20 @@ def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
 
 
 def optimizers_for(
-    model: nn.Module,
-    name: Name,
-    rate: float,
-    weight_decay: float,
-    betas: tuple[float, float],
-    products: torch.dtype = torch.bfloat16,
+    network: nn.Module, settings: OptimizerSettings, products: torch.dtype = torch.bfloat16
 ) -> list[Optimizer]:
-    """The optimizers that share a model's parameters among them. Weights of layers decay where they are matrices: not
-    biases, norms and what is learnt beside layers, whatever its shape. products: see `Muon`.
+    """The optimizers that share the parameters of a network among them.
+
+    Only weights of layers with two dimensions or more decay: not biases, norms, and parameters outside of layers.
+    products: see `Muon`.
     """
-    learnt = {place: p for place, p in model.named_parameters() if p.requires_grad}
-    weights = [p for place, p in learnt.items() if place.endswith(".weight") and p.ndim >= 2]
-    matrices = [p for p in weights if name == "muon" and min(len(p), p[0].numel()) >= _THIN]
-    taken, decayed = ({id(p) for p in some} for some in (matrices, weights))
+    learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    weights = [p for name, p in learned.items() if name.endswith(".weight") and p.ndim >= 2]
+    matrices = [p for p in weights if settings.name == "muon" and min(len(p), p[0].numel()) >= _THIN]
+    by_muon, decayed = ({id(p) for p in group} for group in (matrices, weights))
     groups = [
-        {"params": [p for p in weights if id(p) not in taken], "weight_decay": weight_decay},
-        {"params": [p for p in learnt.values() if id(p) not in decayed], "weight_decay": 0.0},
+        {"params": [p for p in weights if id(p) not in by_muon], "weight_decay": settings.weight_decay},
+        {"params": [p for p in learned.values() if id(p) not in decayed], "weight_decay": 0.0},
     ]
-    adamw = AdamW(groups, lr=rate, betas=betas, fused=True)
-    return [Muon(matrices, rate, weight_decay, products), adamw] if matrices else [adamw]
+    adamw = AdamW(groups, lr=settings.rate, betas=settings.betas, fused=True)
+    return [Muon(matrices, settings.rate, settings.weight_decay, products), adamw] if matrices else [adamw]

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from mvg._plugins import contributions, named
 from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import SIZES, GeneralistConfig, Rule, rules_of
@@ -16,7 +18,7 @@ from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeSettings
 from mvg.training.losses import LossSettings
-from mvg.training.optimizers import Name
+from mvg.training.optimization import Budget, OptimizerSettings
 from mvg.training.precision import Precision
 
 
@@ -41,25 +43,10 @@ class ObjectiveSettings:
     ratio: float = 0.75
     first_pair: float = 0.0
 
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """name: "adamw", or "muon" for all that are matrices (AdamW takes the rest).
-
-    The rate warms up linearly over the share `warmup` of the run and falls along a cosine to `final` of itself over the
-    last `decay` of it. betas: AdamW's; clip: most gradient norm; ema: decay of the averaged weights that are validated
-    and shipped.
-    """
-
-    name: Name = "adamw"
-    rate: float = 1e-3
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    warmup: float = 0.05
-    decay: float = 1.0
-    final: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.999
+    def draw(self, target_type: str, rng: np.random.Generator) -> str:
+        """The name of an objective for a batch whose targets are "labels" or "image"."""
+        shares = self.labels if target_type == "labels" else self.image
+        return str(rng.choice(list(shares), p=list(shares.values())))
 
 
 @dataclass(frozen=True)
@@ -73,6 +60,11 @@ class ScheduleSettings:
     checkpoint: float = 5.0
     validate: float = 15.0
     log: int = 50
+
+    @property
+    def budget(self) -> Budget:
+        """How long the run lasts."""
+        return Budget(seconds=60 * self.minutes, steps=self.steps)
 
 
 @dataclass(frozen=True)

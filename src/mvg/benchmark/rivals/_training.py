@@ -20,8 +20,7 @@ from mvg.errors import BenchmarkError
 from mvg.tasks import Task
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings, loader
-from mvg.training.recipe import OptimizerSettings, Recipe
-from mvg.training.train import rate_at
+from mvg.training.optimization import OptimizerSettings
 
 _CHECKPOINT = 60.0  # seconds between two
 
@@ -81,7 +80,7 @@ def train_for_budget(
             batches = loader(_episodes(course, lesson), learnt.steps, course.workers)
         pairs = next(batches).to(device)
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(done, Recipe(optimizer=settings))
+            group["lr"] = settings.rate_at(done)
         seed = np.random.SeedSequence([lesson.seed, learnt.steps]).generate_state(1)[0]
         drawn = torch.Generator().manual_seed(int(seed))
         with lesson.autocast():

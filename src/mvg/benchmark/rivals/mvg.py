@@ -15,9 +15,11 @@ from mvg.prediction.finetuning import tune
 from mvg.prediction.predictor import Predictor, PromptedTask, load
 from mvg.prediction.quality import quality
 from mvg.tasks import Task
+from mvg.training.checkpoint import averaged
+from mvg.training.launch import RunLocation
 from mvg.training.recipe import Recipe, recipe_from
 from mvg.training.task_sources import predefined_colors, task_sources
-from mvg.training.train import RunLocation, averaged, store_of, train
+from mvg.training.train import store_of, train
 
 SCOPE: Scope = "generalist"
 PROMPTED = True

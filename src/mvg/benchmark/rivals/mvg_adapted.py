@@ -7,7 +7,7 @@ from mvg.benchmark.rivals import mvg
 from mvg.errors import BenchmarkError
 from mvg.model.weights import save_weights
 from mvg.tasks import Task
-from mvg.training.train import averaged
+from mvg.training.checkpoint import averaged
 
 SCOPE: Scope = "specialist"
 PROMPTED = True

@@ -21,7 +21,7 @@ from mvg.model.transformer import Block, Positions
 from mvg.prediction.inference.ensemble import PredictionOptions as Shown
 from mvg.tasks import Task
 from mvg.training.episodes import EpisodeSettings
-from mvg.training.recipe import OptimizerSettings
+from mvg.training.optimization import OptimizerSettings
 
 SCOPE: Scope = "generalist"
 PROMPTED = True

@@ -20,7 +20,7 @@ from mvg.canvas import Pairs
 from mvg.prediction.inference.ensemble import PredictionOptions as Shown
 from mvg.tasks import Task
 from mvg.training.episodes import EpisodeSettings
-from mvg.training.recipe import OptimizerSettings
+from mvg.training.optimization import OptimizerSettings
 
 SCOPE: Scope = "generalist"
 PROMPTED = True
