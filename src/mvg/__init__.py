@@ -1,38 +1,96 @@
-"""mvg, a medical vision generalist: show a few example pairs, get the same done to new medical images.
+"""mvg, a medical vision generalist: it takes a few example pairs and does the same to new medical images.
 
     predictor = mvg.load("tiny")
-    task = predictor.prompt(images, targets)      # Volumes, and LabelMaps or Volumes on the same grids
-    answer = task(mvg.read("scan.nii.gz"))        # answer.volume lies on the scan's own grid
-    mvg.write(answer.volume, "liver.nii.gz")
+    task = predictor.prompt(images, targets)        # Volumes, and LabelMaps or Volumes on the same grids
+    prediction = task(mvg.read("scan.nii.gz"))      # prediction.volume lies on the scan's own grid
+    mvg.write(prediction.volume, "liver.nii.gz")
 
-The names are loaded on first use: importing `mvg` is instant and does not import torch.
+Names are loaded on first use: `import mvg` takes milliseconds and does not import torch.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mvg.imaging.files import read, write
+    from mvg.errors import (
+        BenchmarkError,
+        FileError,
+        GeometryError,
+        MvgError,
+        PromptError,
+        RecipeError,
+        UnknownNameError,
+        WeightsError,
+    )
+    from mvg.imaging.files import read, read_labels, write
     from mvg.imaging.volume import LabelMap, Volume
-    from mvg.prediction.predictor import load, load_task
+    from mvg.prediction.inference.ensemble import PredictionOptions
+    from mvg.prediction.predictor import Prediction, Predictor, PromptedTask, load, load_task
 
 __version__ = "0.1.0"
-__all__ = ["LabelMap", "Volume", "__version__", "load", "load_task", "read", "write"]
+__all__ = [
+    "BenchmarkError",
+    "FileError",
+    "GeometryError",
+    "LabelMap",
+    "MvgError",
+    "Prediction",
+    "PredictionOptions",
+    "Predictor",
+    "PromptError",
+    "PromptedTask",
+    "RecipeError",
+    "UnknownNameError",
+    "Volume",
+    "WeightsError",
+    "__version__",
+    "load",
+    "load_task",
+    "read",
+    "read_labels",
+    "write",
+]
 
-_HOMES = {
-    "LabelMap": "mvg.imaging.volume",
-    "Volume": "mvg.imaging.volume",
-    "load": "mvg.prediction.predictor",
-    "load_task": "mvg.prediction.predictor",
-    "read": "mvg.imaging.files",
-    "write": "mvg.imaging.files",
+_MODULES = {
+    "mvg.errors": (
+        "BenchmarkError",
+        "FileError",
+        "GeometryError",
+        "MvgError",
+        "PromptError",
+        "RecipeError",
+        "UnknownNameError",
+        "WeightsError",
+    ),
+    "mvg.imaging.files": ("read", "read_labels", "write"),
+    "mvg.imaging.volume": ("LabelMap", "Volume"),
+    "mvg.prediction.inference.ensemble": ("PredictionOptions",),
+    "mvg.prediction.predictor": ("Prediction", "Predictor", "PromptedTask", "load", "load_task"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Sets OMP_WAIT_POLICY=passive for this process and those it starts, unless the user has chosen how threads wait.
+
+    By default the threads of OpenMP spin while they wait for one another: with another busy process on the machine, a
+    prediction then takes more than ten times the processor time. OpenMP reads the variable when torch is loaded.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
+_let_waiting_threads_sleep()
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'mvg' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

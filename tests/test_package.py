@@ -1,0 +1,72 @@
+"""The package itself: its public names, and what it does to the environment before torch is loaded."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import mvg
+
+PUBLIC = {
+    "BenchmarkError", "FileError", "GeometryError", "LabelMap", "MvgError", "Prediction", "PredictionOptions",
+    "Predictor", "PromptError", "PromptedTask", "RecipeError", "UnknownNameError", "Volume", "WeightsError",
+    "__version__", "load", "load_task", "read", "read_labels", "write",
+}  # fmt: skip
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+
+
+def run_python(code: str, **variables: str) -> str:
+    """What code prints in a new process whose environment sets only these of OpenMP's variables for waiting."""
+    environment = {name: value for name, value in os.environ.items() if name not in WAITING} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip() + done.stderr
+
+
+def test_public_names() -> None:
+    assert set(mvg.__all__) == PUBLIC
+    assert dir(mvg) == sorted(PUBLIC)
+    for name in PUBLIC:
+        assert getattr(mvg, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
+        _ = mvg.nonesuch
+
+
+def test_names_are_loaded_on_first_use() -> None:
+    heavy = "sorted({'torch', 'numpy', 'SimpleITK', 'scipy'} & set(sys.modules))"
+    assert run_python(f"import sys, mvg; print({heavy})") == "[]"
+    assert run_python("import mvg; print(mvg.FileError.__name__, mvg.LabelMap.__name__)") == "FileError LabelMap"
+
+
+@pytest.mark.parametrize("module", ["mvg", "mvg.app.cli"])
+def test_threads_sleep_while_they_wait(module: str) -> None:
+    assert run_python(f"import os, {module}; print(os.environ['OMP_WAIT_POLICY'])") == "passive"
+
+
+def test_openmp_reads_that_threads_sleep() -> None:
+    settings = run_python("import mvg, torch", OMP_DISPLAY_ENV="VERBOSE")
+    if "GOMP_SPINCOUNT" not in settings:
+        pytest.skip("this torch comes without GNU OpenMP")
+    assert "GOMP_SPINCOUNT = '0'" in settings
+
+
+def test_threads_of_worker_processes_sleep_too() -> None:
+    code = (
+        "import multiprocessing, os, mvg\n"
+        "with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "    print(pool.apply(os.getenv, ('OMP_WAIT_POLICY',)))"
+    )
+    assert run_python(code) == "passive"
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_the_users_choice_stays(name: str) -> None:
+    code = f"import os, mvg; print([os.environ.get(name) for name in {WAITING}])"
+    assert run_python(code, **{name: "ACTIVE"}) == str(["ACTIVE" if other == name else None for other in WAITING])
+
+
+def test_nothing_is_set_after_torch_was_loaded() -> None:
+    assert run_python("import os, torch, mvg; print(os.environ.get('OMP_WAIT_POLICY'))") == "None"
