@@ -35,8 +35,8 @@ def prompts_kept(
     calls: dict[str, Callable[[], object]] = {}
     for count in counts:
         with torch.inference_mode():
-            images = torch.rand(1, count, 1, config.size, config.size)
-            encoded = model.encode(images, torch.rand(1, count, channels, config.size, config.size))
+            features = model.embed(torch.rand(count, 1, config.size, config.size))
+            encoded = model.encode(features, torch.rand(1, count, channels, config.size, config.size), "labels")
         calls[f"model, {count} prompts"] = partial(_asked, model, query, encoded)
     rng = np.random.default_rng(seed)
     volume = _volume(config.size, _SLICES, rng)
@@ -84,7 +84,7 @@ def prompts_recomputed(
         visible = torch.ones(1, count + 1, grid, grid, dtype=torch.bool)
         visible[:, -1] = False
         with torch.inference_mode():
-            encoded = model.encode(images[:, :-1], targets[:, :-1])
+            encoded = model.encode(model.embed(images[0, :-1]), targets[:, :-1], "labels")
         calls[f"canvas, {count} prompts, fp32"] = partial(_canvas, model, images, targets, visible)
         for name, net in nets.items():
             calls[f"kept, {count} prompts, {name}"] = partial(_kept, net, images[:, -1], encoded, name, answers)
@@ -107,14 +107,14 @@ def prompts_recomputed(
 
 def _asked(model: Generalist, query: torch.Tensor, encoded: PromptState) -> None:
     with torch.inference_mode():
-        model.answer(query, encoded, "labels")
+        model.answer(model.embed(query), encoded, "labels")
 
 
 def _kept(
     model: Generalist, query: torch.Tensor, encoded: PromptState, name: str, answers: dict[str, torch.Tensor]
 ) -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=name == "bf16"):
-        answers[name] = model.answer(query, encoded, "labels")
+        answers[name] = model.answer(model.embed(query), encoded, "labels")
 
 
 def _canvas(model: Generalist, images: torch.Tensor, targets: torch.Tensor, visible: torch.Tensor) -> None:

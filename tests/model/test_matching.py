@@ -49,7 +49,7 @@ def test_prompts_may_come_in_any_order() -> None:
     )
     other = model.answer(
         model.embed(images[:, 3]),
-        model.encode(model.embed(images[:, order].flatten(0, 1)), targets[:, order], KIND_HERE),
+        model.encode(model.embed(images[:, order].flatten(0, 1)), targets[:, order], "labels"),
         "labels",
     )
     torch.testing.assert_close(other, one, atol=3e-4, rtol=1e-3)
@@ -58,9 +58,9 @@ def test_prompts_may_come_in_any_order() -> None:
 def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=5)
-    together = model.encode(model.embed(images.flatten(0, 1)), targets, KIND_HERE)
+    together = model.encode(model.embed(images.flatten(0, 1)), targets, "labels")
     apart = [
-        model.encode(model.embed(images[:, a:b].flatten(0, 1)), targets[:, a:b], KIND_HERE)
+        model.encode(model.embed(images[:, a:b].flatten(0, 1)), targets[:, a:b], "labels")
         for a, b in ((0, 1), (1, 3), (3, 5))
     ]
     joined = PromptState.concatenate(apart)
@@ -83,7 +83,7 @@ def test_an_untrained_network_has_learnt_a_change_of_contrast_from_one_prompt() 
     targets = 0.9 - 0.7 * images
     said = fresh.answer(
         fresh.embed(images[:, 2]),
-        fresh.encode(fresh.embed(images[:, :1].flatten(0, 1)), targets[:, :1], KIND_HERE),
+        fresh.encode(fresh.embed(images[:, :1].flatten(0, 1)), targets[:, :1], "image"),
         "image",
     )
     assert (said - targets[:, 2]).abs().max() < 0.05
@@ -96,7 +96,7 @@ def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
     found = (
         fresh.answer(
             fresh.embed(images[:, 2]),
-            fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), bright[:, :2], KIND_HERE),
+            fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), bright[:, :2], "labels"),
             "labels",
         )
         > 0
@@ -105,7 +105,7 @@ def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
     assert overlap > 0.8
     nothing = fresh.answer(
         fresh.embed(images[:, 2]),
-        fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), 0 * bright[:, :2], KIND_HERE),
+        fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), 0 * bright[:, :2], "labels"),
         "labels",
     )
     assert (nothing < 0).all(), "what no prompt shows is not found"

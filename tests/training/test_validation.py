@@ -12,7 +12,7 @@ from mvg.canvas import Pairs
 from mvg.data import Store, prepare
 from mvg.data.case import side_of
 from mvg.model.generalist import Generalist
-from mvg.model.outputs import PromptState
+from mvg.model.outputs import ImageFeatures, PromptState, TargetType
 from mvg.training.validation import answered, validation
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, Make
@@ -21,12 +21,12 @@ from tests.training.conftest import TRAIN, Make
 class Copies(Generalist):
     """Answers with the first prompt's target, which is right where all patients are alike."""
 
-    def encode(self, images: Tensor, targets: Tensor) -> PromptState:
+    def encode(self, features: ImageFeatures, targets: Tensor, target_type: TargetType) -> PromptState:
         self.first = targets[:, 0]
-        return super().encode(images, targets)
+        return super().encode(features, targets, target_type)
 
-    def answer(self, query: Tensor, prompts: PromptState, kind: str) -> Tensor:
-        if not self.config.paints and kind == "labels":
+    def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> Tensor:
+        if not self.config.paints and target_type == "labels":
             return 20 * (2 * self.first - 1)
         return self.first
 
@@ -90,6 +90,6 @@ def test_the_kinds_and_colors_that_are_learnt_are_asked(
 ) -> None:
     model = Generalist(make_recipe("merged").model)
     asked = requests(store, model, tmp_path, monkeypatch, kinds=("segmentation",), coloring=coloring)
-    assert {pairs.kind for pairs in asked} == {"labels"}
+    assert {pairs.target_type for pairs in asked} == {"labels"}
     shown = {tuple(sorted(pairs.colors[0].tolist())) for pairs in asked}
     assert shown == colors if colors else len(shown) > 1

@@ -162,7 +162,7 @@ def test_classes_are_asked_as_our_predictor_asks_them() -> None:
     def ask(queries: Tensor, images: Tensor, targets: Tensor) -> Tensor:
         return torch.cat(
             [
-                model.answer(one[None], model.encode(image[None], target[None]), "labels")
+                model.answer(model.embed(one[None]), model.encode(model.embed(image), target[None], "labels"), "labels")
                 for one, image, target in zip(queries, images, targets, strict=True)
             ]
         )
