@@ -1,16 +1,16 @@
-"""A model that really learns in context, in closed form, so that prediction can be tested against exact answers."""
+"""A model that learns in context in closed form, so that predictions can be compared with exact answers."""
 
 import torch
 from torch import Tensor
 
 from mvg.model.generalist import Generalist, GeneralistConfig
-from mvg.model.outputs import PromptState
+from mvg.model.outputs import ImageFeatures, PromptState
 
 SIZE = 32
 
 
 def tiny_config(form: str = "matching", size: int = SIZE) -> GeneralistConfig:
-    """The smallest shape that runs."""
+    """The smallest network that runs."""
     assert form in ("matching", "painting", "merged")
     return GeneralistConfig(
         form="merged" if form == "merged" else "matching", paint=form == "painting", size=size, width=24,
@@ -20,7 +20,7 @@ def tiny_config(form: str = "matching", size: int = SIZE) -> GeneralistConfig:
 
 
 def random_model(form: str = "matching", size: int = SIZE) -> Generalist:
-    """A real model with random weights, whose answers are not all background."""
+    """A network with random weights, whose predictions are not all background."""
     torch.manual_seed(0)
     model = Generalist(tiny_config(form, size))
     for parameter in model.parameters():
@@ -29,30 +29,39 @@ def random_model(form: str = "matching", size: int = SIZE) -> Generalist:
 
 
 class Learner(Generalist):
-    """Classes are told by the mean intensity that the prompts show for them, pictures by the mean change that they
-    show.
+    """Recognizes classes by the mean intensity of their prompts, and pictures by the mean change of their prompts.
 
-    Exact where every class has one intensity. Counts the panels it encodes and the most queries it was asked at once.
+    Exact where every class has one intensity. Counts the images that it embeds, the prompts that it encodes and the
+    largest number of queries that it answers at once.
     """
 
     def __init__(self, size: int = SIZE) -> None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # what it sees in pictures decides which prompts are shown
+            torch.manual_seed(0)  # features decide which prompts are selected
             super().__init__(tiny_config(size=size))
-        self.encoded, self.most = 0, 0
+        self.embedded, self.encoded, self.largest_batch = 0, 0, 0
 
-    def encode(self, images: Tensor, targets: Tensor) -> PromptState:
-        self.encoded += images.shape[1]
-        shown = targets.sum((-2, -1))
-        inside = (images * targets).sum((-2, -1)) / shown.clamp(min=1e-6)
-        told = torch.where(shown > 0, inside, torch.full_like(inside, torch.nan))
+    def embed(self, images: Tensor) -> ImageFeatures:
+        self.embedded += len(images)
+        return super().embed(images)
+
+    def encode(self, features: ImageFeatures, targets: Tensor, target_type: str) -> PromptState:
+        self.encoded += targets.shape[1]
+        images = features.images.unflatten(0, targets.shape[:2])
+        area = targets.sum((-2, -1))
+        inside = (images * targets).sum((-2, -1)) / area.clamp(min=1e-6)
+        intensity = torch.where(area > 0, inside, torch.full_like(inside, torch.nan))
         change = (targets - images).mean((-2, -1))
-        values = torch.stack([told, change], dim=-1)  # b n c 2
+        values = torch.stack([intensity, change], dim=-1)  # b n c 2
         return PromptState((values[:, None, :, :1, 0],), (values[:, None],), images.shape[1])
 
-    def answer(self, query: Tensor, prompts: PromptState, kind: str) -> Tensor:
-        self.most = max(self.most, len(query))
-        told = prompts.expand(len(query)).values[0][:, 0].nanmean(dim=1)  # b c 2
-        if kind == "image":
-            return query + told[:, :, 1, None, None]
-        return 30 - 300 * (query - told[:, :, 0, None, None]).abs()
+    def answer(self, features: ImageFeatures, prompts: PromptState, target_type: str) -> Tensor:
+        self.largest_batch = max(self.largest_batch, len(features))
+        learned = prompts.expand(len(features)).values[0][:, 0].nanmean(dim=1)  # b c 2
+        return self.paint(features.images, learned, target_type)
+
+    def paint(self, images: Tensor, learned: Tensor, target_type: str) -> Tensor:
+        """The answer to images (b, 1, s, s) from the intensity and the change of each channel (b, c, 2)."""
+        if target_type == "image":
+            return images + learned[:, :, 1, None, None]
+        return 30 - 300 * (images - learned[:, :, 0, None, None]).abs()

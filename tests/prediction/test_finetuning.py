@@ -59,7 +59,7 @@ def test_what_does_not_help_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_volume_that_is_held_back_is_not_learnt_from() -> None:
-    examples = prompted(3).examples
+    examples = prompted(3).prompts
     requests = tuning._Requests.of(examples, False, (), seed=0)
     held = set(examples.volume[requests.checks])
     assert len(held) == 1
@@ -73,7 +73,7 @@ def test_the_volume_that_is_held_back_is_not_learnt_from() -> None:
 
 @pytest.mark.parametrize("colors", [(0.4, 0.9), (1.0, 1.0)])
 def test_fixed_colors_are_learnt_as_they_are_asked(colors: tuple[float, ...]) -> None:
-    examples = prompted(3).examples
+    examples = prompted(3).prompts
     assert len(examples.values) == len(colors)
     requests, rng = tuning._Requests.of(examples, False, colors, seed=0), np.random.default_rng(0)
     asked = [tuple(requests.drawn(rng).colors[0].tolist()) for _ in range(20)]
@@ -84,15 +84,15 @@ def test_fixed_colors_are_learnt_as_they_are_asked(colors: tuple[float, ...]) ->
 def test_prompts_that_were_learnt_do_not_tell_how_sure_a_label_has_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, rate=3e-3))
     task = prompted(3)
-    assert task.settings.reject is None
+    assert task.options.reject is None
     tuned, said = tune(task, 60.0, clock=ticking())
     assert said.kept
-    assert tuned.settings.reject == 0
+    assert tuned.options.reject == 0
     monkeypatch.setattr("mvg.prediction.inference.slices.least_certainty", lambda *_: pytest.fail("prompts were asked"))
     tuned(scan(seed=9)[0])
-    strict, said = tune(task.using(reject=0.7), 60.0, clock=ticking())
+    strict, said = tune(task.using(min_probability=0.7), 60.0, clock=ticking())
     assert said.kept
-    assert strict.settings.reject == 0.7
+    assert strict.options.reject == 0.7
 
 
 @pytest.mark.parametrize("form", ["matching", "merged"])

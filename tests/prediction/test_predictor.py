@@ -12,7 +12,7 @@ from torch import Tensor
 from mvg.errors import GeometryError, PromptError, UnknownNameError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.outputs import PromptState
-from mvg.prediction.inference.query_volume import Query
+from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.predictor import Predictor, PromptedTask
 from tests.prediction.learner import SIZE, Learner, random_model
 from tests.prediction.scans import AFFINE, scan
@@ -189,7 +189,7 @@ def test_prompts_are_cut_along_the_plane_of_most_of_them() -> None:
     thick = [scan((32, 32, 6), seed=number) for number in (0, 1)]
     thin, labels = scan((32, 12, 32), np.diag([1.0, 1.4, 1.0, 1.0]))
     pairs = [(thin, labels), *thick]
-    examples = prompted_on(pairs).examples
+    examples = prompted_on(pairs).prompts
     assert examples.plane == "axial"
     assert thin.plane == "coronal"
     assert examples.count[examples.volume == 0].tolist() == [32] * 32
@@ -201,10 +201,10 @@ def test_prompt_slices_in_which_nothing_changes_are_passed_over() -> None:
     changed = image.voxels.copy()
     changed[:, :, [1, 4]] += 20
     task = Predictor(Learner()).prompt([image], [Volume(changed, image.affine)], "inpainting")
-    assert task.examples.index.tolist() == [1, 4]
-    assert task.examples.count.tolist() == [6, 6]
+    assert task.prompts.index.tolist() == [1, 4]
+    assert task.prompts.count.tolist() == [6, 6]
     same = Predictor(Learner()).prompt([image], [image], "inpainting")
-    assert len(same.examples) == 6
+    assert len(same.prompts) == 6
 
 
 def test_a_synthesis_comes_back_in_the_targets_units() -> None:
@@ -290,7 +290,7 @@ def test_what_is_said_of_the_prompts_intensities_holds_for_queries() -> None:
     image, labels = scan()
     signed = Volume(20 * image.voxels - 2000, image.affine)  # a phase, say: it looks like HU
     guessed, told = (Predictor(Learner()).prompt([signed], [labels], modality=said) for said in (None, "MR"))
-    windows = [Query.of(signed, task.examples, task.asked, SIZE).window for task in (guessed, told)]
+    windows = [QueryVolume.of(signed, task.prompts, task.spec, SIZE).window for task in (guessed, told)]
     assert (windows[0].low, windows[0].high) == (-160, 240)
     assert windows[1].low < -1500
     assert windows[1].high > 1500
@@ -300,7 +300,7 @@ def test_label_maps_as_pictures_have_a_window_of_their_own() -> None:
     image, labels = scan()
     few = LabelMap(labels.voxels // 100, labels.affine)  # 0, 7
     task = Predictor(Learner()).prompt([Volume(image.voxels * 100, image.affine)], [few], "synthesis")
-    assert task.examples.target_window.high <= 7
+    assert task.prompts.target_window.high <= 7
 
 
 def test_too_many_labels_are_not_asked_for_more() -> None:

@@ -13,7 +13,7 @@ from tests.prediction.scans import scan
 
 def task(count: int = 3) -> PromptedTask:
     images, labels = zip(*(scan(seed=number) for number in range(count)), strict=True)
-    return Predictor(Learner()).prompt(images, labels, look="whole")
+    return Predictor(Learner()).prompt(images, labels, zoom="off")
 
 
 def test_a_right_answer_brings_the_prompts_back_and_a_wrong_one_does_not() -> None:

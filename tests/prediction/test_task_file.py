@@ -27,7 +27,7 @@ def test_a_loaded_task_answers_alike_and_encodes_nothing(form: str, tmp_path: Pa
 
     model.encode = refuse  # type: ignore[method-assign]
     loaded = Predictor(model).load_task(tmp_path / "boxes.mvgtask")
-    assert loaded.settings == task.settings
+    assert loaded.options == task.options
     assert np.array_equal(loaded(query).volume.voxels, answer.voxels)
     assert weights_of(tmp_path / "boxes.mvgtask") == "mine"
 

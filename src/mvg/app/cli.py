@@ -104,12 +104,13 @@ def predict(
     from mvg.prediction.batch import output_folder
     from mvg.prediction.request import prepare_request
 
+    zoom = look and {"close": "auto", "whole": "off"}.get(look, look)
     used = {
-        "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "look": look,
-        "propagate": propagate, "reject": reject,
+        "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
+        "propagate": propagate, "min_probability": reject,
     }  # fmt: skip
     with output_folder(output), bars(quiet) as show:
-        request = prepare_request(prompts, task, weights, device, queries, show, look)
+        request = prepare_request(prompts, task, weights, device, queries, show, zoom)
         wishes = OutputOptions(uncertainty, quality, tune_seconds, save_task)
         done = answer_files(request, queries, output, used, wishes, show)
     if not quiet:
@@ -180,7 +181,7 @@ def finetune(
     with bars(quiet) as show:
         said = learn(prompts, output, 60 * minutes, task, weights, device, show)
     if not (quiet and said.kept):
-        _tell(said.told)
+        _tell(said.message)
     if not said.kept:
         raise typer.Exit(1)
     if not quiet:

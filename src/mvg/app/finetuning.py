@@ -33,12 +33,12 @@ def finetune(
         raise FileError(f"'{output}' is there already", "a new folder", "choose another --output")
     start, output = weights or DEFAULT_WEIGHTS, output.resolve()
     with output_folder(output):
-        request = prepare_request(prompts, task, start, device, (), show, "whole")
+        request = prepare_request(prompts, task, start, device, (), show, "off")
         tuned, said = tune(request.task, seconds, progress=lambda done, total: show("tuning", done, total))
         if said.kept:
             card = _CARD.format(
                 name=output.name, start=start, minutes=seconds / 60, steps=said.steps, prompts=prompts.name,
-                kind=tuned.asked.kind, before=said.before, after=said.after, card=describe_weights(start).card,
+                kind=tuned.spec.kind, before=said.before, after=said.after, card=describe_weights(start).card,
             )  # fmt: skip
             save_weights(tuned.predictor.model, output, card)
     return said

@@ -1,7 +1,7 @@
 """`mvg predict`: a request, the options, and query files -> answers in a folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ from mvg.prediction.batch import Outcome, plan, predict_files, scale_of, write_q
 from mvg.prediction.finetuning import tune
 from mvg.prediction.quality import quality
 from mvg.prediction.request import Request
-
-_MEMBERS = 4  # answers in the ensemble when uncertainty is asked for
 
 
 @dataclass(frozen=True)
@@ -41,18 +39,17 @@ def answer_files(
 
     Options are looked at before anything is learnt or written. Raises MvgErrors.
     """
-    answers = request.task.asked.target_type
+    answers = request.task.spec.target_type
     _check(used, wishes, answers)
-    if wishes.uncertainty and used["members"] is None and request.task.settings.members == 1:
-        used = used | {"members": _MEMBERS}
-    task, notes = request.task.using(**used), []
+    changed = {name: value for name, value in used.items() if value is not None} | {"uncertainty": wishes.uncertainty}
+    task, notes = request.task.with_options(replace(request.task.options, **changed)), []
     extras = [name for name in ("uncertainty", "quality") if getattr(wishes, name)]
     jobs = plan(queries, output, answers, request.inputs, extras, scale_of(task))
     if request.channel:
         notes.append(f"of the prompts' channels '{request.channel}' was shown; --task KIND:CHANNEL names another")
     if wishes.tuning:
         task, said = tune(task, wishes.tuning, progress=lambda done, total: show("tuning", done, total))
-        notes.append(said.told)
+        notes.append(said.message)
     if wishes.save_task is not None:
         task.save(wishes.save_task)
     outcomes = list[Outcome]()
@@ -73,10 +70,9 @@ def _check(used: dict[str, Any], wishes: OutputOptions, answers: str) -> None:
         raise PromptError(
             "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
         )
-    if wishes.uncertainty and used["members"] == 1:
-        raise PromptError("--uncertainty with --ensemble 1", "two answers or more", "leave --ensemble out or raise it")
-    for name in ("look", "propagate", "reject"):
+    for name in ("zoom", "propagate", "min_probability"):
         if answers == "image" and used[name] is not None:
+            option = "--" + name.replace("_", "-")
             raise PromptError(
-                f"--{name} for a task that answers with pictures", "a segmentation", f"leave --{name} out"
+                f"{option} for a task that answers with pictures", "a segmentation", f"leave {option} out"
             )

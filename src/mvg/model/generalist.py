@@ -43,6 +43,11 @@ class GeneralistConfig:
         """Whether a segmentation is one painted picture to the model; else each class has a channel of its own."""
         return self.paint or self.form == "merged"
 
+    @property
+    def independent_prompts(self) -> bool:
+        """Whether prompts can be encoded one by one and concatenated."""
+        return self.form == "matching"
+
     def as_dict(self) -> dict[str, object]:
         """Plain values, for a file."""
         return asdict(self) | {"levels": list(self.levels)}

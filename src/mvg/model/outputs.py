@@ -82,6 +82,11 @@ class PromptState:
         values = tuple(v.expand(batch, *v.shape[1:]) for v in self.values)
         return PromptState(keys, values, self.panels, tuple(s.expand(batch, *s.shape[1:]) for s in self.sums))
 
+    def to(self, device: torch.device) -> "PromptState":
+        """The same on another device."""
+        keys, values, sums = (tuple(t.to(device) for t in parts) for parts in (self.keys, self.values, self.sums))
+        return PromptState(keys, values, self.panels, sums)
+
     @staticmethod
     def concatenate(parts: "tuple[PromptState, ...] | list[PromptState]") -> "PromptState":
         """Join prompts along the panels. Right for the matching form alone, where panels do not look at one another."""

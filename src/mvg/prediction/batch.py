@@ -84,8 +84,8 @@ def plan(
 
 def scale_of(task: PromptedTask) -> Window | None:
     """The raw intensities of answers that have a scale of their own, as targets of a synthesis have; else None."""
-    own = task.asked.target_type == "image" and not task.asked.residual
-    return task.examples.target_window if own else None
+    own = task.spec.target_type == "image" and not task.spec.residual
+    return task.prompts.target_window if own else None
 
 
 def predict_files(

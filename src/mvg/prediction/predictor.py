@@ -1,49 +1,83 @@
-"""The predictor: shown example pairs, it does the same to new images."""
+"""The predictor: given example pairs, it does the same to new images."""
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mvg.errors import GeometryError
-from mvg.imaging.frame import Spacing
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.errors import GeometryError, PromptError
+from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights
-from mvg.prediction.asked import Volumes, task_spec
-from mvg.prediction.inference.ensemble import PredictionOptions
+from mvg.prediction import task_file
+from mvg.prediction.inference.context import PredictionContext
 from mvg.prediction.inference.prompt_cache import PromptCache
-from mvg.prediction.inference.query_volume import Query, smallest_integers
-from mvg.prediction.inference.slices import VolumePrediction, predict_slices
-from mvg.prediction.prompts.prompt_set import PromptSet, prepare
-from mvg.prediction.refinement.zoom import ZoomPlan, joined, label_extent, plan_zoom
+from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
+from mvg.prediction.inference.slices import predict_slices
+from mvg.prediction.inference.volume_prediction import VolumePrediction
+from mvg.prediction.options import PredictionOptions
+from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes
+from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.prompts.task_choice import task_spec
+from mvg.prediction.prompts.zoom_plan import ZoomPlan, plan_zoom
+from mvg.prediction.refinement import rejection
+from mvg.prediction.refinement.pipeline import refine
+from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
+
+_ZOOM_CACHE_BYTES = 2**30  # encoded prompts of all magnified regions together
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What was asked for, on the query's own grid (affine bit for bit): a LabelMap or a Volume in raw intensities.
+@dataclass(frozen=True, eq=False)
+class ClassProbabilities:
+    """The probability of each class, 0 for background, on the grid of the query.
 
-    uncertainty: a Volume in [0, 1] on the same grid where an ensemble answered, else None. Labels: entropy of the mean
-    class probabilities over the largest possible. Pictures: twice the standard deviation of the members, 1 being the
-    whole window.
+    values: background and the label values, in the order of `slices` (K + 1, n, rows, cols) float16.
+    """
+
+    values: tuple[int, ...]
+    slices: NDArray[np.float16]
+    query: Volume
+    plane: Plane
+
+    def of(self, value: int) -> Volume:
+        """The probability of one label value; PromptError for a value that the task lacks."""
+        if value not in self.values:
+            raise PromptError(f"label {value}", f"one of {', '.join(map(str, self.values))}", "choose one of these")
+        slices = self.slices[self.values.index(value)].astype(np.float32)
+        slices.flags.writeable = False
+        volume = self.query.from_pictures(slices, self.plane)
+        assert isinstance(volume, Volume)
+        return volume
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to a query, on the query's own grid (affine bit for bit).
+
+    volume: a LabelMap, or a Volume in raw intensities. uncertainty: a Volume in [0, 1], if asked for or from an
+    ensemble, else None. Labels: entropy of the class probabilities over the largest possible entropy. Pictures: twice
+    the standard deviation over the members of an ensemble; 1 is the whole window. probabilities: of a segmentation,
+    if asked for; they are those before labels were rejected.
     """
 
     volume: LabelMap | Volume
-    uncertainty: Volume | None
+    uncertainty: Volume | None = None
+    probabilities: ClassProbabilities | None = None
 
 
 class Predictor:
-    """A model ready to be shown prompts; it holds nothing else."""
+    """A model that takes prompts; it holds nothing else."""
 
     def __init__(self, model: Generalist, name: str = "") -> None:
-        """`model` on the device that it shall run on; `name` is the id or path of its weights, noted in task files."""
+        """`model` on the device that it runs on; `name`: the id or path of its weights, written to task files."""
         self.model, self.name = model.eval(), name
 
     def prompt(
@@ -51,62 +85,60 @@ class Predictor:
         images: Volumes[Volume],
         targets: Volumes[Volume | LabelMap],
         task: str | None = None,
+        options: PredictionOptions | None = None,
         *,
-        strategy: str = "alike_nearby",
-        num_prompts: int = 8,
-        members: int = 1,
-        seed: int = 0,
-        look: str = "close",
-        propagate: float = 0.0,
-        reject: float | None = None,
         modality: str | None = None,
         names: Sequence[str] = (),
     ) -> "PromptedTask":
-        """Show example pairs; what comes back does the same to any query.
+        """Take example pairs and return a task that does the same to any query.
 
-        images, targets: one target per image, on the same grid; lazy sequences are read pair by pair. task:
-        "segmentation", "synthesis", "inpainting" or "denoising"; None where all targets are LabelMaps. modality: "CT"
-        if intensities are HU, any other if they are not, in prompts and queries; None guesses. names: of the pairs, for
-        messages. The rest: see `PredictionOptions`. Raises PromptError for pairs that cannot serve,
-        GeometryError for a pair on two grids, UnknownNameError for names.
+            task = predictor.prompt([image], [labels])
+            labels = task(query).volume
+
+        images, targets: one target per image, on the same grid; each pair is read once. task: "segmentation",
+        "synthesis", "inpainting", "denoising" or another kind; None where all targets are LabelMaps. modality: "CT" if
+        intensities are HU, anything else if they are not, in prompts and queries; None guesses. names: of the pairs,
+        for messages. Raises PromptError for pairs that cannot serve, GeometryError for a pair on two grids,
+        UnknownNameError for names.
         """
-        settings = PredictionOptions(strategy, num_prompts, members, seed, look, propagate, reject)
-        asked, size = task_spec(task, targets), self.model.config.size
-        examples = prepare(images, targets, asked, size, modality, names)
-        close = plan_zoom(images, targets, asked, size, modality, examples) if look == "close" else None
-        return PromptedTask(self, asked, examples, settings, close)
+        options = options or PredictionOptions()
+        spec = task_spec(task, targets)
+        reader = PairReader(PromptPairs(images, targets, names, modality), spec)
+        prompts = prepare(reader, SliceLayout(self.model.config.size))
+        zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None
+        return PromptedTask(self, spec, prompts, options, zoom)
 
     def load_task(self, path: str | Path) -> "PromptedTask":
         """A saved task for this model. Raises FileError, or WeightsError for another picture size."""
-        from mvg.prediction.task_file import load
-
-        return load(self, Path(path))
+        contents = task_file.load(Path(path))
+        task_file.check_size(contents, self.model.config.size, Path(path))
+        task = PromptedTask(self, contents.spec, contents.prompts, contents.options, contents.zoom)
+        if contents.fingerprint == task_file.fingerprint(self.model):
+            task.restore_caches(contents)
+        return task
 
 
 class PromptedTask:
-    """Prompts and the model that was shown them: call it with a query volume.
+    """Prompts and the model that they are for: call it with a query volume. Safe for several threads.
 
-    Prompts are encoded on first use and kept within a fixed memory. Tasks made by `using` share what was encoded.
+    Prompts are embedded and encoded on first use and kept within a fixed memory. Tasks made by `with_options` share
+    them.
     """
 
     def __init__(
-        self,
-        predictor: Predictor,
-        asked: TaskSpec,
-        examples: PromptSet,
-        settings: PredictionOptions,
-        close: ZoomPlan | None = None,
-    ) -> None:
+        self, predictor: Predictor, spec: TaskSpec, prompts: PromptSet, options: PredictionOptions,
+        zoom: ZoomPlan | None = None,
+    ) -> None:  # fmt: skip
         """See `Predictor.prompt`, which makes one."""
-        self.predictor, self.asked, self.examples, self.settings, self.close = (
-            predictor, asked, examples, settings, close,
-        )  # fmt: skip
-        self.cache = PromptCache(predictor.model, examples)
-        pieces = () if close is None else close.pieces
-        self.close_caches = [PromptCache(predictor.model, p.examples, 2**30 // len(pieces)) for p in pieces]
+        self.predictor, self.spec, self.prompts, self.options, self.zoom = predictor, spec, prompts, options, zoom
+        self.cache = PromptCache(predictor.model, prompts)
+        regions = () if zoom is None else zoom.regions
+        self.zoom_caches = tuple(
+            PromptCache(predictor.model, region.prompts, _ZOOM_CACHE_BYTES // len(regions)) for region in regions
+        )
 
     def __call__(self, query: Volume, progress: Progress | None = None) -> Prediction:
-        """The answer to a query volume, slice by slice: memory grows by the answer alone.
+        """The prediction for a query volume, slice by slice: memory grows by the prediction alone.
 
         Raises GeometryError for a query with NaN or infinite voxels.
         """
@@ -114,88 +146,93 @@ class PromptedTask:
             raise GeometryError(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
-        cut = Query.of(query, self.examples, self.asked, self.predictor.model.config.size)
-        looks = 1 if self.close is None or self.settings.look == "whole" else 1 + len(self.close.pieces)
+        slices = QueryVolume.of(query, self.prompts, self.spec, self.predictor.model.config.size)
+        passes = 1 if self.zoom is None or self.options.zoom == "off" else 1 + len(self.zoom.regions)
+        counter = _Counter(progress, passes * len(slices))
+        context = PredictionContext(
+            self.spec, self.options, self.cache, QueryFeatures(self.predictor.model, slices),
+            query.pixel_spacing(slices.plane), self.zoom, self.zoom_caches, counter.step,
+        )  # fmt: skip
+        prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
+        counter.finish()
+        return self._on_grid(prediction, query, slices.plane)
 
-        def told(look: int) -> Callable[[int], None]:
-            return lambda done: None if progress is None else progress(look * len(cut) + done, looks * len(cut))
+    def with_options(self, options: PredictionOptions) -> "PromptedTask":
+        """The same prompts, used with other options.
 
-        first = predict_slices(self.predictor.model, cut, self.examples, self.cache, self.settings, told(0))
-        said, doubts = first.said, first.doubts
-        if self.close is not None and looks > 1:
-            self._look_closely(self.close, cut, first, query.pixel_spacing(cut.plane), told)
-        answers = smallest_integers(self.examples.values)[said] if self.examples.values else said
-        answers.flags.writeable = False  # what nobody can write to is not copied
-        if doubts is not None:
-            doubts.flags.writeable = False
-        uncertainty = None if doubts is None else query.from_pictures(doubts, cut.plane)
-        assert not isinstance(uncertainty, LabelMap)
-        return Prediction(query.from_pictures(answers, cut.plane), uncertainty)
-
-    def using(
-        self,
-        *,
-        strategy: str | None = None,
-        num_prompts: int | None = None,
-        members: int | None = None,
-        seed: int | None = None,
-        look: str | None = None,
-        propagate: float | None = None,
-        reject: float | None = None,
-        colors: tuple[float, ...] | None = None,
-    ) -> "PromptedTask":
-        """The same prompts, used differently: what is not None replaces the settings (see `PredictionOptions`)."""
-        old = self.settings
-        settings = PredictionOptions(
-            strategy or old.strategy,
-            old.num_prompts if num_prompts is None else num_prompts,
-            old.members if members is None else members,
-            old.seed if seed is None else seed,
-            look or old.look,
-            old.propagate if propagate is None else propagate,
-            old.reject if reject is None else reject,
-            old.colors if colors is None else colors,
-        )
+        careful = task.with_options(replace(task.options, members=4))
+        """
         used = copy.copy(self)
-        used.settings = settings
+        used.options = options
         return used
 
     def save(self, path: str | Path) -> None:
         """Write prompts and their encodings as one task file, whole or not at all. Raises FileError."""
-        from mvg.prediction.task_file import save
+        caches = (self.cache, *self.zoom_caches)
+        contents = TaskContents(
+            self.predictor.name, task_file.fingerprint(self.predictor.model), self.spec, self.options, self.prompts,
+            self.zoom, thresholds=tuple(cache.thresholds for cache in caches),
+        )  # fmt: skip
+        self._determine_thresholds()
+        task_file.save(contents, self.cache, Path(path))
 
-        save(self, Path(path))
+    def restore_caches(self, contents: TaskContents) -> None:
+        """Take over what the same model computed before."""
+        device = next(self.predictor.model.parameters()).device
+        for view, state in contents.states:
+            self.cache.put(view, state.to(device))
+        for cache, thresholds in zip((self.cache, *self.zoom_caches), contents.thresholds, strict=False):
+            cache.thresholds.update(thresholds)
 
-    def _look_closely(
-        self,
-        close: ZoomPlan,
-        cut: Query,
-        first: VolumePrediction,
-        spacing: Spacing,
-        told: Callable[[int], Callable[[int], None]],
-    ) -> None:
-        """Replace class numbers that were answered first by those of a close look, but for classes that its prompts
-        lack. Pieces show parts of labels, which end everywhere: what is sure enough there, the first look tells.
-        """
-        answers, doubts = first.said, first.doubts
-        shape = answers.shape[1:]
-        frames = close.frames(label_extent(answers, spacing), shape, spacing)
-        if not frames:
-            told(len(close.pieces))(len(cut))
+    def _determine_thresholds(self) -> None:
+        """Thresholds of rejection, so that nobody who loads the task waits for them."""
+        if self.spec.target_type != "labels" or self.options.min_probability is not None:
             return
-        chosen = joined(frames, shape)
-        for number, (frame, piece, cache) in enumerate(zip(frames, close.pieces, self.close_caches, strict=True)):
-            seen = cut.seen((frame,))
-            told_by = self.settings if piece.at is None else replace(self.settings, reject=0.0)
-            again = predict_slices(self.predictor.model, seen, piece.examples, cache, told_by, told(number + 1))
-            for at in range(len(cut)):
-                lacking = 1 + np.flatnonzero(~again.known[at])
-                if piece.at is not None:
-                    again.said[at][np.isin(again.said[at], 1 + np.flatnonzero(first.dropped[at]))] = 0
-                own = (chosen == number) & ~(np.isin(answers[at], lacking) & (again.said[at] == 0))
-                answers[at, own] = again.said[at, own]
-                if doubts is not None and again.doubts is not None:
-                    doubts[at, own] = again.doubts[at, own]
+        rejection.thresholds(self.cache, self.options)
+        for region, cache in zip(self.zoom.regions if self.zoom else (), self.zoom_caches, strict=True):
+            if region.position is None:
+                rejection.thresholds(cache, self.options)
+
+    def _on_grid(self, prediction: VolumePrediction, query: Volume, plane: Plane) -> Prediction:
+        values = self.prompts.values
+        pixels = smallest_integers(values)[prediction.pixels] if values else prediction.pixels
+        uncertainty = None
+        if prediction.uncertainty is not None:
+            volume = _placed(query, prediction.uncertainty, plane)
+            assert isinstance(volume, Volume)
+            uncertainty = volume
+        probabilities = None
+        if prediction.probabilities is not None:
+            probabilities = ClassProbabilities((0, *values), prediction.probabilities, query, plane)
+        return Prediction(_placed(query, pixels, plane), uncertainty, probabilities)
+
+
+class _Counter:
+    """Counts finished slices for a progress display."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def step(self) -> None:
+        """One more slice is done; slices that are predicted again do not count beyond the total."""
+        if self._done < self._total:
+            self._done += 1
+            self._tell()
+
+    def finish(self) -> None:
+        """All slices are done, also where a pass was skipped."""
+        if self._done < self._total:
+            self._done = self._total
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _placed(query: Volume, slices: NDArray[np.generic], plane: Plane) -> Volume | LabelMap:
+    slices.flags.writeable = False  # a read-only array is not copied
+    return query.from_pictures(slices, plane)
 
 
 def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
@@ -208,7 +245,5 @@ def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
 
 
 def load_task(path: str | Path, weights: str | Path | None = None, device: str = "auto") -> PromptedTask:
-    """A saved task, with the weights that it names or others alike. Raises FileError, WeightsError."""
-    from mvg.prediction.task_file import weights_of
-
-    return load(weights or weights_of(Path(path)), device).load_task(path)
+    """A saved task, with the weights that it names or others of the same kind. Raises FileError, WeightsError."""
+    return load(weights or task_file.weights_of(Path(path)), device).load_task(path)

@@ -1,58 +1,70 @@
-"""How good an answer probably is, without its truth: whether the prompts' own targets come back from it.
+"""An estimate of a prediction's quality without its truth, by reverse classification accuracy.
 
-The query and its answer become the prompts, the prompts' slices the queries (reverse classification accuracy, after
-Valindria et al. 2017): an answer that is right teaches what the prompts teach.
+The query and its prediction become the prompts, the prompts' slices the queries (Valindria et al. 2017): a prediction
+that is right leads back to the prompts' own labels.
 """
 
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from mvg.errors import PromptError
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.inference.ensemble import answer, views
+from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.predictor import PromptedTask
-from mvg.prediction.prompts.prompt_set import prepare
-from mvg.prediction.selection.retrieval import spaced
+from mvg.prediction.prompts.pairs import PairReader, PromptPairs
+from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.selection.retrieval import evenly_spaced
 
-_PROMPTS = 4  # slices of the query that a prompt slice is answered from
-_VOLUMES = 8  # prompt volumes that are asked about, one slice of each
+_QUERY_SLICES = 4  # slices of the query that a prompt slice is predicted from
+_VOLUMES = 8  # prompt volumes that are predicted, one slice of each
 
 
 def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
-    """An estimate in [0, 1] of the answer's mean Dice over classes; 0 where it holds none of the asked labels.
+    """An estimate in [0, 1] of the mean Dice over the classes of `labels`, the task's prediction for `query`.
 
-    labels: what the task answered to `query`. Raises PromptError for tasks that answer with pictures.
+    0 where the prediction is empty. Raises PromptError for tasks whose answers are pictures.
     """
-    if task.asked.target_type != "labels":
-        raise PromptError("an answer that is a picture", "labels", "ask for the quality of segmentations alone")
-    examples, model = task.examples, task.predictor.model
-    modality = None if examples.modality == "other" else examples.modality
-    plane = query.cut_along(examples.plane)  # as it was answered
-    every = prepare([query], [labels], task.asked, model.config.size, modality, (), None, examples.values, plane)
-    telling = np.flatnonzero(every.present.any(axis=1))
-    if not len(telling):
+    if task.spec.target_type != "labels":
+        raise PromptError("a prediction that is a picture", "labels", "estimate the quality of segmentations only")
+    predicted = _as_prompts(task, query, labels)
+    labelled = np.flatnonzero(predicted.classes.any(axis=1))
+    if not len(labelled):
         return 0.0
-    own = every.some(telling)
-    cache, painted = PromptCache(model, own), model.config.paints
-    settings = replace(task.settings, strategy="nearest_slice", num_prompts=_PROMPTS, members=1)
-    scores = []
-    for at in _asked(task):
-        shown = views(examples.shelf.as_query(at), own, own.shelf, settings, painted)
-        square = torch.from_numpy(examples.image([at]))[:, None]
-        found = answer(model, cache, own, square, shown).mean[0].argmax(0).numpy()
-        truth = examples.targets[at]
-        for number in np.unique(truth[truth > 0]):
-            right = float(((found == number) & (truth == number)).sum())
-            scores.append(2 * right / float((found == number).sum() + (truth == number).sum()))
+    predicted, model = predicted.subset(labelled), task.predictor.model
+    cache = PromptCache(model, predicted)
+    options = replace(task.options, strategy="nearest_slice", num_prompts=_QUERY_SLICES, members=1)
+    planner = ViewPlanner(predicted, predicted.retrieval_index, options, model.config.paints)
+    scores: list[float] = []
+    for number in _largest_slices(task.prompts):
+        views = planner.views(task.prompts.retrieval_index.as_query(number))
+        features = {False: task.cache.features([number])}
+        numbers = ensemble_output(cache, features.__getitem__, views).mean[0].argmax(0).numpy()
+        scores += _dice_of_classes(numbers, task.prompts.targets[number])
     return float(np.mean(scores)) if scores else 0.0
 
 
-def _asked(task: PromptedTask) -> list[int]:
-    """Of some prompt volumes the slice that shows most."""
-    examples = task.examples
-    shown = (examples.targets > 0).sum(axis=(1, 2))
-    volumes = np.unique(examples.volume[shown > 0])
-    return [int(np.argmax(np.where(examples.volume == volume, shown, -1))) for volume in spaced(volumes, _VOLUMES)]
+def _as_prompts(task: PromptedTask, query: Volume, labels: LabelMap) -> PromptSet:
+    """The query and its prediction as prompts, cut as they were predicted."""
+    prompts = task.prompts
+    modality = None if prompts.modality == "other" else prompts.modality
+    reader = PairReader(PromptPairs([query], [labels], modality=modality), task.spec)
+    size, plane = task.predictor.model.config.size, query.cut_along(prompts.plane)
+    return prepare(reader, SliceLayout(size, None, prompts.values, plane))
+
+
+def _largest_slices(prompts: PromptSet) -> list[int]:
+    """Of some prompt volumes the slice with the largest labelled area."""
+    area = (prompts.targets > 0).sum(axis=(1, 2))
+    volumes = np.unique(prompts.volume[area > 0])
+    return [int(np.argmax(np.where(prompts.volume == volume, area, -1))) for volume in evenly_spaced(volumes, _VOLUMES)]
+
+
+def _dice_of_classes(predicted: np.ndarray, truth: np.ndarray) -> list[float]:
+    """Dice of each class that the truth (s, s) holds."""
+    scores = []
+    for number in np.unique(truth[truth > 0]):
+        correct = float(((predicted == number) & (truth == number)).sum())
+        scores.append(2 * correct / float((predicted == number).sum() + (truth == number).sum()))
+    return scores

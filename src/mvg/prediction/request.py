@@ -1,11 +1,11 @@
 """A request as users name it: a prompt folder or task file, weights and a device -> a task that is ready to answer."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mvg.errors import PromptError
-from mvg.prediction.inference.ensemble import PredictionOptions
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import PromptedTask, load, load_task
 from mvg.prediction.prompts.folder import open_prompts
 from mvg.prediction.task_file import SUFFIX
@@ -32,15 +32,15 @@ def prepare_request(
     device: str,
     queries: Sequence[Path],
     show: Callable[[str, int, int], None],
-    look: str | None = None,
+    zoom: str | None = None,
 ) -> Request:
     """Load the weights (None: those of the task file, else the default) and read the prompts.
 
-    `task`, `queries`: see `open_prompts`; `look`: see `PredictionOptions` (None: as it is there or in the task file);
+    `task`, `queries`: see `open_prompts`; `zoom`: see `PredictionOptions` (None: as it is there or in the task file);
     `show(what, done, total)` while prompts are read. Raises MvgErrors.
     """
     if prompts.suffix == SUFFIX:
-        return Request(_saved(prompts, task, weights, device, look), (prompts,))
+        return Request(_saved(prompts, task, weights, device, zoom), (prompts,))
     folder = open_prompts(prompts, task, queries)
     predictor = load(weights or DEFAULT_WEIGHTS, device)
     images = folder.images.watched(lambda done, total: show("prompts", done, total))
@@ -48,7 +48,7 @@ def prepare_request(
         images,
         folder.targets,
         folder.task,
-        look=look or PredictionOptions.look,
+        PredictionOptions(zoom=zoom or PredictionOptions.zoom),
         modality=folder.modality,
         names=folder.names,
     )
@@ -56,13 +56,13 @@ def prepare_request(
     return Request(prompted, (*folder.images.paths, *folder.targets.paths), inferred)
 
 
-def _saved(path: Path, task: str | None, weights: str | None, device: str, look: str | None) -> PromptedTask:
+def _saved(path: Path, task: str | None, weights: str | None, device: str, zoom: str | None) -> PromptedTask:
     """The task in a file; PromptError where it is asked to be what it is not."""
     saved = load_task(path, weights, device)
-    if task is not None and task != saved.asked.kind:
-        raise PromptError(f"a task file for {saved.asked.kind}", f"one for {task}", "leave --task out")
-    if look == "close" and saved.close is None and saved.settings.look == "whole":
+    if task is not None and task != saved.spec.kind:
+        raise PromptError(f"a task file for {saved.spec.kind}", f"one for {task}", "leave --task out")
+    if zoom == "auto" and saved.zoom is None and saved.options.zoom == "off":
         raise PromptError(
-            f"'{path}' was saved with --look whole", "a task saved with --look close", "make it again from its prompts"
+            f"'{path}' was saved with --zoom off", "a task saved with --zoom auto", "make it again from its prompts"
         )
-    return saved.using(look=look)
+    return saved if zoom is None else saved.with_options(replace(saved.options, zoom=zoom))

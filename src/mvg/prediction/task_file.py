@@ -1,25 +1,26 @@
 """Task files (`.mvgtask`): prompts, ready and encoded, in one file that can be shared; safetensors with JSON inside,
 no pickle.
 
-    images, targets, volume, index, count    the prompt slices, see `PromptSet`
-    close.I.images, ...                      the same, seen closely in one or several pieces, where the task has that
-    encoded.I.keys.J, ....values.J, ....sums.J   what the model made of them, see `PromptState`; up to 256 MB
+    images, targets, volume, index, count        the prompt slices, see `PromptSet`
+    zoom.I.images, ...                           the same, magnified, in one or several regions, where the task has them
+    states.I.keys.J, ....values.J, ....sums.J    the encoded prompts, see `PromptState`; up to 256 MB
 
-The JSON names the weights and the fingerprint of the model: another model of the same picture size encodes the slices
-again.
+The JSON names the weights, the fingerprint of the model and what was determined with it: a model with another
+fingerprint encodes the prompts again.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -28,99 +29,92 @@ from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
 from mvg.imaging.window import Window
 from mvg.model.outputs import PromptState
-from mvg.prediction.inference.ensemble import PredictionOptions
-from mvg.prediction.inference.prompt_cache import PromptView
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.refinement.zoom import ZoomPlan, ZoomRegion
-from mvg.tasks import spec_of
+from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
+from mvg.tasks import TaskSpec, spec_of
 
 SUFFIX = ".mvgtask"
-_FORMAT = 2
-_ROOM = 256 * 2**20  # bytes of encodings that a file carries
+_FORMAT = 3
+_BUDGET = 256 * 2**20  # bytes of encoded prompts in a file
 _ARRAYS = ("images", "targets", "volume", "index", "count")
+# Format 2 had other names and prompt images (m, s, s).
+_FORMER_NAMES = {
+    "settings": "options",
+    "close": "zoom",
+    "encoded": "states",
+    "closer": "magnification",
+    "at": "positions",
+}
+
+Thresholds = dict[object, NDArray[np.float32]]
 
 
-def save(task: PromptedTask, path: Path) -> None:
-    """Write a task whole or not at all. Raises FileError for a wrong suffix or where it cannot be written."""
+@dataclass(frozen=True, eq=False)
+class TaskContents:
+    """What a task file holds.
+
+    weights: id or path; fingerprint: of the model; states: encoded prompts; thresholds: of the prompts and of each zoom
+    region, see `PromptCache`.
+    """
+
+    weights: str
+    fingerprint: str
+    spec: TaskSpec
+    options: PredictionOptions
+    prompts: PromptSet
+    zoom: ZoomPlan | None
+    states: tuple[tuple[PromptView, PromptState], ...] = ()
+    thresholds: tuple[Thresholds, ...] = ()
+
+
+def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
+    """Write a task whole or not at all, with as many states of `cache` as fit.
+
+    Raises FileError for a wrong suffix or where it cannot be written.
+    """
     if path.suffix != SUFFIX:
         raise FileError(f"a task to be saved as '{path.name}'", f"a name that ends in {SUFFIX}", "rename it")
-    tensors = _tensors(task.examples, "")
-    for number, piece in enumerate(task.close.pieces if task.close else ()):
-        tensors |= _tensors(piece.examples, f"close.{number}.")
-    views = []
-    for number, (view, prompts) in enumerate(task.cache.encoded(_ROOM)):
-        views.append(asdict(view) | {"panels": prompts.panels})
-        tensors |= {f"encoded.{number}.{name}": tensor.cpu() for name, tensor in prompts.tensors().items()}
-    examples = task.examples
-    about = {
-        "format": _FORMAT,
-        "weights": task.predictor.name,
-        "model": fingerprint(task.predictor.model),
-        "asked": asdict(task.asked),
-        "settings": asdict(task.settings),
-        "values": examples.values,
-        "plane": examples.plane,
-        "modality": examples.modality,
-        "target_window": asdict(examples.target_window),
-        "encoded": views,
-        "close": task.close and {"closer": task.close.closer, "at": [piece.at for piece in task.close.pieces]},
-    }
+    tensors, views = _prompt_tensors(contents.prompts, ""), []
+    for number, region in enumerate(contents.zoom.regions if contents.zoom else ()):
+        tensors |= _prompt_tensors(region.prompts, f"zoom.{number}.")
+    for number, (view, state) in enumerate(cache.saved_states(_BUDGET)):
+        views.append(asdict(view) | {"panels": state.panels})
+        tensors |= {f"states.{number}.{name}": tensor.cpu() for name, tensor in state.tensors().items()}
+    description = _described(contents) | {"states": views}
     with atomic_file(path, partial(_unwritable, path), (OSError, SafetensorError)) as temporary:
-        save_file(tensors, temporary, metadata={"mvg": json.dumps(about)})
+        save_file(tensors, temporary, metadata={"mvg": json.dumps(description)})
 
 
-def _unwritable(path: Path, error: Exception) -> FileError:
-    return FileError(
-        f"'{path}' could not be written ({error})", "a writable folder with space left", "choose another folder"
-    )
-
-
-def load(predictor: Predictor, path: Path) -> PromptedTask:
-    """The task in a file, for this predictor's model.
-
-    Raises FileError for what is no whole task file, WeightsError for a model of another picture size.
-    """
-    about, tensors = _about(path), _read(path)
+def load(path: Path) -> TaskContents:
+    """The contents of a task file. Raises FileError for what is not a whole task file."""
+    description, tensors = _description(path), _tensors(path)
     try:
-        examples = PromptSet(
-            **_arrays(tensors, ""),
-            values=tuple(about["values"]),
-            plane=about["plane"],
-            modality=about["modality"],
-            target_window=Window(**about["target_window"]),
-        )
-        asked, used = spec_of(about["asked"]["kind"]), about["settings"]
-        settings = PredictionOptions(**used | {"colors": tuple(used.get("colors", ()))})
-        _check_sizes(examples)
-        close = None
-        if about["close"] is not None:
-            close = _close(about["close"], tensors, examples)
+        return _contents(description, tensors)
     except MvgError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _no_task(path, f"{type(error).__name__}: {error}") from error
-    size = predictor.model.config.size
-    if examples.images.shape[-1] != size:
+        raise _not_a_task(path, f"{type(error).__name__}: {error}") from error
+
+
+def check_size(contents: TaskContents, size: int, path: Path) -> None:
+    """Raises WeightsError where the model takes pictures of another size than the prompts."""
+    side = contents.prompts.images.shape[-1]
+    if side != size:
         raise WeightsError(
-            f"'{path}' holds pictures of {examples.images.shape[-1]} pixels and the model takes {size}",
-            f"the weights it was made with ('{about['weights']}')",
+            f"'{path}' holds pictures of {side} pixels and the model takes {size}",
+            f"the weights it was made with ('{contents.weights}')",
             "choose these weights or make the task again from its prompts",
         )
-    task = PromptedTask(predictor, asked, examples, settings, close)
-    if about.get("model") == fingerprint(predictor.model):
-        device = next(predictor.model.parameters()).device
-        for view, prompts in _encoded(about["encoded"], tensors, device):
-            task.cache.put(view, prompts)
-    return task
 
 
 def weights_of(path: Path) -> str:
     """The id or path of the weights that a task file was made with. Raises FileError, WeightsError."""
-    about = _about(path)
-    if not about.get("weights"):
+    description = _description(path)
+    if not description.get("weights"):
         raise WeightsError(f"'{path}' names no weights", "the weights it was made with", "name them (--weights)")
-    return str(about["weights"])
+    return str(description["weights"])
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -132,6 +126,73 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _described(contents: TaskContents) -> dict[str, Any]:
+    prompts, zoom = contents.prompts, contents.zoom
+    return {
+        "format": _FORMAT,
+        "weights": contents.weights,
+        "model": contents.fingerprint,
+        "kind": contents.spec.kind,
+        "options": asdict(contents.options),
+        "values": prompts.values,
+        "plane": prompts.plane,
+        "modality": prompts.modality,
+        "target_window": asdict(prompts.target_window),
+        "zoom": zoom and {"magnification": zoom.magnification, "positions": [r.position for r in zoom.regions]},
+        "thresholds": [
+            [[key, minimum.tolist()] for key, minimum in thresholds.items()] for thresholds in contents.thresholds
+        ],
+    }
+
+
+def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> TaskContents:
+    prompts = PromptSet(
+        **_prompt_arrays(tensors, ""),
+        values=tuple(description["values"]),
+        plane=description["plane"],
+        modality=description["modality"],
+        target_window=Window(**description["target_window"]),
+    )
+    _check_arrays(prompts)
+    zoom = description["zoom"]
+    return TaskContents(
+        str(description.get("weights", "")),
+        str(description.get("model", "")),
+        spec_of(description["kind"]),
+        PredictionOptions.from_saved(description["options"]),
+        prompts,
+        None if zoom is None else _zoom(zoom, tensors, prompts),
+        tuple(_states(description["states"], tensors)),
+        tuple(_thresholds(rows) for rows in description.get("thresholds", ())),
+    )
+
+
+def _zoom(description: Mapping[str, Any], tensors: dict[str, Tensor], prompts: PromptSet) -> ZoomPlan:
+    regions = []
+    for number, position in enumerate(description["positions"]):
+        magnified = replace(prompts, **_prompt_arrays(tensors, f"zoom.{number}."))
+        _check_arrays(magnified)
+        regions.append(ZoomRegion(position and (float(position[0]), float(position[1])), magnified))
+    return ZoomPlan(float(description["magnification"]), tuple(regions))
+
+
+def _states(views: list[dict[str, Any]], tensors: dict[str, Tensor]) -> Iterator[tuple[PromptView, PromptState]]:
+    for number, view in enumerate(views):
+        prefix = f"states.{number}."
+        parts = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        colors = None if view["colors"] is None else tuple(view["colors"])
+        indices = tuple(view["indices"] if "indices" in view else view["chosen"])
+        yield PromptView(indices, view["mirrored"], colors), PromptState.from_tensors(parts, view["panels"])
+
+
+def _thresholds(rows: list[Any]) -> Thresholds:
+    """JSON turns the key, a tuple, into a list."""
+    return {
+        (strategy, count, seed, tuple(colors)): np.array(minimum, np.float32)
+        for (strategy, count, seed, colors), minimum in rows
+    }
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
@@ -140,65 +201,66 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (SafetensorError, OSError, ValueError) as error:
-        raise _no_task(path, str(error)) from error
+        raise _not_a_task(path, str(error)) from error
 
 
-def _about(path: Path) -> dict[str, Any]:
-    """What the file says of itself; nothing large is read."""
+def _description(path: Path) -> dict[str, Any]:
+    """The JSON of a file, in the names of the present format; nothing large is read."""
     with _opened(path) as file:
-        about = json.loads((file.metadata() or {}).get("mvg", "null"))
-    if not isinstance(about, dict) or about.get("format") != _FORMAT:
-        raise _no_task(path, "no description of a task of this version")
-    return about
+        description = json.loads((file.metadata() or {}).get("mvg", "null"))
+    if not isinstance(description, dict) or description.get("format") not in (2, _FORMAT):
+        raise _not_a_task(path, "no description of a task of this version")
+    if description["format"] == _FORMAT:
+        return description
+    description = _renamed(description)
+    if isinstance(description.get("zoom"), dict):
+        description["zoom"] = _renamed(description["zoom"])
+    if isinstance(description.get("asked"), dict):
+        description["kind"] = description["asked"].get("kind")
+    return description
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors, under the names of the present format."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a method, not a dict)
+        names = file.keys()
+        return {_present_name(name): file.get_tensor(name) for name in names}
 
 
-def _tensors(examples: PromptSet, prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: torch.from_numpy(np.ascontiguousarray(getattr(examples, name))) for name in _ARRAYS}
+def _present_name(name: str) -> str:
+    first, dot, rest = name.partition(".")
+    return _FORMER_NAMES.get(first, first) + dot + rest
 
 
-def _arrays(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
-    return {name: tensors[prefix + name].numpy() for name in _ARRAYS}
+def _prompt_tensors(prompts: PromptSet, prefix: str) -> dict[str, Tensor]:
+    return {prefix + name: torch.from_numpy(np.ascontiguousarray(getattr(prompts, name))) for name in _ARRAYS}
 
 
-def _close(about: dict[str, Any], tensors: dict[str, Tensor], examples: PromptSet) -> ZoomPlan:
-    pieces = []
-    for number, at in enumerate(about["at"]):
-        own = replace(examples, **_arrays(tensors, f"close.{number}."))
-        _check_sizes(own)
-        pieces.append(ZoomRegion(at and (float(at[0]), float(at[1])), own))
-    return ZoomPlan(float(about["closer"]), tuple(pieces))
+def _prompt_arrays(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
+    arrays = {name: tensors[prefix + name].numpy() for name in _ARRAYS}
+    if arrays["images"].ndim == 3:
+        arrays["images"] = arrays["images"][:, None]
+    return arrays
 
 
-def _encoded(
-    views: list[dict[str, Any]], tensors: dict[str, Tensor], device: torch.device
-) -> list[tuple[PromptView, PromptState]]:
-    found = []
-    for number, about in enumerate(views):
-        prefix = f"encoded.{number}."
-        own = {name.removeprefix(prefix): t.to(device) for name, t in tensors.items() if name.startswith(prefix)}
-        colors = None if about["colors"] is None else tuple(about["colors"])
-        view = PromptView(tuple(about["chosen"]), about["mirrored"], colors)
-        found.append((view, PromptState.from_tensors(own, about["panels"])))
-    return found
-
-
-def _check_sizes(examples: PromptSet) -> None:
-    lengths = {len(getattr(examples, name)) for name in _ARRAYS}
-    if (
-        len(lengths) != 1
-        or not len(examples)
-        or examples.images.ndim != 3
-        or examples.images.shape != examples.targets.shape
-    ):
+def _check_arrays(prompts: PromptSet) -> None:
+    lengths = {len(getattr(prompts, name)) for name in _ARRAYS}
+    shape = prompts.images.shape
+    if len(lengths) != 1 or not len(prompts) or len(shape) != 4 or shape[:1] + shape[2:] != prompts.targets.shape:
         raise ValueError("arrays of unequal lengths or shapes")
 
 
-def _no_task(path: Path, why: str) -> FileError:
+def _unwritable(path: Path, error: Exception) -> FileError:
     return FileError(
-        f"'{path}' is not a whole task file ({why})", f"a {SUFFIX} file of this version", "make or copy it again"
+        f"'{path}' could not be written ({error})", "a writable folder with space left", "choose another folder"
+    )
+
+
+def _not_a_task(path: Path, reason: str) -> FileError:
+    return FileError(
+        f"'{path}' is not a whole task file ({reason})", f"a {SUFFIX} file of this version", "make or copy it again"
     )

@@ -21,7 +21,7 @@ from mvg.data import Store, prepare
 from mvg.data.case import Card, side_of
 from mvg.errors import BenchmarkError
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.inference.ensemble import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions as Shown
 from mvg.prediction.predictor import Predictor
 from mvg.tasks import Task, tasks_for
 from tests.data.folders import make_mri

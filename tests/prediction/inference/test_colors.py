@@ -10,8 +10,8 @@ from torch import Tensor
 from mvg.errors import PromptError
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import PromptState
-from mvg.prediction.inference.ensemble import PredictionOptions
 from mvg.prediction.inference.prompt_cache import PromptView
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask
 from tests.prediction.learner import tiny_config
 from tests.prediction.scans import scan
@@ -36,7 +36,7 @@ class Copying(Generalist):
 
 def prompted(model: Generalist) -> PromptedTask:
     images, labels = zip(*(scan(seed=number) for number in range(2)), strict=True)
-    return Predictor(model).prompt(images, labels, look="whole", reject=0.0)
+    return Predictor(model).prompt(images, labels, zoom="off", min_probability=0.0)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_colors_are_saved_with_a_task(tmp_path: Path) -> None:
     task = prompted(Copying()).using(colors=(0.25, 0.75))
     task.save(tmp_path / "a.mvgtask")
     again = Predictor(Copying()).load_task(tmp_path / "a.mvgtask")
-    assert again.settings == task.settings
-    hash(again.settings)  # what is found out for settings is kept by them
+    assert again.options == task.options
+    hash(again.options)  # what is found out for settings is kept by them
 
 
 def test_what_are_no_colors_is_told() -> None:

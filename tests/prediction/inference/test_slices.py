@@ -11,8 +11,8 @@ from mvg.imaging.frame import Frame
 from mvg.imaging.window import Window
 from mvg.model.outputs import PromptState
 from mvg.prediction.inference import slices as answering
-from mvg.prediction.inference.ensemble import PredictionOptions
-from mvg.prediction.inference.query_volume import Query
+from mvg.prediction.inference.query_volume import QueryVolume
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask
 from tests.prediction.learner import SIZE, Learner, random_model
 from tests.prediction.scans import scan
@@ -20,7 +20,7 @@ from tests.prediction.scans import scan
 
 def shown(learner: Learner, **settings: Any) -> PromptedTask:
     images, labels = zip(*(scan(seed=number) for number in range(2)), strict=True)
-    return Predictor(learner).prompt(images, labels, look="whole", **settings)
+    return Predictor(learner).prompt(images, labels, zoom="off", **settings)
 
 
 def test_sure_slices_are_shown_to_their_neighbours_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_labels_less_sure_than_asked_are_dropped() -> None:
     assert (nothing.numbers.max(), nothing.sure, nothing.dropped) == (0, 0, (1, 2))
 
 
-@pytest.mark.parametrize("wrong", [{"propagate": -0.1}, {"reject": 1.5}])
+@pytest.mark.parametrize("wrong", [{"propagate": -0.1}, {"min_probability": 1.5}])
 def test_what_is_no_probability_is_told(wrong: dict[str, float]) -> None:
     with pytest.raises(PromptError, match="probability between 0 and 1"):
         PredictionOptions(**wrong)  # type: ignore[arg-type]
@@ -87,17 +87,17 @@ def test_what_is_no_probability_is_told(wrong: dict[str, float]) -> None:
 @pytest.mark.parametrize("form", ["matching", "merged"])
 def test_the_models_own_features_choose(form: str) -> None:
     images, labels = zip(*(scan(seed=number) for number in range(3)), strict=True)
-    made = Predictor(random_model(form)).prompt(images, labels, look="whole", strategy="own_features", num_prompts=2)
-    every = np.arange(len(made.examples))
+    made = Predictor(random_model(form)).prompt(images, labels, zoom="off", strategy="own_features", num_prompts=2)
+    every = np.arange(len(made.prompts))
     features = made.cache.features(every[::-1])
     made.cache.seen_in, see = None, made.cache.seen_in  # type: ignore[method-assign, assignment]
     assert np.array_equal(made.cache.features(every), features[::-1]), "computed once"
     made.cache.seen_in = see  # type: ignore[method-assign]
     query, _ = scan(seed=1)  # one of the prompts: its own slices are most alike
-    cut = Query.of(query, made.examples, made.asked, SIZE)
+    cut = QueryVolume.of(query, made.prompts, made.spec, SIZE)
     square = cut.squares(2)
     described = cut.described(2, square, made.cache.seen_in)
-    shelf = answering.replace(made.examples.shelf, features=made.cache.features)
+    shelf = answering.replace(made.prompts.shelf, features=made.cache.features)
     best = int(np.argmax(shelf.likeness(described, every)))
-    assert (made.examples.volume[best], made.examples.index[best]) == (1, 2)
+    assert (made.prompts.volume[best], made.prompts.index[best]) == (1, 2)
     assert made(query).volume.shape == query.shape

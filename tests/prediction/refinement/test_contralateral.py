@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from mvg.imaging.volume import Volume
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.refinement.contralateral import other_side, smooth
+from mvg.prediction.refinement.contralateral import contralateral_evidence
 from tests.prediction.test_predictor import Filler
 
 ROWS, COLS = np.mgrid[-80:80, -64:64].astype(np.float32)
@@ -35,7 +35,7 @@ def hole_at(row: float, col: float, radius: float) -> NDArray[np.bool_]:
 def test_the_other_side_tells_what_was_there(turn: float, shift: float) -> None:
     whole, hole = body(turn, shift), hole_at(-15, 22, 13)
     picture = np.where(hole, 0, whole).astype(np.float32)
-    filled, other = smooth(picture, hole), other_side(picture, hole)
+    filled, other = smooth(picture, hole), contralateral_evidence(picture, hole)
     assert other.share == 1
     assert other.body[hole].all()
     assert not other.detail[~hole].any()
@@ -45,7 +45,7 @@ def test_the_other_side_tells_what_was_there(turn: float, shift: float) -> None:
 
 def test_sides_that_are_not_alike_tell_nothing() -> None:
     whole, hole = body(alike=False), hole_at(-15, 22, 13)
-    other = other_side(np.where(hole, 0, whole).astype(np.float32), hole)
+    other = contralateral_evidence(np.where(hole, 0, whole).astype(np.float32), hole)
     assert other.share == 0
     assert not other.detail.any()
     assert not other.body.any()
@@ -55,7 +55,7 @@ def test_sides_that_are_not_alike_tell_nothing() -> None:
 def test_outside_of_the_body_nothing_is_filled() -> None:
     whole = body()
     hole = (hole_at(0, 44, 14) & (whole > 0)) | (hole_at(0, 54, 9) & (whole == 0))
-    other = other_side(np.where(hole, 0, whole).astype(np.float32), hole)
+    other = contralateral_evidence(np.where(hole, 0, whole).astype(np.float32), hole)
     assert other.share == 1
     assert other.bare[hole_at(0, 59, 2)].all()
     assert not other.bare[whole > 0].any()
@@ -64,7 +64,7 @@ def test_outside_of_the_body_nothing_is_filled() -> None:
 
 def test_a_hole_on_both_sides_is_told_by_neither() -> None:
     whole, hole = body(), hole_at(-15, 22, 13) | hole_at(-15, -23, 13)
-    other = other_side(np.where(hole, 0, whole).astype(np.float32), hole)
+    other = contralateral_evidence(np.where(hole, 0, whole).astype(np.float32), hole)
     assert np.abs(other.detail).max() < 0.02
     assert other.body.mean() < 0.02
 
@@ -73,10 +73,10 @@ def test_a_hole_on_both_sides_is_told_by_neither() -> None:
 def test_where_there_is_no_body_nothing_is_told(shape: tuple[int, int]) -> None:
     hole = np.zeros(shape, np.bool_)
     hole[0, 0] = True
-    assert other_side(np.zeros(shape, np.float32), hole).share == 0
+    assert contralateral_evidence(np.zeros(shape, np.float32), hole).share == 0
 
 
-def test_a_notch_is_filled_if_there_is_a_body_on_the_other_side() -> None:
+def test_a_notch_is_filled_if_there_is_a_body_on_the_contralateral_evidence() -> None:
     """Although the model says that it is dark."""
     whole = 100 * np.repeat(body().T[..., None], 2, axis=2)
     notch = hole_at(0, 44, 14).T & (whole[..., 0] > 0)

@@ -40,7 +40,7 @@ def case(seed: int, above: float = 100) -> tuple[Volume, LabelMap]:
 
 def shown_all(images: Sequence[Volume], labels: Sequence[LabelMap], **settings: Any) -> PromptedTask:
     """A task whose every query slice is shown all prompt slices."""
-    settings = {"look": "whole", "strategy": "nearest_slice", "num_prompts": 36} | settings
+    settings = {"zoom": "off", "strategy": "nearest_slice", "num_prompts": 36} | settings
     return Predictor(Eager()).prompt(images, labels, **settings)
 
 
@@ -54,12 +54,12 @@ def answered(count: int, **settings: Any) -> list[int]:
 
 def test_what_is_less_sure_than_the_prompts_labels_are_is_dropped() -> None:
     assert answered(3) == list(range(3, 9))
-    assert answered(3, reject=0.0) == list(range(12))
+    assert answered(3, min_probability=0.0) == list(range(12))
 
 
 def test_one_prompt_volume_tells_nothing_of_it() -> None:
     assert answered(1) == list(range(12))
-    assert answered(1, reject=0.9) == list(range(3, 9))
+    assert answered(1, min_probability=0.9) == list(range(3, 9))
 
 
 @pytest.mark.parametrize("look", ["whole", "close"])

@@ -7,7 +7,7 @@ import pytest
 
 from mvg._plugins import contributions
 from mvg.prediction.selection import strategies
-from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, choose, thumbnails
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, thumbnails
 
 NAMES = sorted(contributions(strategies))
 

@@ -11,13 +11,15 @@ from torch import Tensor
 
 from mvg.benchmark.protocol.method import Request
 from mvg.benchmark.rivals._training import TrainingLog
-from mvg.imaging.coloring import Coloring
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.asked import task_spec
-from mvg.prediction.inference.ensemble import PredictionOptions, views
-from mvg.prediction.inference.prompt_cache import PromptView
-from mvg.prediction.inference.query_volume import Query, smallest_integers
-from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.prediction.inference.ensemble import ViewPlanner
+from mvg.prediction.inference.prompt_cache import PromptView, coloring_of
+from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
+from mvg.prediction.inference.slices import decode_labels
+from mvg.prediction.options import PredictionOptions
+from mvg.prediction.prompts.pairs import PairReader, PromptPairs
+from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.selection.retrieval import thumbnails
 from mvg.tasks import TaskSpec
 
 _AT_ONCE = 8  # squares that are asked together
@@ -57,38 +59,41 @@ class InContext:
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The answer on the query's own grid, cut, prompted and restored as our predictor does."""
         images, targets = [prompt.image for prompt in request.prompts], [prompt.target for prompt in request.prompts]
-        asked = task_spec(request.task.name, targets)
+        asked = request.task.spec
         names = [prompt.case for prompt in request.prompts]
-        examples = prepare(images, targets, asked, self.size, request.modality, names)
-        cut = Query.of(request.query, examples, asked, self.size)
+        reader = PairReader(PromptPairs(images, targets, names, request.modality), asked)
+        examples = prepare(reader, SliceLayout(self.size))
+        cut = QueryVolume.of(request.query, examples, asked, self.size)
         table = smallest_integers(examples.values) if examples.values else np.zeros(1, np.float32)
-        answers = np.zeros(cut.pictures.shape, table.dtype)
+        answers = np.zeros(cut.shape, table.dtype)
         at_once = max(1, _AT_ONCE // len(cut.frames))
         for start in range(0, len(cut), at_once):
             some = range(start, min(start + at_once, len(cut)))
             slices = [self._slice(cut, at, examples, len(request.prompts)) for at in some]
             for piece, said in zip(slices, self._said(slices), strict=True):
                 if examples.values:
-                    numbers = cut.labels(_probabilities(piece, said, len(examples.values))).numbers
+                    numbers = decode_labels(cut, _probabilities(piece, said, len(examples.values))).numbers
                     answers[piece.at] = table[numbers]
                 else:
                     answers[piece.at] = _picture(cut, piece, said[:, 0].clip(0, 1), examples, asked)
         return request.query.from_pictures(answers, cut.plane)
 
-    def _slice(self, cut: Query, at: int, examples: PromptSet, most: int) -> "_Slice":
+    def _slice(self, cut: QueryVolume, at: int, examples: PromptSet, most: int) -> "_Slice":
         """A slice and what it is shown: no more prompt slices than the request has prompts, as ours."""
         shown = replace(self.shown, num_prompts=min(most, self.shown.num_prompts))
         squares, painted = cut.squares(at), bool(examples.values) and self.reading == "colors"
-        (view,) = views(cut.described(at, squares), examples, examples.shelf, shown, painted)
-        present = np.flatnonzero(examples.shows(view.chosen)) + 1 if examples.values else np.zeros(0, np.int64)
-        numbers = examples.targets[list(view.chosen)]
+        planner = ViewPlanner(examples, examples.retrieval_index, shown, painted)
+        described = cut.query_slice(at, squares, lambda square: thumbnails(squares[square : square + 1, 0])[0])
+        (view,) = planner.views(described)
+        present = np.flatnonzero(examples.classes_in(view.indices)) + 1 if examples.values else np.zeros(0, np.int64)
+        numbers = examples.targets[list(view.indices)]
         if not examples.values:
-            targets = [examples.picture(view.chosen)]
+            targets = [examples.picture_batch(view.indices)]
         elif painted:
-            targets = [_coloring(view).paint(numbers)] if len(present) else []
+            targets = [coloring_of(view.colors or ()).paint(numbers)] if len(present) else []
         else:
             targets = [np.asarray(numbers == number, np.float32) for number in present]
-        return _Slice(at, squares, examples.image(view.chosen), targets, present, view)
+        return _Slice(at, squares[:, 0], examples.image_batch(view.indices)[:, 0], targets, present, view)
 
     @torch.inference_mode()
     def _said(self, slices: "list[_Slice]") -> Iterator[NDArray[np.float32]]:
@@ -131,7 +136,7 @@ def _probabilities(piece: _Slice, said: NDArray[np.float32], classes: int) -> ND
     if not len(piece.present):
         found[:, 0] = 1
     elif piece.view.colors is not None:
-        coloring = _coloring(piece.view)
+        coloring = coloring_of(piece.view.colors)
         found[:, coloring.labels] = coloring.soft(said[:, 0]).swapaxes(0, 1)
     else:
         scores = torch.from_numpy(np.concatenate([np.zeros_like(said[:, :1]), said], axis=1))
@@ -140,15 +145,9 @@ def _probabilities(piece: _Slice, said: NDArray[np.float32], classes: int) -> ND
 
 
 def _picture(
-    cut: Query, piece: _Slice, said: NDArray[np.float32], examples: PromptSet, asked: TaskSpec
+    cut: QueryVolume, piece: _Slice, said: NDArray[np.float32], examples: PromptSet, asked: TaskSpec
 ) -> NDArray[np.float32]:
     """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
     if asked.residual:
-        change = cut.restore(said - piece.squares)
-        return np.asarray(cut.pictures[piece.at] + change * np.float32(cut.window.high - cut.window.low))
+        return cut.changed_by(piece.at, piece.squares, said)
     return examples.target_window.invert(cut.restore(said))
-
-
-def _coloring(view: PromptView) -> Coloring:
-    shown = [(number, color) for number, color in enumerate(view.colors or (), start=1) if color]
-    return Coloring(tuple(number for number, _ in shown), tuple(color for _, color in shown))

@@ -17,7 +17,9 @@ from mvg.data.store import SliceRow
 from mvg.errors import BenchmarkError, RecipeError
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window, guess_modality
-from mvg.prediction.inference.query_volume import Query, smallest_integers
+from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
+from mvg.prediction.inference.slices import decode_labels
+from mvg.prediction.prompts.pairs import channels_first
 from mvg.prediction.prompts.prompt_set import frames_for
 from mvg.tasks import Task
 from mvg.tasks.kinds.denoising import Denoising
@@ -51,22 +53,22 @@ class Specialist:
         plane = query.cut_along(self.plane)
         pictures = query.pictures(plane)
         frames = frames_for(pictures.shape[1:], query.pixel_spacing(plane), self.size, self.task.spec.sampling)
-        cut = Query(pictures, plane, seen_through(self.task, query, request.modality), frames)
+        window = seen_through(self.task, query, request.modality)
+        cut = QueryVolume(channels_first(pictures), plane, (window,), frames)
         answers = [self._answer(cut, at) for at in range(len(cut))]
         return query.from_pictures(np.stack(answers), plane)
 
-    def _answer(self, cut: Query, at: int) -> NDArray[Any]:
+    def _answer(self, cut: QueryVolume, at: int) -> NDArray[Any]:
         squares = cut.squares(at)
-        images = torch.from_numpy(squares)[:, None].to(self.device)
+        images = torch.from_numpy(squares).to(self.device)
         answer = torch.cat([said(self.network, part, self.task) for part in torch.split(images, _AT_ONCE)])
         if values := labels_of(self.task):
-            numbers = cut.labels(answer.softmax(dim=1).cpu().numpy()).numbers
+            numbers = decode_labels(cut, answer.softmax(dim=1).cpu().numpy()).numbers
             return smallest_integers(values[1:])[numbers]
         picture = answer[:, 0].cpu().numpy()
         if isinstance(self.task, Synthesis):
             return self.target_window.invert(cut.restore(picture))
-        change = cut.restore(picture - squares)
-        return np.asarray(cut.pictures[at] + change * np.float32(cut.window.high - cut.window.low))
+        return cut.changed_by(at, squares[:, 0], picture)
 
 
 def specialist(

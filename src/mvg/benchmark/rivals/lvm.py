@@ -17,7 +17,7 @@ from mvg.benchmark.rivals._in_context import InContext
 from mvg.benchmark.rivals._training import TrainingLog, TrainingSetup, first_weights, train_for_budget
 from mvg.canvas import Pairs
 from mvg.model.transformer import Block, ConvBlock, Positions, init_unit_variance
-from mvg.prediction.inference.ensemble import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions as Shown
 from mvg.tasks import Task
 from mvg.training.episodes import EpisodeSettings
 from mvg.training.optimization import OptimizerSettings

@@ -12,6 +12,7 @@ from mvg.errors import FileError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.weights import save_weights, verify_weights
 from mvg.prediction.finetuning import tune
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask, load
 from mvg.prediction.quality import quality
 from mvg.tasks import Task
@@ -43,9 +44,9 @@ class Settings:
     share: float = 1.0
     strategy: str = "alike_nearby"
     members: int = 1
-    look: str = "close"
+    zoom: str = "auto"
     propagate: float = 0.0
-    reject: float | None = None
+    min_probability: float | None = None
     tune: float = 0.0
     slices: int = 0
 
@@ -157,19 +158,21 @@ class PromptedMethod:
                 [prompt.image for prompt in shown],
                 [prompt.target for prompt in shown],
                 request.task.name,
-                strategy=self.settings.strategy,
-                num_prompts=self.settings.slices or len(shown),
-                members=self.settings.members,
-                look=self.settings.look,
-                propagate=self.settings.propagate,
-                reject=self.settings.reject,
+                self._options(len(shown)),
                 modality=request.modality,
             )
-            colors = self.colors(request.task.card.name, prompted.examples.values)
-            self._shown[key] = prompted.using(colors=colors)
+            colors = self.colors(request.task.card.name, prompted.prompts.values)
+            self._shown[key] = prompted.with_options(replace(prompted.options, colors=colors))
             if self.settings.tune > 0:
                 self._shown[key], _ = tune(self._shown[key], self.settings.tune)
         return self._shown[key]
+
+    def _options(self, prompts: int) -> PredictionOptions:
+        settings = self.settings
+        return PredictionOptions(
+            settings.strategy, settings.slices or prompts, settings.members, zoom=settings.zoom,
+            propagate=settings.propagate, min_probability=settings.min_probability,
+        )  # fmt: skip
 
     def estimate(self, request: Request, answer: Volume | LabelMap) -> float | None:
         """How good the answer probably is, from the same prompts; None for pictures."""

@@ -18,7 +18,7 @@ class Settings:
     """weights: an id or folder to start from; after: or the label of an `mvg` in the same suite, which goes first.
 
     patients: how many of the set are learnt from; share: of the budget that is spent; rate: the peak learning rate,
-    lower than in training from nothing; look: see `Predictor.prompt`.
+    lower than in training from nothing; zoom: see `PredictionOptions`.
     """
 
     weights: str = "tiny"
@@ -26,7 +26,7 @@ class Settings:
     patients: int = 1
     share: float = 1.0
     rate: float = 2e-4
-    look: str = "whole"
+    zoom: str = "off"
 
 
 def serves(task: Task) -> bool:
@@ -44,7 +44,7 @@ def learn(settings: Settings, lesson: TrainingData) -> mvg.PromptedMethod:
         "episodes": {"most": settings.patients, "prompts": "any", "batch": 1, "panels": [2, 3], "absent": 0.2},
         "optimizer": {"rate": settings.rate, "ema": 0.99},
     }
-    return mvg.learn(mvg.Settings(changes=changes, share=settings.share, look=settings.look), lesson)
+    return mvg.learn(mvg.Settings(changes=changes, share=settings.share, zoom=settings.zoom), lesson)
 
 
 def _learnt_before(label: str, lesson: TrainingData) -> str:

@@ -18,7 +18,7 @@ from mvg.canvas import Pairs, compose, everywhere, spread
 from mvg.errors import RecipeError
 from mvg.model.merged import LinearStem, PaperHead
 from mvg.model.transformer import Block, Positions
-from mvg.prediction.inference.ensemble import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions as Shown
 from mvg.tasks import Task
 from mvg.training.episodes import EpisodeSettings
 from mvg.training.optimization import OptimizerSettings

@@ -12,7 +12,7 @@ from mvg.benchmark.protocol.method import Scope, TrainingData
 from mvg.benchmark.rivals import universeg
 from mvg.benchmark.rivals._in_context import InContext
 from mvg.errors import BenchmarkError
-from mvg.prediction.inference.ensemble import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions as Shown
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"

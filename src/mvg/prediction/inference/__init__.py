@@ -1,1 +1,1 @@
-"""Slices of a query through the model."""
+"""Slices of a query through the model: features, encoded prompts, ensembles, and whole volumes."""

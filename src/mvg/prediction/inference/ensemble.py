@@ -1,6 +1,6 @@
-"""Several answers to the same slice, from other prompts, colors or mirrored, and where they disagree."""
+"""Several answers to the same slice, from other prompts, colors or mirrored, and how much they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,123 +8,95 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvg.errors import PromptError, UnknownNameError
-from mvg.model.generalist import Generalist
+from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.prompt_cache import PromptCache, PromptView, class_probabilities, draw_colors
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, check_strategy, choose
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, select
 
-LOOKS = ("whole", "close")
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """How prompts are used.
-
-    strategy: which prompt slices a query slice is shown; num_prompts: how many at most; members: answers in the
-    ensemble, each from other prompts, colors or mirrored; seed: of every random choice; look: "whole" answers whole
-    slices, "close" then looks again at small and fine labels, unless the prompts were shown for "whole". propagate:
-    slices whose labels were answered at least so surely (mean probability) join the prompts of the next slices on both
-    sides, which are then asked again (0: no second time). reject: a label whose mean probability in a slice is lower is
-    dropped there (0: none is; None: the prompts set how sure each has to be, see `certainty`). colors: for weights of
-    the merged form that learnt fixed colors, one in (0, 1] per class; classes of one color are asked one after the
-    other (none: as far apart as can be). UnknownNameError, PromptError for others.
-    """
-
-    strategy: str = "alike_nearby"
-    num_prompts: int = 8
-    members: int = 1
-    seed: int = 0
-    look: str = "close"
-    propagate: float = 0.0
-    reject: float | None = None
-    colors: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_strategy(self.strategy)
-        if self.look not in LOOKS:
-            raise UnknownNameError("look", self.look, LOOKS)
-        for what, value in (("prompts", self.num_prompts), ("ensemble members", self.members)):
-            if value < 1:
-                raise PromptError(f"{value} {what}", "1 or more", "ask for at least one")
-        for what, share in (("propagate", self.propagate), ("reject", self.reject or 0.0)):
-            if not 0 <= share <= 1:
-                raise PromptError(f"{what} = {share:g}", "a probability between 0 and 1", f"correct {what}")
-        if self.seed < 0:
-            raise PromptError(f"seed = {self.seed}", "0 or more", "choose another seed")
-        if not all(0 < color <= 1 for color in self.colors):
-            raise PromptError(f"colors {self.colors}", "colors above 0, at most 1", "correct the colors")
+_SUBSET = 0.7  # share of the prompts that a further member gets where there are too few to divide
 
 
 @dataclass(frozen=True)
 class EnsembleOutput:
-    """The ensemble's answer to a batch of squares.
+    """The answer of an ensemble to b squares.
 
-    mean: (b, k, s, s) class probabilities, background first, or (b, 1, s, s) pictures in [0, 1]; spread: (b, 1, s, s)
-    standard deviation of pictures between members, 0 for labels.
+    mean: (b, k, s, s) class probabilities, background first, or (b, 1, s, s) pictures in [0, 1]; spread: (b, 1, s, s),
+    the standard deviation of pictures over the members, 0 for labels.
     """
 
     mean: Float[Tensor, "b k s s"]
     spread: Float[Tensor, "b 1 s s"]
 
+    @staticmethod
+    def concatenate(parts: "Sequence[EnsembleOutput]") -> "EnsembleOutput":
+        """The outputs of several batches, in order."""
+        return EnsembleOutput(torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts]))
 
-def views(
-    query: QuerySlice,
-    examples: PromptSet,
-    shelf: PromptIndex,
-    settings: PredictionOptions,
-    painted: bool,
-    extra: tuple[int, ...] = (),
-) -> tuple[PromptView, ...]:
-    """What each member of the ensemble is shown for a query slice: slices chosen from the shelf, and `extra` ones."""
-    rng = np.random.default_rng(settings.seed)
-    wanted = settings.num_prompts
-    pool = choose(settings.strategy, query, shelf, wanted * settings.members, rng)
-    found = []
-    for member in range(settings.members):
-        chosen = (*_dealt(pool, wanted, member, settings.members, rng), *extra)
-        colors = draw_colors(examples.shows(chosen), member, rng, settings.colors) if painted else None
-        found.append(PromptView(chosen, mirrored=member % 2 == 1, colors=colors))
-    return tuple(found)
+    def __getitem__(self, index: slice) -> "EnsembleOutput":
+        """Some of the squares."""
+        return EnsembleOutput(self.mean[index], self.spread[index])
 
 
-def answer(
-    model: Generalist,
-    cache: PromptCache,
-    examples: PromptSet,
-    squares: Float[Tensor, "b 1 s s"],
-    shown: Sequence[PromptView],
+@dataclass(frozen=True, eq=False)
+class ViewPlanner:
+    """Chooses the prompts of each member for a query slice.
+
+    index: what strategies choose from; painted: labels are one colored picture to the model.
+    """
+
+    prompts: PromptSet
+    index: PromptIndex
+    options: PredictionOptions
+    painted: bool
+
+    def views(self, query: QuerySlice, extra: tuple[int, ...] = ()) -> tuple[PromptView, ...]:
+        """One view per member; `extra` prompt slices are added to the chosen ones."""
+        options = self.options
+        rng = np.random.default_rng(options.seed)
+        pool = select(options.strategy, query, self.index, options.num_prompts * options.members, rng)
+        views = []
+        for member in range(options.members):
+            indices = (*_share(pool, options, member, rng), *extra)
+            colors = None
+            if self.painted:
+                colors = draw_colors(self.prompts.classes_in(indices), member, rng, options.colors)
+            views.append(PromptView(indices, mirrored=member % 2 == 1, colors=colors))
+        return tuple(views)
+
+
+def ensemble_output(
+    cache: PromptCache, features: Callable[[bool], ImageFeatures], views: Sequence[PromptView]
 ) -> EnsembleOutput:
-    """Ask every member and average."""
+    """The mean answer over the views; `features(mirrored)`: the features of the squares, mirrored or not."""
     total, squared = torch.zeros(1), torch.zeros(1)
-    for view in shown:
-        said = _member(model, cache, examples, squares.flip(-1) if view.mirrored else squares, view)
-        said = said.flip(-1) if view.mirrored else said
-        total, squared = total + said, squared + said**2
-    mean = total / len(shown)
-    if examples.values:
+    for view in views:
+        output = _member_output(cache, features(view.mirrored), view)
+        output = output.flip(-1) if view.mirrored else output
+        total, squared = total + output, squared + output**2
+    mean = total / len(views)
+    if cache.prompts.values:
         return EnsembleOutput(mean, torch.zeros_like(mean[:, :1]))
-    return EnsembleOutput(mean, (squared / len(shown) - mean**2).clamp(min=0).sqrt())
+    return EnsembleOutput(mean, (squared / len(views) - mean**2).clamp(min=0).sqrt())
 
 
-def _member(
-    model: Generalist, cache: PromptCache, examples: PromptSet, squares: Float[Tensor, "b 1 s s"], view: PromptView
-) -> Float[Tensor, "b k s s"]:
-    present = examples.shows(view.chosen)
-    if examples.values and not present.any():  # prompts that show nothing: nothing is there
-        return torch.eye(len(present) + 1)[:1, :, None, None].expand(len(squares), -1, *squares.shape[-2:])
-    device = next(model.parameters()).device
+def _member_output(cache: PromptCache, features: ImageFeatures, view: PromptView) -> Float[Tensor, "b k s s"]:
+    present = cache.prompts.classes_in(view.indices)
+    if cache.prompts.values and not present.any():  # prompts without any label: the answer is empty
+        background = torch.eye(len(present) + 1)[:1, :, None, None]
+        return background.expand(len(features), -1, *features.images.shape[-2:])
     with torch.inference_mode():
-        if examples.values:
-            return class_probabilities(model, squares.to(device), cache, view, present)
-        return model.answer(model.embed(squares.to(device)), cache.prompts(view), "image").clamp(0, 1).cpu()
+        if cache.prompts.values:
+            return class_probabilities(cache.model, features, cache, view, present)
+        return cache.model.answer(features, cache.state(view), "image").clamp(0, 1).cpu()
 
 
-def _dealt(pool: Sequence[int], wanted: int, member: int, members: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """The member's share of the ranked pool: every so-manieth if there are enough, else a random part of it."""
-    if len(pool) >= wanted * members:
+def _share(pool: Sequence[int], options: PredictionOptions, member: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The member's part of the ranked pool: every n-th slice if there are enough, else a random part."""
+    count, members = options.num_prompts, options.members
+    if len(pool) >= count * members:
         return tuple(pool[member::members])
     if member == 0:
-        return tuple(pool[:wanted])
-    count = min(wanted, max(1, round(0.7 * len(pool))))
-    return tuple(pool[at] for at in sorted(rng.choice(len(pool), count, replace=False)))
+        return tuple(pool[:count])
+    count = min(count, max(1, round(_SUBSET * len(pool))))
+    return tuple(pool[number] for number in sorted(rng.choice(len(pool), count, replace=False)))

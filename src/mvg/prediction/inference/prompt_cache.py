@@ -1,8 +1,8 @@
-"""Prompts on their way into the model: encoded once, kept while there is room, joined for each query slice."""
+"""Prompts on their way into the model: embedded once, encoded once, joined for each query slice."""
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import RLock
 
 import numpy as np
 import torch
@@ -15,162 +15,189 @@ from torch.nn import functional as F
 from mvg.errors import PromptError
 from mvg.imaging.coloring import Coloring
 from mvg.model.generalist import Generalist
-from mvg.model.outputs import PromptState
+from mvg.model.outputs import ImageFeatures, PromptState, TargetType
+from mvg.prediction.inference.recent import Recent
 from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.selection.retrieval import thumbnails
+from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
 
-_PICTURES_AT_ONCE = 8  # that are looked at together
-_PARTS = 4  # a side, whose mean features describe a picture
-_CLASSES_AT_ONCE = 32  # target channels that travel through the model together; bounds the memory, changes nothing
+_BATCH = 8  # pictures that are embedded together
+_DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features describe it
+_MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
+_STATE_BYTES = 2**30
+_FEATURE_BYTES = 2**28
 
 
 @dataclass(frozen=True)
 class PromptView:
-    """What one member of an ensemble is shown: prompt slices in this order, mirrored or not, classes in these colors.
+    """The prompts of one member of an ensemble: prompt slices in this order, mirrored or not, classes in these colors.
 
-    `colors` is one color per class where the model paints (0: not asked for), None where it does not and for pictures.
+    colors: one per class where the model paints labels (0: the class is not asked for), None where it does not.
     """
 
-    chosen: tuple[int, ...]
+    indices: tuple[int, ...]
     mirrored: bool = False
     colors: tuple[float, ...] | None = None
 
     def passes(self) -> "tuple[PromptView, ...]":
-        """The same, asked in as many passes as classes share a color: in each no two do."""
+        """The same view as several, so that no two classes of one pass share a color."""
         if self.colors is None or len(set(self.colors) - {0}) == len([color for color in self.colors if color]):
             return (self,)
         turns = [self.colors[:number].count(color) for number, color in enumerate(self.colors)]
         count = 1 + max(turn for turn, color in zip(turns, self.colors, strict=True) if color)
-        own = ([c if turn == one else 0.0 for turn, c in zip(turns, self.colors, strict=True)] for one in range(count))
-        return tuple(replace(self, colors=tuple(colors)) for colors in own)
+        of_turn = (
+            [c if turn == number else 0.0 for turn, c in zip(turns, self.colors, strict=True)]
+            for number in range(count)
+        )
+        return tuple(replace(self, colors=tuple(colors)) for colors in of_turn)
 
 
 class PromptCache:
-    """Encoded prompts of one request; the least recently used are forgotten beyond `room` bytes.
+    """Features and encoded states of the prompt slices of one task; safe for several threads.
 
-    Keys and values are kept in bfloat16. In the matching form every prompt slice is encoded on its own and joined with
-    others; in the merged form a prompt sees those before it, so a whole set is one entry.
+    States are kept in bfloat16 within `budget` bytes, features within 256 MB; the least recently used are dropped and
+    computed again when needed. A network with independent prompts encodes every prompt slice on its own; otherwise a
+    prompt attends to those before it, and a whole view is one entry.
     """
 
-    def __init__(self, model: Generalist, examples: PromptSet, room: int = 2**30) -> None:
-        self._model, self._examples, self._room = model, examples, room
-        self._entries: OrderedDict[PromptView, PromptState] = OrderedDict()
-        self._bytes = 0
-        self.least: dict[object, NDArray[np.float32] | None] = {}
-        """How sure classes have to be, by the settings that they are asked with (`certainty`)."""
-        self._features: dict[int, NDArray[np.float32]] = {}
+    def __init__(self, model: Generalist, prompts: PromptSet, budget: int = _STATE_BYTES) -> None:
+        self.model, self.prompts = model, prompts
+        self.thresholds: dict[object, NDArray[np.float32]] = {}
+        """Minimum probabilities of the classes (K,), by the options that they were determined with."""
+        self._states: Recent[PromptView, PromptState] = Recent(budget, _state_bytes)
+        self._features: Recent[tuple[int, bool], ImageFeatures] = Recent(_FEATURE_BYTES, feature_bytes)
+        self._descriptors: dict[int, NDArray[np.float32]] = {}
+        self.lock = RLock()
 
-    def prompts(self, view: PromptView) -> PromptState:
+    @property
+    def index(self) -> PromptIndex:
+        """What strategies choose from, with the descriptors of this model."""
+        return replace(self.prompts.retrieval_index, descriptors=self.descriptors)
+
+    def state(self, view: PromptView) -> PromptState:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
-        if self._model.config.form == "merged":
-            return self._kept(view)
-        parts = [self._kept(replace(view, chosen=(one,))) for one in view.chosen]
+        if not self.model.config.independent_prompts:
+            return self._encoded(view)
+        parts = [self._encoded(replace(view, indices=(number,))) for number in view.indices]
         return parts[0] if len(parts) == 1 else PromptState.concatenate(parts)
 
-    def extended(self, examples: PromptSet) -> "PromptCache":
-        """What is kept, for examples that begin with the same slices."""
-        more = PromptCache(self._model, examples, self._room)
-        for view, prompts in self._entries.items():
-            more.put(view, prompts)
+    def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
+        """The features of prompt slices, each embedded once."""
+        with self.lock:
+            missing = [number for number in dict.fromkeys(indices) if (number, mirrored) not in self._features]
+            fresh: dict[int, ImageFeatures] = {}
+            for start in range(0, len(missing), _BATCH):
+                batch = missing[start : start + _BATCH]
+                images = self.prompts.image_batch(batch)
+                features = embed(self.model, images[..., ::-1].copy() if mirrored else images)
+                for place, number in enumerate(batch):
+                    fresh[number] = features[place : place + 1]
+                    self._features.put((number, mirrored), fresh[number])
+            kept = [fresh[number] if number in fresh else self._features.get((number, mirrored)) for number in indices]
+        return kept[0] if len(kept) == 1 else ImageFeatures.concatenate(kept)
+
+    def descriptors(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Descriptors of prompt slices (n, f) for retrieval."""
+        with self.lock:
+            missing = [number for number in indices.tolist() if number not in self._descriptors]
+            for start in range(0, len(missing), _BATCH):
+                batch = missing[start : start + _BATCH]
+                self._descriptors.update(zip(batch, describe(self.features(batch)), strict=True))
+            return np.stack([self._descriptors[number] for number in indices.tolist()])
+
+    def extended(self, prompts: PromptSet) -> "PromptCache":
+        """A cache for prompts that begin with the same slices; what is encoded is shared."""
+        more = PromptCache(self.model, prompts, self._states.budget)
+        with self.lock:
+            for view, state in self._states.entries.items():
+                more._states.put(view, state)
+            for key, features in self._features.entries.items():
+                more._features.put(key, features)
+            more._descriptors.update(self._descriptors)
+            more.thresholds = self.thresholds
         return more
 
-    def features(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What the model sees in these prompt slices (n, f); computed once."""
-        new = [one for one in at.tolist() if one not in self._features]
-        for start in range(0, len(new), _PICTURES_AT_ONCE):
-            some = new[start : start + _PICTURES_AT_ONCE]
-            self._features.update(zip(some, self.seen_in(self._examples.image(some)), strict=True))
-        return np.stack([self._features[one] for one in at.tolist()])
-
-    def seen_in(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the model sees in pictures (m, s, s) (m, f): its features of their parts, or the thumbnails in the
-        merged form, which sees no image apart from its target.
-        """
-        if self._model.config.form == "merged":
-            return thumbnails(pictures)
-        device = next(self._model.parameters()).device
-        with torch.inference_mode():
-            levels = self._model.embed(torch.from_numpy(pictures)[:, None].to(device)).levels
-        assert levels is not None
-        rows = pictures.shape[-1] // 8
-        seen = rearrange(levels[:, -1], "b (h w) d -> b d h w", h=rows)
-        return np.asarray(F.adaptive_avg_pool2d(seen, _PARTS).flatten(1).float().cpu().numpy())
-
-    def encoded(self, room: int) -> Iterator[tuple[PromptView, PromptState]]:
-        """What is kept, the latest first, for a file of `room` bytes; all other slices follow where none is painted."""
-        views = list(reversed(self._entries))
-        if not self._model.config.paints:
-            every = (PromptView((one,)) for one in range(len(self._examples)))
-            views += [view for view in every if view not in self._entries]
+    def saved_states(self, budget: int) -> Iterator[tuple[PromptView, PromptState]]:
+        """States for a file of `budget` bytes: the latest first, then all other slices where none is painted."""
+        views = list(reversed(self._states.entries))
+        if not self.model.config.paints and self.model.config.independent_prompts:
+            every = (PromptView((number,)) for number in range(len(self.prompts)))
+            views += [view for view in every if view not in self._states.entries]
         for view in views:
-            prompts = self._kept(view)
-            room -= _bytes(prompts)
-            if room < 0:
+            state = self._encoded(view)
+            budget -= _state_bytes(state)
+            if budget < 0:
                 return
-            yield view, prompts
+            yield view, state
 
-    def put(self, view: PromptView, prompts: PromptState) -> None:
-        """Keep prompts that were encoded before."""
-        self._entries[view] = prompts
-        self._bytes += _bytes(prompts)
-        while self._bytes > self._room and len(self._entries) > 1:
-            self._bytes -= _bytes(self._entries.popitem(last=False)[1])
+    def put(self, view: PromptView, state: PromptState) -> None:
+        """Keep a state that was encoded before."""
+        with self.lock:
+            self._states.put(view, state)
 
-    def _kept(self, view: PromptView) -> PromptState:
-        if view in self._entries:
-            self._entries.move_to_end(view)
-            return self._entries[view]
-        images, targets = self._shown(view)
-        device = next(self._model.parameters()).device
-        with torch.inference_mode():
-            encoded = _compact(
-                self._model.encode(
-                    self._model.embed(images.to(device)),
-                    targets[None].to(device),
-                    "labels" if self._examples.values else "image",
-                )
-            )
-        self.put(view, encoded)
-        return encoded
+    def _encoded(self, view: PromptView) -> PromptState:
+        with self.lock:
+            if view in self._states:
+                return self._states.get(view)
+            target_type: TargetType = "labels" if self.prompts.values else "image"
+            with torch.inference_mode():
+                features = self.features(view.indices, view.mirrored)
+                targets = self._targets(view).to(features.images.device)
+                state = _compact(self.model.encode(features, targets[None], target_type))
+            self._states.put(view, state)
+            return state
 
-    def _shown(self, view: PromptView) -> tuple[Float[Tensor, "n 1 s s"], Float[Tensor, "n c s s"]]:
-        images = self._examples.image(view.chosen)[:, None]
-        targets = self._targets(view)
-        if view.mirrored:
-            images, targets = images[..., ::-1], targets[..., ::-1]
-        return torch.from_numpy(images.copy()), torch.from_numpy(targets.copy())
-
-    def _targets(self, view: PromptView) -> NDArray[np.float32]:
-        values = self._examples.values
+    def _targets(self, view: PromptView) -> Float[Tensor, "n c s s"]:
+        values, indices = self.prompts.values, list(view.indices)
         if not values:
-            return self._examples.picture(view.chosen)[:, None]
-        numbers = self._examples.targets[list(view.chosen)]
-        if view.colors is not None:
-            return _coloring(view.colors).paint(numbers)[:, None]
-        return np.asarray(numbers[:, None] == np.arange(1, len(values) + 1)[:, None, None], np.float32)
+            targets = self.prompts.picture_batch(indices)[:, None]
+        elif view.colors is not None:
+            targets = coloring_of(view.colors).paint(self.prompts.targets[indices])[:, None]
+        else:
+            numbers = np.arange(1, len(values) + 1)[:, None, None]
+            targets = np.asarray(self.prompts.targets[indices][:, None] == numbers, np.float32)
+        return torch.from_numpy((targets[..., ::-1] if view.mirrored else targets).copy())
+
+
+def embed(model: Generalist, images: NDArray[np.float32]) -> ImageFeatures:
+    """The features of pictures (n, i, s, s)."""
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        return model.embed(torch.from_numpy(images).to(device))
+
+
+def describe(features: ImageFeatures) -> NDArray[np.float32]:
+    """Descriptors (n, f) for retrieval: mean features of the parts of each picture.
+
+    Thumbnails where the network embeds no image without its target.
+    """
+    if features.levels is None:
+        return thumbnails(features.images[:, 0].cpu().numpy())
+    side = round(features.levels.shape[2] ** 0.5)
+    level = rearrange(features.levels[:, -1], "b (h w) d -> b d h w", h=side)
+    return np.asarray(F.adaptive_avg_pool2d(level, _DESCRIPTOR_SIDE).flatten(1).float().cpu().numpy())
 
 
 def class_probabilities(
-    model: Generalist, query: Float[Tensor, "b 1 s s"], cache: PromptCache, view: PromptView, present: NDArray[np.bool_]
+    model: Generalist, features: ImageFeatures, cache: PromptCache, view: PromptView, present: NDArray[np.bool_]
 ) -> Float[Tensor, "b k s s"]:
-    """Probabilities of background and the K classes (k = K + 1) from encoded prompts; they sum to 1.
+    """Probabilities of background and the K classes (k = K + 1) of queries; they sum to 1.
 
-    A class that no shown prompt holds (`present` (K,) is False) cannot be answered and has probability 0.
+    A class that no prompt of the view holds (`present` (K,) is False) has probability 0.
     """
-    features = model.embed(query)
-    scores = torch.full((len(query), len(present) + 1, *query.shape[-2:]), -torch.inf)
+    scores = torch.full((len(features), len(present) + 1, *features.images.shape[-2:]), -torch.inf)
     scores[:, 0] = 0
     if view.colors is not None:
         for one in view.passes():
-            coloring = _coloring(one.colors or ())
-            logits = coloring.logits(model.answer(features, cache.prompts(one), "labels")[:, 0].cpu().numpy())
+            coloring = coloring_of(one.colors or ())
+            pictures = model.answer(features, cache.state(one), "labels")[:, 0]
+            logits = coloring.logits(pictures.cpu().numpy())
             scores[:, list(coloring.values)] = torch.from_numpy((logits[1:] - logits[:1]).swapaxes(0, 1))
         return scores.softmax(dim=1)
-    shown, prompts = np.flatnonzero(present), cache.prompts(view)
-    for start in range(0, len(shown), _CLASSES_AT_ONCE):
-        some = shown[start : start + _CLASSES_AT_ONCE]
-        part = prompts if len(some) == prompts.channels else _channels(prompts, some)
-        scores[:, some + 1] = model.answer(features, part, "labels").cpu()
+    classes, state = np.flatnonzero(present), cache.state(view)
+    for start in range(0, len(classes), _MAX_CHANNELS):
+        part = classes[start : start + _MAX_CHANNELS]
+        chosen = state if len(part) == state.channels else _channels(state, part)
+        scores[:, part + 1] = model.answer(features, chosen, "labels").cpu()
     return scores.softmax(dim=1)
 
 
@@ -179,7 +206,7 @@ def draw_colors(
 ) -> tuple[float, ...]:
     """Evenly spaced colors for the classes `present` (K,), 0 for others; ascending in draw 0, else in random order.
 
-    fixed: their colors instead, one per class (see `Settings.colors`). Raises PromptError for another number of them.
+    fixed: colors to use instead, one per class (see `PredictionOptions.colors`); PromptError for another number.
     """
     if fixed:
         if len(fixed) != len(present):
@@ -191,23 +218,29 @@ def draw_colors(
     return tuple(float(color) for color in colors)
 
 
-def _coloring(colors: tuple[float, ...]) -> Coloring:
-    """Over class numbers 1..K; classes without a color are left to the background."""
-    asked = [(number, color) for number, color in enumerate(colors, start=1) if color]
-    return Coloring(tuple(number for number, _ in asked), tuple(color for _, color in asked))
+def coloring_of(colors: tuple[float, ...]) -> Coloring:
+    """A coloring of class numbers 1..K; classes without a color belong to the background."""
+    colored = [(number, color) for number, color in enumerate(colors, start=1) if color]
+    return Coloring(tuple(number for number, _ in colored), tuple(color for _, color in colored))
 
 
-def _channels(prompts: PromptState, some: NDArray[np.int64]) -> PromptState:
-    index = torch.as_tensor(some, device=prompts.values[0].device)
-    values = tuple(values.index_select(3, index) for values in prompts.values)
-    sums = (*prompts.sums[:1], *(cross.index_select(1, index) for cross in prompts.sums[1:]))
-    return replace(prompts, values=values, sums=sums)
+def _channels(state: PromptState, classes: NDArray[np.int64]) -> PromptState:
+    index = torch.as_tensor(classes, device=state.values[0].device)
+    values = tuple(values.index_select(3, index) for values in state.values)
+    sums = (*state.sums[:1], *(cross.index_select(1, index) for cross in state.sums[1:]))
+    return replace(state, values=values, sums=sums)
 
 
-def _compact(prompts: PromptState) -> PromptState:
-    keys, values = (tuple(t.bfloat16() for t in tensors) for tensors in (prompts.keys, prompts.values))
-    return replace(prompts, keys=keys, values=values)  # the sums are differences of large numbers: they stay whole
+def _compact(state: PromptState) -> PromptState:
+    keys, values = (tuple(t.bfloat16() for t in tensors) for tensors in (state.keys, state.values))
+    return replace(state, keys=keys, values=values)  # sums are differences of large numbers, so they keep 32 bits
 
 
-def _bytes(prompts: PromptState) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in (*prompts.keys, *prompts.values, *prompts.sums))
+def _state_bytes(state: PromptState) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*state.keys, *state.values, *state.sums))
+
+
+def feature_bytes(features: ImageFeatures) -> int:
+    """Bytes of the features."""
+    parts = (features.images, features.levels, features.fine, features.cells)
+    return sum(part.numel() * part.element_size() for part in parts if part is not None)

@@ -1,161 +1,131 @@
-"""A query volume on its way through the model: cut into squares slice by slice, answers put back onto its own grid."""
+"""A query volume on its way through the model: slices become squares, and squares become slices again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
-from mvg.imaging.window import Window
-from mvg.model.ridge import BLACK
-from mvg.prediction.asked import fit_window, modality_of
+from mvg.imaging.window import Window, guess_modality
+from mvg.model.generalist import Generalist
+from mvg.model.outputs import ImageFeatures
+from mvg.prediction.inference.prompt_cache import embed, feature_bytes
+from mvg.prediction.inference.recent import Recent
+from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.prompts.prompt_set import PromptSet, frames_for
-from mvg.prediction.refinement.contralateral import other_side, smooth
 from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
 from mvg.tasks import TaskSpec
 
-Seeing = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-
-_FILLED = 0.05  # what is brighter than it was by more has been filled
-_ALIKE = 0.6  # least ratio of brightness of a void as said and as filled smoothly, either way round
-_GUESS = 0.25  # share of what was said beyond a smooth fill that is kept, where the other side tells nothing
-_RIM = 3  # pixels of a square about a void that its blurred edge reaches
-_SURE = 1e-4  # a class that is less likely than this in the whole slice is not worth restoring
+_FEATURE_BYTES = 2**28
+_BATCH = 8  # squares that are embedded together
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
-    """The slices (n, rows, cols) of a query volume along `plane`, in raw intensities, with their window and frames.
+class QueryVolume:
+    """The slices (n, i, rows, cols) of a query along `plane`, raw, with a window per channel and the frames of a slice.
 
-    residual: see `TaskSpec`; coarse: pictures are answered in squares of whole slices, not at their own
-    resolution.
+    Answers are put back onto the grid of the first channel.
     """
 
-    pictures: NDArray[np.float32]
+    slices: NDArray[np.float32]
     plane: Plane
-    window: Window
+    windows: tuple[Window, ...]
     frames: tuple[Frame, ...]
-    residual: bool = False
-    coarse: bool = False
 
     @classmethod
-    def of(cls, volume: Volume, examples: PromptSet, asked: TaskSpec, size: int) -> "Query":
-        """Cut along the prompts' plane (a single slice: along its own), windowed by the rule that the prompts were."""
-        plane = volume.cut_along(examples.plane)
-        modality = modality_of(volume) if examples.modality == "other" else examples.modality
-        pictures = volume.pictures(plane)
-        frames = frames_for(pictures.shape[1:], volume.pixel_spacing(plane), size, asked.sampling)
-        return cls(pictures, plane, fit_window(volume, modality), frames, asked.residual, asked.sampling == "whole")
-
-    def seen(self, frames: tuple[Frame, ...]) -> "Query":
-        """The same slices, seen through other frames."""
-        return replace(self, frames=frames)
+    def of(cls, volume: Volume, prompts: PromptSet, spec: TaskSpec, size: int) -> "QueryVolume":
+        """Cut along the prompts' plane (a single slice: along its own) and windowed by the same rule as the prompts."""
+        plane = volume.cut_along(prompts.plane)
+        modality = guess_modality(volume.voxels) if prompts.modality == "other" else prompts.modality
+        slices = channels_first(volume.pictures(plane))
+        rows, cols = slices.shape[-2:]
+        frames = frames_for((rows, cols), volume.pixel_spacing(plane), size, spec.sampling)
+        return cls(slices, plane, windows_of(volume, modality), frames)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.slices)
 
-    def squares(self, at: int) -> NDArray[np.float32]:
-        """One slice as the model sees it (f, s, s), one square per frame, in [0, 1]."""
-        scaled = self.window.apply(self.pictures[at])
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of slices, rows and columns."""
+        count, _, rows, cols = self.slices.shape
+        return count, rows, cols
+
+    @property
+    def window(self) -> Window:
+        """The window of the first channel."""
+        return self.windows[0]
+
+    def with_frames(self, frames: tuple[Frame, ...]) -> "QueryVolume":
+        """The same slices, cut to other frames."""
+        return replace(self, frames=frames)
+
+    def squares(self, number: int) -> NDArray[np.float32]:
+        """One slice as the model receives it: (f, i, s, s) in [0, 1], one square per frame."""
+        channels = zip(self.windows, self.slices[number], strict=True)
+        scaled = np.stack([window.apply(channel) for window, channel in channels])
         return np.stack([frame.apply(scaled) for frame in self.frames])
 
-    def described(self, at: int, squares: NDArray[np.float32], see: Seeing | None = None) -> QuerySlice:
-        """What a strategy may know of the slice; of several tiles, the one with the most structure stands for all.
+    def query_slice(
+        self, number: int, squares: NDArray[np.float32], describe: Callable[[int], NDArray[np.float32]]
+    ) -> QuerySlice:
+        """What a strategy may compare; the square with the most structure stands for all squares of the slice.
 
-        see: pictures (m, s, s) -> the model's features of them (m, f), where it has any.
+        describe: number of a square -> its descriptor (f,).
         """
-        telling = int(np.argmax(squares.std(axis=(1, 2))))
-        own = squares[telling : telling + 1]
-        return QuerySlice(at, len(self), thumbnails(own)[0], None if see is None else lambda: see(own)[0])
+        square = int(np.argmax(squares[:, 0].std(axis=(1, 2))))
+        return QuerySlice(number, len(self), thumbnails(squares[square : square + 1, 0])[0], lambda: describe(square))
 
     def restore(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Squares (f, s, s) of one slice as a picture (rows, cols) by linear interpolation; tiles are blended."""
+        """Squares (f, s, s) of one slice as a picture (rows, cols), by linear interpolation; tiles are blended."""
         if len(self.frames) == 1:
             return self.frames[0].restore(squares[0])
         return assemble(self.frames, list(squares))
 
-    def changed(self, at: int, squares: NDArray[np.float32], said: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One slice (rows, cols), raw, with the change from `squares` to what was `said` (f, s, s), also outside of the
-        window.
-
-        A change that was seen in coarser squares is blurred at a void's rim. So what has the void's own value there is
-        taken as it was said, or filled where that is about as bright (`_refined`), and what has not (dark tissue, air)
-        stays.
-        """
-        own, span = self.pictures[at], np.float32(self.window.high - self.window.low)
-        whole = np.asarray(own + self.restore(said - squares) * span)
-        if not self.coarse:
-            return whole
-        filled = (squares <= BLACK) & (said - squares > _FILLED)
-        if not filled.any():
-            return whole
-        near = self.frames[0].restore_labels(ndimage.binary_dilation(filled[0], iterations=_RIM))
-        inside = self.frames[0].restore_labels(filled[0])
-        if not inside.any():
-            return whole
-        values, counts = np.unique(own[inside], return_counts=True)
-        void = values[counts.argmax()]  # a void is of one value, air and dark tissue are of many
-        hole = near & (np.abs(own - void) <= BLACK * span)
-        return np.where(near, np.where(hole, self.window.invert(self._refined(own, hole, said)), own), whole)
-
-    def _refined(
-        self, own: NDArray[np.float32], hole: NDArray[np.bool_], said: NDArray[np.float32]
+    def changed_by(
+        self, number: int, squares: NDArray[np.float32], predicted: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """What was said of a slice, (rows, cols) in [0, 1], where voids (parts of `hole`) are filled at the slice's own
-        resolution: smoothly, and as the other side of the body is, as far as that is alike; what squares add is a guess
-        for the rest. Parts that were said to be much darker are no voids (gaps of the body) unless there is body on the
-        other side; those that were said to be much brighter hold something else. Outside of the body nothing is filled.
+        """One raw slice (rows, cols) plus the change from `squares` to the predicted ones (f, s, s).
+
+        The change also applies to intensities outside of the window.
         """
-        scaled, told = self.window.apply(own), self.restore(said)
-        filled, other = smooth(scaled, hole), other_side(scaled, hole)
-        parts, count = ndimage.label(hole)
-        means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (told, filled)]
-        alike = np.append(False, np.minimum(*means) > _ALIKE * np.maximum(*means))[parts]
-        guess = (1 - other.share) * _GUESS * self.restore(said - self.frames[0].apply(filled))
-        told = np.where(alike | other.body, filled + guess + other.detail, told)
-        return np.where(other.bare, scaled, told)
-
-    def labels(self, probabilities: NDArray[np.float32], least: NDArray[np.float32] | None = None) -> "SliceLabels":
-        """Probabilities (f, K + 1, s, s) of one slice -> what is found there.
-
-        Probabilities are restored, then compared; a class whose mean, where it is the likeliest, is below its `least`
-        (K,) is background instead. Uncertainty is their entropy over the largest possible, in [0, 1].
-        """
-        classes = probabilities.shape[1]
-        best = self.restore(probabilities[:, 0])
-        numbers = np.zeros(best.shape, np.uint8)
-        entropy = _surprise(best)
-        for number in range(1, classes):
-            if probabilities[:, number].max() < _SURE:
-                continue
-            likely = self.restore(probabilities[:, number])
-            wins = likely > best
-            numbers[wins] = number
-            best = np.where(wins, likely, best)
-            entropy += _surprise(likely)
-        dropped = []
-        for number in np.unique(numbers[numbers > 0]):
-            if least is not None and best[numbers == number].mean() < least[number - 1]:
-                numbers[numbers == number] = 0
-                dropped.append(int(number))
-        found = numbers > 0
-        sure = float(best[found].mean()) if found.any() else 0.0
-        return SliceLabels(numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), sure, tuple(dropped))
+        span = np.float32(self.window.high - self.window.low)
+        return np.asarray(self.slices[number, 0] + self.restore(predicted - squares) * span)
 
 
-class SliceLabels(NamedTuple):
-    """What is found in a slice: class numbers and their uncertainty (rows, cols); how sure it is, the mean probability
-    where something is, 0 where nothing is; the classes that were not sure enough to be kept.
-    """
+class QueryFeatures:
+    """The squares and features of the slices of a query, embedded once while memory allows."""
 
-    numbers: NDArray[np.uint8]
-    uncertainty: NDArray[np.float32]
-    sure: float
-    dropped: tuple[int, ...]
+    def __init__(self, model: Generalist, query: QueryVolume) -> None:
+        self._model, self.query = model, query
+        self._features: Recent[tuple[int, bool], ImageFeatures] = Recent(_FEATURE_BYTES, feature_bytes)
+        self._lock = RLock()
+
+    @property
+    def batch(self) -> int:
+        """How many slices are best asked for together."""
+        return max(1, _BATCH // len(self.query.frames))
+
+    def get(self, numbers: Sequence[int], mirrored: bool = False) -> ImageFeatures:
+        """The features of all squares of some slices, slice by slice."""
+        with self._lock:
+            missing = [number for number in numbers if (number, mirrored) not in self._features]
+            fresh = dict(zip(missing, self._embedded(missing, mirrored), strict=True)) if missing else {}
+            kept = [fresh[number] if number in fresh else self._features.get((number, mirrored)) for number in numbers]
+            for number, features in fresh.items():
+                self._features.put((number, mirrored), features)
+        return kept[0] if len(kept) == 1 else ImageFeatures.concatenate(kept)
+
+    def _embedded(self, numbers: Sequence[int], mirrored: bool) -> list[ImageFeatures]:
+        squares = np.concatenate([self.query.squares(number) for number in numbers])
+        squares = squares[..., ::-1].copy() if mirrored else squares
+        parts = [embed(self._model, squares[start : start + _BATCH]) for start in range(0, len(squares), _BATCH)]
+        features = parts[0] if len(parts) == 1 else ImageFeatures.concatenate(parts)
+        frames = len(self.query.frames)
+        return [features[place * frames : (place + 1) * frames] for place in range(len(numbers))]
 
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:
@@ -164,7 +134,3 @@ def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:
     kinds = (np.uint8, np.int16, np.uint16, np.int32, np.int64)
     kind = next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
     return np.array((0, *values), kind)
-
-
-def _surprise(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(-probability * np.log(np.maximum(probability, 1e-12)), np.float32)

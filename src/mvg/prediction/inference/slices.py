@@ -1,162 +1,200 @@
-"""All slices of a query answered from prompts: neighbours that are shown the same go through the model together."""
+"""All slices of a query through the model: neighbours with the same prompts go through it together."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mvg.model.generalist import Generalist
-from mvg.prediction.inference.ensemble import EnsembleOutput, PredictionOptions, answer, views
-from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
-from mvg.prediction.inference.query_volume import Query
-from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.refinement.rejection import rejection_thresholds
-from mvg.prediction.selection.retrieval import PromptIndex
+from mvg.model.outputs import ImageFeatures
+from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.ensemble import EnsembleOutput, ViewPlanner, ensemble_output
+from mvg.prediction.inference.prompt_cache import PromptView, describe
+from mvg.prediction.inference.query_volume import QueryVolume
+from mvg.prediction.inference.volume_prediction import VolumePrediction, empty_probabilities
 
-_SQUARES_AT_ONCE = 8  # query squares that go through the model together
+_BATCH = 8  # query squares that go through the decoder together
+_UNCERTAINTY_MEMBERS = 4  # answers whose spread is the uncertainty of a picture
+_NEGLIGIBLE = 1e-4  # a class that is less likely than this in the whole slice is not restored
 
-Extra = Callable[[int], tuple[int, ...]]
+ExtraPrompts = Callable[[int], tuple[int, ...]]
 """A slice's number -> prompt slices that it is shown besides those that the strategy chooses."""
 
 
-@dataclass(frozen=True, eq=False)
-class VolumePrediction:
-    """What is said of all n slices of a query (n, rows, cols): class numbers, 0 for the background, or raw pictures.
+def predict_slices(
+    context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts = lambda number: ()
+) -> VolumePrediction:
+    """The prediction for every slice, before any refinement."""
+    result = _empty_result(context)
+    for output in _outputs(context, planner, extra):
+        if context.prompts.values:
+            _add_labels(context, result, output)
+        else:
+            _add_picture(context, result, output)
+        context.on_slice()
+    if result.uncertainty is not None and not context.prompts.values:
+        _add_spread(context, result, planner)
+    return result
 
-    doubts: their uncertainty in [0, 1] where an ensemble answers, else None; known (n, K): which classes each slice's
-    prompts showed; dropped (n, K): those that it was not sure enough of; sure (n,): mean probability of what was found
-    in the slice, 0 where nothing was.
+
+class SliceLabels(NamedTuple):
+    """Class numbers of a slice and their uncertainty (rows, cols), the mean probability and the area of each class (K,)
+    where it is the most likely one.
     """
 
-    said: NDArray[np.uint8] | NDArray[np.float32]
-    doubts: NDArray[np.float32] | None
-    known: NDArray[np.bool_]
-    dropped: NDArray[np.bool_]
-    sure: NDArray[np.float32]
+    numbers: NDArray[np.uint8]
+    uncertainty: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    area: NDArray[np.int64]
 
 
-def predict_slices(
-    model: Generalist, cut: Query, examples: PromptSet, cache: PromptCache, settings: PredictionOptions,
-    told: Callable[[int], None],
-) -> VolumePrediction:  # fmt: skip
-    """The answers of one look; `told(slices done)`. With `settings.propagate` everything is asked twice."""
-    shelf = replace(examples.shelf, features=cache.features)
-    if settings not in cache.least:
-        cache.least[settings] = _least(model, cache, examples, settings)
-    least = cache.least[settings]
-    once = _Look(model, cut, examples, cache, settings, shelf, least).answers(told)
-    if not examples.values or settings.propagate <= 0 or len(cut.frames) > 1:
-        return once
-    sure = np.flatnonzero(once.sure >= settings.propagate)
-    if not len(sure):
-        return once
-    joined = examples.with_volume(*_own(cut, once, sure), sure, len(cut))
+def decode_labels(
+    query: QueryVolume, probabilities: NDArray[np.float32], kept: NDArray[np.float16] | None = None
+) -> SliceLabels:
+    """The labels of one slice from probabilities (f, K + 1, s, s): restored to the slice's resolution, then compared.
 
-    def neighbours(at: int) -> tuple[int, ...]:
-        """The nearest sure slice below and above."""
-        below, above = sure[sure < at][-1:], sure[sure > at][:1]
-        return tuple(len(examples) + int(np.searchsorted(sure, one)) for one in (*below, *above))
-
-    return _Look(model, cut, joined, cache.extended(joined), settings, shelf, least, neighbours).answers(told)
-
-
-def _least(
-    model: Generalist, cache: PromptCache, examples: PromptSet, settings: PredictionOptions
-) -> NDArray[np.float32] | None:
-    """How sure each class (K,) has to be in a slice; None where there are none, or none has to be."""
-    if not examples.values or settings.reject == 0:
-        return None
-    if settings.reject is None:
-        return rejection_thresholds(model, cache, examples, settings)
-    return np.full(len(examples.values), settings.reject, np.float32)
-
-
-def _own(cut: Query, once: VolumePrediction, some: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Slices of the query as the model sees them, and what was said of them."""
-    frame = cut.frames[0]
-    images = np.concatenate([cut.squares(int(at)) for at in some])
-    return images, np.stack([frame.apply_labels(once.said[at]) for at in some]).astype(np.uint8)
+    Uncertainty is the entropy over the largest possible entropy. kept: (K + 1, rows, cols), receives the restored
+    probabilities.
+    """
+    classes = probabilities.shape[1]
+    best = query.restore(probabilities[:, 0])
+    numbers = np.zeros(best.shape, np.uint8)
+    entropy = _entropy(best)
+    if kept is not None:
+        kept[0] = best
+    for number in range(1, classes):
+        if probabilities[:, number].max() < _NEGLIGIBLE:
+            continue
+        likely = query.restore(probabilities[:, number])
+        wins = likely > best
+        numbers[wins] = number
+        best = np.where(wins, likely, best)
+        entropy += _entropy(likely)
+        if kept is not None:
+            kept[number] = likely
+    area = np.bincount(numbers.ravel(), minlength=classes)[1:]
+    confidence = np.zeros(classes - 1, np.float32)
+    for present in np.flatnonzero(area):
+        confidence[present] = best[numbers == present + 1].mean()
+    return SliceLabels(numbers, np.clip(entropy / np.float32(np.log(classes)), 0, 1), confidence, area)
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """One way of asking for a query: `shelf` is what strategies choose from."""
+class _SliceOutput:
+    """The output for one slice: the ensemble's answer to its f squares, and the views that it was given."""
 
-    model: Generalist
-    cut: Query
-    examples: PromptSet
-    cache: PromptCache
-    settings: PredictionOptions
-    shelf: PromptIndex
-    least: NDArray[np.float32] | None
-    extra: Extra = lambda at: ()
+    number: int
+    output: EnsembleOutput
+    views: tuple[PromptView, ...]
 
-    def answers(self, told: Callable[[int], None]) -> VolumePrediction:
-        """Every slice's."""
-        cut, values = self.cut, self.examples.values
-        shape = cut.pictures.shape
-        said = np.zeros(shape, np.uint8) if values else np.zeros(shape, np.float32)
-        doubts = np.zeros(shape, np.float32) if self.settings.members > 1 else None
-        known, dropped = np.zeros((2, len(cut), len(values)), np.bool_)
-        sure = np.zeros(len(cut), np.float32)
-        for at, squares, found, shown in self._said():
-            if values:
-                known[at] = self.examples.shows(tuple({one for view in shown for one in view.chosen}))
-                said[at], doubt, sure[at], unsure = cut.labels(found.mean.numpy(), self.least)
-                dropped[at, [number - 1 for number in unsure]] = True
-            else:
-                said[at] = self._picture(at, squares, found)
-                doubt = np.clip(2 * cut.restore(found.spread[:, 0].numpy()), 0, 1)
-            if doubts is not None:
-                doubts[at] = doubt
-            told(at + 1)
-        return VolumePrediction(said, doubts, known, dropped, sure)
 
-    def _said(self) -> Iterator[tuple[int, NDArray[np.float32], EnsembleOutput, tuple[PromptView, ...]]]:
-        """Number, squares (f, s, s), answer and views of every slice."""
-        at_once = max(1, _SQUARES_AT_ONCE // len(self.cut.frames))
-        for shown, group in groupby(self._shown(), key=lambda item: item[2]):
-            waiting: list[tuple[int, NDArray[np.float32]]] = []
-            for at, squares, _ in group:
-                waiting.append((at, squares))
-                if len(waiting) == at_once:
-                    yield from self._asked(waiting, shown)
-                    waiting = []
-            if waiting:
-                yield from self._asked(waiting, shown)
+def _empty_result(context: PredictionContext) -> VolumePrediction:
+    shape, classes = context.query.shape, len(context.prompts.values)
+    pixels = np.zeros(shape, np.uint8) if classes else np.zeros(shape, np.float32)
+    uncertainty = np.zeros(shape, np.float32) if context.wants_uncertainty else None
+    keep = classes and context.options.probabilities
+    probabilities = empty_probabilities(classes + 1, shape) if keep else None
+    squares = None
+    if context.spec.postprocess and not classes:
+        size = context.model.config.size
+        squares = np.zeros((shape[0], len(context.query.frames), size, size), np.float32)
+    prompted, rejected = np.zeros((2, shape[0], classes), np.bool_)
+    confidence, area = np.zeros((shape[0], classes), np.float32), np.zeros((shape[0], classes), np.int64)
+    return VolumePrediction(pixels, prompted, confidence, area, rejected, uncertainty, probabilities, squares)
 
-    def _shown(self) -> Iterator[tuple[int, NDArray[np.float32], tuple[PromptView, ...]]]:
-        config = self.model.config
-        painted = bool(self.examples.values) and config.paints
-        for at in range(len(self.cut)):
-            squares = self.cut.squares(at)
-            described = self.cut.described(at, squares, self.cache.seen_in)
-            shown = views(described, self.examples, self.shelf, self.settings, painted, self.extra(at))
-            if config.form == "matching":
-                # Its prompts do not look at one another: in one order, more neighbouring slices go together.
-                shown = tuple(replace(view, chosen=tuple(sorted(view.chosen))) for view in shown)
-            yield at, squares, shown
 
-    def _asked(
-        self, waiting: Sequence[tuple[int, NDArray[np.float32]]], shown: tuple[PromptView, ...]
-    ) -> Iterator[tuple[int, NDArray[np.float32], EnsembleOutput, tuple[PromptView, ...]]]:
-        frames = len(waiting[0][1])
-        squares = torch.from_numpy(np.concatenate([squares for _, squares in waiting]))[:, None]
-        parts = [
-            answer(self.model, self.cache, self.examples, squares[start : start + _SQUARES_AT_ONCE], shown)
-            for start in range(0, len(squares), _SQUARES_AT_ONCE)
-        ]
-        mean, spread = torch.cat([part.mean for part in parts]), torch.cat([part.spread for part in parts])
-        for place, (at, own) in enumerate(waiting):
-            mine = slice(place * frames, (place + 1) * frames)
-            yield at, own, EnsembleOutput(mean[mine], spread[mine]), shown
+def _add_labels(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:
+    number = item.number
+    indices = tuple({index for view in item.views for index in view.indices})
+    result.prompted[number] = context.prompts.classes_in(indices)
+    kept = None if result.probabilities is None else result.probabilities[:, number]
+    labels = decode_labels(context.query, item.output.mean.numpy(), kept)
+    result.pixels[number] = labels.numbers
+    result.confidence[number], result.area[number] = labels.confidence, labels.area
+    if result.uncertainty is not None:
+        result.uncertainty[number] = labels.uncertainty
 
-    def _picture(self, at: int, squares: NDArray[np.float32], said: EnsembleOutput) -> NDArray[np.float32]:
-        """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
-        cut, picture = self.cut, said.mean[:, 0].numpy()
-        if cut.residual:
-            return cut.changed(at, squares, picture)
-        return self.examples.target_window.invert(cut.restore(picture))
+
+def _add_picture(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:
+    """A residual answer changes the raw query; others have the window of the prompts' targets."""
+    query, predicted = context.query, item.output.mean[:, 0].numpy()
+    if context.spec.residual:
+        result.pixels[item.number] = query.changed_by(item.number, query.squares(item.number)[:, 0], predicted)
+    else:
+        result.pixels[item.number] = context.prompts.target_window.invert(query.restore(predicted))
+    if result.squares is not None:
+        result.squares[item.number] = predicted
+    if result.uncertainty is not None and context.options.members > 1:
+        result.uncertainty[item.number] = _spread(query, item.output)
+
+
+def _add_spread(context: PredictionContext, result: VolumePrediction, planner: ViewPlanner) -> None:
+    """The uncertainty of pictures where one member answers: the spread of further answers, which change nothing."""
+    if context.options.members > 1:
+        return
+    planner = replace(planner, options=replace(context.options, members=_UNCERTAINTY_MEMBERS))
+    assert result.uncertainty is not None
+    for item in _outputs(context, planner, lambda number: ()):
+        result.uncertainty[item.number] = _spread(context.query, item.output)
+
+
+def _spread(query: QueryVolume, output: EnsembleOutput) -> NDArray[np.float32]:
+    """Twice the standard deviation (rows, cols); 1 is the whole window."""
+    return np.asarray(np.clip(2 * query.restore(output.spread[:, 0].numpy()), 0, 1), np.float32)
+
+
+def _outputs(context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts) -> Iterator[_SliceOutput]:
+    """The output for every slice, in order."""
+    batch = context.features.batch
+    for views, group in groupby(_planned(context, planner, extra), key=lambda item: item[1]):
+        waiting: list[int] = []
+        for number, _ in group:
+            waiting.append(number)
+            if len(waiting) == batch:
+                yield from _answered(context, waiting, views)
+                waiting = []
+        if waiting:
+            yield from _answered(context, waiting, views)
+
+
+def _planned(
+    context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts
+) -> Iterator[tuple[int, tuple[PromptView, ...]]]:
+    """Every slice with its views; slices are embedded in batches."""
+    query, frames, batch = context.query, len(context.query.frames), context.features.batch
+    for start in range(0, len(query), batch):
+        numbers = range(start, min(start + batch, len(query)))
+        features = context.features.get(numbers)
+        for place, number in enumerate(numbers):
+            squares = query.squares(number)
+            of_slice = features[place * frames : (place + 1) * frames]
+            described = query.query_slice(number, squares, _describer(of_slice))
+            views = planner.views(described, extra(number))
+            if context.model.config.independent_prompts:
+                # Prompts do not attend to one another: sorted, more neighbouring slices share their views.
+                views = tuple(replace(view, indices=tuple(sorted(view.indices))) for view in views)
+            yield number, views
+
+
+def _describer(features: ImageFeatures) -> Callable[[int], NDArray[np.float32]]:
+    return lambda square: describe(features[square : square + 1])[0]
+
+
+def _answered(
+    context: PredictionContext, numbers: Sequence[int], views: tuple[PromptView, ...]
+) -> Iterator[_SliceOutput]:
+    frames = len(context.query.frames)
+    features = {mirrored: context.features.get(numbers, mirrored) for mirrored in {view.mirrored for view in views}}
+    parts = []
+    for start in range(0, len(numbers) * frames, _BATCH):
+        part = {mirrored: every[start : start + _BATCH] for mirrored, every in features.items()}
+        parts.append(ensemble_output(context.cache, part.__getitem__, views))
+    output = EnsembleOutput.concatenate(parts)
+    for place, number in enumerate(numbers):
+        yield _SliceOutput(number, output[place * frames : (place + 1) * frames], views)
+
+
+def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(-probability * np.log(np.maximum(probability, 1e-12)), np.float32)

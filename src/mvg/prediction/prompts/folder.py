@@ -13,7 +13,7 @@ from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.asked import name_the_task, task_spec
+from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 
 _FEW = 32  # so few distinct whole numbers are labels, whatever the picture looks like
 _BESIDE = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr of the same name
@@ -98,7 +98,7 @@ def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequen
         elif paired and found.card.image_task != "synthesis":  # synthesis is also the guess for unknown targets
             task = found.card.image_task
         else:
-            raise name_the_task(f"prompts in '{folder}' without labels")
+            raise unnamed_task(f"prompts in '{folder}' without labels")
     kind, _, what = task.partition(":")
     if kind == "synthesis" and ("->" in what or not paired):
         source, goal = _two_channels(what, found.card.channels)
@@ -164,7 +164,7 @@ def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
         raise PromptError(f"the channel '{what}' of '{folder}', which has one", "a kind of task", f"ask for {kind}")
     if task is None:
         if not all(_is_labels(path) for path in paths):
-            raise name_the_task(f"targets in '{folder}' that are pictures, not integer labels")
+            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
         kind = "segmentation"
     inputs = Files([images[name] for name in names], read)
     answers = Files(paths, read_labels) if kind == "segmentation" else Files(paths, read)

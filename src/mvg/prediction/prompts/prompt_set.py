@@ -1,43 +1,42 @@
-"""Prompt pairs made ready: windowed, framed, cut into slices, in 16 bit; what a task file holds."""
+"""The prompt slices of a task: windowed, framed and in 16 bit, as a task file holds them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import GeometryError, PromptError
+from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame, Spacing
-from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.volume import LabelMap, Plane
 from mvg.imaging.window import Window
-from mvg.prediction.asked import Volumes, fit_window, modality_of
-from mvg.prediction.selection.retrieval import PromptIndex, spaced, thumbnails
+from mvg.prediction.prompts.pairs import PairReader, WindowedPair, channels_first
+from mvg.prediction.selection.retrieval import PromptIndex, evenly_spaced, thumbnails
 from mvg.tasks import TaskSpec
 
-Framing = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
-"""A pair's number, its slices' shape (rows, cols) and pixel spacing -> how each of its slices is put into squares."""
+FramesOf = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
+"""A pair's number, its slices' shape (rows, cols) and pixel spacing -> the frames that each of its slices is cut to."""
 
 _FULL_SCALE = 65535
-_BUDGET = 512 * 2**20  # bytes of prepared slices; long volumes are thinned evenly beyond it
-_FEWEST = 8  # squares of a volume that are kept all the same, and all squares of one slice
-_TILES = 64  # most telling tiles kept of a volume, where prompts are shown at native resolution
-_GRAY = _FULL_SCALE // 255  # where no pixel departs by more, nothing changes
-_OVERLAP = 4  # neighbouring tiles share a quarter of their side
+_BUDGET = 512 * 2**20  # bytes of prompt slices; long volumes are thinned evenly beyond it
+_MIN_SQUARES = 8  # squares of a volume that are kept in any case; of a single slice all are
+_MAX_TILES = 64  # tiles kept of a volume, where prompts are cut into tiles
+_GRAY_LEVEL = _FULL_SCALE // 255  # a smaller difference is no change
+_TILE_OVERLAP = 4  # neighbouring tiles share a quarter of their side
 
 
 @dataclass(frozen=True, eq=False)
 class PromptSet:
-    """The m prompt slices of a request.
+    """The m prompt slices of a task.
 
-    images (m, s, s) uint16, [0, 1] scaled to 65535; targets (m, s, s): uint8 class numbers (0 background, 1..K in the
-    order of `values`) or, without values, uint16 pictures; volume, index, count (m,): where each slice comes from, see
-    `PromptIndex`. values: the K label values; plane: how volumes are cut; modality: "CT" when intensities are HU,
-    "other" when none of them looks so; target_window: the raw intensities of a picture target,
-    typical of all prompts.
+    images (m, i, s, s) uint16, [0, 1] scaled to 65535; targets (m, s, s): uint8 class numbers (0 is background, 1..K
+    in the order of `values`) or, without values, uint16 pictures; volume, index, count (m,): see `PromptIndex`.
+    values: the K label values; plane: along which volumes are cut; modality: "CT" when intensities are HU, else
+    "other" or what the user named; target_window: raw intensities of a picture target, the median over the prompts.
     """
 
     images: NDArray[np.uint16]
@@ -54,29 +53,33 @@ class PromptSet:
         return len(self.images)
 
     @cached_property
-    def shelf(self) -> PromptIndex:
-        """What a strategy may look at."""
-        return PromptIndex(self.volume, self.index, self.count, thumbnails(self.images))
+    def retrieval_index(self) -> PromptIndex:
+        """What a strategy compares, without features of a model."""
+        return PromptIndex(self.volume, self.index, self.count, thumbnails(self.images[:, 0]))
 
     @cached_property
-    def present(self) -> NDArray[np.bool_]:
-        """Which classes each slice shows (m, K)."""
-        found = np.zeros((len(self), len(self.values) + 1), bool)
+    def classes(self) -> NDArray[np.bool_]:
+        """Which classes each slice holds (m, K)."""
+        present = np.zeros((len(self), len(self.values) + 1), bool)
         if self.values:
-            for row, numbers in zip(found, self.targets, strict=True):
+            for row, numbers in zip(present, self.targets, strict=True):
                 row[np.unique(numbers)] = True
-        return found[:, 1:]
+        return present[:, 1:]
 
-    def shows(self, at: Sequence[int]) -> NDArray[np.bool_]:
+    def classes_in(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Which classes occur in any of these slices (K,)."""
-        return np.asarray(self.present[list(at)].any(axis=0))
+        return np.asarray(self.classes[list(indices)].any(axis=0))
 
-    def image(self, at: Sequence[int]) -> NDArray[np.float32]:
-        """Images (n, s, s) in [0, 1]."""
-        return np.asarray(self.images[list(at)], np.float32) / np.float32(_FULL_SCALE)
+    def image_batch(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Images (n, i, s, s) in [0, 1]."""
+        return np.asarray(self.images[list(indices)], np.float32) / np.float32(_FULL_SCALE)
 
-    def some(self, which: slice | NDArray[Any]) -> "PromptSet":
-        """These slices alone."""
+    def picture_batch(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Picture targets (n, s, s) in [0, 1]."""
+        return np.asarray(self.targets[list(indices)], np.float32) / np.float32(_FULL_SCALE)
+
+    def subset(self, which: slice | NDArray[Any]) -> "PromptSet":
+        """Some of the slices."""
         parts = (self.images, self.targets, self.volume, self.index, self.count)
         images, targets, volume, index, count = (np.ascontiguousarray(part[which]) for part in parts)
         return replace(self, images=images, targets=targets, volume=volume, index=index, count=count)
@@ -84,206 +87,170 @@ class PromptSet:
     def with_volume(
         self, images: NDArray[np.float32], numbers: NDArray[np.uint8], index: NDArray[np.int64], count: int
     ) -> "PromptSet":
-        """One more volume behind the others: slices (n, s, s) in [0, 1] with their class numbers, the `index`-th of
-        `count`.
+        """One more volume after the others: slices (n, i, s, s) in [0, 1] and class numbers (n, s, s).
+
+        index (n,): their numbers among the volume's `count` slices.
         """
-        last = int(self.volume.max()) + 1
+        number = int(self.volume.max()) + 1
         return replace(
             self,
             images=np.concatenate([self.images, _stored(images)]),
             targets=np.concatenate([self.targets, numbers]),
-            volume=np.concatenate([self.volume, np.full(len(index), last)]),
+            volume=np.concatenate([self.volume, np.full(len(index), number)]),
             index=np.concatenate([self.index, index]),
             count=np.concatenate([self.count, np.full(len(index), count)]),
         )
 
-    def picture(self, at: Sequence[int]) -> NDArray[np.float32]:
-        """Picture targets (n, s, s) in [0, 1]."""
-        return np.asarray(self.targets[list(at)], np.float32) / np.float32(_FULL_SCALE)
 
+@dataclass(frozen=True)
+class SliceLayout:
+    """How prompt volumes are cut into squares.
 
-def prepare(
-    images: Volumes[Volume],
-    targets: Volumes[Volume | LabelMap],
-    asked: TaskSpec,
-    size: int,
-    modality: str | None,
-    names: Sequence[str] = (),
-    frames: Framing | None = None,
-    values: tuple[int, ...] | None = None,
-    plane: Plane | None = None,
-) -> PromptSet:
-    """Cuts prompt volumes and their targets into the slices of a request, holding one pair of volumes at a time.
-
-    `images` and `targets` may be lazy sequences. `modality` "CT" says that intensities are HU, any other that they are
-    not; None guesses from the voxels. `frames` puts slices into squares (None: as the task asks); `values` are the
-    labels to number (None: all that are found); `plane`: along which volumes are cut (None: along that of most of
-    them); single slices are cut along their own. Raises PromptError for no pairs, unequal numbers, unfit targets or
-    no label at all; GeometryError for a pair on two grids.
+    size: the side of a square in pixels. frames: None cuts as the task samples slices; values: the labels to number,
+    None for all that occur; plane: None for the plane of most volumes. Single slices are cut along their own plane.
     """
-    if len(images) != len(targets) or not len(images):
-        raise PromptError(
-            f"{len(images)} prompt images and {len(targets)} targets",
-            "as many of both, at least one",
-            "complete the pairs",
-        )
-    slices = max(_FEWEST, _BUDGET // (len(images) * size * size * 4))
-    found = set[int]()
 
-    def part(number: int, along: Plane | None) -> _Part:
-        name = f"'{names[number]}'" if names else str(number + 1)
-        pair = _Pair.of(images[number], targets[number], asked, modality, name, along)
-        if isinstance(pair.target, LabelMap) and values is None:
-            found.update(pair.target.values)  # of the whole map: the squares may lose small ones
-        put = frames_for(*pair.slices, size, asked.sampling) if frames is None else frames(number, *pair.slices)
-        if asked.sampling == "tiles":
-            kept = min(_TILES, slices, len(pair))
-            each = max(1, min(_TILES, slices) // kept)
-        else:
-            kept, each = max(1, _FEWEST // len(put), slices // len(put)), len(put)
-        single = 1 in pair.image.shape
-        return _Part(pair.plane, single, pair.modality, pair.target_window, *pair.cut(asked, put, kept, each))
-
-    parts = [part(number, plane) for number in range(len(images))]
-    most = Counter(one.plane for one in parts).most_common(1)[0][0]
-    parts = [one if one.single or one.plane == most else part(number, most) for number, one in enumerate(parts)]
-    _, _, modalities, windows, cut_images, cut_targets, index, count = zip(*parts, strict=True)
-    counts = [len(piece) for piece in cut_images]
-    if asked.target_type == "labels":
-        values, joined = _numbered(cut_targets, values or tuple(sorted(found)))
-    else:
-        values, joined = (), np.concatenate(cut_targets)
-    low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
-    return PromptSet(
-        np.concatenate(cut_images),
-        joined,
-        volume=np.repeat(np.arange(len(counts)), counts),
-        index=np.concatenate(index),
-        count=np.repeat(count, counts),
-        values=values,
-        plane=most,
-        modality="CT" if "CT" in modalities else modality or "other",
-        target_window=Window(low, high),
-    )
+    size: int
+    frames: FramesOf | None = None
+    values: tuple[int, ...] | None = None
+    plane: Plane | None = None
 
 
-def frames_for(shape: tuple[int, int], spacing: tuple[float, float], size: int, sampling: str) -> tuple[Frame, ...]:
-    """How one slice is put into squares: whole ("whole"), or as overlapping tiles at its own resolution
-    ("tiles").
+@dataclass(frozen=True, eq=False)
+class _VolumeSlices:
+    """The squares of one pair: images (m, i, s, s), targets (m, s, s), slice numbers (m,) among `count` slices.
+
+    single: whether the volume is a single slice; values: the labels that occur in the whole volume.
     """
-    if sampling == "tiles":
-        return Frame.tiles(shape, size, size // _OVERLAP)
-    return (Frame.letterbox(shape, spacing, size),)
-
-
-class _Part(NamedTuple):
-    """What one pair of volumes gives: squares (m, s, s), their places (m,) among `length` slices along `plane`."""
 
     plane: Plane
     single: bool
     modality: str
     target_window: Window
+    values: tuple[int, ...]
     images: NDArray[np.uint16]
     targets: NDArray[Any]
-    places: NDArray[np.int64]
-    length: int
+    index: NDArray[np.int64]
+    count: int
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """One prompt image and its target on the same grid, and how both are windowed."""
+def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
+    """Cut prompt pairs into the slices of a task.
 
-    image: Volume
-    target: Volume | LabelMap
-    plane: Plane
-    modality: str
-    window: Window
-    target_window: Window
+    Raises PromptError for no pairs, unequal numbers of images and targets, unfit targets or no label at all, and what
+    the reader raises.
+    """
+    _check_numbers(reader)
+    cut = [_cut(reader, layout, number, layout.plane) for number in range(len(reader))]
+    plane = Counter(volume.plane for volume in cut).most_common(1)[0][0]
+    for number, volume in enumerate(cut):
+        if not volume.single and volume.plane != plane:
+            cut[number] = _cut(reader, layout, number, plane)
+    values, targets = _numbered_targets(cut, reader.spec, layout.values)
+    windows = [volume.target_window for volume in cut]
+    low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
+    squares = [len(volume.images) for volume in cut]
+    is_ct = any(volume.modality == "CT" for volume in cut)
+    return PromptSet(
+        np.concatenate([volume.images for volume in cut]),
+        targets,
+        volume=np.repeat(np.arange(len(cut)), squares),
+        index=np.concatenate([volume.index for volume in cut]),
+        count=np.repeat([volume.count for volume in cut], squares),
+        values=values,
+        plane=plane,
+        modality="CT" if is_ct else reader.pairs.modality or "other",
+        target_window=Window(low, high),
+    )
 
-    @classmethod
-    def of(
-        cls, image: Volume, target: Volume | LabelMap, asked: TaskSpec, modality: str | None, name: str,
-        plane: Plane | None,
-    ) -> "_Pair":  # fmt: skip
-        if not image.same_grid(target, tolerance=0.1):
-            raise GeometryError(
-                f"prompt {name} has an image of shape {image.shape} and a target of {target.shape} on another grid",
-                "image and target with one shape and affine",
-                "resample the target onto the image's grid",
-            )
-        if asked.target_type == "labels" and not isinstance(target, LabelMap):
-            target = _as_labels(target, name)
-        modality = modality or modality_of(image)
-        window = fit_window(image, modality)
-        separate = asked.target_type == "image" and not asked.residual
-        target_window = fit_window(target, modality_of(target)) if separate else window
-        along = image.cut_along(plane or image.plane)
-        return cls(image, target, along, modality, window, target_window)
 
-    @property
-    def slices(self) -> tuple[tuple[int, int], Spacing]:
-        """Shape (rows, cols) and pixel spacing of its slices."""
-        return self.image.pictures(self.plane).shape[1:], self.image.pixel_spacing(self.plane)
+def frames_for(shape: tuple[int, int], spacing: Spacing, size: int, sampling: str) -> tuple[Frame, ...]:
+    """The frames of one slice: the whole slice ("whole"), or overlapping tiles at its own resolution ("tiles")."""
+    if sampling == "tiles":
+        return Frame.tiles(shape, size, size // _TILE_OVERLAP)
+    return (Frame.letterbox(shape, spacing, size),)
 
-    def __len__(self) -> int:
-        return len(self.image.pictures(self.plane))
 
-    def cut(
-        self, asked: TaskSpec, frames: tuple[Frame, ...], slices: int, each: int
-    ) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64], int]:
-        """Images and targets (m, s, s) of at most `slices` slices, of `each` the most telling frames; the squares'
-        slices (m,); the number of slices.
-        """
-        pictures, wanted = self.image.pictures(self.plane), self.target.pictures(self.plane)
-        kept = spaced(np.arange(len(pictures)), slices)
-        images, targets, index = [], [], []
-        for at in kept:
-            shown = self.window.apply(pictures[at])
-            for frame in _telling(shown, frames, each):
-                images.append(_stored(frame.apply(shown)))
-                if asked.target_type == "labels":
-                    targets.append(frame.apply_labels(wanted[at]))
-                else:
-                    targets.append(_stored(frame.apply(self.target_window.apply(wanted[at]))))
-                index.append(at)
-        cut = np.stack(images), np.stack(targets), np.array(index)
-        telling = _changed(cut[0], cut[1]) if asked.residual else slice(None)
-        return cut[0][telling], cut[1][telling], cut[2][telling], len(pictures)
+def _check_numbers(reader: PairReader) -> None:
+    images, targets = len(reader.pairs.images), len(reader.pairs.targets)
+    if images != targets or not images:
+        raise PromptError(
+            f"{images} prompt images and {targets} targets", "as many of both, at least one", "complete the pairs"
+        )
+
+
+def _cut(reader: PairReader, layout: SliceLayout, number: int, plane: Plane | None) -> _VolumeSlices:
+    """One pair along a plane (None: its own)."""
+    pair, size = reader[number], layout.size
+    plane = pair.image.cut_along(plane or pair.image.plane)
+    shape, spacing = pair.geometry(plane)
+    count = len(pair.image.pictures(plane))
+    squares = max(_MIN_SQUARES, _BUDGET // (len(reader) * size * size * 4))
+    if layout.frames is None:
+        frames = frames_for(shape, spacing, size, reader.spec.sampling)
+    else:
+        frames = layout.frames(number, shape, spacing)
+    if reader.spec.sampling == "tiles":
+        slices = min(_MAX_TILES, squares, count)
+        tiles = max(1, min(_MAX_TILES, squares) // slices)
+    else:
+        slices, tiles = max(1, _MIN_SQUARES // len(frames), squares // len(frames)), len(frames)
+    images, targets, index = _cut_slices(pair, plane, evenly_spaced(np.arange(count), slices), (frames, tiles))
+    if reader.spec.residual:
+        changed = _changed(images[:, 0], targets)
+        images, targets, index = images[changed], targets[changed], index[changed]
+    labels = pair.target.values if isinstance(pair.target, LabelMap) and layout.values is None else ()
+    window = pair.target_window or pair.windows[0]
+    return _VolumeSlices(plane, pair.single, pair.modality, window, labels, images, targets, index, count)
+
+
+def _cut_slices(
+    pair: WindowedPair, plane: Plane, numbers: NDArray[np.int64], cutting: tuple[tuple[Frame, ...], int]
+) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64]]:
+    """Images (m, i, s, s), targets (m, s, s) and slice numbers (m,); of all frames the most structured ones."""
+    pictures, wanted = channels_first(pair.image.pictures(plane)), pair.target.pictures(plane)
+    images, targets, index = [], [], []
+    for number in numbers:
+        channels = np.stack([w.apply(channel) for w, channel in zip(pair.windows, pictures[number], strict=True)])
+        for frame in _most_structured(channels[0], *cutting):
+            images.append(_stored(frame.apply(channels)))
+            if pair.target_window is None:
+                targets.append(frame.apply_labels(wanted[number]))
+            else:
+                targets.append(_stored(frame.apply(pair.target_window.apply(wanted[number]))))
+            index.append(number)
+    return np.stack(images), np.stack(targets), np.array(index)
 
 
 def _changed(images: NDArray[np.uint16], targets: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which squares (m,) have a target that is not the image itself, and so tell what is asked; all if none has."""
-    change = np.abs(images.astype(np.int32) - targets).max(axis=(1, 2)) > _GRAY
+    """Which squares (m,) have a target that differs from the image, and so show the task; all if none has."""
+    change = np.abs(images.astype(np.int32) - targets).max(axis=(1, 2)) > _GRAY_LEVEL
     return np.asarray(change if change.any() else ~change)
 
 
-def _as_labels(target: Volume, name: str) -> LabelMap:
-    whole = target.voxels.astype(np.int32)
-    if not np.array_equal(whole, target.voxels):
-        raise PromptError(
-            f"the target of prompt {name} holds fractions",
-            "whole numbers as labels",
-            "name the task if it is no segmentation",
-        )
-    return LabelMap(whole, target.affine)
-
-
-def _numbered(labels: Sequence[NDArray[Any]], values: tuple[int, ...]) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
-    """The label values, and all labels as class numbers 0..K, others as 0."""
-    found = {int(value) for piece in labels for value in np.unique(piece)} - {0}
+def _numbered_targets(
+    cut: list[_VolumeSlices], spec: TaskSpec, values: tuple[int, ...] | None
+) -> tuple[tuple[int, ...], NDArray[Any]]:
+    """The label values and all labels as class numbers 0..K; for pictures no values, and the pictures."""
+    targets = [volume.targets for volume in cut]
+    if spec.target_type != "labels":
+        return (), np.concatenate(targets)
+    if values is None:  # of the whole volumes: squares may lose small labels
+        values = tuple(sorted({value for volume in cut for value in volume.values}))
     if not 0 < len(values) <= MOST_CLASSES:
-        action = "ask for fewer, or name the task if it is no segmentation" if values else "add prompts that show some"
+        action = (
+            "ask for fewer, or name the task if it is not a segmentation" if values else "add prompts that show some"
+        )
         raise PromptError(f"{len(values)} label values other than 0 in the prompts", f"1 to {MOST_CLASSES}", action)
-    known = np.array(sorted({0, *values, *found}))
+    known = np.array(sorted({0, *values, *(int(value) for target in targets for value in np.unique(target))}))
     numbers = np.array([values.index(int(value)) + 1 if value in values else 0 for value in known], np.uint8)
-    return values, np.concatenate([numbers[np.searchsorted(known, piece)] for piece in labels])
+    return values, np.concatenate([numbers[np.searchsorted(known, target)] for target in targets])
 
 
-def _telling(picture: NDArray[Any], frames: tuple[Frame, ...], most: int) -> list[Frame]:
-    """The frames with the most structure in them."""
-    if len(frames) <= most:
+def _most_structured(picture: NDArray[Any], frames: tuple[Frame, ...], count: int) -> list[Frame]:
+    if len(frames) <= count:
         return list(frames)
-    return sorted(frames, key=lambda frame: -float(picture[frame.source.index].std()))[:most]
+    return sorted(frames, key=lambda frame: -float(picture[frame.source.index].std()))[:count]
 
 
 def _stored(picture: NDArray[np.float32]) -> NDArray[np.uint16]:

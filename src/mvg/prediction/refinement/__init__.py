@@ -1,1 +1,5 @@
-"""What improves a prediction after the first pass."""
+"""What improves a prediction after the first pass.
+
+Each refinement has the signature (PredictionContext, VolumePrediction) -> VolumePrediction; a task's `postprocess`
+names those that apply to it, in order.
+"""

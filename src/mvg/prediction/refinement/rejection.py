@@ -1,96 +1,132 @@
-"""How sure a label has to be in a slice to be kept there: told by the prompts, each answered from the others.
+"""Labels that are too improbable in a slice are removed there; the prompts determine how probable they must be.
 
-A label that ends within a volume is often outlined beyond its ends, less surely than where it is. How much less differs
-from task to task, but prompts know where their own labels end.
+A label that ends within a volume is often outlined beyond its ends, with a lower probability than where it is. By how
+much differs from task to task, but prompts show where their own labels end: each prompt volume is predicted from the
+others.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mvg.model.generalist import Generalist
-from mvg.prediction.inference.ensemble import PredictionOptions, answer
+from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.ensemble import ensemble_output
 from mvg.prediction.inference.prompt_cache import PromptCache, PromptView, draw_colors
-from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.selection.retrieval import PromptIndex, choose, spaced
+from mvg.prediction.inference.volume_prediction import VolumePrediction
+from mvg.prediction.options import PredictionOptions
+from mvg.prediction.selection.retrieval import evenly_spaced, select
 
-_VOLUMES, _SLICES = 8, 8  # prompt volumes that are asked about, and slices of each
-_LEVELS = np.array([0, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9])  # mean probabilities
-_WORTH = 0.01  # mean gain in Dice, below which nothing is dropped
-_KEPT = 0.95  # least share of what was rightly found that has to stay
+_VOLUMES, _SLICES = 8, 8  # prompt volumes that are predicted, and slices of each
+_LEVELS = np.array([0, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9])  # thresholds that are compared
+_MIN_GAIN = 0.01  # mean gain in Dice, below which nothing is removed
+_MIN_RECALL = 0.95  # share of the correctly labelled pixels that must remain
 
 
-def rejection_thresholds(
-    model: Generalist, cache: PromptCache, examples: PromptSet, settings: PredictionOptions
-) -> NDArray[np.float32]:
-    """The least mean probability (K,) at which each class is kept in a slice: that which is best for the prompts' own
-    slices, answered from other prompt volumes, if it is surely better than none and costs little that is right. 0 where
-    there is one volume alone.
+def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
+    """Remove each label from the slices where its mean probability is below its threshold."""
+    minimum = _minimum_probabilities(context, prediction)
+    if minimum is None:
+        return prediction
+    rejected = (prediction.area > 0) & (prediction.confidence < minimum)
+    for number in np.flatnonzero(rejected.any(axis=1)):
+        pixels = prediction.pixels[number]
+        pixels[np.isin(pixels, 1 + np.flatnonzero(rejected[number]))] = 0
+    return replace(prediction, rejected=rejected)
+
+
+def _minimum_probabilities(context: PredictionContext, prediction: VolumePrediction) -> NDArray[np.float32] | None:
+    """The threshold of each class (K,); None where nothing can be removed."""
+    chosen = context.options.min_probability
+    if not context.prompts.values or chosen == 0:
+        return None
+    if chosen is not None:
+        return np.full(len(context.prompts.values), chosen, np.float32)
+    found = prediction.confidence[prediction.area > 0]
+    if not len(found) or found.min() >= _LEVELS[-1]:
+        return None  # no threshold could remove anything
+    return thresholds(context.cache, context.options)
+
+
+def thresholds(cache: PromptCache, options: PredictionOptions) -> NDArray[np.float32]:
+    """The threshold of each class (K,) that the prompts determine; computed once and kept with the prompts.
+
+    It is the level that is best for the prompts' own slices, predicted from the other prompt volumes, if it is clearly
+    better than none and removes little that is right. 0 with a single prompt volume.
     """
-    volumes = np.unique(examples.volume)
-    least = np.zeros(len(examples.values), np.float32)
+    key = (options.strategy, options.num_prompts, options.seed, options.colors)
+    with cache.lock:
+        if key not in cache.thresholds:
+            cache.thresholds[key] = _determined(cache, options)
+        return cache.thresholds[key]
+
+
+def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.float32]:
+    volumes = np.unique(cache.prompts.volume)
+    minimum = np.zeros(len(cache.prompts.values), np.float32)
     if len(volumes) < 2:
-        return least
-    shelf = replace(examples.shelf, features=cache.features)
-    some = spaced(volumes, _VOLUMES)
-    found = [_answered(model, cache, examples, settings, shelf, int(volume)) for volume in some]
-    for number in range(len(least)):
-        gains = np.array([_dice(slices[:, number]) for slices in found])
-        gains -= gains[:, :1]
-        mean, error = gains.mean(axis=0), gains.std(axis=0, ddof=1) / len(gains) ** 0.5
-        harmless = _kept([slices[:, number] for slices in found]) > _KEPT
-        sure = np.where(harmless & (mean > _WORTH) & (mean > error), mean, 0)
-        least[number] = _LEVELS[int(sure.argmax())]
-    return least
+        return minimum
+    measured = [_measured(cache, options, int(volume)) for volume in evenly_spaced(volumes, _VOLUMES)]
+    for number in range(len(minimum)):
+        minimum[number] = best_level([slices[:, number] for slices in measured])
+    return minimum
+
+
+def best_level(volumes: Sequence[NDArray[np.float64]]) -> float:
+    """The level for one class, from volumes of slices (n, 4): probability, predicted, true and correct pixels."""
+    gains = np.array([_dice(slices) for slices in volumes])
+    gains -= gains[:, :1]
+    mean, standard_error = gains.mean(axis=0), gains.std(axis=0, ddof=1) / len(gains) ** 0.5
+    harmless = _recall(volumes) > _MIN_RECALL
+    gain = np.where(harmless & (mean > _MIN_GAIN) & (mean > standard_error), mean, 0)
+    return float(_LEVELS[int(gain.argmax())])
 
 
 def _dice(slices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A volume's Dice at each of the levels, from its slices (n, 4); 1 where nothing is and nothing was found."""
-    sure, said, shown, right = slices.T
-    kept = sure >= _LEVELS[:, None]
-    total = (kept * said).sum(axis=1) + shown.sum()
-    return np.where(total > 0, 2 * (kept * right).sum(axis=1) / np.maximum(total, 1), 1.0)
+    """A volume's Dice at each level, from its slices (n, 4); 1 where nothing is predicted and nothing is true."""
+    probability, predicted, true, correct = slices.T
+    kept = probability >= _LEVELS[:, None]
+    total = (kept * predicted).sum(axis=1) + true.sum()
+    return np.where(total > 0, 2 * (kept * correct).sum(axis=1) / np.maximum(total, 1), 1.0)
 
 
-def _kept(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The share of what was rightly found in volumes (n, 4) that is left at each of the levels."""
-    sure, _, _, right = np.concatenate(volumes).T
-    return np.asarray(((sure >= _LEVELS[:, None]) * right).sum(axis=1) / max(right.sum(), 1))
+def _recall(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The share of the correct pixels of volumes (n, 4) that each level keeps."""
+    probability, _, _, correct = np.concatenate(volumes).T
+    return np.asarray(((probability >= _LEVELS[:, None]) * correct).sum(axis=1) / max(correct.sum(), 1))
 
 
-def _answered(
-    model: Generalist,
-    cache: PromptCache,
-    examples: PromptSet,
-    settings: PredictionOptions,
-    shelf: PromptIndex,
-    volume: int,
-) -> NDArray[np.float64]:
-    """Some slices of a prompt volume from the other volumes: of every class (n, K, 4) how sure it is where it was
-    found, and how many pixels were found, are shown, and are both.
+def _measured(cache: PromptCache, options: PredictionOptions, volume: int) -> NDArray[np.float64]:
+    """Slices of a prompt volume predicted from the others (n, K, 4): for each class its mean probability where it is
+    predicted, and its predicted, true and correct pixels.
     """
-    others, places = shelf.without(volume)
+    prompts, index = cache.prompts, cache.index
+    others, indices = index.without_volume(volume)
     rows = []
-    for at in spaced(np.flatnonzero(examples.volume == volume), _SLICES).tolist():
-        rng = np.random.default_rng(settings.seed)
-        found = choose(settings.strategy, shelf.as_query(at), others, settings.num_prompts, rng)
-        chosen = tuple(sorted(places[list(found)].tolist()))
-        painted = model.config.paints
-        colors = draw_colors(examples.shows(chosen), 0, rng, settings.colors) if painted else None
-        square = torch.from_numpy(examples.image([at]))[:, None]
-        chance = answer(model, cache, examples, square, (PromptView(chosen, colors=colors),)).mean[0].numpy()
-        rows.append(_counted(chance, examples.targets[at]))
+    for number in evenly_spaced(np.flatnonzero(prompts.volume == volume), _SLICES).tolist():
+        rng = np.random.default_rng(options.seed)
+        selected = select(options.strategy, index.as_query(number), others, options.num_prompts, rng)
+        view = _view(cache, options, tuple(sorted(indices[list(selected)].tolist())), rng)
+        features = cache.features([number])
+        output = ensemble_output(cache, {False: features}.__getitem__, (view,))
+        rows.append(_counts(output.mean[0].numpy(), prompts.targets[number]))
     return np.array(rows, np.float64)
 
 
-def _counted(chance: NDArray[np.float32], truth: NDArray[np.uint8]) -> list[tuple[float, int, int, int]]:
-    """What `_answered` says of the classes in one slice, from probabilities (K + 1, s, s) and class numbers (s, s)."""
-    numbers, row = chance.argmax(0), []
-    for number in range(1, len(chance)):
-        found, shown = numbers == number, truth == number
-        sure = float(chance[number][found].mean()) if found.any() else 0.0
-        row.append((sure, int(found.sum()), int(shown.sum()), int((found & shown).sum())))
+def _view(
+    cache: PromptCache, options: PredictionOptions, indices: tuple[int, ...], rng: np.random.Generator
+) -> PromptView:
+    if not cache.model.config.paints:
+        return PromptView(indices)
+    return PromptView(indices, colors=draw_colors(cache.prompts.classes_in(indices), 0, rng, options.colors))
+
+
+def _counts(probabilities: NDArray[np.float32], truth: NDArray[np.uint8]) -> list[tuple[float, int, int, int]]:
+    """One row of `_measured`, from probabilities (K + 1, s, s) and class numbers (s, s)."""
+    numbers, row = probabilities.argmax(0), []
+    for number in range(1, len(probabilities)):
+        predicted, true = numbers == number, truth == number
+        probability = float(probabilities[number][predicted].mean()) if predicted.any() else 0.0
+        row.append((probability, int(predicted.sum()), int(true.sum()), int((predicted & true).sum())))
     return row

@@ -1,1 +1,1 @@
-"""Which prompts a query is shown."""
+"""Which prompt slices a query slice is shown."""

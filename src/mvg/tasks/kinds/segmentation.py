@@ -9,7 +9,7 @@ from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.tasks.task import Task, TaskSpec, shown
 
-SPEC = TaskSpec("segmentation", target_type="labels")
+SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom"))
 
 
 class Segmentation(Task):

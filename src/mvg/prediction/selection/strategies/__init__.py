@@ -1,6 +1,6 @@
-"""Which prompt slices a query slice is shown: one strategy per file, the file name is its public name.
+"""Prompt strategies, one per file; the file name is the public name.
 
-Each file has `choose(query: QuerySlice, shelf: Shelf, count: int, rng: Generator) -> tuple[int, ...]`: the places on
-the shelf to show, at most `count` of them and at least one, none twice, the most telling first. `rng` is seeded alike
-for every slice of a query.
+Each file has `select(query: QuerySlice, index: PromptIndex, count: int, rng: Generator) -> tuple[int, ...]`: indices of
+prompt slices, at least one and at most `count`, no index twice, the best first. `rng` has the same seed for every slice
+of a query.
 """

@@ -1,28 +1,28 @@
-"""Slices that the model finds like the query slice and that lie about where it lies in its volume, volume by volume.
+"""Slices whose features correlate with the query slice and that lie near its relative position, volume by volume.
 
-Volumes do not show the same length of a body, so that the same relative position may be another place: among slices
-nearby the model's own features tell. Only the most promising ones are looked at by it.
+Volumes cover different lengths of a body, so the same relative position may be another place. Features decide among
+nearby slices. Only the most promising slices are embedded.
 """
 
 import numpy as np
 
 from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice
 
-_REACH = 0.25  # of a volume's length: what lies farther away is not looked at
-_FAR = 3.0  # correlation that a volume's whole length away takes back
-_LOOKED_AT = 64  # slices that the model compares at most with one query slice
+_REACH = 0.25  # lengths of a volume; slices farther away are not considered
+_DISTANCE_WEIGHT = 3.0  # correlation lost over the whole length of a volume
+_CANDIDATES = 64  # slices whose features are compared with one query slice, at most
 
 
-def choose(query: QuerySlice, shelf: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """Round after round the best slice of every volume, the best volumes first."""
-    away = shelf.away(query)
-    near = np.flatnonzero(away <= max(_REACH, away.min()))
-    promising = shelf.similarity(query)[near] - _FAR * away[near]
-    some = near[np.argsort(-promising, kind="stable")[: max(_LOOKED_AT, count)]]
-    score = shelf.likeness(query, some) - _FAR * away[some]
-    ranks = np.zeros(len(some), np.int64)
-    for volume in np.unique(shelf.volume[some]):
-        own = np.flatnonzero(shelf.volume[some] == volume)
-        ranks[own[np.argsort(-score[own], kind="stable")]] = np.arange(len(own))
+def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Round by round the best slice of every volume; within a round the best volumes first."""
+    distance = index.distance(query)
+    near = np.flatnonzero(distance <= max(_REACH, distance.min()))
+    rough = index.thumbnail_correlation(query)[near] - _DISTANCE_WEIGHT * distance[near]
+    candidates = near[np.argsort(-rough, kind="stable")[: max(_CANDIDATES, count)]]
+    score = index.feature_correlation(query, candidates) - _DISTANCE_WEIGHT * distance[candidates]
+    ranks = np.zeros(len(candidates), np.int64)
+    for volume in np.unique(index.volume[candidates]):
+        members = np.flatnonzero(index.volume[candidates] == volume)
+        ranks[members[np.argsort(-score[members], kind="stable")]] = np.arange(len(members))
     order = np.lexsort((-score, ranks))
-    return tuple(int(one) for one in some[order[:count]])
+    return tuple(int(number) for number in candidates[order[:count]])

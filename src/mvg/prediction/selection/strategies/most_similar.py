@@ -1,10 +1,10 @@
-"""Slices that look most like the query slice, by normalised correlation of thumbnails, wherever they lie."""
+"""Slices whose thumbnails correlate most with the query slice, wherever they lie."""
 
 import numpy as np
 
-from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, most_alike
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, highest_scores
 
 
-def choose(query: QuerySlice, shelf: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """The most similar slices, of different volumes where these are about as similar."""
-    return most_alike(shelf.similarity(query), shelf.volume, count)
+def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The most similar slices, from different volumes where they are about equally similar."""
+    return highest_scores(index.thumbnail_correlation(query), index.volume, count)

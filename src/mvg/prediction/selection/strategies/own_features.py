@@ -1,13 +1,13 @@
-"""Slices that the model itself finds most like the query slice, by its features of whole pictures, wherever they lie.
+"""Slices whose features correlate most with the query slice, wherever they lie.
 
-Every prompt slice goes through the image stream once; `most_similar` compares thumbnails instead.
+Every prompt slice is embedded once; `most_similar` compares thumbnails instead.
 """
 
 import numpy as np
 
-from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, most_alike
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, highest_scores
 
 
-def choose(query: QuerySlice, shelf: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """The slices that are most alike, of different volumes where these are about as much so."""
-    return most_alike(shelf.likeness(query, np.arange(len(shelf.volume))), shelf.volume, count)
+def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """The most similar slices, from different volumes where they are about equally similar."""
+    return highest_scores(index.feature_correlation(query, np.arange(len(index))), index.volume, count)

@@ -8,11 +8,11 @@ import numpy as np
 from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice
 
 
-def choose(query: QuerySlice, shelf: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
     """One slice from each of up to `count` random volumes, the same volumes for every slice of the query."""
     chosen = []
-    for volume in rng.permutation(np.unique(shelf.volume))[:count]:
-        members = np.flatnonzero(shelf.volume == volume)
-        wanted = query.index * int(shelf.count[members[0]]) // query.count
-        chosen.append(int(members[np.argmin(np.abs(shelf.index[members] - wanted))]))
+    for volume in rng.permutation(np.unique(index.volume))[:count]:
+        members = np.flatnonzero(index.volume == volume)
+        wanted = query.index * int(index.count[members[0]]) // query.count
+        chosen.append(int(members[np.argmin(np.abs(index.index[members] - wanted))]))
     return tuple(chosen)

@@ -1,0 +1,147 @@
+"""Prompt pairs as users give them, read and windowed once each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import GeometryError, PromptError
+from mvg.imaging.frame import Spacing
+from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import Window, guess_modality
+from mvg.tasks import TaskSpec
+
+_KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
+_SAME_GRID = 0.1  # mm between corners of an image and its target
+
+_Grid = TypeVar("_Grid", bound=Volume | LabelMap, covariant=True)
+
+
+@runtime_checkable
+class Volumes(Protocol[_Grid]):
+    """Several volumes: a list or tuple, or a sequence that reads each volume when it is indexed."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, number: int, /) -> _Grid: ...
+
+
+@dataclass(frozen=True, eq=False)
+class PromptPairs:
+    """Example pairs: one target per image, on the same grid.
+
+    names: of the pairs, for messages. modality: "CT" if intensities are HU, anything else if they are not, in prompts
+    and queries; None guesses from the voxels.
+    """
+
+    images: Volumes[Volume]
+    targets: Volumes[Volume | LabelMap]
+    names: Sequence[str] = ()
+    modality: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, number: int) -> str:
+        """The pair's name, or its number from 1 on."""
+        return f"'{self.names[number]}'" if self.names else str(number + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedPair:
+    """One image and its target on the same grid, and the windows that take both to [0, 1].
+
+    windows: one per input channel of the image; target_window: of a picture target, None for labels.
+    """
+
+    image: Volume
+    target: Volume | LabelMap
+    modality: str
+    windows: tuple[Window, ...]
+    target_window: Window | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of voxels."""
+        return int(self.image.voxels.nbytes + self.target.voxels.nbytes)
+
+    @property
+    def single(self) -> bool:
+        """Whether the pair is a single slice."""
+        return 1 in self.image.shape[:3]
+
+    def geometry(self, plane: Plane) -> tuple[tuple[int, int], Spacing]:
+        """The shape (rows, cols) and the pixel spacing of its slices."""
+        rows, cols = channels_first(self.image.pictures(plane)).shape[-2:]
+        return (rows, cols), self.image.pixel_spacing(plane)
+
+
+@dataclass(eq=False)
+class PairReader:
+    """Reads each pair once and keeps it while memory allows; a sequence of WindowedPair.
+
+    Indexing raises GeometryError for a pair on two grids, PromptError for a target that does not fit the task.
+    """
+
+    pairs: PromptPairs
+    spec: TaskSpec
+    budget: int = _KEPT_BYTES
+    _kept: dict[int, WindowedPair] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, number: int) -> WindowedPair:
+        if number not in self._kept:
+            pair = self._read(number)
+            if sum(kept.nbytes for kept in self._kept.values()) + pair.nbytes > self.budget:
+                return pair
+            self._kept[number] = pair
+        return self._kept[number]
+
+    def _read(self, number: int) -> WindowedPair:
+        image, target, name = self.pairs.images[number], self.pairs.targets[number], self.pairs.name(number)
+        if not image.same_grid(target, tolerance=_SAME_GRID):
+            raise GeometryError(
+                f"prompt {name} has an image of shape {image.shape} and a target of {target.shape} on another grid",
+                "image and target with one shape and affine",
+                "resample the target onto the image's grid",
+            )
+        if self.spec.target_type == "labels" and not isinstance(target, LabelMap):
+            target = _as_labels(target, name)
+        modality = self.pairs.modality or guess_modality(image.voxels)
+        windows = windows_of(image, modality)
+        return WindowedPair(image, target, modality, windows, self._target_window(target, windows[0]))
+
+    def _target_window(self, target: Volume | LabelMap, window: Window) -> Window | None:
+        """A change of the query shares the query's window; other pictures have a window of their own."""
+        if self.spec.target_type == "labels":
+            return None
+        return window if self.spec.residual else Window.fit(target.voxels, guess_modality(target.voxels))
+
+
+def windows_of(image: Volume, modality: str) -> tuple[Window, ...]:
+    """The windows of the channels of an image: soft tissue for HU, percentiles of the channel's own values otherwise.
+
+    Prompts, queries and training use the same rule.
+    """
+    if image.voxels.ndim == 3:
+        return (Window.fit(image.voxels, modality),)
+    return tuple(Window.fit(image.voxels[..., channel], modality) for channel in range(image.voxels.shape[-1]))
+
+
+def channels_first(slices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Slices (n, rows, cols) or (n, i, rows, cols) as (n, i, rows, cols)."""
+    return slices[:, None] if slices.ndim == 3 else slices
+
+
+def _as_labels(target: Volume, name: str) -> LabelMap:
+    whole = target.voxels.astype(np.int32)
+    if not np.array_equal(whole, target.voxels):
+        raise PromptError(
+            f"the target of prompt {name} holds fractions",
+            "whole numbers as labels",
+            "name the task if it is not a segmentation",
+        )
+    return LabelMap(whole, target.affine)

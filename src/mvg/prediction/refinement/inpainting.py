@@ -1,0 +1,66 @@
+"""Voids are filled at the slice's own resolution: smoothly from edge to edge, and like the other side of the body.
+
+A change that was predicted in coarser squares is blurred at the rim of a void. So pixels that hold the void's own value
+are filled here, and pixels near the void that do not (dark tissue, air) stay as they are.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mvg.model.ridge import BLACK
+from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.query_volume import QueryVolume
+from mvg.prediction.inference.volume_prediction import VolumePrediction
+from mvg.prediction.refinement.contralateral import contralateral_evidence, filled_smooth
+
+_MIN_INCREASE = 0.05  # a black pixel that became brighter by more was filled
+_SIMILAR_BRIGHTNESS = 0.6  # least ratio of the predicted and the smooth brightness of a void, either way
+_NETWORK_SHARE = 0.25  # share of the prediction beyond a smooth fill that is kept without contralateral evidence
+_RIM = 3  # pixels of a square around a void that its blurred edge reaches
+
+
+def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
+    """Fill the voids of every slice anew; without any void the slice stays as predicted."""
+    assert prediction.squares is not None
+    for number in range(len(prediction.pixels)):
+        predicted = prediction.squares[number]
+        prediction.pixels[number] = _refilled(context.query, number, predicted, prediction.pixels[number])
+    return prediction
+
+
+def _refilled(
+    query: QueryVolume, number: int, predicted: NDArray[np.float32], picture: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """One slice (rows, cols), raw; predicted: its squares (f, s, s); picture: the slice with the predicted change."""
+    raw, squares = query.slices[number, 0], query.squares(number)[:, 0]
+    span = np.float32(query.window.high - query.window.low)
+    filled = (squares <= BLACK) & (predicted - squares > _MIN_INCREASE)
+    if not filled.any():
+        return picture
+    near = query.frames[0].restore_labels(ndimage.binary_dilation(filled[0], iterations=_RIM))
+    inside = query.frames[0].restore_labels(filled[0])
+    if not inside.any():
+        return picture
+    values, counts = np.unique(raw[inside], return_counts=True)
+    void = values[counts.argmax()]  # a void has one value, air and dark tissue have many
+    hole = near & (np.abs(raw - void) <= BLACK * span)
+    return np.where(near, np.where(hole, query.window.invert(_fill(query, raw, hole, predicted)), raw), picture)
+
+
+def _fill(
+    query: QueryVolume, raw: NDArray[np.float32], hole: NDArray[np.bool_], predicted: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A slice (rows, cols) in [0, 1] whose voids (parts of `hole`) are filled at its own resolution.
+
+    A part that was predicted much darker than its surroundings is no void (a gap of the body) unless the other side
+    shows body there; one that was predicted much brighter holds something else. Outside of the body nothing is filled.
+    """
+    scaled, restored = query.window.apply(raw), query.restore(predicted)
+    smooth, other = filled_smooth(scaled, hole), contralateral_evidence(scaled, hole)
+    parts, count = ndimage.label(hole)
+    means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (restored, smooth)]
+    similar = np.append(False, np.minimum(*means) > _SIMILAR_BRIGHTNESS * np.maximum(*means))[parts]
+    network = (1 - other.share) * _NETWORK_SHARE * query.restore(predicted - query.frames[0].apply(smooth))
+    restored = np.where(similar | other.body, smooth + network + other.detail, restored)
+    return np.where(other.outside, scaled, restored)
