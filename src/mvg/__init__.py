@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from mvg.imaging.files import read, read_labels, write
     from mvg.imaging.volume import LabelMap, Volume
-    from mvg.prediction.inference.ensemble import PredictionOptions
+    from mvg.prediction.options import PredictionOptions
     from mvg.prediction.predictor import Prediction, Predictor, PromptedTask, load, load_task
 
 __version__ = "0.1.0"
@@ -66,7 +66,7 @@ _MODULES = {
     ),
     "mvg.imaging.files": ("read", "read_labels", "write"),
     "mvg.imaging.volume": ("LabelMap", "Volume"),
-    "mvg.prediction.inference.ensemble": ("PredictionOptions",),
+    "mvg.prediction.options": ("PredictionOptions",),
     "mvg.prediction.predictor": ("Prediction", "Predictor", "PromptedTask", "load", "load_task"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
