@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import mvg
+from mvg.app.demo import run as demo
 from mvg.app.demo.exhibits import tissues
-from mvg.app.demo.run import run as demo
 from mvg.imaging.files import read, read_labels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_ten_lines_run(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(weights, tmp_path / "shipped" / "tiny")
     monkeypatch.setattr("mvg.model.weights.SHIPPED", tmp_path / "shipped")
-    monkeypatch.setattr(demo, "exhibits", lambda seed: iter((tissues(seed),)))
+    monkeypatch.setattr(demo, "exhibits", lambda seed: iter((tissues(),)))
     monkeypatch.chdir(tmp_path)
     demo.run_demo(Path("runs/demo"), "cpu", lambda _what, _done, _total: None)
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)

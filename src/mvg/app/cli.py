@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 import mvg
-from mvg.app.display import bars
+from mvg.app.display import progress_bars
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
 
@@ -109,7 +109,7 @@ def predict(
         "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
         "propagate": propagate, "min_probability": reject,
     }  # fmt: skip
-    with output_folder(output), bars(quiet) as show:
+    with output_folder(output), progress_bars(quiet) as show:
         request = prepare_request(prompts, task, weights, device, queries, show, zoom)
         wishes = OutputOptions(uncertainty, quality, tune_seconds, save_task)
         done = answer_files(request, queries, output, used, wishes, show)
@@ -134,7 +134,7 @@ def prepare(
     from mvg.data.held_out import read_held_out
     from mvg.data.preparation import prepare as prepare_sets
 
-    with bars(quiet) as show:
+    with progress_bars(quiet) as show:
         told = prepare_sets(folders, output, show, None if held_out is None else read_held_out(held_out))
     for line in () if quiet else told:
         _tell(line)
@@ -159,7 +159,7 @@ def train(
     """Train as a recipe says; writes curves, pictures, checkpoints and, in the end, weights for `mvg predict`."""
     from mvg.app.training import run_recipe
 
-    with bars(quiet) as show:
+    with progress_bars(quiet) as show:
         weights = run_recipe(recipe, minutes, device, processes, output, resume, show)
     if not quiet:
         print(weights)
@@ -178,7 +178,7 @@ def finetune(
     """Tune weights on one or more cases; written only where they answer pairs (of three, one held back) better."""
     from mvg.app.finetuning import finetune as learn
 
-    with bars(quiet) as show:
+    with progress_bars(quiet) as show:
         said = learn(prompts, output, 60 * minutes, task, weights, device, show)
     if not (quiet and said.kept):
         _tell(said.message)
@@ -213,7 +213,7 @@ def benchmark(
     if minutes is not None:
         read = replace(read, minutes=minutes, samples=0)
     command = " ".join(["mvg", *sys.argv[1:]])
-    with bars(quiet) as show:
+    with progress_bars(quiet) as show:
         report = run_suite(read, output or Path("runs") / read.name, data, device, processes, command, show)
     if not quiet:
         print(report)
@@ -228,7 +228,7 @@ def demo(
     """Run all four tasks on real images from public packages, with the shipped weights; writes a report."""
     from mvg.app.demo.run import run_demo
 
-    with bars(quiet) as show:
+    with progress_bars(quiet) as show:
         report = run_demo(output, device, show)
     if not quiet:
         print(report)

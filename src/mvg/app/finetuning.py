@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mvg.app.display import Show
+from mvg.app.display import OnProgress
 from mvg.errors import FileError
 from mvg.model.weights import describe_weights, save_weights
 from mvg.prediction.batch import output_folder
@@ -22,7 +22,7 @@ Research use; not a medical device. What follows is the card of the weights it s
 
 
 def finetune(
-    prompts: Path, output: Path, seconds: float, task: str | None, weights: str | None, device: str, show: Show
+    prompts: Path, output: Path, seconds: float, task: str | None, weights: str | None, device: str, show: OnProgress
 ) -> Tuning:
     """Tune on the pairs in `prompts` and write the weights to the new folder `output` where that has helped.
 

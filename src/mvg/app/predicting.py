@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mvg.app.display import Show
+from mvg.app.display import OnProgress
 from mvg.errors import PromptError
 from mvg.prediction.batch import Outcome, plan, predict_files, scale_of, write_qualities
 from mvg.prediction.finetuning import tune
@@ -33,7 +33,12 @@ class BatchReport:
 
 
 def answer_files(
-    request: Request, queries: Sequence[Path], output: Path, used: dict[str, Any], wishes: OutputOptions, show: Show
+    request: Request,
+    queries: Sequence[Path],
+    output: Path,
+    used: dict[str, Any],
+    wishes: OutputOptions,
+    show: OnProgress,
 ) -> BatchReport:
     """Answer all queries; `used`: what of the settings was asked for, see `PromptedTask.using` (None: as they are).
 

@@ -6,7 +6,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from mvg.app.display import Show
+from mvg.app.display import OnProgress
 from mvg.errors import FileError, RecipeError
 from mvg.model.generalist import GeneralistConfig
 from mvg.model.weights import save_weights
@@ -34,7 +34,7 @@ Recipe:
 
 
 def run_recipe(
-    path: Path, minutes: float | None, device: str, processes: int, output: Path | None, resume: bool, show: Show
+    path: Path, minutes: float | None, device: str, processes: int, output: Path | None, resume: bool, show: OnProgress
 ) -> Path:
     """Train as the recipe in `path` says and write the averaged model's weights; returns their folder.
 

@@ -1,4 +1,4 @@
-"""Exhibits and their answers as pictures in RGB: labels in color over the image, voids outlined."""
+"""Pictures of the demo's exhibits: labels in color over the image, voids outlined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,87 +12,111 @@ from mvg.app.demo.exhibits import Exhibit
 from mvg.app.demo.measures import Measure
 from mvg.imaging.overlay import fill, outline, plain
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window
+from mvg.imaging.window import Window, guess_modality
+from mvg.tasks import spec_of
 
-_MARGIN = 6  # pixels left round what is not background
+_VOID_LABEL = 5  # its color outlines voids
+_MARGIN = 6  # pixels around the foreground
 _AXES: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
-
-_Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """An exhibit with the model's answer to it.
+class ExhibitResult:
+    """An exhibit with its prediction.
 
-    rival: what the figures are compared with, in words, or ""; seconds: for encoding the prompts and answering.
+    rival: a name for what the measures are compared with, or ""; seconds: to encode the prompts and predict.
     """
 
     exhibit: Exhibit
-    answer: LabelMap | Volume
+    prediction: LabelMap | Volume
     measures: tuple[Measure, ...]
     rival: str
     seconds: float
 
+    @property
+    def slice_count(self) -> int:
+        """The number of slices of the query."""
+        query = self.exhibit.query
+        return len(query.pictures(query.plane))
+
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A picture (rows, cols, 3) of 8 bits with its caption; "answer" is the caption of what the model made."""
+    """An RGB picture (rows, cols, 3) of 8 bits with its caption; is_prediction: the model made it."""
 
     caption: str
     picture: NDArray[np.uint8]
+    is_prediction: bool = False
 
 
-def panels(shown: Shown, at: int) -> tuple[Panel, ...]:
-    """A prompt pair, slice `at` of the query, of the answer and, where it is known, of the truth."""
-    exhibit, query, truth = shown.exhibit, shown.exhibit.query, shown.exhibit.truth
-    plane = query.plane
-    pair = _nearest(exhibit.images, query, plane, at)
-    image, target = exhibit.images[pair], exhibit.targets[pair]
-    one, many = _filled(image.pictures(plane)[0]), _filled(query.pictures(plane)[at])
-    inside = _window(image if exhibit.task != "synthesis" else target)
-    right = _window(truth if isinstance(truth, Volume) else target)
-    answer = _drawn(shown.answer, query, right, plane, at, many)
-    if exhibit.task == "inpainting" and exhibit.region is not None:
-        region = LabelMap(exhibit.region, query.affine).pictures(plane)[at][many]
-        answer = outline(answer / 255, region)
-    found = [
-        Panel("prompt: image", _drawn(image, image, _window(image), plane, 0, one)),
-        Panel("prompt: target", _drawn(target, image, inside, plane, 0, one)),
-        Panel("query", _drawn(query, query, _window(query), plane, at, many)),
-        Panel("answer", answer),
+def panels(result: ExhibitResult, index: int) -> tuple[Panel, ...]:
+    """The nearest prompt pair, slice `index` of the query, of the prediction and, where it is known, of the truth."""
+    exhibit, query, truth = result.exhibit, result.exhibit.query, result.exhibit.truth
+    number = _nearest_prompt(exhibit.images, query, index)
+    image, target = exhibit.images[number], exhibit.targets[number]
+    prompt_view, query_view = _View.of(image, query.plane, 0), _View.of(query, query.plane, index)
+    target_window = _window(image if spec_of(exhibit.task).residual else target)
+    prediction_window = _window(truth if isinstance(truth, Volume) else target)
+    drawn = [
+        Panel("prompt: image", prompt_view.draw(image, _window(image))),
+        Panel("prompt: target", prompt_view.draw(target, target_window)),
+        Panel("query", query_view.draw(query, _window(query))),
+        Panel("prediction", query_view.draw(result.prediction, prediction_window, exhibit.void), is_prediction=True),
     ]
     if truth is not None:
-        found.append(Panel(exhibit.truth_is, _drawn(truth, query, right, plane, at, many)))
-    return tuple(found)
+        drawn.append(Panel(exhibit.truth_caption, query_view.draw(truth, prediction_window)))
+    return tuple(drawn)
 
 
-def _nearest(images: Sequence[Volume], query: Volume, plane: Plane, at: int) -> int:
-    """The prompt (of one slice) that lies nearest to a slice of the query, in mm across the plane."""
-    axis = _AXES[plane]
-    grid = query.canonical().affine
-    place = grid[axis, axis] * at + grid[axis, 3]
-    return int(np.argmin([abs(image.affine[axis, 3] - place) for image in images]))
+@dataclass(frozen=True, eq=False)
+class _View:
+    """One slice of an image, cropped to the foreground; volumes on the image's grid are drawn in it."""
+
+    image: Volume
+    plane: Plane
+    index: int
+    crop: tuple[slice, slice]
+
+    @classmethod
+    def of(cls, image: Volume, plane: Plane, index: int) -> "_View":
+        return cls(image, plane, index, _foreground(image.pictures(plane)[index]))
+
+    def draw(
+        self, target: Volume | LabelMap, window: Window, void: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.uint8]:
+        """RGB (rows, cols, 3): a picture in `window`, or labels over the image in the image's own window.
+
+        void: (X, Y, Z) voxels on the image's grid whose slice is outlined.
+        """
+        if isinstance(target, LabelMap):
+            return fill(_window(self.image).apply(self._slice(self.image)), self._slice(target))
+        gray = window.apply(self._slice(target))
+        if void is None:
+            return plain(gray)
+        return outline(gray, _VOID_LABEL * (self._slice(LabelMap(void, self.image.affine)) > 0))
+
+    def _slice(self, volume: Volume | LabelMap) -> NDArray[Any]:
+        picture: NDArray[Any] = volume.pictures(self.plane)[self.index][self.crop]
+        return picture
+
+
+def _nearest_prompt(images: Sequence[Volume], query: Volume, index: int) -> int:
+    """The prompt (of one slice) that is nearest to a slice of the query, in mm across the query's plane."""
+    axis = _AXES[query.plane]
+    affine = query.canonical().affine
+    position = affine[axis, axis] * index + affine[axis, 3]
+    return int(np.argmin([abs(image.affine[axis, 3] - position) for image in images]))
 
 
 def _window(volume: Volume | LabelMap) -> Window:
-    return Window.fit(volume.voxels)
+    return Window.fit(volume.voxels, guess_modality(volume.voxels))
 
 
-def _drawn(
-    what: Volume | LabelMap, under: Volume, window: Window, plane: Plane, at: int, box: _Box
-) -> NDArray[np.uint8]:
-    """A slice as RGB (rows, cols, 3): a picture in `window`, or labels over the image `under` in its own window."""
-    picture = what.pictures(plane)[at][box]
-    if isinstance(what, LabelMap):
-        return fill(_window(under).apply(under.pictures(plane)[at][box]), picture)
-    return plain(window.apply(picture))
-
-
-def _filled(picture: NDArray[Any]) -> _Box:
-    """The rows and columns round what is not background."""
-    bright = Window.fit(picture).apply(picture) > 0.1
-    box = ndimage.find_objects(ndimage.binary_opening(bright).astype(np.int8))
-    if not box:
+def _foreground(picture: NDArray[Any]) -> tuple[slice, slice]:
+    """The rows and columns around everything that is not background."""
+    bright = Window.fit(picture, guess_modality(picture)).apply(picture) > 0.1
+    bounds = ndimage.find_objects(ndimage.binary_opening(bright).astype(np.int8))
+    if not bounds:
         return slice(None), slice(None)
-    rows, cols = (slice(max(0, edge.start - _MARGIN), edge.stop + _MARGIN) for edge in box[0])
+    rows, cols = (slice(max(0, edge.start - _MARGIN), edge.stop + _MARGIN) for edge in bounds[0])
     return rows, cols

@@ -1,52 +1,59 @@
-"""The demo in one picture: a row per exhibit."""
+"""The demo in one picture, a row per exhibit."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mvg.app.demo.drawing import Shown, panels
+from mvg.app.demo.drawing import ExhibitResult, Panel, panels
 from mvg.errors import FileError
 
 _SIDE, _GAP, _TITLE, _CAPTION = 200, 10, 30, 22  # pixels
-_INK, _SOFT, _GOOD = (28, 39, 51), (91, 107, 122), (13, 122, 95)
+_ROW = _TITLE + _SIDE + _CAPTION + _GAP
+_TEXT, _CAPTION_TEXT, _PREDICTION = (28, 39, 51), (91, 107, 122), (13, 122, 95)  # RGB
 _COLUMNS = 5
 
 
-def write_overview(shown: Sequence[Shown], path: Path) -> None:
-    """Write a PNG with the middle slice of every exhibit. Raises FileError where it cannot be written."""
-    height = _TITLE + _SIDE + _CAPTION + _GAP
-    sheet = Image.new("RGB", (_COLUMNS * (_SIDE + _GAP) + _GAP, len(shown) * height + _GAP), "white")
+def write_overview(results: Sequence[ExhibitResult], path: Path) -> None:
+    """Write a PNG with the middle slice of each exhibit. Raises FileError where it cannot be written."""
+    sheet = Image.new("RGB", (_COLUMNS * (_SIDE + _GAP) + _GAP, len(results) * _ROW + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for row, one in enumerate(shown):
-        top = row * height + _GAP
-        draw.text((_GAP, top), _headline(one), _INK, ImageFont.load_default(17))
-        middle = len(one.exhibit.query.pictures(one.exhibit.query.plane)) // 2
-        for column, panel in enumerate(panels(one, middle)):
-            left = column * (_SIDE + _GAP) + _GAP
-            picture = Image.fromarray(panel.picture)
-            scale = _SIDE / max(picture.size)
-            picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
-            box = Image.new("RGB", (_SIDE, _SIDE), "black")
-            box.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
-            sheet.paste(box, (left, top + _TITLE))
-            ink = _SOFT
-            if panel.caption == "answer":
-                ink = _GOOD
-                edges = (left - 3, top + _TITLE - 3, left + _SIDE + 2, top + _TITLE + _SIDE + 2)
-                draw.rectangle(edges, outline=_GOOD, width=3)
-            draw.text((left, top + _TITLE + _SIDE + 4), panel.caption, ink, ImageFont.load_default(13))
+    for row, result in enumerate(results):
+        top = row * _ROW + _GAP
+        draw.text((_GAP, top), _headline(result), _TEXT, ImageFont.load_default(17))
+        for column, panel in enumerate(panels(result, result.slice_count // 2)):
+            _draw_panel(sheet, draw, panel, column * (_SIDE + _GAP) + _GAP, top + _TITLE)
     try:
         sheet.save(path, optimize=True)
-    except OSError as problem:
+    except OSError as error:
         raise FileError(
-            f"'{path}' could not be written ({problem.strerror})", "a writable folder with space left", "choose another"
-        ) from problem
+            f"'{path}' could not be written ({error.strerror})", "a writable folder with space left", "choose another"
+        ) from error
 
 
-def _headline(shown: Shown) -> str:
-    if not shown.measures:
-        return shown.exhibit.title
-    first = shown.measures[0]
-    rival = "" if first.rival is None else f" ({first.rival:.{first.digits}f} by {shown.rival})"
-    return f"{shown.exhibit.title}. {first.name} {first.value:.{first.digits}f}{rival}"
+def _draw_panel(sheet: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int) -> None:
+    sheet.paste(_square(panel.picture), (left, top))
+    color = _PREDICTION if panel.is_prediction else _CAPTION_TEXT
+    if panel.is_prediction:
+        draw.rectangle((left - 3, top - 3, left + _SIDE + 2, top + _SIDE + 2), outline=_PREDICTION, width=3)
+    draw.text((left, top + _SIDE + 4), panel.caption, color, ImageFont.load_default(13))
+
+
+def _square(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A picture scaled into the middle of a black square."""
+    picture = Image.fromarray(pixels)
+    scale = _SIDE / max(picture.size)
+    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+    square = Image.new("RGB", (_SIDE, _SIDE), "black")
+    square.paste(picture, ((_SIDE - picture.width) // 2, (_SIDE - picture.height) // 2))
+    return square
+
+
+def _headline(result: ExhibitResult) -> str:
+    if not result.measures:
+        return result.exhibit.title
+    first = result.measures[0]
+    rival = "" if first.rival is None else f" ({first.rival_text} by {result.rival})"
+    return f"{result.exhibit.title}. {first.name} {first.text}{rival}"

@@ -1,4 +1,4 @@
-"""The demo: all four tasks on real images, through the public interface; result volumes and a report."""
+"""The demo: all tasks on real images, through the public interface; writes volumes and a report."""
 
 import time
 from pathlib import Path
@@ -6,87 +6,92 @@ from pathlib import Path
 import numpy as np
 
 import mvg
-from mvg.app.demo.drawing import Shown
+from mvg.app.demo.drawing import ExhibitResult
 from mvg.app.demo.exhibits import Exhibit, exhibits
-from mvg.app.demo.measures import Measure, likenesses, overlaps
+from mvg.app.demo.measures import Measure, image_measures, label_measures
 from mvg.app.demo.overview import write_overview
-from mvg.app.demo.report import write_report
-from mvg.app.display import Show
+from mvg.app.demo.report import RunInfo, write_report
+from mvg.app.demo.specimens import check_packages
+from mvg.app.display import OnProgress
 from mvg.errors import FileError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
+from mvg.tasks import spec_of
 
 _COUNT = 8  # exhibits
 _SEED = 0
 
 
-def run_demo(output: Path, device: str, show: Show, weights: str = "tiny") -> Path:
-    """Answer every exhibit with shipped weights (or a folder of them); the path of the report.
+def run_demo(output: Path, device: str, on_progress: OnProgress, weights: str = "tiny") -> Path:
+    """Predict every exhibit with shipped weights (or those of a folder); returns the path of the report.
 
     Writes OUTPUT/NAME/{query,answer,truth}.nii.gz, the prompts as folders that `mvg predict` takes, and
     OUTPUT/report.html and overview.png. Under two minutes on two cores. Raises WeightsError, FileError.
     """
     start = time.perf_counter()
+    check_packages()
     predictor = mvg.load(weights, device)
-    shown = []
-    for at, exhibit in enumerate(exhibits(_SEED)):
-        show("demo", at, _COUNT)
-        shown.append(_answered(predictor, exhibit))
-        _save(shown[-1], output / exhibit.name)
-    show("demo", _COUNT, _COUNT)
+    results = []
+    for number, exhibit in enumerate(exhibits(_SEED)):
+        on_progress("demo", number, _COUNT)
+        results.append(_predict(predictor, exhibit))
+        _save(results[-1], output / exhibit.name)
+    on_progress("demo", _COUNT, _COUNT)
     report = output / "report.html"
-    write_overview(shown, output / "overview.png")
-    write_report(shown, report, predictor.name, time.perf_counter() - start)
+    write_overview(results, output / "overview.png")
+    write_report(results, report, RunInfo(predictor.name, time.perf_counter() - start))
     return report
 
 
-def _answered(predictor: Predictor, exhibit: Exhibit) -> Shown:
+def _predict(predictor: Predictor, exhibit: Exhibit) -> ExhibitResult:
     start = time.perf_counter()
-    task = predictor.prompt(exhibit.images, exhibit.targets, exhibit.task)
-    answer = task(exhibit.query).volume
+    prediction = predictor.prompt(exhibit.images, exhibit.targets, exhibit.task)(exhibit.query).volume
     seconds = time.perf_counter() - start
-    rival, words = _rival(exhibit)
-    measures = _measured(exhibit, answer, rival)
-    return Shown(exhibit, answer, measures, words if rival is not None else "", seconds)
+    rival, name = _rival(exhibit)
+    return ExhibitResult(exhibit, prediction, _measures(exhibit, prediction, rival), name, seconds)
 
 
 def _rival(exhibit: Exhibit) -> tuple[LabelMap | Volume | None, str]:
-    """What one gets without a model: the nearest prompt's target on the same grid, or the query as it is."""
-    if exhibit.task in ("inpainting", "denoising"):
+    """What one gets without a model, and its name: the query itself, or the nearest prompt's target on the same grid.
+
+    None and "" where prompts and query have no common grid.
+    """
+    if spec_of(exhibit.task).residual:
         return exhibit.query, "leaving the query as it is"
     if exhibit.query.plane != "axial":
         return None, ""
-    places = [image.affine[2, 3] for image in exhibit.images]
-    depths = exhibit.query.affine[2, 3] + exhibit.query.affine[2, 2] * np.arange(exhibit.query.shape[2])
-    nearest = [exhibit.targets[int(np.argmin(np.abs(np.subtract(places, depth))))] for depth in depths]
+    prompts = [image.affine[2, 3] for image in exhibit.images]
+    slices = exhibit.query.affine[2, 3] + exhibit.query.affine[2, 2] * np.arange(exhibit.query.shape[2])
+    nearest = [exhibit.targets[int(np.argmin(np.abs(np.subtract(prompts, position))))] for position in slices]
     copied = np.concatenate([target.voxels for target in nearest], axis=2)
-    kind = type(nearest[0])
-    return kind(copied, exhibit.query.affine), "copying the nearest prompt's target"
+    return type(nearest[0])(copied, exhibit.query.affine), "copying the nearest prompt's target"
 
 
-def _measured(exhibit: Exhibit, answer: LabelMap | Volume, rival: LabelMap | Volume | None) -> tuple[Measure, ...]:
+def _measures(exhibit: Exhibit, prediction: LabelMap | Volume, rival: LabelMap | Volume | None) -> tuple[Measure, ...]:
     truth = exhibit.truth
-    if isinstance(answer, LabelMap) and isinstance(truth, LabelMap):
-        return tuple(overlaps(answer, truth, rival if isinstance(rival, LabelMap) else None, exhibit.labels))
-    if isinstance(answer, Volume) and isinstance(truth, Volume):
-        return tuple(likenesses(answer, truth, rival if isinstance(rival, Volume) else None, exhibit.region))
-    assert truth is None, "an answer and its truth are of one kind"
+    if isinstance(prediction, LabelMap) and isinstance(truth, LabelMap):
+        labels = rival if isinstance(rival, LabelMap) else None
+        return tuple(label_measures(prediction, truth, labels, exhibit.labels))
+    if isinstance(prediction, Volume) and isinstance(truth, Volume):
+        image = rival if isinstance(rival, Volume) else None
+        return tuple(image_measures(prediction, truth, image, exhibit.region))
+    assert truth is None, "a prediction and its truth have one type"
     return ()
 
 
-def _save(shown: Shown, folder: Path) -> None:
-    exhibit = shown.exhibit
+def _save(result: ExhibitResult, folder: Path) -> None:
+    exhibit, images, targets = result.exhibit, folder / "prompts" / "images", folder / "prompts" / "targets"
     try:
-        for part in ("images", "targets"):
-            (folder / "prompts" / part).mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
+        images.mkdir(parents=True, exist_ok=True)
+        targets.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise FileError(
-            f"the folder '{folder}' cannot be made ({problem.strerror})", "a folder to write to", "choose another"
-        ) from problem
+            f"the folder '{folder}' could not be made ({error.strerror})", "a writable folder", "choose another"
+        ) from error
     mvg.write(exhibit.query, folder / "query.nii.gz")
-    mvg.write(shown.answer, folder / "answer.nii.gz")
+    mvg.write(result.prediction, folder / "answer.nii.gz")
     if exhibit.truth is not None:
         mvg.write(exhibit.truth, folder / "truth.nii.gz")
     for number, (image, target) in enumerate(zip(exhibit.images, exhibit.targets, strict=True), 1):
-        mvg.write(image, folder / "prompts" / "images" / f"example{number}.nii.gz")
-        mvg.write(target, folder / "prompts" / "targets" / f"example{number}.nii.gz")
+        mvg.write(image, images / f"example{number}.nii.gz")
+        mvg.write(target, targets / f"example{number}.nii.gz")
