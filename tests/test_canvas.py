@@ -103,7 +103,7 @@ def test_classes_are_painted_in_their_colors() -> None:
 
 
 def test_pictures_are_not_painted() -> None:
-    pairs = replace(made(), kind="image")
+    pairs = replace(made(), target_type="image")
     assert pairs.painted() is pairs
 
 
@@ -111,7 +111,7 @@ def test_moving_keeps_everything() -> None:
     pairs = made()
     moved = pairs.to(torch.device("cpu"))
     assert torch.equal(moved.colors, pairs.colors)
-    assert (moved.patients, moved.kind, moved.names) == (pairs.patients, pairs.kind, pairs.names)
+    assert (moved.patients, moved.target_type, moved.names) == (pairs.patients, pairs.target_type, pairs.names)
 
 
 def test_image_patches_are_in_reading_order() -> None:

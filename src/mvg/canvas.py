@@ -1,7 +1,7 @@
-"""How a request is put: pairs of image and target, and what of them the model may see.
+"""How a request reaches the model: pairs of images and target, and which of their patches are visible.
 
-Everything that is learnt from, or judged while learning, goes through `compose`. It blanks every patch that is not
-visible, so the model cannot leak what it never receives, and refuses a query whose own patient is among its prompts.
+All training and validation goes through `compose`. It blanks every patch that is not visible, so that the model cannot
+use what it never receives, and refuses a query whose patient is among its prompts.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Pairs:
 
     images: (b, n, i, s, s) in [0, 1], i images or channels per pair; targets: (b, n, c, s, s), for `labels` one channel
     of 0 and 1 per class, for `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a
-    request to the batch's c; colors: (b, k) in (0, 1], what a painted target shows for each of k classes (k = c until
+    request to the batch's c; colors: (b, k) in (0, 1], the color of each of k classes in a painted target (k = c until
     it is painted); patients: per request one name per pair ("" if unknown).
     """
 
@@ -68,17 +68,15 @@ def compose(
     image_visible: Bool[Tensor, "b n h w"] | None = None,
     first_query: int = -1,
 ) -> Canvas:
-    """Blank what is hidden. Panels from `first_query` on are asked, and must not be of a patient that came before them.
+    """Blank hidden patches. Pairs from `first_query` on are queries; their patients must differ from those before them.
 
-    Errors: AssertionError when a query's own patient is among its prompts (names "" are not compared): an episode or a
-    benchmark that asks for this is broken.
+    AssertionError where a query's patient is among its prompts (the name "" is not compared): the caller is broken.
     """
-    panels = pairs.images.shape[1]
-    for names in pairs.patients:
-        for place in range(first_query % panels, panels):
-            assert not names[place] or names[place] not in names[:place], (
-                f"patient {names[place]} prompts its own query"
-            )
+    count = pairs.images.shape[1]
+    for patients in pairs.patients:
+        for query in range(first_query % count, count):
+            patient = patients[query]
+            assert not patient or patient not in patients[:query], f"patient {patient} prompts its own query"
     targets = _blank(pairs.targets, visible)
     images = pairs.images if image_visible is None else _blank(pairs.images, image_visible)
     return Canvas(images, targets, visible, image_visible, pairs.target_type)
@@ -95,11 +93,11 @@ def spread(visible: Tensor, size: int) -> Tensor:
 
 
 def everywhere(pairs: Pairs, patch: int) -> Bool[Tensor, "b n h w"]:
-    """A `visible` that shows every target patch."""
+    """A mask under which every target patch is visible."""
     batch, panels, _, rows, columns = pairs.images.shape
     return torch.ones(batch, panels, rows // patch, columns // patch, dtype=torch.bool, device=pairs.images.device)
 
 
 def image_patches(images: Float[Tensor, "b n i s s"], patch: int) -> Float[Tensor, "b n t d"]:
-    """The images' own patches, as `Answer.images` reconstructs them."""
+    """The patches of the images, as `ModelOutput.images` reconstructs them."""
     return rearrange(images, "b n i (h p) (w q) -> b n (h w) (i p q)", p=patch, q=patch)

@@ -42,8 +42,7 @@ def test_some_card_offers_it_and_its_tasks_are_named_after_it(store: Store, kind
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_card_without_anything_to_learn_offers_nothing(kind: str) -> None:
-    module = contributions(kinds)[kind]
-    assert getattr(module, kind.capitalize()).offered_by(Card("x", "x", "ultrasound", "", ("B-mode",))) == []
+    assert contributions(kinds)[kind].offered_by(Card("x", "x", "ultrasound", "", ("B-mode",))) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -55,11 +54,12 @@ def test_pairs_have_the_promised_shape_type_and_range(store: Store, kind: str) -
         for row in accepted:
             for piece in (found[row.number], found[row.number].random_crop(16, np.random.default_rng(row.number))):
                 image, target = task.pair(piece, np.random.default_rng(0))
-                assert image.shape == target.shape == piece.images.shape[-2:]
+                assert image.shape[1:] == target.shape == piece.images.shape[-2:]
+                assert len(image) == task.spec.inputs
                 assert image.dtype == np.float32
                 assert image.min() >= 0
                 assert image.max() <= 1
-                if task.answers == "labels":
+                if task.spec.target_type == "labels":
                     assert target.dtype == np.uint8
                     assert set(np.unique(target)) <= {0, *task.card.labels}
                 else:

@@ -1,13 +1,13 @@
-"""Low dose by physics: Poisson noise in the sinogram of a slice, carried into the picture by filtered backprojection.
+"""Simulated low dose: Poisson noise in the sinogram of a slice, taken to the picture by filtered backprojection.
 
 Filtered backprojection is linear, so FBP(p + n) = FBP(p) + FBP(n): the low-dose slice is the original plus the FBP of
-the sinogram noise n alone. That keeps the original's sharpness (nothing of it is projected and back), needs no full
-projection, and may be computed for a crop, since only rays through the crop matter (the filter's tail fades with the
-square of the distance). n follows from Poisson photon counts behind the whole body. What stays an approximation:
-line integrals for the counts come from a slice averaged to 64 x 64 (they vary slowly); parallel beam, one energy.
+the sinogram noise n alone. So the original keeps its sharpness, no full projection is needed, and a crop is computed
+from the rays through it (the filter's response falls with the square of the distance). n follows from Poisson photon
+counts behind the whole body. Approximations: line integrals for the counts come from a slice averaged to 64 x 64 (they
+vary slowly); parallel beam, one energy.
 
-Dose is preserved whatever the number of views: a crop of c pixels needs pi/2 * c views (finer angular detail does not
-fit into it), and the photons of the scan are shared among them.
+The dose does not depend on the number of views: a crop of c pixels needs pi/2 * c views (its resolution allows no finer
+angular detail), and the photons of the scan are divided among them.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ WATER = 0.0192  # per mm, at the effective energy of a 120 kV beam
 PHOTONS = 1.8e9
 _COARSE = 64  # pixels across, for line integrals
 _FINE = 4  # samples per detector pixel that views are resampled to: the nearest is then good enough, and fast
-_MARGIN = 32  # detector pixels beyond the crop, for the filter's tail
+_MARGIN = 32  # detector pixels beyond the crop, for the filter's response
 
 
 def low_dose_noise(
@@ -34,8 +34,8 @@ def low_dose_noise(
 ) -> NDArray[np.float32]:
     """The noise (size, size) in HU that a scan with the share `dose` of the photons, 0 < dose < 1, adds to a crop.
 
-    slice_hu: the whole slice (S, S) in HU, air outside; box: top, left and size of the crop in it. The slice is taken
-    as full dose, whose own noise is already there: only the difference is added. 128 x 128: about 20 ms on one core.
+    slice_hu: the whole slice (S, S) in HU, air outside; box: top, left and size of the crop. The slice has the noise of
+    a full dose already, so only the difference is added. A crop of 128 x 128 takes about 20 ms on one core.
     """
     assert 0 < dose < 1, "a share of the full dose"
     top, left, size = box
@@ -44,10 +44,10 @@ def low_dose_noise(
     middle = (slice_hu.shape[0] - 1) / 2
     y, x = top + (size - 1) / 2 - middle, left + (size - 1) / 2 - middle
     bins = fft.next_fast_len(int(np.ceil(size * np.sqrt(2))) + 2 * _MARGIN, real=True)
-    # Detector pixels are as wide as the picture's, and each detector is centred on the ray through the crop's middle.
+    # Detector pixels are as wide as the picture's; each detector is centered on the ray through the crop's center.
     places = (x * np.cos(angles) + y * np.sin(angles))[:, None] + (np.arange(bins) - (bins - 1) / 2)[None, :]
     lines = _line_integrals(slice_hu, pixel_mm, places, views)
-    # The variance that is missing at full dose is that of a scan with I d / (1 - d) photons.
+    # A scan of dose d has the variance of the full-dose scan plus that of a scan with I d / (1 - d) photons.
     photons = PHOTONS * pixel_mm / views * dose / (1 - dose)
     counts = rng.poisson(photons * np.exp(-lines))
     noise = -np.log(np.maximum(counts, 0.5) / (photons * np.exp(-lines)))

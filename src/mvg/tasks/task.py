@@ -1,4 +1,4 @@
-"""Tasks: what may be asked of the slices of a data set, and the pair (image, target) that a slice gives for it."""
+"""Tasks: what a data set can be used for, and the pair (images, target) that a slice gives for each task."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -55,13 +55,13 @@ class Task(ABC):
 
     @abstractmethod
     def accepts(self, row: SliceRow) -> bool:
-        """Whether that slice can be a pair of this task, told from the index alone."""
+        """Whether a slice can be a pair of this task; the row of the index decides, no picture is read."""
 
     @abstractmethod
-    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """The images (i, s, s), float32 in [0, 1], and the target (s, s): uint8 labels or a float32 picture in [0, 1].
 
-        piece: a whole slice or a crop; rng draws what is random about the task (voids, noise).
+        stored: a whole slice or a crop; rng draws what is random about the task (voids, noise).
         """
 
 
@@ -81,18 +81,18 @@ def kind_names() -> tuple[str, ...]:
     return tuple(contributions(kinds))
 
 
-def shown(piece: StoredSlice, channel: int, window: Window | None = None) -> NDArray[np.float32]:
-    """A channel (s, s) in [0, 1] as a model sees it: HU through `window` (soft tissue by default), others as stored."""
-    if piece.card.units != "HU":
-        return piece.picture(channel)
-    return (window or Window.named("soft tissue")).apply(piece.raw(channel))
+def windowed(stored: StoredSlice, channel: int, window: Window | None = None) -> NDArray[np.float32]:
+    """A channel (s, s) in [0, 1] for the model: HU through `window` (soft tissue by default), others as stored."""
+    if stored.card.units != "HU":
+        return stored.picture(channel)
+    return (window or Window.named("soft tissue")).apply(stored.raw(channel))
 
 
-def shown_target(piece: StoredSlice, window: Window | None = None) -> NDArray[np.float32]:
+def windowed_target(stored: StoredSlice, window: Window | None = None) -> NDArray[np.float32]:
     """The image target (s, s) in [0, 1]: HU through `window` (soft tissue by default), others in the image's window.
 
-    Sharing the image's window keeps the answer to a restoration on the scale of the query.
+    A restoration shares the window of its image, so that its answer is on the scale of the query.
     """
-    if piece.card.units != "HU":
-        return piece.row.windows[0].apply(piece.raw_target())
-    return (window or Window.named("soft tissue")).apply(piece.raw_target())
+    if stored.card.units != "HU":
+        return stored.row.windows[0].apply(stored.raw_target())
+    return (window or Window.named("soft tissue")).apply(stored.raw_target())

@@ -1,7 +1,7 @@
 """Denoising of low-dose CT (Sec. 3.1): physics on full-dose slices in HU, real pairs where a set has them.
 
-Every dose and every window is a task of its own: the prompts of an episode show the noise that the query has, as they
-do when a user's scanner made both.
+Each dose and each window is a task of its own, so that prompts have the same noise as the query, as they do when both
+come from a user's scanner.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.window import Window
 from mvg.tasks.projection import low_dose_noise
-from mvg.tasks.task import Task, TaskSpec, shown, shown_target
+from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
 DOSES = (0.5, 0.25, 0.1)  # shares of the full dose
 WINDOWS = ("soft tissue", "lung")
-_ENOUGH = 0.05  # less of the picture filled, and there is no body to denoise
+_MIN_FILLED = 0.05  # share of the picture that shows something; with less there is no body to denoise
 
 
 SPEC = TaskSpec("denoising", sampling="tiles", residual=True)
@@ -26,7 +26,7 @@ SPEC = TaskSpec("denoising", sampling="tiles", residual=True)
 
 @dataclass(frozen=True)
 class Denoising(Task):
-    """Low dose -> full dose of one channel, both through the named `window`; at native resolution.
+    """Low dose -> full dose of one channel, both through the named `window`; in tiles at native resolution.
 
     dose: the share of photons that is simulated, None for the real pairs of the set.
     """
@@ -38,16 +38,16 @@ class Denoising(Task):
     spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
-        return row.filled >= _ENOUGH and (self.dose is not None or row.target_window is not None)
+        return row.filled >= _MIN_FILLED and (self.dose is not None or row.target_window is not None)
 
-    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         window = Window.named(self.window)
         if self.dose is None:
-            return shown(piece, self.channel, window)[None], shown_target(piece, window)
-        full = piece.raw(self.channel)
-        whole = piece.whole.raw(self.channel) if piece.whole else full
-        pixel = float(np.mean(piece.row.spacing))
-        noise = low_dose_noise(whole, pixel, (piece.top, piece.left, len(full)), self.dose, rng)
+            return windowed(stored, self.channel, window)[None], windowed_target(stored, window)
+        full = stored.raw(self.channel)
+        whole = stored.whole.raw(self.channel) if stored.whole else full
+        pixel = float(np.mean(stored.row.spacing))
+        noise = low_dose_noise(whole, pixel, (stored.top, stored.left, len(full)), self.dose, rng)
         return window.apply(full + noise)[None], window.apply(full)
 
 

@@ -1,7 +1,7 @@
-"""Inpainting: a picture with a region voided -> the healthy picture (Sec. 3.1; BraTS-Local).
+"""Inpainting: a picture with a voided region -> the healthy picture (Sec. 3.1; BraTS-Local).
 
-Voids are smooth blobs inside the body that keep away from lesions, so that what is asked for is healthy tissue. Where
-the data bring voided images, or a label that names the void, those are used instead.
+Voids are smooth blobs inside the body, away from lesions, so that the target is healthy tissue. Data sets with voided
+images, or with a label that names the void, provide the voids themselves.
 """
 
 import re
@@ -14,12 +14,12 @@ from scipy import ndimage
 
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.tasks.task import Task, TaskSpec, shown, shown_target
+from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
 _LESION = re.compile(r"lesion|tumou?r|abnormal|edema|oedema|enhancing|necro|metasta|stroke|infarct|cancer|hematoma")
 _VOID = re.compile(r"void|inpaint")
-_MODALITIES = ("MRI", "CT")  # a void in a projection or an echo has no healthy tissue of its own to restore
-_ENOUGH = 0.08  # less of the picture filled, and no void fits
+_MODALITIES = ("MRI", "CT")  # in a projection or an echo a void hides no tissue of its own
+_MIN_FILLED = 0.08  # share of the picture that shows something; with less no void fits
 _MARGIN = 3  # pixels between a void and a lesion
 
 
@@ -30,7 +30,7 @@ SPEC = TaskSpec("inpainting", residual=True, postprocess=("inpainting",))
 class Inpainting(Task):
     """Fills the voids of one channel; voided pixels are 0 in the image, the target is the whole picture.
 
-    masks: where voids come from, "drawn" (random), "labels" (a label that names the void) or "target" (real pairs).
+    masks: the source of voids, "drawn" (random), "labels" (a label that names the void) or "target" (real pairs).
     """
 
     channel: int
@@ -43,23 +43,23 @@ class Inpainting(Task):
             return row.target_window is not None
         if self.masks == "labels":
             return any(_VOID.search(self.card.labels.get(value, "").lower()) for value in row.present)
-        return row.filled >= _ENOUGH
+        return row.filled >= _MIN_FILLED
 
-    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        picture = shown(piece, self.channel)
+    def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        picture = windowed(stored, self.channel)
         if self.masks == "target":
-            return picture[None], shown_target(piece)
-        return np.where(self.void(piece, rng), np.float32(0), picture)[None], picture
+            return picture[None], windowed_target(stored)
+        return np.where(self.void(stored, rng), np.float32(0), picture)[None], picture
 
-    def void(self, piece: StoredSlice, rng: np.random.Generator) -> NDArray[np.bool_]:
+    def void(self, stored: StoredSlice, rng: np.random.Generator) -> NDArray[np.bool_]:
         """The pixels (s, s) that are voided."""
         if self.masks == "labels":
-            return _labelled(piece, _VOID)
-        healthy = body(piece)
-        lesion = _labelled(piece, _LESION)
+            return _labelled(stored, _VOID)
+        healthy = body(stored)
+        lesion = _labelled(stored, _LESION)
         if lesion.any():
             healthy &= ~ndimage.binary_dilation(lesion, iterations=_MARGIN)
-        return drawn_voids(healthy, rng)
+        return draw_voids(healthy, rng)
 
 
 def offered_by(card: Card) -> list[Task]:
@@ -74,16 +74,16 @@ def offered_by(card: Card) -> list[Task]:
     return [Inpainting(f"inpainting:{name}", card, channel, "drawn") for channel, name in named]
 
 
-def _labelled(piece: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
-    values = [value for value, name in piece.card.labels.items() if pattern.search(name.lower())]
-    if piece.labels is None or not values:
-        return np.zeros(piece.images.shape[-2:], np.bool_)
-    return np.asarray(np.isin(piece.labels, values), np.bool_)
+def _labelled(stored: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
+    values = [value for value, name in stored.card.labels.items() if pattern.search(name.lower())]
+    if stored.labels is None or not values:
+        return np.zeros(stored.images.shape[-2:], np.bool_)
+    return np.asarray(np.isin(stored.labels, values), np.bool_)
 
 
-def body(piece: StoredSlice) -> NDArray[np.bool_]:
-    """The pixels (s, s) of the largest thing in the picture, its holes filled."""
-    bright = np.asarray(piece.images[0] > 65535 // 8, np.bool_)
+def body(stored: StoredSlice) -> NDArray[np.bool_]:
+    """The pixels (s, s) of the largest bright component of a slice, with its holes filled."""
+    bright = np.asarray(stored.images[0] > 65535 // 8, np.bool_)
     parts, count = ndimage.label(bright)
     if count == 0:
         return bright
@@ -92,7 +92,7 @@ def body(piece: StoredSlice) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_fill_holes(parts == sizes.argmax()), np.bool_)
 
 
-def drawn_voids(healthy: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+def draw_voids(healthy: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """One to three smooth blobs (s, s) inside `healthy`, each with a radius of 5 to 18 % of the body's size.
 
     A blob is an ellipse of random axes whose radius is modulated by a few low harmonics. Empty when `healthy` is.
@@ -104,7 +104,7 @@ def drawn_voids(healthy: NDArray[np.bool_], rng: np.random.Generator) -> NDArray
     size = float(np.sqrt(healthy.sum()))
     for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
         radius = rng.uniform(0.05, 0.18) * size
-        # Half of the blob may leave the healthy region and is cut off there: cortex is voided as often as the middle.
+        # Half of a blob may leave the healthy region and is cut off there, so that cortex is voided as often.
         fitting = np.argwhere(depth >= min(0.5 * radius, 0.9 * depth.max()))
         void |= blob(healthy.shape, rng.choice(fitting), radius, rng)
     return void & healthy
@@ -113,7 +113,7 @@ def drawn_voids(healthy: NDArray[np.bool_], rng: np.random.Generator) -> NDArray
 def blob(
     shape: tuple[int, ...], center: NDArray[np.int64], radius: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """A smooth random region (rows, columns) round `center`, about `radius` pixels wide from there."""
+    """A smooth random region (rows, columns) around `center` with a radius of about `radius` pixels."""
     stretch, turn = rng.uniform(0.65, 1.0), rng.uniform(0, np.pi)
     rows, cols = np.ogrid[: shape[0], : shape[1]]
     y, x = rows - center[0], cols - center[1]

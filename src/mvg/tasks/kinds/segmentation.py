@@ -1,4 +1,4 @@
-"""Segmentation: a slice -> its label map (Table 1). One task per channel of every set that has labels."""
+"""Segmentation: slice -> label map (Table 1). One task for each channel of a set with labels."""
 
 from typing import Any, ClassVar
 
@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.tasks.task import Task, TaskSpec, shown
+from mvg.tasks.task import Task, TaskSpec, windowed
 
 SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom"))
 
 
 class Segmentation(Task):
-    """The labels of the card, from one channel; targets are uint8 label values; nnU-Net's "ignore" counts as 0."""
+    """The labels of the card from one channel; targets are uint8 label values, nnU-Net's "ignore" is background."""
 
     spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
         return row.labelled
 
-    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        assert piece.labels is not None, "only slices that the task accepts"
+    def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        assert stored.labels is not None, "only slices that the task accepts"
         channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        return shown(piece, channel)[None], np.array(self.card.with_ignored_as_background(piece.labels), np.uint8)
+        return windowed(stored, channel)[None], np.array(self.card.with_ignored_as_background(stored.labels), np.uint8)
 
 
 def offered_by(card: Card) -> list[Task]:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from mvg.data.case import Card
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.tasks.task import Task, TaskSpec, shown, shown_target
+from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
-_ENOUGH = 0.02  # less of the picture filled, and there is nothing to synthesize
+_MIN_FILLED = 0.02  # share of the picture that shows something; with less there is nothing to synthesize
 
 
 SPEC = TaskSpec("synthesis")
@@ -27,13 +27,13 @@ class Synthesis(Task):
     spec: ClassVar[TaskSpec] = SPEC
 
     def accepts(self, row: SliceRow) -> bool:
-        return row.filled >= _ENOUGH and (self.goal is not None or row.target_window is not None)
+        return row.filled >= _MIN_FILLED and (self.goal is not None or row.target_window is not None)
 
-    def pair(self, piece: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        image = shown(piece, self.source)[None]
+    def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        image = windowed(stored, self.source)[None]
         if self.goal is not None:
-            return image, shown(piece, self.goal)
-        return image, shown_target(piece) if self.card.units == "HU" else piece.target_picture()
+            return image, windowed(stored, self.goal)
+        return image, windowed_target(stored) if self.card.units == "HU" else stored.target_picture()
 
 
 def offered_by(card: Card) -> list[Task]:
