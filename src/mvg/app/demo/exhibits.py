@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from mvg.app.demo import specimens
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.tasks.kinds.inpainting import drawn_voids
+from mvg.tasks.kinds.inpainting import draw_voids
 from mvg.tasks.projection import low_dose_noise
 
 _VolumeT = TypeVar("_VolumeT", Volume, LabelMap)
@@ -240,7 +240,7 @@ def _with_voids(volume: Volume, axis: int, rng: np.random.Generator) -> tuple[Vo
     for index in range(volume.shape[axis]):
         place = (slice(None),) * axis + (index,)
         brain = ndimage.binary_fill_holes(volume.voxels[place] > 0.1 * volume.voxels.max())
-        region[place] = drawn_voids(brain, rng)
+        region[place] = draw_voids(brain, rng)
     return Volume(np.where(region, np.float32(0), volume.voxels), volume.affine), region
 
 
