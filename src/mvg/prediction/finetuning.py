@@ -123,12 +123,12 @@ class _Requests:
 
     @classmethod
     def of(cls, prompts: PromptSet, tiles: bool, colors: tuple[float, ...], seed: int) -> "_Requests":
-        volumes, every = np.unique(prompts.volume), np.arange(len(prompts))
+        volumes, indices = np.unique(prompts.volume), np.arange(len(prompts))
         if len(volumes) < 3:  # too few to hold one out: the check is the prompts themselves
-            return cls(prompts, tiles, colors, every, evenly_spaced(_labelled(prompts, every), _CHECKS), seed)
+            return cls(prompts, tiles, colors, indices, evenly_spaced(_labelled(prompts, indices), _CHECKS), seed)
         held_out = prompts.volume == volumes[np.random.default_rng(seed).integers(len(volumes))]
-        checks = evenly_spaced(_labelled(prompts, every[held_out]), _CHECKS)
-        return cls(prompts, tiles, colors, every[~held_out], checks, seed)
+        checks = evenly_spaced(_labelled(prompts, indices[held_out]), _CHECKS)
+        return cls(prompts, tiles, colors, indices[~held_out], checks, seed)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Pairs]:
         """Augmented training requests, without end."""

@@ -120,8 +120,8 @@ class PromptCache:
         """States for a file of `budget` bytes: the latest first, then all other slices where none is painted."""
         views = list(reversed(self._states.entries))
         if not self.model.config.paints and self.model.config.independent_prompts:
-            every = (PromptView((number,)) for number in range(len(self.prompts)))
-            views += [view for view in every if view not in self._states.entries]
+            single = (PromptView((number,)) for number in range(len(self.prompts)))
+            views += [view for view in single if view not in self._states.entries]
         for view in views:
             state = self._encoded(view)
             budget -= _state_bytes(state)
@@ -187,17 +187,17 @@ def class_probabilities(
     scores = torch.full((len(features), len(present) + 1, *features.images.shape[-2:]), -torch.inf)
     scores[:, 0] = 0
     if view.colors is not None:
-        for one in view.passes():
-            coloring = coloring_of(one.colors or ())
-            pictures = model.answer(features, cache.state(one), "labels")[:, 0]
+        for part in view.passes():
+            coloring = coloring_of(part.colors or ())
+            pictures = model.answer(features, cache.state(part), "labels")[:, 0]
             logits = coloring.logits(pictures.cpu().numpy())
             scores[:, list(coloring.values)] = torch.from_numpy((logits[1:] - logits[:1]).swapaxes(0, 1))
         return scores.softmax(dim=1)
     classes, state = np.flatnonzero(present), cache.state(view)
     for start in range(0, len(classes), _MAX_CHANNELS):
-        part = classes[start : start + _MAX_CHANNELS]
-        chosen = state if len(part) == state.channels else _channels(state, part)
-        scores[:, part + 1] = model.answer(features, chosen, "labels").cpu()
+        group = classes[start : start + _MAX_CHANNELS]
+        chosen = state if len(group) == state.channels else _channels(state, group)
+        scores[:, group + 1] = model.answer(features, chosen, "labels").cpu()
     return scores.softmax(dim=1)
 
 

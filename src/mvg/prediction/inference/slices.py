@@ -189,7 +189,7 @@ def _answered(
     features = {mirrored: context.features.get(numbers, mirrored) for mirrored in {view.mirrored for view in views}}
     parts = []
     for start in range(0, len(numbers) * frames, _BATCH):
-        part = {mirrored: every[start : start + _BATCH] for mirrored, every in features.items()}
+        part = {mirrored: whole[start : start + _BATCH] for mirrored, whole in features.items()}
         parts.append(ensemble_output(context.cache, part.__getitem__, views))
     output = EnsembleOutput.concatenate(parts)
     for place, number in enumerate(numbers):

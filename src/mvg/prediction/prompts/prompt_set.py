@@ -208,16 +208,16 @@ def _cut_slices(
     pair: WindowedPair, plane: Plane, numbers: NDArray[np.int64], cutting: tuple[tuple[Frame, ...], int]
 ) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64]]:
     """Images (m, i, s, s), targets (m, s, s) and slice numbers (m,); of all frames the most structured ones."""
-    pictures, wanted = channels_first(pair.image.pictures(plane)), pair.target.pictures(plane)
+    pictures, target_slices = channels_first(pair.image.pictures(plane)), pair.target.pictures(plane)
     images, targets, index = [], [], []
     for number in numbers:
         channels = np.stack([w.apply(channel) for w, channel in zip(pair.windows, pictures[number], strict=True)])
         for frame in _most_structured(channels[0], *cutting):
             images.append(_stored(frame.apply(channels)))
             if pair.target_window is None:
-                targets.append(frame.apply_labels(wanted[number]))
+                targets.append(frame.apply_labels(target_slices[number]))
             else:
-                targets.append(_stored(frame.apply(pair.target_window.apply(wanted[number]))))
+                targets.append(_stored(frame.apply(pair.target_window.apply(target_slices[number]))))
             index.append(number)
     return np.stack(images), np.stack(targets), np.array(index)
 

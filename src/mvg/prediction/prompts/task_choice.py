@@ -18,6 +18,8 @@ def task_spec(task: str | None, targets: Volumes[Volume | LabelMap]) -> TaskSpec
     return spec_of(task.split(":", 1)[0])
 
 
-def unnamed_task(found: str) -> PromptError:
+def unnamed_task(description: str) -> PromptError:
     """The error for targets that may stand for several kinds of tasks."""
-    return PromptError(found, "a named task", f"name what the prompts show with --task: {', '.join(kind_names())}")
+    return PromptError(
+        description, "a named task", f"name what the prompts show with --task: {', '.join(kind_names())}"
+    )

@@ -97,9 +97,9 @@ def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
             for position in positions
         )
 
-    every = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
+    magnified = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
     regions = (
-        ZoomRegion(position, every.subset(slice(n, None, len(positions)))) for n, position in enumerate(positions)
+        ZoomRegion(position, magnified.subset(slice(n, None, len(positions)))) for n, position in enumerate(positions)
     )
     return ZoomPlan(magnification, tuple(regions))
 
@@ -155,8 +155,9 @@ def _measured(reader: PairReader, size: int, plane: Plane) -> tuple[list[Extent 
     extents, overlaps, resolution = [], list[float](), 1.0
     for number in range(len(reader)):
         pair = reader[number]
-        own = pair.image.cut_along(plane)
-        labels, spacing = np.asarray(pair.target.pictures(own)), pair.image.pixel_spacing(own)
+        plane_of_pair = pair.image.cut_along(plane)
+        labels = np.asarray(pair.target.pictures(plane_of_pair))
+        spacing = pair.image.pixel_spacing(plane_of_pair)
         extents.append(label_extent(labels, spacing))
         frame = Frame.letterbox(labels.shape[1:], spacing, size)
         resolution = max(resolution, max(extent_of(frame.shape, spacing)) / min(spacing) / size)
@@ -168,11 +169,11 @@ def _measured(reader: PairReader, size: int, plane: Plane) -> tuple[list[Extent 
 
 def _kept_detail(labels: NDArray[Any], frame: Frame) -> list[float]:
     """The IoU of labels with what the model's square keeps of them, per class of some labelled slices."""
-    labelled = [one for one in labels if one.any()]
+    labelled = [picture for picture in labels if picture.any()]
     overlaps = []
-    for one in labelled[:: max(1, len(labelled) // _SAMPLED_SLICES)]:
-        again = frame.restore_labels(frame.apply_labels(one))
-        for value in np.unique(one[one != 0]):
-            before, after = one == value, again == value
+    for picture in labelled[:: max(1, len(labelled) // _SAMPLED_SLICES)]:
+        restored = frame.restore_labels(frame.apply_labels(picture))
+        for value in np.unique(picture[picture != 0]):
+            before, after = picture == value, restored == value
             overlaps.append(float((before & after).sum() / (before | after).sum()))
     return overlaps

@@ -43,8 +43,8 @@ def _minimum_probabilities(context: PredictionContext, prediction: VolumePredict
         return None
     if chosen is not None:
         return np.full(len(context.prompts.values), chosen, np.float32)
-    found = prediction.confidence[prediction.area > 0]
-    if not len(found) or found.min() >= _LEVELS[-1]:
+    confidences = prediction.confidence[prediction.area > 0]
+    if not len(confidences) or confidences.min() >= _LEVELS[-1]:
         return None  # no threshold could remove anything
     return thresholds(context.cache, context.options)
 

@@ -91,11 +91,11 @@ class PromptIndex:
         """
         if self.descriptors is None or query.descriptor is None:
             return self.thumbnail_correlation(query)[indices]
-        descriptors, own = self.descriptors(indices), query.descriptor()
+        descriptors, descriptor = self.descriptors(indices), query.descriptor()
         mean = descriptors.mean(axis=0)
-        descriptors, own = descriptors - mean, own - mean
-        lengths = np.linalg.norm(descriptors, axis=1) * np.linalg.norm(own)
-        return np.asarray(descriptors @ own / np.maximum(lengths, 1e-9), np.float64)
+        descriptors, descriptor = descriptors - mean, descriptor - mean
+        lengths = np.linalg.norm(descriptors, axis=1) * np.linalg.norm(descriptor)
+        return np.asarray(descriptors @ descriptor / np.maximum(lengths, 1e-9), np.float64)
 
 
 def highest_scores(score: NDArray[np.float64], volume: NDArray[np.int64], count: int) -> tuple[int, ...]:

@@ -13,6 +13,6 @@ def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Gen
     chosen = []
     for volume in rng.permutation(np.unique(index.volume))[:count]:
         members = np.flatnonzero(index.volume == volume)
-        wanted = query.index * int(index.count[members[0]]) // query.count
-        chosen.append(int(members[np.argmin(np.abs(index.index[members] - wanted))]))
+        number = query.index * int(index.count[members[0]]) // query.count
+        chosen.append(int(members[np.argmin(np.abs(index.index[members] - number))]))
     return tuple(chosen)
