@@ -37,10 +37,12 @@ def test_arrays_cannot_be_changed() -> None:
         volume.voxels = array  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 4, 5, 2), (0, 4, 5)])
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 4, 5, 2, 2), (0, 4, 5), (3, 4, 5, 0)])
 def test_other_than_three_filled_axes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(GeometryError, match="three axes"):
         Volume(np.zeros(shape), np.eye(4))
+    with pytest.raises(GeometryError, match="three axes"):
+        LabelMap(np.zeros(shape, np.uint8), np.eye(4))
 
 
 @pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.eye(3), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1])])

@@ -3,7 +3,7 @@
 from mvg.imaging.coloring import Coloring
 from mvg.imaging.files import read, read_labels, stem_of, suffix_of, write
 from mvg.imaging.frame import Frame, assemble
-from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import Window, guess_modality
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Window",
     "assemble",
     "guess_modality",
+    "luminance",
     "read",
     "read_labels",
     "stem_of",

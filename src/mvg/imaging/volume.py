@@ -4,22 +4,29 @@ World coordinates are RAS+ millimetres throughout (x to the patient's right, y t
 """
 
 from dataclasses import dataclass, replace
-from itertools import permutations
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from mvg.errors import GeometryError
+from mvg.imaging.orientation import (
+    CUT_AXIS,
+    PICTURE_AXES,
+    array_axes,
+    axis_codes,
+    canonical_affine,
+    from_canonical,
+    from_pictures,
+    orientation_of,
+    to_canonical,
+    to_pictures,
+)
+from mvg.imaging.orientation import Plane as Plane  # as part of this module
+from mvg.imaging.resampling import resample
 
-Plane = Literal["axial", "coronal", "sagittal"]
-
-# Canonical arrays are (left, posterior, superior); each plane is cut along one of these axes.
-_CUT: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
-_PICTURE_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
-_LETTERS = ("RL", "AP", "IS")
 _SPACING_TIE = 1.01  # spacings within one percent count as equal when a plane is chosen
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 _Kind = TypeVar("_Kind", bound="_Grid")
 
 
@@ -37,31 +44,31 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Voxels (X, Y, Z) and the affine (4, 4) from voxel index to RAS+ millimetres; both read-only."""
+    """Voxels and the affine (4, 4) from voxel index to RAS+ millimetres; both read-only."""
 
     voxels: NDArray[Any]
     affine: NDArray[Any]  # float64 from here on, whatever was handed over
     header: Header | None = None
 
     def __post_init__(self) -> None:
-        voxels = np.asarray(self.voxels)
-        if voxels.ndim != 3 or 0 in voxels.shape:
-            raise GeometryError(
-                f"an array of shape {voxels.shape}",
-                "three axes (X, Y, Z), none empty",
-                "hand over one volume at a time",
-            )
+        voxels = self._checked(np.asarray(self.voxels))
         object.__setattr__(self, "voxels", _frozen(voxels, self._dtype(voxels)))
         object.__setattr__(self, "affine", _checked_affine(self.affine))
 
     @staticmethod
+    def _checked(voxels: NDArray[Any]) -> NDArray[Any]:
+        """The voxels in the shape that is kept; raises GeometryError for a shape that is not allowed."""
+        raise NotImplementedError
+
+    @staticmethod
     def _dtype(voxels: NDArray[Any]) -> np.dtype[Any]:
+        """The type that voxels are kept in."""
         raise NotImplementedError
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Number of voxels along each array axis."""
-        x, y, z = self.voxels.shape
+        """Number of voxels along each of the three array axes in space."""
+        x, y, z = self.voxels.shape[:3]
         return x, y, z
 
     @property
@@ -73,10 +80,7 @@ class _Grid:
     @property
     def axcodes(self) -> tuple[str, str, str]:
         """Where each array axis points to, as letters of R/L, A/P, S/I; ("L", "P", "S") when canonical."""
-        codes = ["", "", ""]
-        for world, (axis, reverse) in enumerate(_orientation(self.affine)):
-            codes[axis] = _LETTERS[world][int(not reverse)]
-        return codes[0], codes[1], codes[2]
+        return axis_codes(orientation_of(self.affine))
 
     @property
     def plane(self) -> Plane:
@@ -84,16 +88,15 @@ class _Grid:
 
         Ties go to axial, then coronal.
         """
-        order = [axis for axis, _ in _orientation(self.affine)]
-        shape = [self.shape[axis] for axis in order]
-        spacing = [self.spacing[axis] for axis in order]
-        for plane, axis in _CUT.items():
-            if shape[axis] == 1:
+        axes = array_axes(orientation_of(self.affine))
+        for plane, axis in CUT_AXIS.items():
+            if self.shape[axes[axis]] == 1:
                 return plane
-        return next(plane for plane, axis in _CUT.items() if spacing[axis] * _SPACING_TIE >= max(spacing))
+        widest = max(self.spacing)
+        return next(plane for plane, axis in CUT_AXIS.items() if self.spacing[axes[axis]] * _SPACING_TIE >= widest)
 
     def cut_along(self, plane: Plane) -> Plane:
-        """How it is cut among volumes that are cut along `plane`: a single slice along its own, others as they are."""
+        """The plane to cut this in among volumes that are cut along `plane`: a single slice keeps its own plane."""
         return self.plane if 1 in self.shape else plane
 
     def same_grid(self, other: "_Grid", tolerance: float = 1e-3) -> bool:
@@ -106,84 +109,115 @@ class _Grid:
 
     def canonical(self: _Kind) -> _Kind:
         """The same voxels with axes ordered left, posterior, superior, by flips and permutations only."""
-        order = _orientation(self.affine)
-        step = np.zeros((4, 4))
-        step[3, 3] = 1
-        for target, (axis, reverse) in enumerate(order):
-            step[axis, target] = -1 if reverse else 1
-            step[axis, 3] = self.shape[axis] - 1 if reverse else 0
-        return replace(self, voxels=_to_canonical(self.voxels, order), affine=self.affine @ step, header=None)
+        orientation = orientation_of(self.affine)
+        affine = canonical_affine(self.affine, orientation, self.shape)
+        return replace(self, voxels=to_canonical(self.voxels, orientation), affine=affine, header=None)
 
     def like(self, canonical_voxels: NDArray[Any]) -> "Volume | LabelMap":
-        """Puts an array that lies on `canonical()`'s grid back onto this grid.
+        """Puts an array that lies on `canonical()`'s grid back onto this grid; it may have other channels.
 
         Returns a LabelMap for integer arrays and a Volume for others, with this very shape and affine (bit for bit).
         Raises GeometryError when the shape is not that of `canonical()`.
         """
-        order = _orientation(self.affine)
-        expected = tuple(self.shape[axis] for axis, _ in order)
+        orientation = orientation_of(self.affine)
+        expected = tuple(self.shape[axis] for axis in array_axes(orientation))
         array = np.asarray(canonical_voxels)
-        if array.shape != expected:
+        if array.shape[:3] != expected:
             raise GeometryError(
                 f"an array of shape {array.shape}", f"{expected}, as canonical() has", "keep the shape of canonical()"
             )
-        return _of_dtype(_from_canonical(array, order), self.affine, self.header)
+        return _of_dtype(from_canonical(array, orientation), self.affine, self.header)
 
     def pictures(self, plane: Plane) -> NDArray[Any]:
-        """Slices (n, rows, cols) along `plane`, as radiologists display them.
+        """Slices along `plane`, as radiologists display them: (n, rows, cols), or (n, C, rows, cols) of C channels.
 
         Axial: rows run to posterior, columns to the patient's left. Coronal and sagittal: rows run from superior to
         inferior, columns to the left and to posterior. A read-only view wherever possible.
         """
-        array = _to_canonical(self.voxels, _orientation(self.affine)).transpose(_PICTURE_AXES[plane])
-        return array if plane == "axial" else array[:, ::-1]
+        return to_pictures(to_canonical(self.voxels, orientation_of(self.affine)), plane)
 
     def from_pictures(self, pictures: NDArray[Any], plane: Plane) -> "Volume | LabelMap":
-        """The exact inverse of `pictures`: slices (n, rows, cols) put back onto this grid (a LabelMap for integers)."""
+        """The exact inverse of `pictures`: slices put back onto this grid (a LabelMap for integers).
+
+        The slices may have other channels than this volume. Raises GeometryError for another number or size of slices.
+        """
         array = np.asarray(pictures)
-        expected = self._pictures_shape(plane)
-        if array.shape != expected:
+        axes = array_axes(orientation_of(self.affine))
+        expected = tuple(self.shape[axes[axis]] for axis in PICTURE_AXES[plane])
+        if array.shape[:1] + array.shape[-2:] != expected or array.ndim > 4:
             raise GeometryError(
                 f"pictures of shape {array.shape}",
                 f"{expected} along the {plane} plane",
                 "keep the shape of pictures()",
             )
-        array = array if plane == "axial" else array[:, ::-1]
-        return self.like(array.transpose(np.argsort(_PICTURE_AXES[plane])))
-
-    def _pictures_shape(self, plane: Plane) -> tuple[int, ...]:
-        order = _orientation(self.affine)
-        return tuple(self.shape[order[axis][0]] for axis in _PICTURE_AXES[plane])
+        return self.like(from_pictures(array, plane))
 
     def pixel_spacing(self, plane: Plane) -> tuple[float, float]:
         """Distance between the rows and between the columns of `pictures(plane)`, in mm."""
-        order = _orientation(self.affine)
-        _, row, column = (self.spacing[order[axis][0]] for axis in _PICTURE_AXES[plane])
+        axes = array_axes(orientation_of(self.affine))
+        _, row, column = (self.spacing[axes[axis]] for axis in PICTURE_AXES[plane])
         return row, column
+
+    def _resampled(self, reference: "_Grid", linear: bool, outside: float) -> NDArray[Any]:
+        if self.shape == reference.shape and np.array_equal(self.affine, reference.affine):
+            return self.voxels
+        matrix = np.linalg.inv(self.affine) @ reference.affine
+        result = resample(self.voxels, matrix, reference.shape, linear, outside)
+        result.flags.writeable = False
+        return result
 
 
 @dataclass(frozen=True, eq=False)
 class Volume(_Grid):
-    """A picture in the patient: float32 voxels (X, Y, Z) and an affine (4, 4) to RAS+ mm; immutable.
+    """An image in the patient: float32 voxels (X, Y, Z), or (X, Y, Z, C) for C > 1 channels, and an affine; immutable.
 
-    Raises GeometryError for other than three axes, empty axes or an affine that cannot be inverted.
+    Channels are the colors of a picture (red, green, blue) or registered contrasts of one study. The affine (4, 4)
+    takes voxel indices to RAS+ mm. A channel axis of length 1 is dropped. Raises GeometryError for fewer or more axes,
+    empty axes or an affine that cannot be inverted.
     """
+
+    @staticmethod
+    def _checked(voxels: NDArray[Any]) -> NDArray[Any]:
+        if voxels.ndim not in (3, 4) or 0 in voxels.shape:
+            raise GeometryError(
+                f"an array of shape {voxels.shape}",
+                "three axes (X, Y, Z) or four (X, Y, Z, channels), none empty",
+                "hand over one volume at a time",
+            )
+        return voxels[..., 0] if voxels.ndim == 4 and voxels.shape[3] == 1 else voxels
 
     @staticmethod
     def _dtype(voxels: NDArray[Any]) -> np.dtype[Any]:
         return np.dtype(np.float32)
 
+    @property
+    def channels(self) -> int:
+        """Number of values per voxel: 1 for voxels (X, Y, Z), C for voxels (X, Y, Z, C)."""
+        return int(self.voxels.shape[3]) if self.voxels.ndim == 4 else 1
+
     def resample(self, reference: _Grid) -> "Volume":
-        """This picture on the grid of `reference`, by linear interpolation; its own minimum outside of its field."""
-        return Volume(_resampled(self, reference, 1, float(self.voxels.min())), reference.affine, reference.header)
+        """This image on the grid of `reference`, by linear interpolation; its own minimum outside of its field."""
+        voxels = self._resampled(reference, True, float(self.voxels.min()))
+        return Volume(voxels, reference.affine, reference.header)
 
 
 @dataclass(frozen=True, eq=False)
 class LabelMap(_Grid):
     """Integer labels (X, Y, Z) in the patient, values kept exactly, and an affine (4, 4) to RAS+ mm; immutable.
 
-    Booleans become uint8. Raises GeometryError for arrays that are not integer, and as `Volume` does.
+    Booleans become uint8. Raises GeometryError for arrays that are not integer or have other than three axes, empty
+    axes or an affine that cannot be inverted.
     """
+
+    @staticmethod
+    def _checked(voxels: NDArray[Any]) -> NDArray[Any]:
+        if voxels.ndim != 3 or 0 in voxels.shape:
+            raise GeometryError(
+                f"labels of shape {voxels.shape}",
+                "three axes (X, Y, Z), none empty",
+                "hand over one label map at a time",
+            )
+        return voxels
 
     @staticmethod
     def _dtype(voxels: NDArray[Any]) -> np.dtype[Any]:
@@ -202,10 +236,20 @@ class LabelMap(_Grid):
 
     def resample(self, reference: _Grid) -> "LabelMap":
         """These labels on the grid of `reference`, each voxel taking the nearest label; 0 outside of their field."""
-        return LabelMap(_resampled(self, reference, 0, 0.0), reference.affine, reference.header)
+        return LabelMap(self._resampled(reference, False, 0.0), reference.affine, reference.header)
 
 
-_Axes = tuple[tuple[int, bool], ...]
+def luminance(volume: Volume) -> Volume:
+    """The brightness of a color image as one channel, in the units of its colors (ITU-R BT.601: 0.299 R + 0.587 G +
+    0.114 B); an image of one channel as it is. Raises GeometryError for other than one or three channels.
+    """
+    if volume.channels == 1:
+        return volume
+    if volume.channels != 3:
+        raise GeometryError(
+            f"an image of {volume.channels} channels", "one, or red, green and blue", "choose the channel to use"
+        )
+    return replace(volume, voxels=volume.voxels @ np.array(_LUMINANCE, np.float32))
 
 
 def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -233,41 +277,6 @@ def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
     return matrix
 
 
-def _orientation(affine: NDArray[np.float64]) -> _Axes:
-    """For the left, posterior and superior direction in turn: the closest array axis, and whether it runs against."""
-    to_lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :3]
-    cosines = to_lps / np.linalg.norm(to_lps, axis=0)
-    # Rounding makes ties of obliques at 45 degrees fall the same way whatever the last bits are.
-    best = max(permutations(range(3)), key=lambda axes: round(sum(abs(cosines[w, a]) for w, a in enumerate(axes)), 6))
-    return tuple((axis, bool(cosines[world, axis] < 0)) for world, axis in enumerate(best))
-
-
-def _to_canonical(voxels: NDArray[Any], order: _Axes) -> NDArray[Any]:
-    array = voxels.transpose([axis for axis, _ in order])
-    return array[tuple(slice(None, None, -1) if reverse else slice(None) for _, reverse in order)]
-
-
-def _from_canonical(array: NDArray[Any], order: _Axes) -> NDArray[Any]:
-    array = array[tuple(slice(None, None, -1) if reverse else slice(None) for _, reverse in order)]
-    return array.transpose(np.argsort([axis for axis, _ in order]))
-
-
 def _of_dtype(voxels: NDArray[Any], affine: NDArray[np.float64], header: Header | None) -> Volume | LabelMap:
     integer = voxels.dtype == np.bool_ or np.issubdtype(voxels.dtype, np.integer)
     return LabelMap(voxels, affine, header) if integer else Volume(voxels, affine, header)
-
-
-def _resampled(moving: _Grid, reference: _Grid, order: int, outside: float) -> NDArray[Any]:
-    if moving.shape == reference.shape and np.array_equal(moving.affine, reference.affine):
-        return moving.voxels
-    matrix = np.linalg.inv(moving.affine) @ reference.affine
-    result = ndimage.affine_transform(
-        moving.voxels, matrix[:3, :3], matrix[:3, 3], reference.shape, order=order, mode="nearest", prefilter=False
-    )
-    # Half a voxel beyond the outermost centres still belongs to the field.
-    steps = np.ogrid[tuple(slice(0, length) for length in reference.shape)]
-    for axis, length in enumerate(moving.shape):
-        place = sum(matrix[axis, k] * steps[k] for k in range(3)) + matrix[axis, 3]
-        result[(place < -0.5 - 1e-6) | (place > length - 0.5 + 1e-6)] = outside
-    result.flags.writeable = False
-    return np.asarray(result)

@@ -1,0 +1,82 @@
+"""Orientations of arrays in the patient, and how slices are cut from them, in the terms of `nibabel.orientations`.
+
+An orientation is an array (3, 2): for each array axis the canonical axis that it runs along (0 left, 1 posterior,
+2 superior) and 1, or -1 where it runs against it. Axes after the third are channels and stay as they are.
+"""
+
+from itertools import permutations
+from typing import Any, Literal
+
+import numpy as np
+from nibabel import orientations
+from numpy.typing import NDArray
+
+Plane = Literal["axial", "coronal", "sagittal"]
+
+CUT_AXIS: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
+"""The canonical axis that the slices of a plane lie across."""
+PICTURE_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
+"""The canonical axes of the slices, rows and columns of a plane."""
+_LABELS = (("R", "L"), ("A", "P"), ("I", "S"))  # where a canonical axis begins and ends
+
+
+def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The orientation whose axes lie closest to those of an affine (4, 4) to RAS+ mm, in the sum of the cosines.
+
+    `nibabel.io_orientation` assigns one axis after the other: for axes that are oblique by more than about 45 degrees,
+    as in short-axis views of the heart, it can choose another orientation, which is not the closest one.
+    """
+    to_lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :3]
+    cosines = to_lps / np.linalg.norm(to_lps, axis=0)
+    # Rounding makes ties of obliques at 45 degrees fall the same way whatever the last bits are.
+    best = max(permutations(range(3)), key=lambda axes: round(sum(abs(cosines[w, a]) for w, a in enumerate(axes)), 6))
+    orientation = np.zeros((3, 2))
+    for canonical, axis in enumerate(best):
+        orientation[axis] = canonical, -1 if cosines[canonical, axis] < 0 else 1
+    return orientation
+
+
+def array_axes(orientation: NDArray[np.float64]) -> tuple[int, int, int]:
+    """The array axes that run along left, posterior and superior."""
+    left, posterior, superior = np.argsort(orientation[:, 0]).tolist()
+    return left, posterior, superior
+
+
+def axis_codes(orientation: NDArray[np.float64]) -> tuple[str, str, str]:
+    """Where each array axis points to, as letters of R/L, A/P, S/I."""
+    first, second, third = orientations.ornt2axcodes(orientation, _LABELS)
+    return str(first), str(second), str(third)
+
+
+def to_canonical(voxels: NDArray[Any], orientation: NDArray[np.float64]) -> NDArray[Any]:
+    """A view of voxels (X, Y, Z[, C]) with axes (left, posterior, superior[, C])."""
+    return np.asarray(orientations.apply_orientation(voxels, orientation))
+
+
+def from_canonical(voxels: NDArray[Any], orientation: NDArray[np.float64]) -> NDArray[Any]:
+    """The inverse of `to_canonical`, a view."""
+    canonical = np.array([[0, 1], [1, 1], [2, 1]])
+    return to_canonical(voxels, orientations.ornt_transform(canonical, orientation).astype(np.float64))
+
+
+def canonical_affine(
+    affine: NDArray[np.float64], orientation: NDArray[np.float64], shape: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """The affine of `to_canonical` of an array of that shape."""
+    return np.asarray(affine @ orientations.inv_ornt_aff(orientation, shape))
+
+
+def to_pictures(canonical: NDArray[Any], plane: Plane) -> NDArray[Any]:
+    """A view of canonical voxels as slices (n, rows, cols), or (n, C, rows, cols) of several channels."""
+    channels = range(3, canonical.ndim)
+    pictures = canonical.transpose([*PICTURE_AXES[plane], *channels])
+    pictures = pictures if plane == "axial" else pictures[:, ::-1]
+    return np.moveaxis(pictures, -1, 1) if channels else pictures
+
+
+def from_pictures(pictures: NDArray[Any], plane: Plane) -> NDArray[Any]:
+    """The inverse of `to_pictures`, a view."""
+    channels = range(3, pictures.ndim)
+    slices = np.moveaxis(pictures, 1, -1) if channels else pictures
+    slices = slices if plane == "axial" else slices[:, ::-1]
+    return slices.transpose([*np.argsort(PICTURE_AXES[plane]), *channels])
