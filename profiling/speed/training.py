@@ -65,7 +65,7 @@ def _run(folder: Path, name: str, steps: int, seed: int, workers: int) -> tuple[
     """Seconds, and of them seconds spent waiting, for the steps after the first few."""
     table = _table()
     table |= {"name": name, "seed": seed, "data": {"store": str(folder / "store"), "workers": workers}}
-    table["schedule"] = {"steps": steps + _WARM, "checkpoint": 1e6, "validate": 1e6}
+    table["schedule"] = {"steps": steps + _WARM, "checkpoint_minutes": 1e6, "validation_minutes": 1e6}
     recipe = recipe_from(table)
     marks: dict[int, tuple[float, float]] = {}
 

@@ -37,7 +37,7 @@ batch = 1
 panels = [2, 2]
 [schedule]
 steps = {steps}
-log = 1
+log_steps = 1
 """
 
 

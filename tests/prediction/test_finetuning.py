@@ -30,7 +30,7 @@ def ticking() -> Any:
 @pytest.mark.parametrize("volumes", [1, 4])
 def test_tuning_helps_on_what_it_was_not_shown(volumes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, rate=3e-3)
+        tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, learning_rate=3e-3)
     )  # random weights have further to go than trained ones
     task = prompted(volumes)
     first = {name: value.clone() for name, value in task.predictor.model.state_dict().items()}
@@ -48,10 +48,10 @@ def test_tuning_helps_on_what_it_was_not_shown(volumes: int, monkeypatch: pytest
 
 
 def test_what_does_not_help_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, rate=3.0))
+    monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, learning_rate=3.0))
     task = prompted(3)
     better, _ = tune(task, 60.0, clock=ticking())
-    monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, rate=0.0))
+    monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, learning_rate=0.0))
     same, said = tune(better, 3.0, clock=ticking())
     assert same is better
     assert not said.kept
@@ -82,7 +82,7 @@ def test_fixed_colors_are_learnt_as_they_are_asked(colors: tuple[float, ...]) ->
 
 
 def test_prompts_that_were_learnt_do_not_tell_how_sure_a_label_has_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, rate=3e-3))
+    monkeypatch.setattr(tuning, "_OPTIMIZER", replace(tuning._OPTIMIZER, learning_rate=3e-3))
     task = prompted(3)
     assert task.options.reject is None
     tuned, said = tune(task, 60.0, clock=ticking())

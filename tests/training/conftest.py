@@ -48,7 +48,7 @@ def make_recipe(store: Store) -> Make:
             "model": {"form": form, **MODEL},
             "data": {"store": str(store.folder), "workers": 0},
             "episodes": {"batch": 2, "panels": [2, 3]},
-            "schedule": {"steps": 6, "log": 1},
+            "schedule": {"steps": 6, "log_steps": 1},
         }
         for section, values in changes.items():
             table[section] = {**table.get(section, {}), **values} if isinstance(values, dict) else values

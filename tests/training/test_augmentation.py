@@ -80,7 +80,7 @@ def test_a_box_is_letterboxed_into_the_middle() -> None:
 
 def test_shared_changes_stay_and_own_ones_differ() -> None:
     rng = np.random.default_rng(3)
-    always = replace(SETTINGS, flips=1.0, inversion=1.0)
+    always = replace(SETTINGS, flip_fraction=1.0, inversion_fraction=1.0)
     for _ in range(10):
         shared, tone = Change.shared(always, rng), Tone.shared(always, rng)
         owns = [shared.own(always, rng) for _ in range(3)]
@@ -103,7 +103,9 @@ def test_own_changes_stay_within_their_settings() -> None:
 
 def test_settings_of_nothing_change_nothing() -> None:
     rng = np.random.default_rng(5)
-    none = AugmentationSettings((1.0, 1.0), rotation=0.0, shift=0.0, flips=0.0, inversion=0.0, tone=0.0, noise=0.0)
+    none = AugmentationSettings(
+        (1.0, 1.0), rotation=0.0, shift=0.0, flip_fraction=0.0, inversion_fraction=0.0, tone=0.0, noise=0.0
+    )
     assert Change.shared(none, rng).own(none, rng) == STILL
     shown = torch.rand(4, 4)
     torch.testing.assert_close(Tone.shared(none, rng).own(none, rng).apply(shown), shown)
@@ -144,7 +146,7 @@ def test_a_curve_goes_through_its_knots() -> None:
 
 def test_as_many_curves_are_drawn_as_asked_for() -> None:
     rng = np.random.default_rng(0)
-    drawn = [Curve.drawn(AugmentationSettings(remap=0.3), rng) for _ in range(400)]
+    drawn = [Curve.drawn(AugmentationSettings(remap_fraction=0.3), rng) for _ in range(400)]
     assert 80 < sum(bool(curve.knots) for curve in drawn) < 160
     assert all(0 <= knot <= 1 for curve in drawn for knot in curve.knots)
     assert not Curve.drawn(AugmentationSettings(), rng).knots

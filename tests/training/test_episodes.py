@@ -50,7 +50,7 @@ def test_processes_are_asked_alike_but_shown_their_own(store: Store, drawn: list
     other = episodes(store, rank=1)
     for step in range(12):
         assert other[step].images.shape == drawn[step].images.shape, "or processes would wait for one another"
-        assert other[step].kind == drawn[step].kind
+        assert other[step].target_type == drawn[step].target_type
         assert not same(other[step], drawn[step])
 
 
@@ -69,7 +69,7 @@ def test_batches_are_well_formed(drawn: list[Pairs]) -> None:
         assert pairs.images.max() <= 1
         assert pairs.used.any(1).all()
         assert pairs.targets[~pairs.used[:, None].expand(pairs.targets.shape[:3])].abs().sum() == 0
-        if pairs.kind == "labels":
+        if pairs.target_type == "labels":
             assert set(pairs.targets.unique().tolist()) <= {0.0, 1.0}
             assert pairs.targets.sum(2).max() <= 1
             assert pairs.targets.shape[2] <= 2
@@ -92,12 +92,12 @@ def test_kinds_may_be_chosen(store: Store) -> None:
 
 def test_the_share_of_labels_is_kept(store: Store) -> None:
     for share, kind in ((0.0, "image"), (1.0, "labels")):
-        made = episodes(store, replace(SETTINGS, labels=share))
-        assert {made[step].kind for step in range(6)} == {kind}
+        made = episodes(store, replace(SETTINGS, label_fraction=share))
+        assert {made[step].target_type for step in range(6)} == {kind}
 
 
 def test_colors_differ_within_a_request(store: Store) -> None:
-    made = episodes(store, replace(SETTINGS, labels=1.0, classes=(2, 2)))
+    made = episodes(store, replace(SETTINGS, label_fraction=1.0, classes=(2, 2)))
     for step in range(5):
         pairs = made[step]
         for colors, used in zip(pairs.colors, pairs.used, strict=True):
@@ -108,7 +108,7 @@ def test_colors_differ_within_a_request(store: Store) -> None:
 
 @pytest.mark.parametrize("coloring", ["binary", "predefined"])
 def test_other_colorings(store: Store, coloring: str) -> None:
-    made = episodes(store, replace(SETTINGS, labels=1.0, classes=(1, 2), coloring=coloring))  # type: ignore[arg-type]
+    made = episodes(store, replace(SETTINGS, label_fraction=1.0, classes=(1, 2), coloring=coloring))  # type: ignore[arg-type]
     for step in range(5):
         pairs = made[step]
         assert (pairs.colors[pairs.used] > 0).all()
@@ -118,7 +118,7 @@ def test_other_colorings(store: Store, coloring: str) -> None:
 
 
 def test_prompts_and_query_show_something(store: Store) -> None:
-    made = episodes(store, replace(SETTINGS, labels=1.0, absent=0.0, classes=(1, 1)))
+    made = episodes(store, replace(SETTINGS, label_fraction=1.0, empty_query_fraction=0.0, classes=(1, 1)))
     shows = [pairs.targets[row, :-1].any().item() for pairs in (made[step] for step in range(12)) for row in range(2)]
     assert sum(shows) >= 22
 
@@ -126,7 +126,7 @@ def test_prompts_and_query_show_something(store: Store) -> None:
 def test_prompts_always_show_something_and_queries_lack_it_as_often_as_they_do(store: Store) -> None:
     shares = []
     for absent in (0.0, 1.0):
-        made = episodes(store, replace(SETTINGS, labels=1.0, absent=absent, near=0.5))
+        made = episodes(store, replace(SETTINGS, label_fraction=1.0, empty_query_fraction=absent, position_jitter=0.5))
         pairs = [made[step].targets for step in range(60)]
         shown = [target[row, :-1].any().item() for target in pairs for row in range(2)]
         assert np.mean(shown) > 0.9
@@ -183,17 +183,17 @@ def test_a_share_of_the_patients_is_the_same_for_a_seed_and_never_none(store: St
             for patient in one.patients
         }
 
-    everyone, one = used(SETTINGS), replace(SETTINGS, most=1, prompts="any")
-    half = used(replace(SETTINGS, share=0.5))
+    everyone, one = used(SETTINGS), replace(SETTINGS, max_patients=1, prompt_patients="any")
+    half = used(replace(SETTINGS, patient_fraction=0.5))
     assert half < everyone
     assert len(half) == pytest.approx(len(everyone) / 2, abs=len(store.sets))
-    assert used(replace(SETTINGS, share=0.5)) == half
-    assert len(used(one)) == len(store.sets) == len(used(replace(one, share=0.001)))
+    assert used(replace(SETTINGS, patient_fraction=0.5)) == half
+    assert len(used(one)) == len(store.sets) == len(used(replace(one, patient_fraction=0.001)))
     assert {frozenset(used(one, seed)) for seed in range(6)} != {frozenset(used(one))}
 
 
 def test_one_patient_is_enough_where_any_may_prompt(store: Store) -> None:
-    pairs = episodes(store, replace(SETTINGS, most=1, prompts="any"))[0]
+    pairs = episodes(store, replace(SETTINGS, max_patients=1, prompt_patients="any"))[0]
     assert pairs.patients == (("",) * pairs.images.shape[1],) * 2
     assert not torch.equal(pairs.images[0, 0], pairs.images[0, 1]), "changed at random, each pair by itself"
 
@@ -202,7 +202,7 @@ def test_close_looks_show_labels_larger(store: Store) -> None:
     plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     def shown(focus: float) -> float:
-        settings = replace(SETTINGS, labels=1.0, absent=0.0, focus=focus)
+        settings = replace(SETTINGS, label_fraction=1.0, empty_query_fraction=0.0, zoom_fraction=focus)
         made = Episodes(store, "train", (), settings, plain, 32, seed=0)
         return float(np.mean([float(made[step].targets.sum(2).mean()) for step in range(12)]))
 
@@ -210,8 +210,8 @@ def test_close_looks_show_labels_larger(store: Store) -> None:
 
 
 def test_pictures_of_an_episode_share_their_curve(store: Store) -> None:
-    settings = replace(SETTINGS, labels=0.0, batch=1)
-    plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, remap=1.0)
+    settings = replace(SETTINGS, label_fraction=0.0, batch=1)
+    plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, remap_fraction=1.0)
     made = Episodes(store, "train", ("inpainting",), settings, plain, 32, seed=0)
     pairs = next(made[step] for step in range(20) if made[step].names[0].startswith("mri"))
     told = []

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mvg.canvas import Canvas, Kind, Pairs, image_patches
+from mvg.canvas import Canvas, Pairs, image_patches
 from mvg.model.outputs import ModelOutput
+from mvg.tasks import TargetType
 from mvg.training.batch import TrainingBatch
 from mvg.training.losses import LossSettings, loss_of
 
@@ -13,7 +14,7 @@ PATCH, SIDE = 4, 16
 SETTINGS = LossSettings()
 
 
-def truth(kind: Kind = "labels", channels: int = 2, used: int | None = None) -> Pairs:
+def truth(kind: TargetType = "labels", channels: int = 2, used: int | None = None) -> Pairs:
     """Two requests of three pairs: disjoint squares as classes, or a random picture."""
     images = torch.rand(2, 3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     targets = torch.zeros(2, 3, channels, SIDE, SIDE)
@@ -30,7 +31,9 @@ def truth(kind: Kind = "labels", channels: int = 2, used: int | None = None) -> 
 def question(pairs: Pairs, scored: Tensor | None = None) -> TrainingBatch:
     visible = torch.ones(2, 3, 4, 4, dtype=torch.bool)
     weight = torch.ones(2, 3, 4, 4) if scored is None else scored
-    return TrainingBatch(Canvas(pairs.images, pairs.targets, visible, None), "causal", 0, weight, None)
+    return TrainingBatch(
+        Canvas(pairs.images, pairs.targets, visible, None, pairs.target_type), "causal", 0, weight, None
+    )
 
 
 def cost(pairs: Pairs, logits: Tensor | None, painted: Tensor, scored: Tensor | None = None) -> float:
@@ -55,7 +58,7 @@ def test_perfect_pictures_cost_nothing_and_worse_ones_more() -> None:
     errors = [cost(pairs, None, pairs.targets + by) for by in (0.0, 0.005, 0.01, 0.1, 0.3)]
     assert errors[0] == 0
     assert errors == sorted(errors)
-    assert errors[4] == pytest.approx(0.3 - SETTINGS.beta / 2, rel=1e-4), "linear beyond beta"
+    assert errors[4] == pytest.approx(0.3 - SETTINGS.smooth_l1_beta / 2, rel=1e-4), "linear beyond beta"
 
 
 def test_perfect_paintings_cost_little_and_worse_ones_more() -> None:
@@ -72,7 +75,7 @@ def test_perfect_paintings_cost_little_and_worse_ones_more() -> None:
 def test_channels_that_are_not_used_take_no_part(painted: bool) -> None:
     narrow, wide = truth(channels=2), truth(channels=3, used=2)
     wide = Pairs(wide.images, wide.targets, wide.used, torch.cat([narrow.colors, torch.zeros(2, 1)], 1),
-                 wide.patients, wide.kind)  # fmt: skip
+                 wide.patients, wide.target_type)  # fmt: skip
     picture = narrow.painted().targets + 0.05
     logits = torch.randn(2, 3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)).requires_grad_()
     given = (None, None) if painted else (logits[:, :, :2], logits)
@@ -88,7 +91,7 @@ def test_channels_that_are_not_used_take_no_part(painted: bool) -> None:
 def test_where_a_class_is_absent_false_positives_cost() -> None:
     pairs = truth(used=0)
     pairs = Pairs(pairs.images, pairs.targets, torch.ones(2, 2, dtype=torch.bool), torch.full((2, 2), 0.5),
-                  pairs.patients, pairs.kind)  # fmt: skip
+                  pairs.patients, pairs.target_type)  # fmt: skip
     costs = []
     for side in (0, 1, 3, 8):
         said = torch.zeros_like(pairs.targets)
@@ -101,7 +104,7 @@ def test_where_a_class_is_absent_false_positives_cost() -> None:
 
 
 @pytest.mark.parametrize("kind", ["labels", "image"])
-def test_what_is_not_scored_costs_nothing(kind: Kind) -> None:
+def test_what_is_not_scored_costs_nothing(kind: TargetType) -> None:
     pairs = truth(kind)
     scored = torch.ones(2, 3, 4, 4)
     scored[..., 2:, :] = 0
@@ -113,7 +116,7 @@ def test_what_is_not_scored_costs_nothing(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["labels", "image"])
-def test_half_a_weight_is_half_the_cost(kind: Kind) -> None:
+def test_half_a_weight_is_half_the_cost(kind: TargetType) -> None:
     pairs = truth(kind)
     scored = torch.ones(2, 3, 4, 4)
     scored[:, 0] = 0.5
@@ -142,7 +145,7 @@ def test_hidden_image_patches_cost_where_they_were_hidden_alone() -> None:
         loss_of(ModelOutput(None, None, said), asked, pairs, PATCH, SETTINGS) for said in (exact, elsewhere, wrong)
     ]
     assert costs[0] == costs[1] == 0
-    assert float(costs[2]) == pytest.approx(SETTINGS.images * (0.5 - SETTINGS.beta / 2), rel=1e-4)
+    assert float(costs[2]) == pytest.approx(SETTINGS.image_patches * (0.5 - SETTINGS.smooth_l1_beta / 2), rel=1e-4)
 
 
 def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
@@ -151,7 +154,7 @@ def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
         pairs = Pairs(whole.images, whole.images.clone(), whole.used, whole.colors, whole.patients, "image")
         pairs.images[..., :side, :side] = 0
         answer = ModelOutput(None, pairs.images.clone(), None)
-        settings = LossSettings(floor=1e-6)
+        settings = LossSettings(relative_floor=1e-6)
         return loss_of(answer, question(pairs), pairs, PATCH, settings).item()
 
     assert unchanged(2) == pytest.approx(1, abs=1e-3)
@@ -162,4 +165,4 @@ def test_own_scale_forgives_noise_below_its_floor() -> None:
     pairs = truth("image")
     pairs = Pairs(pairs.targets + 1e-6, pairs.targets, pairs.used, pairs.colors, pairs.patients, "image")
     said = ModelOutput(None, pairs.images.clone(), None)
-    assert loss_of(said, question(pairs), pairs, PATCH, LossSettings(floor=0.01)).item() < 0.01
+    assert loss_of(said, question(pairs), pairs, PATCH, LossSettings(relative_floor=0.01)).item() < 0.01

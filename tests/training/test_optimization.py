@@ -31,7 +31,12 @@ def updater(ema: float | None = None, clip: float = 1.0) -> Updater:
     network = nn.Linear(3, 1)
     average = None if ema is None else averaged_copy(network, ema)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    return Updater(network, [optimizer], OptimizerSettings(rate=0.5, warmup=0.0, decay=0.5, clip=clip), average)
+    return Updater(
+        network,
+        [optimizer],
+        OptimizerSettings(learning_rate=0.5, warmup_fraction=0.0, decay_fraction=0.5, clip_norm=clip),
+        average,
+    )
 
 
 def loss_of(network: nn.Module, scale: float = 1.0) -> Tensor:

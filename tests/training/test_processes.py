@@ -70,7 +70,7 @@ finally:
 
 @pytest.mark.slow
 def test_two_processes_train_together_and_stop_together(make_recipe: Make, tmp_path: Path) -> None:
-    recipe = make_recipe(episodes={"batch": 1}, schedule={"minutes": 0.02, "validate": 0.005})
+    recipe = make_recipe(episodes={"batch": 1}, schedule={"minutes": 0.02, "validation_minutes": 0.005})
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, str(tmp_path / "script.py"), json.dumps(recipe.as_dict()), str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=_clean(), check=False)

@@ -8,7 +8,17 @@ import pytest
 
 from mvg.errors import FileError, RecipeError, UnknownNameError
 from mvg.model.generalist import SIZES, Generalist
-from mvg.training.recipe import Recipe, build, read_recipe, recipe_from
+from mvg.training import recipe
+from mvg.training.recipe import Recipe, read_recipe, recipe_from
+from mvg.training.settings import read_settings
+
+
+@dataclass(frozen=True)
+class Part:
+    """Settings with a value that may be left out."""
+
+    share: float | None = None
+
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
@@ -34,9 +44,9 @@ def test_what_a_checkpoint_keeps_is_the_same_recipe_again() -> None:
 
 
 def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
-    recipe = recipe_from({"episodes": {"panels": [2, 4], "near": 1}, "data": {"sets": ["a", "b", "c"]}})
+    recipe = recipe_from({"episodes": {"panels": [2, 4], "position_jitter": 1}, "data": {"sets": ["a", "b", "c"]}})
     assert recipe.episodes.panels == (2, 4)
-    assert isinstance(recipe.episodes.near, float)
+    assert isinstance(recipe.episodes.position_jitter, float)
     assert recipe.data.sets == ("a", "b", "c")
 
 
@@ -44,11 +54,11 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
     ("table", "found", "known"),
     [
         ({"sed": 1}, "unknown key 'sed'", "seed"),
-        ({"optimizer": {"lr": 1}}, "unknown key 'optimizer.lr'", "rate"),
+        ({"optimizer": {"lr": 1}}, "unknown key 'optimizer.lr'", "learning_rate"),
         ({"model": {"widht": 1}}, "unknown key 'model.widht'", "width"),
-        ({"model": {"name": "huge"}}, "model.name = 'huge'", "tiny, small, base, large"),
+        ({"model": {"name": "huge"}}, "model.name = 'huge'", "tiny, small, large"),
         ({"objectives": {"image": {"guess": 1.0}}}, "objective 'guess'", "autoregressive, masked"),
-        ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "matching, merged"),
+        ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "'matching' or 'merged'"),
         ({"episodes": {"coloring": "blue"}}, "episodes.coloring = 'blue'", "random"),
         ({"precision": "8"}, "precision = '8'", "bf16-mixed"),
         ({"data": {"tasks": ["cooking"]}}, "no kind of task is called 'cooking'", "inpainting, segmentation"),
@@ -72,10 +82,10 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, 
         ({"model": {"name": ["tiny"]}}, "model.name = ['tiny']"),
         ({"data": 3}, "data = 3"),
         ({"data": {"sets": "acdc"}}, "data.sets = 'acdc'"),
-        ({"data": {"sets": [1]}}, "data.sets = 1"),
+        ({"data": {"sets": [1]}}, "data.sets[0] = 1"),
         ({"episodes": {"panels": 3}}, "episodes.panels = 3"),
         ({"episodes": {"panels": [1, 2, 3]}}, "episodes.panels = [1, 2, 3]"),
-        ({"optimizer": {"rate": "fast"}}, "optimizer.rate = 'fast'"),
+        ({"optimizer": {"learning_rate": "fast"}}, "optimizer.learning_rate = 'fast'"),
         ({"objectives": {"image": "masked"}}, "objectives.image = 'masked'"),
         ({"objectives": {"image": {"masked": "all"}}}, "objectives.image.masked = 'all'"),
     ],
@@ -90,28 +100,27 @@ def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str
     "table",
     [
         {"objectives": {"image": {"masked": 0.5}}},
-        {"objectives": {"ratio": 1.0}},
-        {"objectives": {"first_pair": -0.5}},
+        {"objectives": {"mask_ratio": 1.0}},
         {"objectives": {"labels": {"autoregressive": 1.5, "masked": -0.5}}},
         {"objectives": {"labels": {"autoregressive": 0.3333333, "masked": 0.3333333, "whole_query": 0.3333333}}},
         {"seed": -1},
         {"data": {"workers": -1}},
-        {"loss": {"beta": -0.1}},
+        {"loss": {"smooth_l1_beta": -0.1}},
         {"episodes": {"batch": 0}},
         {"episodes": {"panels": [3, 2]}},
         {"episodes": {"panels": [1, 2]}},
-        {"episodes": {"near": -0.1}},
+        {"episodes": {"position_jitter": -0.1}},
         {"episodes": {"classes": [0, 2]}},
-        {"episodes": {"labels": 1.5}},
+        {"episodes": {"label_fraction": 1.5}},
         {"episodes": {"sizes": [130]}},
         {"schedule": {"steps": 0}},
-        {"schedule": {"log": 0}},
+        {"schedule": {"log_steps": 0}},
         {"schedule": {"minutes": -1.0}},
         {"schedule": {"minutes": float("inf")}},
-        {"optimizer": {"warmup": 1.0}},
-        {"optimizer": {"clip": 0.0}},
-        {"optimizer": {"rate": 0.0}},
-        {"optimizer": {"rate": float("nan")}},
+        {"optimizer": {"warmup_fraction": 1.0}},
+        {"optimizer": {"clip_norm": 0.0}},
+        {"optimizer": {"learning_rate": 0.0}},
+        {"optimizer": {"learning_rate": float("nan")}},
         {"optimizer": {"betas": [0.9, 1.0]}},
         {"optimizer": {"weight_decay": -0.1}},
         {"augmentation": {"zoom": [0.0, 1.0]}},
@@ -145,7 +154,6 @@ def test_an_impossible_value_is_an_error(table: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "table",
     [
-        {"episodes": {"panels": [1, 2]}, "objectives": {"first_pair": 0.5}},
         {"episodes": {"panels": [1, 1]}, "objectives": {"labels": {"masked": 1}, "image": {"whole_query": 1}}},
         {"model": {"form": "merged", "merge_after": 0}},
         {"model": {"fine": 4, "decoder_width": 1}},
@@ -166,11 +174,31 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_value_that_may_be_left_out_is_read_as_its_kind() -> None:
-    @dataclass(frozen=True)
-    class Kind:
-        share: float | None = None
+    assert read_settings(Part, {}).share is None
+    assert read_settings(Part, {"share": 1}).share == 1.0
+    with pytest.raises(RecipeError, match=r"methods\[0\].share = '1'; expected a valid number; correct it"):
+        read_settings(Part, {"share": "1"}, "methods[0].")
 
-    assert build(Kind, {}, "").share is None
-    assert build(Kind, {"share": 1}, "").share == 1.0
-    with pytest.raises(RecipeError, match="share = '1'"):
-        build(Kind, {"share": "1"}, "")
+
+@pytest.mark.parametrize(
+    ("section", "old", "new"),
+    [
+        ("episodes", "near", "position_jitter"),
+        ("episodes", "absent", "empty_query_fraction"),
+        ("episodes", "focus", "zoom_fraction"),
+        ("episodes", "share", "patient_fraction"),
+        ("episodes", "most", "max_patients"),
+        ("optimizer", "rate", "learning_rate"),
+    ],
+)
+def test_an_old_key_is_an_error_that_names_the_new_one(section: str, old: str, new: str) -> None:
+    with pytest.raises(RecipeError, match=f"'{section}.{old}'; expected its new name '{section}.{new}'; rename it"):
+        recipe_from({section: {old: 0.5}})
+
+
+def test_all_new_names_of_old_keys_exist() -> None:
+    defaults = Recipe().as_dict()
+    for old, new in recipe._RENAMED.items():
+        section, key = new.split(".")
+        assert key in defaults[section]
+        assert old.split(".")[1] not in defaults[section]

@@ -31,7 +31,7 @@ def test_a_killed_run_goes_on_with_the_very_same_losses(
     make_recipe: Make, tmp_path: Path, form: str, precision: str, optimizer: str
 ) -> None:
     settings = {
-        "schedule": {"checkpoint": 0.0},
+        "schedule": {"checkpoint_minutes": 0.0},
         "optimizer": {"name": optimizer},
         "objectives": {"labels": EVERY, "image": EVERY},
         "precision": precision,
@@ -47,7 +47,7 @@ def test_a_killed_run_goes_on_with_the_very_same_losses(
 
 
 def test_curves_of_a_resumed_run_have_every_point_once(make_recipe: Make, tmp_path: Path) -> None:
-    recipe = make_recipe(schedule={"checkpoint": 0.0, "log": 1})
+    recipe = make_recipe(schedule={"checkpoint_minutes": 0.0, "log_steps": 1})
     run(recipe, tmp_path, kill_after=4)
     with (tmp_path / "curves.jsonl").open("a", encoding="utf-8") as file:  # steps behind the checkpoint, the last torn
         file.write('{"step": 4, "loss/labels": 1.0}\n{"step": 5, "lo')
@@ -70,7 +70,10 @@ def test_first_losses_are_what_they_were(make_recipe: Make, tmp_path: Path, form
 
 
 def test_a_network_learns_what_it_sees_again_and_again(make_recipe: Make, tmp_path: Path) -> None:
-    losses = run(make_recipe(schedule={"steps": 60}, optimizer={"rate": 5e-3}, episodes={"labels": 0.0}), tmp_path)
+    losses = run(
+        make_recipe(schedule={"steps": 60}, optimizer={"learning_rate": 5e-3}, episodes={"label_fraction": 0.0}),
+        tmp_path,
+    )
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
@@ -96,7 +99,7 @@ def test_gradients_of_all_optimizers_are_clipped_as_one(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, norms = muon(monkeypatch)
-    run(make_recipe(optimizer={"name": "muon", "clip": 1e-3}, schedule={"steps": 3}), tmp_path)
+    run(make_recipe(optimizer={"name": "muon", "clip_norm": 1e-3}, schedule={"steps": 3}), tmp_path)
     assert len(made) == 2
     assert norms == pytest.approx([1e-3] * 3, rel=1e-3)
 
@@ -127,7 +130,7 @@ def test_the_budget_of_time_ends_a_run(make_recipe: Make, tmp_path: Path) -> Non
 
 
 def test_the_rate_warms_up_and_falls(make_recipe: Make) -> None:
-    recipe = make_recipe(optimizer={"rate": 2e-3, "warmup": 0.1, "final": 0.05})
+    recipe = make_recipe(optimizer={"learning_rate": 2e-3, "warmup_fraction": 0.1, "final_fraction": 0.05})
     assert 0 < recipe.optimizer.rate_at(0.0) < 1e-5
     assert recipe.optimizer.rate_at(0.05) == pytest.approx(1e-3)
     assert recipe.optimizer.rate_at(0.1) == pytest.approx(2e-3)
@@ -135,11 +138,13 @@ def test_the_rate_warms_up_and_falls(make_recipe: Make) -> None:
     assert recipe.optimizer.rate_at(1.0) == recipe.optimizer.rate_at(1.5) == pytest.approx(1e-4)
     rates = [recipe.optimizer.rate_at(step / 100) for step in range(101)]
     assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert make_recipe(optimizer={"warmup": 0.0}).optimizer.rate_at(0.0) == pytest.approx(1e-3)
+    assert make_recipe(optimizer={"warmup_fraction": 0.0}).optimizer.rate_at(0.0) == pytest.approx(1e-3)
 
 
 def test_the_rate_stays_until_it_falls(make_recipe: Make) -> None:
-    recipe = make_recipe(optimizer={"rate": 2e-3, "warmup": 0.1, "decay": 0.2, "final": 0.0})
+    recipe = make_recipe(
+        optimizer={"learning_rate": 2e-3, "warmup_fraction": 0.1, "decay_fraction": 0.2, "final_fraction": 0.0}
+    )
     assert (
         recipe.optimizer.rate_at(0.1)
         == recipe.optimizer.rate_at(0.5)
@@ -158,7 +163,7 @@ def test_curves_and_validation_are_written_as_it_goes(make_recipe: Make, tmp_pat
         seen.append(step)
         return {"iou": 0.5}
 
-    run(make_recipe(schedule={"steps": 4, "log": 2, "validate": 0.0}), tmp_path, validate=validate)
+    run(make_recipe(schedule={"steps": 4, "log_steps": 2, "validation_minutes": 0.0}), tmp_path, validate=validate)
     lines = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
     assert seen == [1, 2, 3, 4, 4]
     assert [line["step"] for line in lines if "rate" in line] == [2, 4]
@@ -186,7 +191,7 @@ def test_a_run_can_start_from_weights_whose_network_it_takes(
     save_weights(first, tmp_path / "weights", "card")
     loaded: list[Generalist] = []
     monkeypatch.setattr(training, "load_weights", lambda name: loaded.append(load_weights(name)) or loaded[-1])
-    recipe = make_recipe(start=str(tmp_path / "weights"), optimizer={"rate": 1e-6}, schedule={"steps": 1})
+    recipe = make_recipe(start=str(tmp_path / "weights"), optimizer={"learning_rate": 1e-6}, schedule={"steps": 1})
     run(recipe, tmp_path / "run")
     model, about = averaged(tmp_path / "run/checkpoint.pt")
     assert model.config == first.config == recipe_from(about["recipe"]).model
@@ -213,7 +218,7 @@ def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> No
     torch.manual_seed(9)
     source = Generalist(make_recipe().model)
     save_weights(source, tmp_path / "weights", "card")
-    recipe = make_recipe(initialize=str(tmp_path / "weights"), optimizer={"rate": 1e-6}, schedule={"steps": 1})
+    recipe = make_recipe(initialize=str(tmp_path / "weights"), optimizer={"learning_rate": 1e-6}, schedule={"steps": 1})
     run(recipe, tmp_path / "run")
     model, _ = averaged(tmp_path / "run/checkpoint.pt")
     near = {

@@ -17,7 +17,7 @@ from mvg.errors import FileError, RecipeError
 from mvg.tasks import Task
 from mvg.tasks import kinds as task_kinds
 from mvg.training.precision import Precision
-from mvg.training.recipe import build
+from mvg.training.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def suite_from(table: Mapping[str, Any], name: str) -> Suite:
     for reserved in ("name", "methods"):
         if reserved in table:
             raise RecipeError(f"unknown key '{reserved}'", "the suite's name is its file's", "remove it")
-    suite: Suite = build(Suite, {**table, "name": name, "methods": ()}, "")
+    suite = read_settings(Suite, {**table, "name": name, "methods": ()})
     suite = Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": entries})
     _check(suite)
     return suite
@@ -130,7 +130,7 @@ def _entry(table: Mapping[str, Any], where: str) -> Entry:
     label, x = str(rest.pop("label", baseline)), rest.pop("x", None)
     if not isinstance(x, int | float | None):
         raise RecipeError(f"{where}.x = {x!r}", "a number", "correct it")
-    return Entry(baseline, label, build(module.Settings, rest, f"{where}."), None if x is None else float(x))
+    return Entry(baseline, label, read_settings(module.Settings, rest, f"{where}."), None if x is None else float(x))
 
 
 def _check(suite: Suite) -> None:

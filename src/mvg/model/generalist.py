@@ -57,8 +57,6 @@ SIZES = {
     "tiny": GeneralistConfig(),
     "small": GeneralistConfig(size=192, width=512, depth=8, heads=8, fine=128, drop_path=0.05,
                               target_width=192, target_depth=2, decoder_width=192, decoder_depth=3),
-    "base": GeneralistConfig(form="merged", size=256, patch=16, width=768, depth=12, heads=12, fine=48,
-                             levels=(3, 6, 9, 12), drop_path=0.1),
     "large": GeneralistConfig(form="merged", size=448, patch=16, width=1024, depth=24, heads=16, fine=48,
                               levels=(6, 12, 18, 24), drop_path=0.1, stem="linear", head="paper"),
 }  # fmt: skip

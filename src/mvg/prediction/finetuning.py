@@ -35,15 +35,17 @@ from mvg.training.optimization import (
 )
 from mvg.training.optimizers import optimizers_for
 
-_OPTIMIZER = OptimizerSettings(rate=3e-4, weight_decay=0.01, warmup=0.1, final=0.0, ema=0.98)
-_LOSS = LossSettings(smooth_l1=0.8, floor=0.004)
+_OPTIMIZER = OptimizerSettings(
+    learning_rate=3e-4, weight_decay=0.01, warmup_fraction=0.1, final_fraction=0.0, ema_decay=0.98
+)
+_LOSS = LossSettings(smooth_l1=0.8, relative_floor=0.004)
 _PROMPTS = (1, 3)  # fewest and most prompts of a request
 _MAX_CLASSES = 3  # of a request
 _CHECKS = 12  # requests whose loss decides whether the tuned model is kept
 _POSITION_JITTER = 0.05  # standard deviation of the prompts' relative position around the query's
 _LABELLED = 0.85  # share of requests whose query holds a label
 _AUGMENTATION = AugmentationSettings(
-    zoom=(0.9, 1.15), rotation=8.0, shift=0.04, flips=0.2, inversion=0.0, tone=0.2, noise=0.03
+    zoom=(0.9, 1.15), rotation=8.0, shift=0.04, flip_fraction=0.2, inversion_fraction=0.0, tone=0.2, noise=0.03
 )
 _NO_AUGMENTATION = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -83,7 +85,7 @@ def tune(
     """
     requests = _Requests.of(task.prompts, task.spec.sampling == "tiles", task.options.colors, seed)
     tuned = copy.deepcopy(task.predictor.model).train()
-    average = averaged_copy(tuned, _OPTIMIZER.ema)
+    average = averaged_copy(tuned, _OPTIMIZER.ema_decay)
     averaged = average.module
     assert isinstance(averaged, Generalist)
     before = requests.check_loss(averaged)
@@ -143,7 +145,7 @@ class _Requests:
         patch, device = model.config.patch, next(model.parameters()).device
         pairs = pairs.to(device)
         visible = pairs.painted() if model.config.paints else pairs
-        batch = autoregressive.ask(visible, patch, ObjectiveContext(torch.Generator(), 0.0, 0.0))
+        batch = autoregressive.ask(visible, patch, ObjectiveContext(torch.Generator(), 0.0))
         return loss_of(batch.put(model), batch, pairs, patch, _LOSS)
 
     @torch.no_grad()

@@ -32,11 +32,11 @@ class AugmentationSettings:
     zoom: tuple[float, float] = (0.85, 1.4)
     rotation: float = 12.0
     shift: float = 0.06
-    flips: float = 0.5
-    inversion: float = 0.1
+    flip_fraction: float = 0.5
+    inversion_fraction: float = 0.1
     tone: float = 0.3
     noise: float = 0.05
-    remap: float = 0.0
+    remap_fraction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Change:
     @classmethod
     def shared(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
         """What all panels of an episode have in common."""
-        if rng.random() >= settings.flips:
+        if rng.random() >= settings.flip_fraction:
             return cls((False, False), transpose=False)
         first, second, third = (bool(flag) for flag in rng.integers(0, 2, 3))
         return cls((first, second), transpose=third)
@@ -97,7 +97,7 @@ class Tone:
     @classmethod
     def shared(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
         """What all panels, and image targets too, have in common."""
-        return cls(invert=bool(rng.random() < settings.inversion))
+        return cls(invert=bool(rng.random() < settings.inversion_fraction))
 
     def own(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
         """The same with one image's gamma, contrast, brightness and noise."""
@@ -130,7 +130,7 @@ class Curve:
     @classmethod
     def drawn(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Curve":
         """Rising, falling, or up and down; black stays black in half of them."""
-        if rng.random() >= settings.remap:
+        if rng.random() >= settings.remap_fraction:
             return cls()
         knots = rng.uniform(0, 1, int(rng.integers(3, 8)))
         knots[0] *= rng.random() < 0.5

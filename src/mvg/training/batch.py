@@ -15,13 +15,11 @@ from mvg.model.outputs import ModelOutput
 class ObjectiveContext:
     """What an objective draws from, and its settings.
 
-    generator: on the CPU, so that every device hides the same patches; ratio: share of patches hidden;
-    first_pair: weight of a pair that no prompt precedes.
+    generator: on the CPU, so that every device hides the same patches; mask_ratio: share of patches hidden.
     """
 
     generator: torch.Generator
-    ratio: float
-    first_pair: float
+    mask_ratio: float
 
 
 @dataclass(frozen=True)

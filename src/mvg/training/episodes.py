@@ -38,16 +38,16 @@ class EpisodeSettings:
     batch: int = 4
     panels: tuple[int, int] = (3, 5)
     classes: tuple[int, int] = (1, 3)
-    labels: float = 0.5
-    near: float = 0.05
-    absent: float = 0.1
+    label_fraction: float = 0.5
+    position_jitter: float = 0.05
+    empty_query_fraction: float = 0.1
     sizes: tuple[int, ...] = ()
     coloring: Literal["random", "predefined", "binary"] = "random"
-    focus: float = 0.0
-    synthetic: float = 0.0
-    share: float = 1.0
-    most: int = 0
-    prompts: Literal["others", "any"] = "others"
+    zoom_fraction: float = 0.0
+    synthetic_fraction: float = 0.0
+    patient_fraction: float = 1.0
+    max_patients: int = 0
+    prompt_patients: Literal["others", "any"] = "others"
 
 
 class Episodes(Dataset[Pairs]):
@@ -58,7 +58,9 @@ class Episodes(Dataset[Pairs]):
         augmentation: AugmentationSettings, size: int, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
-        self.sources = subsample_patients(task_sources(store, (side,), kinds), settings.share, settings.most, seed)
+        self.sources = subsample_patients(
+            task_sources(store, (side,), kinds), settings.patient_fraction, settings.max_patients, seed
+        )
         if not any(self._fit(answers, settings.panels[0]) for answers in self.sources):
             raise RecipeError(
                 f"no set of {store.folder} has {settings.panels[0]} patients on the side '{side}' for the chosen tasks",
@@ -68,7 +70,7 @@ class Episodes(Dataset[Pairs]):
 
     def _fit(self, target_type: TargetType, panels: int) -> list[list[list[TaskSource]]]:
         """Task kinds x sets x tasks that have a patient for each of `panels` panels."""
-        fewest = panels if self.settings.prompts == "others" else 1
+        fewest = panels if self.settings.prompt_patients == "others" else 1
         kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[target_type].values())
         return [sets for sets in kinds if sets]
 
@@ -76,7 +78,7 @@ class Episodes(Dataset[Pairs]):
         # What a step asks is common to all processes, which so work equally long; what it shows is each one's own.
         rng = np.random.default_rng([self.seed, step])
         panels = int(rng.integers(self.settings.panels[0], self.settings.panels[1] + 1))
-        wanted: TargetType = "labels" if rng.random() < self.settings.labels else "image"
+        wanted: TargetType = "labels" if rng.random() < self.settings.label_fraction else "image"
         other: TargetType = "image" if wanted == "labels" else "labels"
         # Where too few patients are left for this many panels, fewer panels; where no task answers so, the other kind.
         tries = ((wanted, panels), (wanted, self.settings.panels[0]), (other, panels), (other, self.settings.panels[0]))
@@ -93,7 +95,7 @@ class Episodes(Dataset[Pairs]):
             sources = sets[rng.choice(len(sets), p=weight / weight.sum())]
             source = sources[rng.integers(len(sources))]
             known = np.array(list(source.patients))
-            others = self.settings.prompts == "others"
+            others = self.settings.prompt_patients == "others"
             patients = rng.permutation(known)[:panels] if others else rng.choice(known, panels)
             requests.append(self._request(source, [str(patient) for patient in patients], size, most, rng))
         return _stack(requests, target_type)
@@ -114,14 +116,14 @@ class Episodes(Dataset[Pairs]):
         if native:
             stored = [one.random_crop(size, rng) for one in stored]
         pictures = [source.task.pair(one, rng) for one in stored]
-        share = self.settings.synthetic if source.task.spec.target_type == "labels" else 0.0
+        share = self.settings.synthetic_fraction if source.task.spec.target_type == "labels" else 0.0
         made_up = share > 0 and rng.random() < share
         if made_up:
             stored = stored[-1:] * len(stored)
             pictures = [(pictures[-1][0], regions(pictures[-1][0][0], rng))] * len(stored)
         boxes = [None if native else one.row.box for one in stored]
         moved = [change if native else change.own(self.augmentation, rng) for _ in stored]
-        if source.task.spec.target_type == "labels" and rng.random() < self.settings.focus:
+        if source.task.spec.target_type == "labels" and rng.random() < self.settings.zoom_fraction:
             moved = zoom_on_labels(moved, [target for _, target in pictures], boxes, size, rng)
         mode: Literal["linear", "nearest"] = "nearest" if source.task.spec.target_type == "labels" else "linear"
         images, targets = [], []
@@ -142,7 +144,7 @@ class Episodes(Dataset[Pairs]):
             shown,
             wanted,
             colors,
-            tuple("" if made_up or self.settings.prompts == "any" else row[int(n)].patient for n in numbers),
+            tuple("" if made_up or self.settings.prompt_patients == "any" else row[int(n)].patient for n in numbers),
             f"{source.set.card.name}/{source.task.name}",
         )
 
@@ -157,11 +159,11 @@ class Episodes(Dataset[Pairs]):
             for patient in patients:
                 own = source.patients[patient]
                 places = np.array([rows[int(n)].position for n in own])
-                aim = anchor + rng.normal(0, self.settings.near)
+                aim = anchor + rng.normal(0, self.settings.position_jitter)
                 away = np.abs(places - aim) + rng.uniform(0, 1e-3, len(places))
                 numbers.append(int(own[away.argmin()]))
             filled = [bool(rows[n].present) for n in numbers]
-            asked = any(filled[:-1]) and (filled[-1] or rng.random() < self.settings.absent)
+            asked = any(filled[:-1]) and (filled[-1] or rng.random() < self.settings.empty_query_fraction)
             if asked or source.task.spec.target_type == "image":
                 break
         return numbers

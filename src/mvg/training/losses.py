@@ -12,25 +12,26 @@ from mvg.canvas import Pairs, image_patches, spread
 from mvg.model.outputs import ModelOutput
 from mvg.training.batch import TrainingBatch
 
+_SHARPNESS = 32.0  # probabilities of painted classes fall off by e per 1 / 32 of color
+
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Shares of the parts: smooth L1, cross-entropy, Dice, and reconstructed image patches (images).
+    """Weights of the parts of the loss: smooth L1, cross-entropy, Dice, and reconstructed image patches.
 
-    beta: where smooth L1 turns linear; background: weight of unlabelled pixels in painted targets; sharpness: class
-    chances of painted targets fall off by e per 1 / sharpness of color; floor: where positive, the loss of an image
-    target is divided by that of its unchanged query image plus this, so that a small void or faint noise counts as
-    much as a change of contrast (0: plain smooth L1, as in the paper).
+    smooth_l1_beta: where smooth L1 turns linear; background_weight: of pixels without a label in painted targets;
+    relative_floor: where positive, the loss of an image target is divided by the loss of its unchanged query image plus
+    this value, so that a small void or faint noise counts as much as a change of contrast (0: plain smooth L1, as in
+    the paper).
     """
 
     smooth_l1: float = 1.0
     cross_entropy: float = 1.0
     dice: float = 1.0
-    images: float = 0.1
-    beta: float = 0.01
-    background: float = 0.1
-    sharpness: float = 32.0
-    floor: float = 0.0
+    image_patches: float = 0.1
+    smooth_l1_beta: float = 0.01
+    background_weight: float = 0.1
+    relative_floor: float = 0.0
 
 
 def loss_of(
@@ -44,10 +45,10 @@ def loss_of(
     if question.scored_images is not None:
         assert answer.images is not None, "hidden image patches are always reconstructed"
         error = F.smooth_l1_loss(
-            answer.images.float(), image_patches(truth.images, patch), beta=settings.beta, reduction="none"
+            answer.images.float(), image_patches(truth.images, patch), beta=settings.smooth_l1_beta, reduction="none"
         ).mean(-1)
         hidden = rearrange(question.scored_images, "b n h w -> b n (h w)").float()
-        total = total + settings.images * (error * hidden).sum() / hidden.sum().clamp(min=1)
+        total = total + settings.image_patches * (error * hidden).sum() / hidden.sum().clamp(min=1)
     return total
 
 
@@ -66,12 +67,12 @@ def _target_loss(answer: ModelOutput, truth: Pairs, first: int, weight: Tensor, 
 
 def _image_loss(said: Tensor, query: Tensor, targets: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
     """Smooth L1, of a query's own scale where the settings say so."""
-    error = F.smooth_l1_loss(said, targets, beta=settings.beta, reduction="none") * weight
-    if settings.floor == 0:
+    error = F.smooth_l1_loss(said, targets, beta=settings.smooth_l1_beta, reduction="none") * weight
+    if settings.relative_floor == 0:
         return error.sum() / weight.sum().clamp(min=1)
-    unchanged = F.smooth_l1_loss(query, targets, beta=settings.beta, reduction="none") * weight
+    unchanged = F.smooth_l1_loss(query, targets, beta=settings.smooth_l1_beta, reduction="none") * weight
     counts = weight.sum((-3, -2, -1)).clamp(min=1)
-    share = error.sum((-3, -2, -1)) / (unchanged.sum((-3, -2, -1)) + settings.floor * counts)
+    share = error.sum((-3, -2, -1)) / (unchanged.sum((-3, -2, -1)) + settings.relative_floor * counts)
     asked = weight.amax((-3, -2, -1))
     return (share * asked).sum() / asked.sum().clamp(min=1)
 
@@ -82,9 +83,9 @@ def _painted_loss(
     """Painted: smooth L1 to the colors, and class logits by nearness of color (background is color 0)."""
     colors = rearrange(truth.colors, "b c -> b 1 c 1 1")
     wanted = (targets * colors).sum(2, keepdim=True)
-    balance = torch.where(wanted > 0, 1.0, settings.background) * weight
-    error = F.smooth_l1_loss(picture, wanted, beta=settings.beta, reduction="none")
-    near = settings.sharpness * (picture.abs() - (picture - colors).abs())
+    balance = torch.where(wanted > 0, 1.0, settings.background_weight) * weight
+    error = F.smooth_l1_loss(picture, wanted, beta=settings.smooth_l1_beta, reduction="none")
+    near = _SHARPNESS * (picture.abs() - (picture - colors).abs())
     return near, settings.smooth_l1 * (error * balance).sum() / balance.sum().clamp(min=1)
 
 

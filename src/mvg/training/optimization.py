@@ -25,28 +25,27 @@ class OptimizerSettings:
 
     name: "adamw", or "muon" for weights that are matrices (AdamW takes the rest).
 
-    The learning rate rises linearly over the first share `warmup` of the run, stays at `rate`, and falls along a cosine
-    to `final` times `rate` over the last share `decay`. betas: AdamW's; clip: largest norm of the gradient; ema: decay
-    of the averaged weights that are validated and shipped.
+    The learning rate rises linearly over the first `warmup_fraction` of the run, stays at `learning_rate`, and falls
+    along a cosine to `final_fraction` of itself over the last `decay_fraction`. clip_norm: largest norm of the
+    gradient; ema_decay: decay of the averaged weights that are validated and shipped.
     """
 
     name: OptimizerName = "adamw"
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    warmup: float = 0.05
-    decay: float = 1.0
-    final: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.999
+    warmup_fraction: float = 0.05
+    decay_fraction: float = 1.0
+    final_fraction: float = 0.01
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
 
     def rate_at(self, share: float) -> float:
         """The learning rate when this share of the run is done: linear warm-up, constant, then cosine."""
-        if share < self.warmup:
-            return self.rate * max(share / self.warmup, 1e-3)
-        start = max(self.warmup, 1 - self.decay)
+        if share < self.warmup_fraction:
+            return self.learning_rate * max(share / self.warmup_fraction, 1e-3)
+        start = max(self.warmup_fraction, 1 - self.decay_fraction)
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, share - start) / (1 - start))))
-        return self.rate * (self.final + (1 - self.final) * fall)
+        return self.learning_rate * (self.final_fraction + (1 - self.final_fraction) * fall)
 
 
 @dataclass
@@ -163,7 +162,7 @@ class Updater:
                 group["lr"] = self.settings.rate_at(share)
         self._clear()  # the loss of another network, a generator's of its critic, may have left gradients here
         self.backward(loss)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
         if torch.isfinite(norm):
             for optimizer in self.optimizers:
                 optimizer.step()
@@ -177,16 +176,16 @@ class Updater:
             optimizer.zero_grad()
 
 
-def averaged_copy(network: nn.Module, ema: float, step: int = 0) -> AveragedModel:
+def averaged_copy(network: nn.Module, ema_decay: float, step: int = 0) -> AveragedModel:
     """An exponential moving average of a network's weights, which begins as a copy of them, in evaluation mode.
 
-    The decay grows with the number of steps, min(ema, (1 + step) / (10 + step)), so that the first weights are soon
-    forgotten. step: steps already taken.
+    The decay of a step is min(ema_decay, (1 + step) / (10 + step)), so that the first weights are soon forgotten.
+    step: steps already taken.
     """
 
     def lerp(averages: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
         done = int(count) - 1
-        torch._foreach_lerp_(averages, weights, 1 - min(ema, (1 + done) / (10 + done)))
+        torch._foreach_lerp_(averages, weights, 1 - min(ema_decay, (1 + done) / (10 + done)))
 
     average = AveragedModel(network, multi_avg_fn=lerp)  # type: ignore[arg-type]
     average.requires_grad_(requires_grad=False)

@@ -80,7 +80,7 @@ class _Run:
     def start(cls, fabric: Any, precision: Literal["bf16-mixed", "32-true"], recipe: Recipe, folder: Path) -> "_Run":
         """Make the network and its optimizers, as the folder's checkpoint holds them where there is one."""
         network = _first_network(recipe, folder)
-        average = averaged_copy(network, recipe.optimizer.ema).to(fabric.device)
+        average = averaged_copy(network, recipe.optimizer.ema_decay).to(fabric.device)
         products = torch.float32 if precision == "32-true" else torch.bfloat16
         model, *optimizers = fabric.setup(network, *optimizers_for(network, recipe.optimizer, products))
         state = TrainState(network, average, optimizers, Progress())
@@ -116,7 +116,7 @@ class _Run:
 
         def record(progress: Progress, result: StepResult, share: float) -> None:
             rate = self.state.optimizers[0].param_groups[0]["lr"]
-            curves.add(progress, result, rate, schedule.log)
+            curves.add(progress, result, rate, schedule.log_steps)
 
         def write_checkpoint(progress: Progress) -> None:
             save(self.folder / CHECKPOINT, self.recipe, self.state)
@@ -125,12 +125,12 @@ class _Run:
             if validate is not None:
                 curves.write(progress, validate(self.state.averaged_model, self.folder, progress.step))
 
-        every = 60 * schedule.validate
+        every = 60 * schedule.validation_minutes
         rhythm = seconds // every * every if every else seconds  # a resumed run validates when it would have
         observers: list[OnStep] = [
             *([on_step] if on_step is not None else []),
             record,
-            Every(60 * schedule.checkpoint, write_checkpoint, seconds),
+            Every(60 * schedule.checkpoint_minutes, write_checkpoint, seconds),
             Every(every, write_validation, rhythm),
         ]
         return observers, [write_checkpoint, write_validation]
@@ -141,7 +141,7 @@ class _Run:
         seeds = np.random.SeedSequence([recipe.seed, progress.step, self.fabric.global_rank]).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # of dropped paths
         settings = recipe.objectives
-        context = ObjectiveContext(torch.Generator().manual_seed(int(seeds[1])), settings.ratio, settings.first_pair)
+        context = ObjectiveContext(torch.Generator().manual_seed(int(seeds[1])), settings.mask_ratio)
         patch = recipe.model.patch
         inputs = pairs.painted() if recipe.model.paints else pairs
         objective = settings.draw(pairs.target_type, np.random.default_rng([recipe.seed, progress.step]))

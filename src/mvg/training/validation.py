@@ -19,7 +19,9 @@ from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings
 from mvg.training.task_sources import task_sources
 
-PLAIN = AugmentationSettings(zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flips=0.0, inversion=0.0, tone=0.0, noise=0.0)
+PLAIN = AugmentationSettings(
+    zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flip_fraction=0.0, inversion_fraction=0.0, tone=0.0, noise=0.0
+)
 Colors = Literal["random", "predefined", "binary"]
 
 
@@ -82,7 +84,9 @@ def answered(model: Generalist, pairs: Pairs) -> Tensor:
 def _requests(
     store: Store, kinds: tuple[str, ...], coloring: Colors, per_set: int, prompts: int, size: int
 ) -> list[Pairs]:
-    settings = EpisodeSettings(batch=1, panels=(1, 1), classes=(99, 99), absent=0.0, near=0.0, coloring=coloring)
+    settings = EpisodeSettings(
+        batch=1, panels=(1, 1), classes=(99, 99), empty_query_fraction=0.0, position_jitter=0.0, coloring=coloring
+    )
     episodes = Episodes(store, "train", kinds, settings, PLAIN, size, seed=0)
     requests: list[Pairs] = []
     for found in task_sources(store, ("train", "val"), kinds).values():

@@ -22,7 +22,7 @@ CHANGES: dict[str, Any] = {
     "precision": "32-true",
     "model": tiny_config().as_dict(),
     "episodes": {"batch": 1, "panels": [2, 2]},
-    "schedule": {"log": 1},
+    "schedule": {"log_steps": 1},
 }
 
 
@@ -110,9 +110,9 @@ def test_classes_are_asked_in_the_colors_that_were_learnt(
 
 
 def test_changes_replace_values_but_shares_as_a_whole() -> None:
-    table = {"objectives": {"ratio": 0.5, "labels": {"autoregressive": 1.0}}, "seed": 3}
+    table = {"objectives": {"mask_ratio": 0.5, "labels": {"autoregressive": 1.0}}, "seed": 3}
     changed = mvg.merged(table, {"objectives": {"labels": {"masked": 1.0}}})
-    assert changed == {"objectives": {"ratio": 0.5, "labels": {"masked": 1.0}}, "seed": 3}
+    assert changed == {"objectives": {"mask_ratio": 0.5, "labels": {"masked": 1.0}}, "seed": 3}
 
 
 def test_a_budget_of_minutes_is_the_recipes() -> None:

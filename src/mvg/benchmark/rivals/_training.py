@@ -21,6 +21,7 @@ from mvg.tasks import Task
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings, loader
 from mvg.training.optimization import OptimizerSettings
+from mvg.training.optimizers import BETAS
 
 _CHECKPOINT = 60.0  # seconds between two
 
@@ -70,7 +71,7 @@ def train_for_budget(
     device, path = torch.device(lesson.device), lesson.folder / f"{name}.pt"
     network.to(device).train()
     average, settings = deepcopy(network), course.optimizer
-    optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.rate, betas=settings.betas)
+    optimizer = torch.optim.AdamW(_groups(network, settings), lr=settings.learning_rate, betas=BETAS)
     learnt = _resumed(path, network, average, optimizer, device) if path.exists() else TrainingLog()
     saved = learnt.seconds
     batches: Iterator[Pairs] | None = None
@@ -86,10 +87,10 @@ def train_for_budget(
         with lesson.autocast():
             loss = loss_of(pairs, drawn)
         loss.backward()  # type: ignore[no-untyped-call]
-        if torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), settings.clip)):
+        if torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)):
             optimizer.step()
         optimizer.zero_grad()
-        decay = min(settings.ema, (1 + learnt.steps) / (10 + learnt.steps))
+        decay = min(settings.ema_decay, (1 + learnt.steps) / (10 + learnt.steps))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
         learnt.losses.append(float(loss.detach()))

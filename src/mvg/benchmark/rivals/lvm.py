@@ -175,10 +175,10 @@ def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
         tokenizer, speaker = Tokenizer(settings), Speaker(settings)
     panels = settings.prompts + 1
     episodes = EpisodeSettings(
-        batch=settings.batch, panels=(panels, panels), classes=settings.classes, labels=settings.labels
+        batch=settings.batch, panels=(panels, panels), classes=settings.classes, label_fraction=settings.labels
     )
     course = TrainingSetup(
-        lesson.tasks, settings.size, episodes, OptimizerSettings(rate=settings.rate), settings.workers
+        lesson.tasks, settings.size, episodes, OptimizerSettings(learning_rate=settings.rate), settings.workers
     )
 
     def spoken(images: Tensor, targets: Tensor) -> Tensor:

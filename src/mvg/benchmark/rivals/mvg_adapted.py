@@ -41,8 +41,14 @@ def learn(settings: Settings, lesson: TrainingData) -> mvg.PromptedMethod:
     """
     changes = {
         "start": _learnt_before(settings.after, lesson) if settings.after else settings.weights,
-        "episodes": {"most": settings.patients, "prompts": "any", "batch": 1, "panels": [2, 3], "absent": 0.2},
-        "optimizer": {"rate": settings.rate, "ema": 0.99},
+        "episodes": {
+            "max_patients": settings.patients,
+            "prompt_patients": "any",
+            "batch": 1,
+            "panels": [2, 3],
+            "empty_query_fraction": 0.2,
+        },
+        "optimizer": {"learning_rate": settings.rate, "ema_decay": 0.99},
     }
     return mvg.learn(mvg.Settings(changes=changes, share=settings.share, zoom=settings.zoom), lesson)
 

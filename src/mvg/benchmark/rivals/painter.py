@@ -140,10 +140,10 @@ def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
 
     panels = settings.prompts + 1
     episodes = EpisodeSettings(
-        batch=settings.batch, panels=(panels, panels), classes=settings.classes, labels=settings.labels
+        batch=settings.batch, panels=(panels, panels), classes=settings.classes, label_fraction=settings.labels
     )
     course = TrainingSetup(
-        lesson.tasks, settings.size, episodes, OptimizerSettings(rate=settings.rate), settings.workers
+        lesson.tasks, settings.size, episodes, OptimizerSettings(learning_rate=settings.rate), settings.workers
     )
     learnt = train_for_budget(network, loss_of, course, lesson)
     return InContext(ask, settings.size, "colors", Shown(num_prompts=settings.prompts), lesson.device, learnt)

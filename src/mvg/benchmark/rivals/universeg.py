@@ -148,7 +148,7 @@ def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
         tuple(task for task in lesson.tasks if serves(task)),
         settings.size,
         EpisodeSettings(batch=settings.batch, panels=settings.panels, coloring="binary"),
-        OptimizerSettings(rate=settings.rate),
+        OptimizerSettings(learning_rate=settings.rate),
         settings.workers,
     )
     learnt = train_for_budget(network, loss_of, course, lesson)

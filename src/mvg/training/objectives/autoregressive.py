@@ -9,8 +9,5 @@ from mvg.training.batch import ObjectiveContext, TrainingBatch
 def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
     """All targets are on the canvas; panel-causal attention keeps each from its own answer."""
     visible = everywhere(pairs, patch)
-    first = 0 if draw.first_pair > 0 or visible.shape[1] == 1 else 1
-    scored = torch.ones_like(visible[:, first:], dtype=torch.float32)
-    if first == 0:
-        scored[:, 0] = draw.first_pair
-    return TrainingBatch(compose(pairs, visible, first_query=1), "causal", first, scored, None)
+    scored = torch.ones_like(visible[:, 1:], dtype=torch.float32)
+    return TrainingBatch(compose(pairs, visible, first_query=1), "causal", 1, scored, None)

@@ -8,7 +8,7 @@ from mvg.training.objectives.masked import keep
 
 
 def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
-    """Hide the share `ratio` of the images' patches, and every target."""
+    """Hide the share `mask_ratio` of the images' patches, and every target."""
     whole = everywhere(pairs, patch)
     image_visible = keep(whole, draw)
     canvas = compose(pairs, torch.zeros_like(whole), image_visible, first_query=0)
