@@ -1,6 +1,8 @@
 """Finds contributions by file name: a file in a plural folder is one contribution, its file name is its public name."""
 
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 
@@ -30,5 +32,14 @@ def named(package: ModuleType, name: str) -> ModuleType:
     return import_module(f"{package.__name__}.{name}")
 
 
+def names_in(folder: Path) -> list[str]:
+    """The names of the contributions in a plural folder; nothing is imported."""
+    return _names_at([str(folder)])
+
+
 def _names(package: ModuleType) -> list[str]:
-    return sorted(found.name for found in iter_modules(package.__path__) if not found.name.startswith("_"))
+    return _names_at(package.__path__)
+
+
+def _names_at(paths: Iterable[str]) -> list[str]:
+    return sorted(module.name for module in iter_modules(paths) if not module.name.startswith("_"))

@@ -1,6 +1,5 @@
-"""The command line run as a user would, with small made data and a tiny model of random weights."""
+"""The command line run as a user runs it, with small synthetic data and a tiny model of random weights."""
 
-import logging
 import shutil
 import sys
 import warnings
@@ -21,7 +20,7 @@ from tests.prediction.scans import scan
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left on the terminal."""
+    """The exit code of a command and what it printed."""
 
     code: int
     out: str
@@ -36,15 +35,13 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
     """Run `mvg ARGUMENTS`."""
 
     def command(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["mvg", *(str(one) for one in arguments)])
+        monkeypatch.setattr(sys, "argv", ["mvg", *map(str, arguments)])
         code: object = 0
         try:
             with warnings.catch_warnings():
                 cli.main()
         except SystemExit as end:
             code = end.code or 0
-        finally:
-            logging.disable(logging.NOTSET)
         captured = capfd.readouterr()
         assert isinstance(code, int)
         return Result(code, captured.out, captured.err)
@@ -59,28 +56,28 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The user's files: `prompts/` with images/ and targets/, `nnunet/`, and `scan.nii.gz` to be asked."""
-    where = tmp_path_factory.mktemp("user")
+def user_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's files: `prompts/` with images/ and targets/, `nnunet/`, and the query `scan.nii.gz`."""
+    folder = tmp_path_factory.mktemp("user")
     for number in range(2):
         image, labels = scan((32, 32, 3), seed=number)
-        put(image, where / "prompts" / "images" / f"case{number}.nii.gz")
-        put(labels, where / "prompts" / "targets" / f"case{number}.nii.gz")
-        put(image, where / "nnunet" / "imagesTr" / f"case{number}_0000.nii.gz")
-        put(labels, where / "nnunet" / "labelsTr" / f"case{number}.nii.gz")
-    put(scan((32, 32, 3), seed=9)[0], where / "scan.nii.gz")
-    return where
+        put(image, folder / "prompts" / "images" / f"case{number}.nii.gz")
+        put(labels, folder / "prompts" / "targets" / f"case{number}.nii.gz")
+        put(image, folder / "nnunet" / "imagesTr" / f"case{number}_0000.nii.gz")
+        put(labels, folder / "nnunet" / "labelsTr" / f"case{number}.nii.gz")
+    put(scan((32, 32, 3), seed=9)[0], folder / "scan.nii.gz")
+    return folder
 
 
 @pytest.fixture
-def user(made: Path, tmp_path: Path) -> Path:
+def user(user_files: Path, tmp_path: Path) -> Path:
     """A copy of the user's files that may be damaged."""
-    shutil.copytree(made, tmp_path / "user")
+    shutil.copytree(user_files, tmp_path / "user")
     return tmp_path / "user"
 
 
 def put(volume: Volume | LabelMap, path: Path) -> None:
-    """Write, with the folders above."""
+    """Write a volume and make its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(volume, path)
 

@@ -1,4 +1,4 @@
-"""The smoke suite by the command line: every kind of method learns, answers and is measured, on made data."""
+"""The smoke suite by the command line: every kind of method is trained, predicts and is measured, on synthetic data."""
 
 import json
 import subprocess
@@ -32,12 +32,12 @@ def test_the_smoke_suite_runs_from_nothing_to_its_page(tmp_path: Path) -> None:
 
 def test_problems_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text('methods = [{ baseline = "nonesuch" }]', encoding="utf-8")
-    told = command(str(tmp_path / "broken.toml"))
-    assert told.returncode == 2
-    assert told.stderr.startswith("mvg: no baseline is called 'nonesuch'; expected one of ")
-    assert told.stderr.count("\n") == 1
+    failed = command(str(tmp_path / "broken.toml"))
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("mvg: no baseline is called 'nonesuch'; expected one of ")
+    assert failed.stderr.count("\n") == 1
     (tmp_path / "paper.toml").write_text('sets = ["word"]\nmethods = [{ baseline = "copy_prompt" }]', encoding="utf-8")
-    told = command(str(tmp_path / "paper.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "out"))
-    assert told.returncode == 2
-    assert "WORD" in told.stderr
-    assert told.stderr.count("\n") == 1
+    failed = command(str(tmp_path / "paper.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert failed.returncode == 2
+    assert "WORD" in failed.stderr
+    assert failed.stderr.count("\n") == 1

@@ -1,6 +1,4 @@
-"""What goes wrong is told in one clear line with exit code 2, nothing is half-written, and the other queries are
-answered.
-"""
+"""Bad input is one clear line with exit code 2, nothing is half-written, and the other queries are predicted."""
 
 import gzip
 import resource
@@ -93,7 +91,7 @@ def test_a_broken_query(name: str, run: Run, user: Path, weights: Path, tmp_path
     assert not out.exists()
 
 
-def test_the_others_are_answered_and_failures_listed_at_the_end(
+def test_the_other_queries_are_predicted_and_failures_listed_at_the_end(
     run: Run, user: Path, weights: Path, tmp_path: Path
 ) -> None:
     broken = [make(user) for make in QUERIES.values()]
@@ -152,17 +150,17 @@ PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("name", PROMPTS)
 def test_broken_prompts(name: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
-    damage, said = PROMPTS[name]
+    damage, hint = PROMPTS[name]
     damage(user)
     out = tmp_path / "out"
     result = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", out, "--weights", weights)
     _one_clear_line(result)
-    assert said in result.err
+    assert hint in result.err
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "hint"),
     [
         (("--weights", "none-such"), "weights list"),
         (("--task", "sorcery"), "segmentation"),
@@ -172,12 +170,12 @@ def test_broken_prompts(name: str, run: Run, user: Path, weights: Path, tmp_path
         (("--save-task", "x.pt"), ".mvgtask"),
     ],
 )
-def test_wrong_words(changed: tuple[str, str], said: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_wrong_words(changed: tuple[str, str], hint: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     common = {"--prompts": user / "nnunet", "--output": tmp_path / "out", "--weights": weights} | dict([changed])
     result = run("predict", user / "scan.nii.gz", *(word for pair in common.items() for word in pair))
     if changed[1] != "denoising":
         _one_clear_line(result)
-        assert said in result.err
+        assert hint in result.err
     assert result.code == 2
     assert not (tmp_path / "out").exists()
 

@@ -1,5 +1,7 @@
 """`mvg predict` from prompts to files."""
 
+import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -11,71 +13,125 @@ import pytest
 import mvg
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.tasks import kind_names, kinds
 from tests.journeys.conftest import Run, picture, put
 from tests.prediction.scans import scan
 
 
 @pytest.mark.parametrize("prompts", ["prompts", "nnunet"])
-def test_a_scan_is_answered_on_its_own_grid(prompts: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_prediction_has_its_querys_grid(prompts: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     result = run("predict", user / "scan.nii.gz", "--prompts", user / prompts, "--output", out, "--weights", weights)
     assert (result.code, result.err) == (0, "")
     assert result.out.strip() == str(out / "scan.nii.gz")
-    query, answer = nib.load(user / "scan.nii.gz"), nib.load(out / "scan.nii.gz")
-    assert answer.affine.tobytes() == query.affine.tobytes()
-    assert answer.shape == query.shape
-    assert set(np.unique(np.asarray(answer.dataobj))) <= {0, 3, 700}
+    query, prediction = nib.load(user / "scan.nii.gz"), nib.load(out / "scan.nii.gz")
+    assert prediction.affine.tobytes() == query.affine.tobytes()
+    assert prediction.shape == query.shape
+    assert set(np.unique(np.asarray(prediction.dataobj))) <= {0, 3, 700}
     assert [path.name for path in out.iterdir()] == ["scan.nii.gz"]
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha", ".npz", ".h5"])
-def test_the_answer_has_the_querys_format(suffix: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_prediction_has_its_querys_format(suffix: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     put(scan((32, 32, 3), seed=5)[0], user / f"other{suffix}")
     out = tmp_path / "out"
     common = ("--prompts", user / "prompts", "--output", out, "--weights", weights)
     result = run("predict", user / f"other{suffix}", *common, "-q")
     assert (result.code, result.out, result.err) == (0, "", "")
-    answer = read_labels(tmp_path / "out" / f"other{suffix}")
-    assert answer.affine.tobytes() == read(user / f"other{suffix}").affine.tobytes()
+    prediction = read_labels(tmp_path / "out" / f"other{suffix}")
+    assert prediction.affine.tobytes() == read(user / f"other{suffix}").affine.tobytes()
 
 
-def test_quality_on_request_is_noted_beside_what_is_known(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_quality_is_added_to_the_table_that_exists(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "quality.csv").write_text("answer,quality\nother.nii.gz,0.500\n", encoding="utf-8")
     common = ("--prompts", user / "prompts", "--output", out, "--weights", weights)
-    result = run("predict", user / "scan.nii.gz", *common, "--quality", "--propagate", 0.5, "--reject", 0.1)
+    result = run("predict", user / "scan.nii.gz", *common, "--quality", "--propagate", 0.5, "--min-probability", 0.1)
     assert (result.code, result.err) == (0, "")
     assert result.out.split() == [str(out / "scan.nii.gz"), str(out / "quality.csv")]
-    head, kept, mine = (out / "quality.csv").read_text(encoding="utf-8").splitlines()
+    head, kept, added = (out / "quality.csv").read_text(encoding="utf-8").splitlines()
     assert (head, kept) == ("answer,quality", "other.nii.gz,0.500")
-    assert mine.startswith("scan.nii.gz,")
-    assert 0 <= float(mine.split(",")[1]) <= 1
+    assert added.startswith("scan.nii.gz,")
+    assert 0 <= float(added.split(",")[1]) <= 1
 
 
-def test_quality_of_pictures_is_refused(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--quality", "--probabilities"])
+def test_extras_that_pictures_lack_are_refused(
+    option: str, run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
     common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
-    result = run("predict", user / "scan.nii.gz", *common, "--task", "denoising", "--quality")
+    result = run("predict", user / "scan.nii.gz", *common, "--task", "denoising", option)
     assert result.code == 2
-    assert "leave --quality out" in result.err
+    assert f"leave {option} out" in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_uncertainty_on_request(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
-    common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
-    more = ("--uncertainty", "--strategy", "most_similar", "--num-prompts", 2, "--device", "cpu")
-    result = run("predict", user / "scan.nii.gz", *common, *more)
-    assert result.code == 0
-    doubt = read(tmp_path / "out" / "scan_uncertainty.nii.gz")
-    assert doubt.affine.tobytes() == read(user / "scan.nii.gz").affine.tobytes()
-    assert 0 <= doubt.voxels.min() <= doubt.voxels.max() <= 1
+@pytest.mark.parametrize("task", ["segmentation", "inpainting"])
+def test_uncertainty_does_not_change_the_prediction(
+    task: str, run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
+    plain, extra = tmp_path / "plain", tmp_path / "extra"
+    common = ("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--weights", weights, "--task", task)
+    more = ("--strategy", "most_similar", "--num-prompts", 2, "--device", "cpu")
+    assert run(*common, *more, "--output", plain).code == 0
+    assert run(*common, *more, "--output", extra, "--uncertainty").code == 0
+    assert (plain / "scan.nii.gz").read_bytes() == (extra / "scan.nii.gz").read_bytes()
+    uncertainty = read(extra / "scan_uncertainty.nii.gz")
+    assert uncertainty.affine.tobytes() == read(user / "scan.nii.gz").affine.tobytes()
+    assert 0 <= uncertainty.voxels.min() < uncertainty.voxels.max() <= 1
+
+
+def test_probabilities_of_the_classes(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = ("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", out, "--weights", weights)
+    result = run(*common, "--probabilities", "--zoom", "off", "--min-probability", 0)
+    assert (result.code, result.err) == (0, "")
+    names = ["scan.nii.gz", "scan_probabilities.nii.gz", "scan_probabilities.json"]
+    assert result.out.split() == [str(out / name) for name in names]
+    classes = json.loads((out / "scan_probabilities.json").read_text())["classes"]
+    assert classes == [0, 3, 700]
+    image = nib.load(out / "scan_probabilities.nii.gz")
+    assert image.get_data_dtype() == np.uint16
+    assert image.affine.tobytes() == nib.load(user / "scan.nii.gz").affine.tobytes()
+    probabilities = image.get_fdata()
+    assert probabilities.shape == (32, 32, 3, 3)
+    assert np.allclose(probabilities.sum(axis=3), 1, atol=2e-3)
+    likeliest = np.array(classes)[probabilities.argmax(axis=3)]
+    certain = np.diff(np.sort(probabilities, axis=3)[..., 1:], axis=3)[..., 0] > 2e-3
+    assert certain.mean() > 0.5
+    assert np.array_equal(likeliest[certain], read_labels(out / "scan.nii.gz").voxels[certain])
+
+
+def test_the_shipped_weights_outline_a_bright_organ(run: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        image, labels = ellipse(number)
+        put(image, tmp_path / "prompts" / "images" / f"case{number}.nii.gz")
+        put(labels, tmp_path / "prompts" / "targets" / f"case{number}.nii.gz")
+    query, truth = ellipse(7)
+    put(query, tmp_path / "scan.nii.gz")
+    result = run("predict", tmp_path / "scan.nii.gz", "--prompts", tmp_path / "prompts", "--output", tmp_path / "out")
+    assert result.code == 0, result.err
+    predicted = read_labels(tmp_path / "out" / "scan.nii.gz").voxels > 0
+    assert 2 * (predicted & (truth.voxels > 0)).sum() / (predicted.sum() + (truth.voxels > 0).sum()) > 0.8
+
+
+def ellipse(seed: int) -> tuple[Volume, LabelMap]:
+    """A volume (48, 48, 2) with one bright ellipse at a random place."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.ogrid[:48, :48]
+    row, col, radius = rng.uniform(18, 30), rng.uniform(18, 30), rng.uniform(8, 12)
+    labels = np.repeat((np.hypot(rows - row, 1.3 * (cols - col)) < radius).astype(np.uint8)[..., None], 2, axis=2)
+    voxels = 100 * labels + rng.normal(50, 5, labels.shape)
+    affine = np.diag([1.5, 1.5, 6, 1])
+    return Volume(voxels.astype(np.float32), affine), LabelMap(labels, affine)
 
 
 @pytest.mark.parametrize(
-    ("suffix", "answered"), [(".png", ".png"), (".jpg", ".png"), (".tif", ".tif"), (".bmp", ".bmp")]
+    ("suffix", "predicted"), [(".png", ".png"), (".jpg", ".png"), (".tif", ".tif"), (".bmp", ".bmp")]
 )
-def test_pictures(suffix: str, answered: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_pictures(suffix: str, predicted: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     image = picture()
     put(image, user / "films" / "images" / "a.png")
     put(LabelMap((image.voxels > 128).astype(np.uint8) * 255, image.affine), user / "films" / "targets" / "a.png")
@@ -91,7 +147,7 @@ def test_pictures(suffix: str, answered: str, run: Run, user: Path, weights: Pat
         weights,
     )
     assert (result.code, result.err) == (0, "")
-    assert set(np.unique(read_labels(tmp_path / "out" / f"film{answered}").voxels)) <= {0, 255}
+    assert set(np.unique(read_labels(tmp_path / "out" / f"film{predicted}").voxels)) <= {0, 255}
 
 
 def test_picture_targets_with_a_named_task(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
@@ -108,10 +164,10 @@ def test_picture_targets_with_a_named_task(run: Run, user: Path, weights: Path, 
         "--weights",
         weights,
     )
-    asked = run(*arguments)
-    assert asked.code == 2
-    assert "--task" in asked.err
-    assert asked.err.count("\n") == 1
+    unnamed = run(*arguments)
+    assert unnamed.code == 2
+    assert "--task" in unnamed.err
+    assert unnamed.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert run(*arguments, "--task", "inpainting").code == 0
     assert read(tmp_path / "out" / "film.jpg").shape == (40, 30, 1)
@@ -137,9 +193,9 @@ def test_a_dicom_series(run: Run, user: Path, weights: Path, tmp_path: Path) -> 
         writer.Execute(image)
     result = run("predict", series, "--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
     assert (result.code, result.err) == (0, "")
-    answer, query = read_labels(tmp_path / "out" / "ct_series.nii.gz"), read(series)
-    assert answer.shape == query.shape == (32, 32, 3)
-    assert np.allclose(answer.affine, query.affine, atol=1e-5)
+    prediction, query = read_labels(tmp_path / "out" / "ct_series.nii.gz"), read(series)
+    assert prediction.shape == query.shape == (32, 32, 3)
+    assert np.allclose(prediction.affine, query.affine, atol=1e-5)
 
 
 def test_prompts_saved_once_and_used_again(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
@@ -153,36 +209,77 @@ def test_prompts_saved_once_and_used_again(run: Run, user: Path, weights: Path, 
     assert wrong.code == 2
 
 
-def test_what_a_saved_task_cannot_do_is_told(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_options_that_a_saved_task_does_not_have(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     file = tmp_path / "boxes.mvgtask"
     common = ("predict", user / "scan.nii.gz", "--output", tmp_path / "out", "--prompts")
-    made = run(*common, user / "prompts", "--weights", weights, "--look", "whole", "--ensemble", 2, "--save-task", file)
-    assert made.code == 0
-    closely = run(*common, file, "--look", "close")
-    assert (closely.code, closely.err.count("\n")) == (2, 1)
-    assert "saved with --look whole" in closely.err
+    saved = run(*common, user / "prompts", "--weights", weights, "--zoom", "off", "--ensemble", 2, "--save-task", file)
+    assert saved.code == 0
+    zoomed = run(*common, file, "--zoom", "auto")
+    assert (zoomed.code, zoomed.err.count("\n")) == (2, 1)
+    assert "saved with --zoom off" in zoomed.err
     assert run(*common, file, "--task", "segmentation:T2").code == 2
-    assert run(*common, file, "--uncertainty").code == 0, "of the two answers that it was saved with"
+    assert mvg.load_task(file).options.members == 2
+    assert run(*common, file, "--uncertainty").code == 0
 
 
-def test_options_that_pictures_do_not_heed_are_refused(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("former", "present"), [(("--look", "whole"), "--zoom off"), (("--look=close",), "--zoom auto"),
+                            (("--reject", "0.5"), "--min-probability")]
+)  # fmt: skip
+def test_an_option_with_a_former_name_is_an_error_with_the_new_one(
+    former: tuple[str, ...], present: str, run: Run, user: Path, tmp_path: Path
+) -> None:
+    common = ("--prompts", user / "prompts", "--output", tmp_path / "out")
+    result = run("predict", user / "scan.nii.gz", *common, *former)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert f"the option {former[0].split('=')[0]}; expected " in result.err
+    assert present in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_that_do_nothing_to_pictures_are_refused(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights, "--task", "denoising")
-    for option, value in (("--look", "whole"), ("--reject", 0.5), ("--propagate", 0.5)):
+    for option, value in (("--zoom", "off"), ("--min-probability", 0.5), ("--propagate", 0.5)):
         result = run("predict", user / "scan.nii.gz", *common, option, value)
         assert (result.code, result.err.count("\n")) == (2, 1)
         assert f"leave {option} out" in result.err
     assert not (tmp_path / "out").exists()
 
 
-def test_which_channel_was_shown_is_told(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_line_names_the_channel_that_was_used(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     for number in range(2):
         put(scan((32, 32, 3), seed=number + 5)[0], user / "nnunet" / "imagesTr" / f"case{number}_0001.nii.gz")
     put(read(user / "scan.nii.gz"), user / "patient_0001.nii.gz")
     common = ("--prompts", user / "nnunet", "--output", tmp_path / "out", "--weights", weights)
-    assert "channels 'channel 1' was shown" in run("predict", user / "patient_0001.nii.gz", *common).err
-    assert "channels 'channel 0' was shown" in run("predict", user / "scan.nii.gz", *common).err
+    assert "channel 'channel 1' was used" in run("predict", user / "patient_0001.nii.gz", *common).err
+    assert "channel 'channel 0' was used" in run("predict", user / "scan.nii.gz", *common).err
     assert run("predict", user / "scan.nii.gz", *common, "--task", "segmentation:1").err == ""
     assert run("predict", user / "scan.nii.gz", *common, "-q").err == ""
+
+
+def test_warnings_of_mvg_are_lines_and_those_of_libraries_are_not_printed(
+    run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn(*_arguments: object) -> tuple[()]:
+        logging.getLogger("mvg.imaging").warning("two\n lines of %s", "a warning")
+        logging.getLogger("mvg.imaging").info("an info")
+        logging.getLogger("nibabel.global").error("an error of a library")
+        return ()
+
+    monkeypatch.setattr("mvg.app.predicting.write_qualities", warn)
+    common = (
+        "predict",
+        user / "scan.nii.gz",
+        "--prompts",
+        user / "prompts",
+        "--output",
+        tmp_path,
+        "--weights",
+        weights,
+    )
+    assert run(*common).err == "mvg: two lines of a warning\n"
+    assert run(*common, "--quiet").err == ""
+    assert not logging.getLogger("mvg").handlers
 
 
 def test_in_python(user: Path, weights: Path, tmp_path: Path) -> None:
@@ -191,11 +288,11 @@ def test_in_python(user: Path, weights: Path, tmp_path: Path) -> None:
     targets = [mvg.LabelMap(scan((32, 32, 3), seed=number)[1].voxels, images[number].affine) for number in range(2)]
     task = predictor.prompt(images, targets)
     query = mvg.read(user / "scan.nii.gz")
-    answer = task(query)
+    prediction = task(query)
     task.save(tmp_path / "liver.mvgtask")
     again = mvg.load_task(tmp_path / "liver.mvgtask")(query)
-    assert np.array_equal(answer.volume.voxels, again.volume.voxels)
-    mvg.write(answer.volume, tmp_path / "answer.nii.gz")
+    assert np.array_equal(prediction.volume.voxels, again.volume.voxels)
+    mvg.write(prediction.volume, tmp_path / "prediction.nii.gz")
     assert mvg.Volume is Volume
 
 
@@ -205,23 +302,30 @@ def test_help_is_instant_and_loads_no_torch() -> None:
     code += "assert not {'torch', 'numpy', 'SimpleITK'} & set(sys.modules), 'heavy'"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for option in (
-        "--prompts",
-        "--output",
-        "--task",
-        "--weights",
-        "--strategy",
-        "--num-prompts",
-        "--device",
-        "--uncertainty",
-    ):
-        assert option in done.stdout
+    options = ("--prompts", "--output", "--task", "--weights", "--strategy", "--num-prompts", "--device")
+    for word in (*options, "--uncertainty", "--probabilities", *kind_names()):
+        assert word in done.stdout
+
+
+def test_the_kinds_of_tasks_are_listed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "registration.py").write_text(
+        '"""Registration: two images -> the field between them."""\n'
+        'from mvg.tasks.task import TaskSpec\nSPEC = TaskSpec("registration", target_type="field", inputs=2)\n'
+    )
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
+    result = run("tasks")
+    assert (result.code, result.err) == (0, "")
+    lines = {line.split()[0]: line for line in result.out.splitlines()}
+    assert list(lines) == ["denoising", "inpainting", "registration", "segmentation", "synthesis"]
+    assert "1 image -> labels" in lines["segmentation"]
+    assert "2 images -> field" in lines["registration"]
+    assert lines["registration"].endswith("Registration: two images -> the field between them.")
 
 
 def test_version_and_weights(run: Run, weights: Path) -> None:
     assert run("--version").out.strip() == mvg.__version__
     assert run("weights", "list").code == 0
-    shown = run("weights", "show", weights)
-    assert shown.code == 0
-    assert "# toy" in shown.out
-    assert "verified" in shown.out
+    result = run("weights", "show", weights)
+    assert result.code == 0
+    assert "# toy" in result.out
+    assert "verified" in result.out

@@ -10,14 +10,14 @@ from tests.journeys.conftest import Run
 def test_packed_installed_listed_and_used(
     run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = tmp_path / "installed"
-    monkeypatch.setattr("mvg.model.weights.INSTALLED", place)
-    monkeypatch.setattr("mvg.model.installed.INSTALLED", place)
+    folder = tmp_path / "installed"
+    monkeypatch.setattr("mvg.model.weights.INSTALLED", folder)
+    monkeypatch.setattr("mvg.model.installed.INSTALLED", folder)
     file = tmp_path / "toy.mvgweights"
     assert run("weights", "pack", weights, file).code == 0
     result = run("weights", "install", file)
     assert (result.code, result.err) == (0, "")
-    assert result.out.split() == ["toy", str(place / "toy")]
+    assert result.out.split() == ["toy", str(folder / "toy")]
     listed = run("weights", "list").out
     assert "tiny" in listed
     assert "toy" in listed
@@ -25,7 +25,7 @@ def test_packed_installed_listed_and_used(
     assert run("predict", user / "scan.nii.gz", *common).code == 0
 
 
-def test_what_cannot_be_installed_is_told_in_a_line(run: Run, tmp_path: Path) -> None:
+def test_a_missing_file_is_one_line(run: Run, tmp_path: Path) -> None:
     result = run("weights", "install", tmp_path / "none.mvgweights")
     assert (result.code, result.out) == (2, "")
     assert result.err.count("\n") == 1

@@ -1,7 +1,10 @@
 """Batches of files: names of outputs, nothing overwritten, one failing query does not cost the others."""
 
+import json
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -9,8 +12,10 @@ from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
-from mvg.prediction.batch import Outcome, output_folder, plan, predict_files, scale_of, write_qualities
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.batch import plan, predict_files, scale_of
+from mvg.prediction.options import PredictionOptions
+from mvg.prediction.output_files import output_folder, write_probabilities, write_qualities
+from mvg.prediction.predictor import ClassProbabilities, Predictor, PromptedTask
 from tests.prediction.learner import Learner
 from tests.prediction.scans import scan
 
@@ -22,7 +27,7 @@ def task() -> PromptedTask:
 
 
 @pytest.mark.parametrize(
-    ("query", "answers", "name"),
+    ("query", "target_type", "name"),
     [
         ("scan.nii.gz", "labels", "scan.nii.gz"),
         ("scan.v2.nii", "labels", "scan.v2.nii"),
@@ -34,23 +39,23 @@ def task() -> PromptedTask:
         ("IM0001", "labels", "IM0001.nii.gz"),
     ],
 )
-def test_names_of_answers(query: str, answers: str, name: str, tmp_path: Path) -> None:
-    (job,) = plan([Path("in") / query], tmp_path, answers)
+def test_names_of_predictions(query: str, target_type: str, name: str, tmp_path: Path) -> None:
+    (job,) = plan([Path("in") / query], tmp_path, target_type)
     assert job.output == tmp_path / name
     assert job.uncertainty is None
-    (job,) = plan([Path("in") / query], tmp_path, answers, extras=("uncertainty",))
+    (job,) = plan([Path("in") / query], tmp_path, target_type, extras=("uncertainty",))
     assert (
         job.uncertainty == tmp_path / f"{name.removesuffix('.nii.gz').rsplit('.', 1)[0]}_uncertainty.nii.gz"
         or "v2" in name
     )
 
 
-def test_a_dicom_folder_is_answered_as_nifti(tmp_path: Path) -> None:
+def test_predictions_for_dicom_folders_are_nifti(tmp_path: Path) -> None:
     (tmp_path / "series.1").mkdir()
     assert plan([tmp_path / "series.1"], tmp_path / "out", "labels")[0].output.name == "series.1.nii.gz"
 
 
-def test_nothing_that_is_read_is_overwritten(tmp_path: Path) -> None:
+def test_inputs_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="overwrite"):
         plan([tmp_path / "scan.nii.gz"], tmp_path, "labels")
     with pytest.raises(FileError, match="overwrite"):
@@ -60,7 +65,7 @@ def test_nothing_that_is_read_is_overwritten(tmp_path: Path) -> None:
         plan([tmp_path / "scan.nii.gz"], tmp_path / "link", "labels")
 
 
-def test_answers_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_predictions_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="both be called"):
         plan([tmp_path / "a" / "scan.nii.gz", tmp_path / "b" / "scan.nii.gz"], tmp_path / "out", "labels")
 
@@ -73,14 +78,14 @@ def test_one_failing_query_does_not_cost_the_others(task: PromptedTask, tmp_path
     with output_folder(out):
         jobs = plan([tmp_path / "bad.nii.gz", tmp_path / "gone.nii.gz", tmp_path / "good.nii.gz"], out, "labels")
         bad, gone, good = predict_files(task, jobs)
-    assert "bad.nii.gz" in str(bad.problem)
-    assert "gone.nii.gz" in str(gone.problem)
-    assert good.problem is None
+    assert "bad.nii.gz" in str(bad.error)
+    assert "gone.nii.gz" in str(gone.error)
+    assert good.error is None
     assert [path.name for path in out.iterdir()] == ["good.nii.gz"]
     assert np.array_equal(read_labels(out / "good.nii.gz").voxels, truth.voxels)
 
 
-def test_an_unexpected_error_costs_its_own_query_alone(
+def test_an_unexpected_error_costs_one_query_alone(
     task: PromptedTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query, _ = scan(seed=9)
@@ -98,12 +103,12 @@ def test_an_unexpected_error_costs_its_own_query_alone(
         first, second = predict_files(
             task, plan([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], tmp_path / "out", "labels")
         )
-    assert "ZeroDivisionError in test_batch.py, line" in str(first.problem), "told where, to be reported"
-    assert "\n" not in str(first.problem)
-    assert second.problem is None
+    assert "ZeroDivisionError in test_batch.py, line" in str(first.error), "the line to report"
+    assert "\n" not in str(first.error)
+    assert second.error is None
 
 
-def test_an_answer_without_its_uncertainty_is_not_left_behind(
+def test_a_prediction_without_its_uncertainty_is_removed(
     task: PromptedTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(scan(seed=9)[0], tmp_path / "scan.nii.gz")
@@ -114,11 +119,11 @@ def test_an_answer_without_its_uncertainty_is_not_left_behind(
             raise FileError("a full disk", "space", "free some")
         real(volume, path)
 
-    monkeypatch.setattr("mvg.prediction.batch.write", write_one)
+    monkeypatch.setattr("mvg.prediction.output_files.write", write_one)
     with output_folder(tmp_path / "out"):
         jobs = plan([tmp_path / "scan.nii.gz"], tmp_path / "out", "labels", extras=("uncertainty",))
-        (outcome,) = predict_files(task.using(members=2), jobs)
-    assert outcome.problem is not None
+        (outcome,) = predict_files(task.with_options(PredictionOptions(uncertainty=True)), jobs)
+    assert outcome.error is not None
     assert not (tmp_path / "out").exists()
 
 
@@ -130,7 +135,7 @@ def test_pictures_of_8_bits_stay_in_their_range(tmp_path: Path) -> None:
     write(picture, tmp_path / "film.png")
     with output_folder(tmp_path / "out"):
         (outcome,) = predict_files(task, plan([tmp_path / "film.png"], tmp_path / "out", "image"))
-    assert outcome.problem is None
+    assert outcome.error is None
     assert read(tmp_path / "out" / "film.png").voxels.max() == 255
 
 
@@ -160,19 +165,47 @@ def test_a_synthesis_of_16_bit_pictures_is_not_cut_to_the_querys_8(tmp_path: Pat
     jobs = plan([tmp_path / "film.png"], tmp_path / "out", "image", scale=scale_of(task))
     (tmp_path / "out").mkdir()
     (outcome,) = predict_files(task, jobs)
-    assert outcome.problem is None
+    assert outcome.error is None
     assert read(outcome.written[0]).voxels.max() > 3000
 
 
-def test_qualities_join_those_that_are_there_and_a_foreign_file_is_told_in_one_line(tmp_path: Path) -> None:
-    jobs = plan([Path("in/a.nii.gz"), Path("in/b.nii.gz")], tmp_path, "labels")
-    write_qualities(tmp_path, [Outcome(jobs[0], (), None, 0.5)])
-    write_qualities(tmp_path, [Outcome(jobs[1], (), None, 0.25)])
-    held = (tmp_path / "quality.csv").read_text()
-    assert held.splitlines() == ["answer,quality", "a.nii.gz,0.500", "b.nii.gz,0.250"]
+def test_qualities_are_added_and_a_foreign_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+    write_qualities(tmp_path, {"a.nii.gz": 0.5})
+    assert write_qualities(tmp_path, {"b.nii.gz": 0.25}) == (tmp_path / "quality.csv",)
+    rows = (tmp_path / "quality.csv").read_text()
+    assert rows.splitlines() == ["answer,quality", "a.nii.gz,0.500", "b.nii.gz,0.250"]
+    assert write_qualities(tmp_path / "elsewhere", {}) == ()
     (tmp_path / "quality.csv").write_bytes("answer,quality\nm\u00fcller.nii.gz,0.5\n".encode("latin-1"))
     with pytest.raises(FileError, match="quality"):
-        write_qualities(tmp_path, [Outcome(jobs[0], (), None, 0.5)])
+        write_qualities(tmp_path, {"a.nii.gz": 0.5})
+
+
+@pytest.mark.parametrize("image_class", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_probabilities_keep_the_grid_and_the_values(image_class: Any, tmp_path: Path) -> None:
+    voxels, affine = scan((20, 24, 4))[0].voxels, scan()[0].affine
+    image_class(voxels, affine).to_filename(tmp_path / "query.nii.gz")
+    query = read(tmp_path / "query.nii.gz")
+    slices = np.random.default_rng(0).dirichlet((1, 1, 1), query.pictures("axial").shape).transpose(3, 0, 1, 2)
+    probabilities = ClassProbabilities((0, 3, 700), slices.astype(np.float16), query, "axial")
+    path = tmp_path / "scan_probabilities.nii.gz"
+    write_probabilities(probabilities, path)
+    image = nibabel.load(path)
+    assert image.affine.tobytes() == query.affine.tobytes()
+    assert type(image) is image_class
+    assert image.shape == (*query.shape, 3)
+    for number, value in enumerate((0, 3, 700)):
+        assert np.allclose(image.get_fdata()[..., number], probabilities.of(value).voxels, atol=1 / 65535)
+    assert json.loads((tmp_path / "scan_probabilities.json").read_text()) == {"classes": [0, 3, 700]}
+    with pytest.raises(FileError, match="could not be written"):
+        write_probabilities(probabilities, tmp_path / "none" / "scan_probabilities.nii.gz")
+
+
+def test_the_files_of_probabilities_are_protected_like_the_others(tmp_path: Path) -> None:
+    (job,) = plan([Path("in/scan.nii.gz")], tmp_path, "labels", extras=("probabilities", "uncertainty"))
+    names = ["scan.nii.gz", "scan_uncertainty.nii.gz", "scan_probabilities.nii.gz", "scan_probabilities.json"]
+    assert [path.name for path in job.outputs] == names
+    with pytest.raises(FileError, match="overwrite"):
+        plan([Path("in/scan.nii.gz")], tmp_path, "labels", [tmp_path / names[2]], ("probabilities",))
 
 
 def test_output_folders(tmp_path: Path) -> None:

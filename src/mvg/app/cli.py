@@ -1,49 +1,61 @@
 """The command line: parses, calls, prints.
 
-Exit codes: 0 fine; 1 some queries failed, the others were written, or tuning did not help and nothing was; 2 nothing
-could be done (usage, set-up, or every query failed). Only what a command needs is imported, inside of it, so that help
+Exit codes: 0 success; 1 some queries failed and the others were written, or tuning did not help and nothing was
+written; 2 nothing could be done (usage, setup, or every query failed). Each command imports what it needs, so that help
 is instant.
 """
 
-import logging
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import mvg
-from mvg.app.display import progress_bars
+from mvg._plugins import names_in
+from mvg.app.display import print_line, progress_bars, warnings_as_lines
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
+
+_PACKAGE = Path(mvg.__file__).parent
+_KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
+_STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strategies"))
+_RENAMED = {
+    "--look": "--zoom auto (formerly --look close) or --zoom off (formerly --look whole)",
+    "--reject": "--min-probability P (formerly --reject P)",
+}
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Medical vision generalist: show a few example pairs, get the same done to new medical images.",
+    help="Medical vision generalist: takes a few example pairs and does the same to new medical images.",
     epilog="Research use only; not a medical device.",
 )
 app.add_typer(weights_app, name="weights")
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors alone.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest there is.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
 
 
 def main() -> None:
-    """Run the command line; problems that the user can mend are told in one line, with exit code 2."""
+    """Run the command line; an error that the user can correct is printed as one line, with exit code 2."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.ERROR)  # what libraries say of a file is in the one line that we print
     try:
-        app()
-    except MvgError as problem:
-        _tell(str(problem))
+        with warnings_as_lines():
+            _check_renamed(sys.argv[1:])
+            app()
+    except MvgError as error:
+        print_line(str(error))
         sys.exit(2)
-    except OSError as problem:  # what we open ourselves is told by what it is; this is left
-        why = problem.strerror or problem
-        _tell(f"'{problem.filename or 'a file'}' cannot be used ({why}); expected access to it; check its permissions.")
+    except OSError as error:  # files that mvg itself opens have errors of their own
+        reason = error.strerror or error
+        print_line(
+            f"'{error.filename or 'a file'}' cannot be used ({reason}); expected access to it; check its permissions."
+        )
         sys.exit(2)
 
 
@@ -60,107 +72,122 @@ def predict(
     prompts: Annotated[
         Path, typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file.")
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the answers: OUTPUT/NAME of each query, in its format.")],
+    output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
     task: Annotated[
-        str | None, typer.Option(help="What the prompts show, e.g. segmentation, synthesis:T1->T2; else inferred.")
+        str | None,
+        typer.Option(
+            help=f"What the prompts show: {_KINDS}; with channels KIND:CHANNEL or KIND:FROM->TO.",
+            show_default="segmentation for integer targets",
+        ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="How prompts are chosen for a slice.", show_default="alike_nearby")
+        str | None,
+        typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default="alike_nearby"),
     ] = None,
-    num_prompts: Annotated[int | None, typer.Option(min=1, help="At most so many per slice.", show_default="8")] = None,
-    look: Annotated[
-        str | None, typer.Option(help="whole, or close: small and fine labels are asked again.", show_default="close")
+    num_prompts: Annotated[
+        int | None, typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default="8")
+    ] = None,
+    zoom: Annotated[
+        str | None,
+        typer.Option(help="auto predicts small and fine labels again at a finer scale; off.", show_default="auto"),
     ] = None,
     propagate: Annotated[
         float | None,
-        typer.Option(help="Slices so sure (0 to 1) join their neighbours' prompts.", show_default="none"),
+        typer.Option(help="Slices at least this probable (0 to 1) become prompts of neighbors.", show_default="never"),
     ] = None,
-    reject: Annotated[
+    min_probability: Annotated[
         float | None,
-        typer.Option(help="Drop labels less sure in a slice (0 to 1; 0: none).", show_default="as prompts tell"),
+        typer.Option(
+            help="Drop a label from a slice where its mean probability is lower (0: never).",
+            show_default="calibrated on the prompts",
+        ),
     ] = None,
     device: Device = "auto",
     quality: Annotated[
-        bool, typer.Option("--quality", help="Also write quality.csv: an estimate of each answer's Dice.")
+        bool, typer.Option("--quality", help="Also write quality.csv: an estimate of each prediction's Dice.")
     ] = False,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, 0 (sure) to 1.")
+        bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, from 0 (certain) to 1.")
     ] = False,
-    ensemble: Annotated[
-        int | None, typer.Option(min=1, help="Answers that are averaged.", show_default="1, or 4 with --uncertainty")
-    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
+    ] = False,
+    ensemble: Annotated[int | None, typer.Option(min=1, help="Predictions to average.", show_default="1")] = None,
     tune_seconds: Annotated[
-        float, typer.Option("--tune", min=0, help="Learn the prompts for so many seconds first; kept if it helps.")
+        float, typer.Option("--tune", min=0, help="First train on the prompts for this many seconds; kept if it helps.")
     ] = 0,
-    save_task: Annotated[
-        Path | None, typer.Option(help="Also save the prompts, encoded, as this .mvgtask file.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of every random choice.", show_default="0")] = None,
+    save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random choices.", show_default="0")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Do to each QUERY what the prompts show; DICOM is answered as .nii.gz, labels for JPEG as .png."""
-    from mvg.app.predicting import OutputOptions, answer_files
-    from mvg.prediction.batch import output_folder
-    from mvg.prediction.request import prepare_request
+    """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
+    from mvg.app.predicting import OutputOptions, check_outputs, predict_batch
+    from mvg.prediction.output_files import output_folder
+    from mvg.prediction.request import PromptSource, prepare_request
 
-    zoom = look and {"close": "auto", "whole": "off"}.get(look, look)
-    used = {
+    chosen = {
         "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
-        "propagate": propagate, "min_probability": reject,
+        "propagate": propagate, "min_probability": min_probability,
     }  # fmt: skip
-    with output_folder(output), progress_bars(quiet) as show:
-        request = prepare_request(prompts, task, weights, device, queries, show, zoom)
-        wishes = OutputOptions(uncertainty, quality, tune_seconds, save_task)
-        done = answer_files(request, queries, output, used, wishes, show)
+    options = {name: value for name, value in chosen.items() if value is not None}
+    outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task)
+    with output_folder(output), progress_bars(quiet) as on_progress:
+        source = PromptSource(prompts, task, weights, device)
+        extras = {"uncertainty": uncertainty, "probabilities": probabilities}
+        request = prepare_request(source, options | extras, queries, on_progress)
+        check_outputs(request, options, outputs)
+        report = predict_batch(request, queries, output, outputs, on_progress)
     if not quiet:
-        for line in done.notes:
-            _tell(line)
-        for path in done.written:
-            print(path)
-    _tell_problems([outcome.problem for outcome in done.outcomes if outcome.problem is not None], len(done.outcomes))
+        _print(report.notes, report.written)
+    _print_errors(report.errors, len(report.outcomes))
+
+
+@app.command("tasks")
+def list_tasks() -> None:
+    """List the kinds of tasks, which --task names."""
+    from mvg.app.tasks import task_lines
+
+    for line in task_lines():
+        print(line)
 
 
 @app.command()
 def prepare(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets, published or nnU-Net's layout.")],
-    output: Annotated[Path, typer.Option(help="The store: one folder per data set is made in it.")] = Path("store"),
+    output: Annotated[Path, typer.Option(help="The store, with a folder for each data set.")] = Path("store"),
     held_out: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be among them.")
+        Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be in it.")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Cut data sets into slices for training; run it again to go on after an interruption."""
+    """Cut data sets into slices for training; after an interruption, run it again to continue."""
     from mvg.data.held_out import read_held_out
     from mvg.data.preparation import prepare as prepare_sets
 
-    with progress_bars(quiet) as show:
-        told = prepare_sets(folders, output, show, None if held_out is None else read_held_out(held_out))
-    for line in () if quiet else told:
-        _tell(line)
+    with progress_bars(quiet) as on_progress:
+        notes = prepare_sets(folders, output, on_progress, None if held_out is None else read_held_out(held_out))
     if not quiet:
-        print(output)
+        _print(notes, [output])
 
 
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how.")],
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Train for so long instead of what the recipe says.")
-    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Training time, instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     processes: Annotated[int, typer.Option(min=1, help="Devices to train on.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME of the recipe")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train as a recipe says; writes curves, pictures, checkpoints and, in the end, weights for `mvg predict`."""
+    """Train as a recipe says; writes curves, pictures, checkpoints and finally weights for `mvg predict`."""
     from mvg.app.training import run_recipe
 
-    with progress_bars(quiet) as show:
-        weights = run_recipe(recipe, minutes, device, processes, output, resume, show)
+    with progress_bars(quiet) as on_progress:
+        weights = run_recipe(recipe, minutes, device, processes, output, resume, on_progress)
     if not quiet:
         print(weights)
 
@@ -168,21 +195,23 @@ def train(
 @app.command()
 def finetune(
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Folder of pairs, as for predict.")],
-    output: Annotated[Path, typer.Option(help="New folder for the weights, to be named with --weights.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to learn.")] = 5,
-    task: Annotated[str | None, typer.Option(help="What the pairs show; else inferred.")] = None,
+    output: Annotated[Path, typer.Option(help="New folder for the weights; name it with --weights.")],
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time.")] = 5,
+    task: Annotated[str | None, typer.Option(help=f"What the pairs show: {_KINDS}.", show_default="inferred")] = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder to start from.", show_default="tiny")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Tune weights on one or more cases; written only where they answer pairs (of three, one held back) better."""
-    from mvg.app.finetuning import finetune as learn
+    """Tune weights on pairs; they are written only if they predict pairs better (of three or more, a held-out one)."""
+    from mvg.app.finetuning import finetune as tune_weights
+    from mvg.prediction.request import PromptSource
 
-    with progress_bars(quiet) as show:
-        said = learn(prompts, output, 60 * minutes, task, weights, device, show)
-    if not (quiet and said.kept):
-        _tell(said.message)
-    if not said.kept:
+    source = PromptSource(prompts, task, weights, device)
+    with progress_bars(quiet) as on_progress:
+        tuning = tune_weights(source, output, 60 * minutes, on_progress)
+    if not (quiet and tuning.kept):
+        print_line(tuning.message)
+    if not tuning.kept:
         raise typer.Exit(1)
     if not quiet:
         print(output)
@@ -196,25 +225,23 @@ def benchmark(
         Path | None,
         typer.Option(help="Folder for results and report.html.", show_default="runs/NAME of the suite"),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Learn for so long instead of what the suite says.")
-    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Training time, instead of the suite's.")] = None,
     device: Device = "auto",
-    processes: Annotated[int, typer.Option(min=1, help="Jobs at a time.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Jobs at the same time.")] = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Judge methods as a suite says; run it again to go on after an interruption."""
+    """Compare methods as a suite says; after an interruption, run it again to continue."""
     from dataclasses import replace
 
     from mvg.benchmark.run import run_suite
     from mvg.benchmark.suite import read_suite
 
-    read = read_suite(suite)
+    contents = read_suite(suite)
     if minutes is not None:
-        read = replace(read, minutes=minutes, samples=0)
-    command = " ".join(["mvg", *sys.argv[1:]])
-    with progress_bars(quiet) as show:
-        report = run_suite(read, output or Path("runs") / read.name, data, device, processes, command, show)
+        contents = replace(contents, minutes=minutes, samples=0)
+    command, folder = " ".join(["mvg", *sys.argv[1:]]), output or Path("runs") / contents.name
+    with progress_bars(quiet) as on_progress:
+        report = run_suite(contents, folder, data, device, processes, command, on_progress)
     if not quiet:
         print(report)
 
@@ -225,27 +252,38 @@ def demo(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Run all four tasks on real images from public packages, with the shipped weights; writes a report."""
+    """Run all tasks on real images from public packages, with the shipped weights; writes a report."""
     from mvg.app.demo.run import run_demo
 
-    with progress_bars(quiet) as show:
-        report = run_demo(output, device, show)
+    with progress_bars(quiet) as on_progress:
+        report = run_demo(output, device, on_progress)
     if not quiet:
         print(report)
 
 
-def _tell_problems(problems: list[str], queries: int) -> None:
-    """Each in its line; leaves with an exit code where there are any."""
-    if len(problems) > 1 or (problems and queries > 1):
-        _tell(f"{len(problems)} of {queries} queries failed:")
-    for problem in problems:
-        _tell(problem)
-    if problems:
-        raise typer.Exit(2 if len(problems) == queries else 1)
+def _check_renamed(arguments: Sequence[str]) -> None:
+    """Raises MvgError for an option that has another name now."""
+    for argument in arguments:
+        name = argument.split("=")[0]
+        if name in _RENAMED:
+            raise MvgError(f"the option {name}", _RENAMED[name], "use the new name")
 
 
-def _tell(line: str) -> None:
-    print(f"mvg: {line}", file=sys.stderr)
+def _print(notes: Sequence[str], paths: Sequence[Path]) -> None:
+    for note in notes:
+        print_line(note)
+    for path in paths:
+        print(path)
+
+
+def _print_errors(errors: Sequence[str], query_count: int) -> None:
+    """Print each error as one line; exit with a code where there are any."""
+    if len(errors) > 1 or (errors and query_count > 1):
+        print_line(f"{len(errors)} of {query_count} queries failed:")
+    for error in errors:
+        print_line(error)
+    if errors:
+        raise typer.Exit(2 if len(errors) == query_count else 1)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,11 @@ OnProgress = Callable[[str, int, int], None]
 def progress_bars(quiet: bool) -> Iterator[OnProgress]:
     """One bar for each kind of work; a bar disappears when its work is done.
 
-    There are no bars if `quiet`, without a terminal, or in other than the first of several processes.
+    There are no bars if `quiet`, without a terminal, or in other than the first of several processes. If `quiet`, the
+    warnings of mvg's own loggers are silent too.
     """
+    if quiet:
+        logging.getLogger("mvg").setLevel(logging.ERROR)
     if quiet or not sys.stderr.isatty() or os.environ.get("LOCAL_RANK", "0") != "0":
         yield lambda _work, _done, _total: None
         return

@@ -1,83 +1,97 @@
-"""`mvg predict`: a request, the options, and query files -> answers in a folder."""
+"""`mvg predict`: a request, the options, and query files -> predictions in a folder."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mvg.app.display import OnProgress
 from mvg.errors import PromptError
-from mvg.prediction.batch import Outcome, plan, predict_files, scale_of, write_qualities
+from mvg.prediction.batch import Job, Outcome, plan, predict_files, scale_of
 from mvg.prediction.finetuning import tune
+from mvg.prediction.output_files import write_qualities
+from mvg.prediction.predictor import PromptedTask
 from mvg.prediction.quality import quality
 from mvg.prediction.request import Request
+
+_FOR_LABELS = ("zoom", "propagate", "min_probability")  # options that do nothing to predicted pictures
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is wanted besides answers: uncertainty and quality written too, seconds of tuning, the task saved."""
+    """What is made beside the predictions.
 
-    uncertainty: bool
-    quality: bool
-    tuning: float
-    save_task: Path | None
+    uncertainty, probabilities, quality: also write them; tuning_seconds: of fine-tuning before the prediction, 0 for
+    none; save_task: where the task is saved, None for nowhere.
+    """
+
+    uncertainty: bool = False
+    probabilities: bool = False
+    quality: bool = False
+    tuning_seconds: float = 0.0
+    save_task: Path | None = None
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The names of the files that are written beside each prediction."""
+        return tuple(name for name in ("uncertainty", "probabilities", "quality") if getattr(self, name))
 
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of the queries, the files that were written, and lines for who wants to know more."""
+    """The outcomes of all queries, the files that were written, and notes about how, a line each."""
 
     outcomes: tuple[Outcome, ...]
     written: tuple[Path, ...]
     notes: tuple[str, ...]
 
-
-def answer_files(
-    request: Request,
-    queries: Sequence[Path],
-    output: Path,
-    used: dict[str, Any],
-    wishes: OutputOptions,
-    show: OnProgress,
-) -> BatchReport:
-    """Answer all queries; `used`: what of the settings was asked for, see `PromptedTask.using` (None: as they are).
-
-    Options are looked at before anything is learnt or written. Raises MvgErrors.
-    """
-    answers = request.task.spec.target_type
-    _check(used, wishes, answers)
-    changed = {name: value for name, value in used.items() if value is not None} | {"uncertainty": wishes.uncertainty}
-    task, notes = request.task.with_options(replace(request.task.options, **changed)), []
-    extras = [name for name in ("uncertainty", "quality") if getattr(wishes, name)]
-    jobs = plan(queries, output, answers, request.inputs, extras, scale_of(task))
-    if request.channel:
-        notes.append(f"of the prompts' channels '{request.channel}' was shown; --task KIND:CHANNEL names another")
-    if wishes.tuning:
-        task, said = tune(task, wishes.tuning, progress=lambda done, total: show("tuning", done, total))
-        notes.append(said.message)
-    if wishes.save_task is not None:
-        task.save(wishes.save_task)
-    outcomes = list[Outcome]()
-    told = predict_files(
-        task, jobs, lambda job, done, total: show(job.query.name, done, total), quality if wishes.quality else None
-    )
-    for outcome in told:
-        outcomes.append(outcome)
-        show("queries", len(outcomes), len(jobs))
-    noted = write_qualities(output, outcomes) if wishes.quality else ()
-    written = (*(path for outcome in outcomes for path in outcome.written), *noted)
-    return BatchReport(tuple(outcomes), written, tuple(notes))
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """One line for each query that failed."""
+        return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
 
 
-def _check(used: dict[str, Any], wishes: OutputOptions, answers: str) -> None:
-    """Raises PromptError for options that do not go together, or do nothing where the answers are pictures."""
-    if wishes.tuning and wishes.save_task is not None:
+def check_outputs(request: Request, options: Collection[str], outputs: OutputOptions) -> None:
+    """Raises PromptError for options that exclude each other or do nothing; options: names of those that were set."""
+    if outputs.tuning_seconds and outputs.save_task is not None:
         raise PromptError(
             "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
         )
-    for name in ("zoom", "propagate", "min_probability"):
-        if answers == "image" and used[name] is not None:
+    if request.task.spec.target_type == "labels":
+        return
+    for name in _FOR_LABELS:
+        if name in options:
             option = "--" + name.replace("_", "-")
-            raise PromptError(
-                f"{option} for a task that answers with pictures", "a segmentation", f"leave {option} out"
-            )
+            raise PromptError(f"{option} for a task that predicts pictures", "a segmentation", f"leave {option} out")
+
+
+def predict_batch(
+    request: Request, queries: Sequence[Path], output: Path, outputs: OutputOptions, on_progress: OnProgress
+) -> BatchReport:
+    """Predict all queries and write the files. Names are checked before anything is tuned. Raises MvgErrors."""
+    task, notes = request.task, list[str]()
+    jobs = plan(queries, output, task.spec.target_type, request.inputs, outputs.extras, scale_of(task))
+    if request.channel:
+        notes.append(f"the prompts' channel '{request.channel}' was used; --task KIND:CHANNEL chooses another")
+    if outputs.tuning_seconds:
+        task, tuning = tune(
+            task, outputs.tuning_seconds, progress=lambda done, total: on_progress("tuning", done, total)
+        )
+        notes.append(tuning.message)
+    if outputs.save_task is not None:
+        task.save(outputs.save_task)
+    outcomes = tuple(_predict_all(task, jobs, outputs, on_progress))
+    qualities = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
+    written = (path for outcome in outcomes for path in outcome.written)
+    return BatchReport(outcomes, (*written, *write_qualities(output, qualities)), tuple(notes))
+
+
+def _predict_all(
+    task: PromptedTask, jobs: Sequence[Job], outputs: OutputOptions, on_progress: OnProgress
+) -> Iterator[Outcome]:
+    def on_slice(job: Job, done: int, total: int) -> None:
+        on_progress(job.query.name, done, total)
+
+    outcomes = predict_files(task, jobs, on_slice, quality if outputs.quality else None)
+    for number, outcome in enumerate(outcomes, 1):
+        on_progress("queries", number, len(jobs))
+        yield outcome

@@ -1,219 +1,193 @@
-"""Many query files at once: every query is answered on its own, and one that fails does not stop the others."""
+"""Many query files at once: each query is predicted alone, and one that fails does not stop the others."""
 
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, PromptError
-from mvg.imaging.files import read, stem_of, suffix_of, write
+from mvg.imaging.files import read, stem_of, suffix_of
 from mvg.imaging.formats import LOSSY
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
+from mvg.prediction.output_files import (
+    PICTURE_SUFFIXES,
+    classes_file,
+    fits_picture,
+    write_probabilities,
+    write_volume,
+)
 from mvg.prediction.predictor import Prediction, PromptedTask
 
-_DICOM = ("", ".dcm", ".dicom", ".ima")  # answers to these become NIfTI
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-_MOST = (255, 65535)  # of 8 and of 16 bits
-_GRAYS = 16  # fewer whole numbers than that are no picture
-_ANYTHING = ".nii.gz"
+_DICOM = ("", ".dcm", ".dicom", ".ima")  # predictions for these become NIfTI
+_NIFTI = ".nii.gz"
+
+Estimate = Callable[[PromptedTask, Volume, LabelMap], float]
+"""Estimates the quality of the labels that a task predicted for a query."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One query and where its answer goes; uncertainty: where its uncertainty goes, None if it is not asked for."""
+    """One query and the files of its prediction; uncertainty and probabilities are None if not asked for."""
 
     query: Path
     output: Path
-    uncertainty: Path | None
+    uncertainty: Path | None = None
+    probabilities: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files that are written for the query."""
+        classes = None if self.probabilities is None else classes_file(self.probabilities)
+        return tuple(path for path in (self.output, self.uncertainty, self.probabilities, classes) if path is not None)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a query: what was written, or one line that says what is wrong; quality: if asked for."""
+    """The result of a job: the files that were written, or one line about the error; quality: if asked for."""
 
     job: Job
     written: tuple[Path, ...]
-    problem: str | None
+    error: str | None
     quality: float | None = None
 
 
 def plan(
     queries: Sequence[Path],
     output: Path,
-    answers: str,
+    target_type: str,
     inputs: Sequence[Path] = (),
-    extras: Sequence[str] = (),
+    extras: Collection[str] = (),
     scale: Window | None = None,
 ) -> tuple[Job, ...]:
-    """Where each answer goes: OUTPUT/NAME of the query, in its format; `extras` may name "uncertainty" and "quality".
+    """Where each prediction goes: OUTPUT/NAME of the query, in its format.
 
-    Exceptions: DICOM is answered as .nii.gz, labels for JPEG, which would spoil them, as .png, and pictures on a
-    `scale` of their own that the query's format cannot hold (see `scale_of`) as .tif. Uncertainty is
-    OUTPUT/STEM_uncertainty.nii.gz. Raises FileError when two answers would have one name, or an answer would
-    overwrite a query or one of `inputs` (the prompts); PromptError for the quality of pictures.
+    Exceptions: predictions for DICOM become .nii.gz; labels for JPEG, which would spoil them, become .png; pictures on
+    a `scale` that the query's format cannot hold (see `scale_of`) become .tif. extras: of "uncertainty",
+    "probabilities" and "quality"; the first two go to OUTPUT/STEM_EXTRA.nii.gz. inputs: the files of the prompts.
+
+    Raises FileError when two predictions would have one name or one would overwrite a query or an input; PromptError
+    for extras that the target type does not have.
     """
-    if "quality" in extras and answers != "labels":
-        raise PromptError("--quality for a task that answers with pictures", "a segmentation", "leave --quality out")
-    jobs = tuple(_job(Path(query), Path(output), answers, extras, scale) for query in queries)
-    kept = {path.resolve() for path in (*queries, *inputs)}
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        for path in _outputs(job):
-            if path.resolve() in kept:
-                raise FileError(
-                    f"the answer to '{job.query}' would overwrite '{path}', which is read",
-                    "an output folder apart from queries and prompts",
-                    "choose another --output",
-                )
-            if path in taken:
-                raise FileError(
-                    f"the answers to '{taken[path]}' and '{job.query}' would both be called '{path.name}'",
-                    "queries with different names",
-                    "rename one, or answer them into different folders",
-                )
-            taken[path] = job.query
+    for extra in ("quality", "probabilities"):
+        if extra in extras and target_type != "labels":
+            raise PromptError(f"--{extra} for a task that predicts pictures", "a segmentation", f"leave --{extra} out")
+    jobs = tuple(_job(Path(query), Path(output), target_type, extras, scale) for query in queries)
+    _check_names(jobs, (*queries, *inputs))
     return jobs
 
 
 def scale_of(task: PromptedTask) -> Window | None:
-    """The raw intensities of answers that have a scale of their own, as targets of a synthesis have; else None."""
-    own = task.spec.target_type == "image" and not task.spec.residual
-    return task.prompts.target_window if own else None
+    """The raw intensities of the targets where predictions are on their scale, as in synthesis; else None."""
+    is_on_target_scale = task.spec.target_type == "image" and not task.spec.residual
+    return task.prompts.target_window if is_on_target_scale else None
 
 
 def predict_files(
     task: PromptedTask,
     jobs: Sequence[Job],
     progress: Callable[[Job, int, int], None] | None = None,
-    estimate: Callable[[PromptedTask, Volume, LabelMap], float] | None = None,
+    estimate: Estimate | None = None,
 ) -> Iterator[Outcome]:
-    """Answer one query after the other; `progress(job, slices done, slices)` while at it. Never raises for a query.
+    """Predict one query after the other; an error is an outcome and never raised.
 
-    estimate(task, query, labels): how good an answer is, noted in its outcome.
+    progress(job, slices done, slices) is called during a job; estimate: of the quality, part of the outcome.
     """
     for job in jobs:
         try:
-            query = read(job.query)
-            answer = task(query, None if progress is None else partial(progress, job))
-            labels = answer.volume if isinstance(answer.volume, LabelMap) else None
-            quality = None if estimate is None or labels is None else estimate(task, query, labels)
-            written = _write(answer, query, job, scale_of(task))
+            yield _predict_file(task, job, None if progress is None else partial(progress, job), estimate)
         except MvgError as error:
             yield Outcome(job, (), str(error))
         except MemoryError:
             yield Outcome(
                 job, (), f"'{job.query}' does not fit into memory; expected a smaller image; crop or resample it."
             )
-        except Exception as error:  # a defect of ours must not cost the other queries their answers
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            said = f"{type(error).__name__} in {Path(at.filename).name}, line {at.lineno}: {error}"
-            said = " ".join(said.split())[:250]
-            yield Outcome(job, (), f"'{job.query}' met an unexpected {said}; expected none; report this line.")
-        else:
-            yield Outcome(job, written, None, quality)
+        except Exception as error:  # a defect of mvg must not cost the other queries their predictions
+            yield Outcome(
+                job, (), f"'{job.query}' met an unexpected {_location(error)}; expected none; report this line."
+            )
 
 
-def write_qualities(output: Path, outcomes: Sequence[Outcome]) -> tuple[Path, ...]:
-    """OUTPUT/quality.csv with a row per answered query; rows of other queries that it holds already stay.
-
-    Raises FileError where it cannot be written.
-    """
-    path = output / "quality.csv"
-    new = {one.job.output.name: f"{one.quality:.3f}" for one in outcomes if one.quality is not None}
-    if not new:
-        return ()
+def _predict_file(
+    task: PromptedTask, job: Job, progress: Callable[[int, int], None] | None, estimate: Estimate | None
+) -> Outcome:
+    query = read(job.query)
+    prediction = task(query, progress)
+    labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
+    quality = None if estimate is None or labels is None else estimate(task, query, labels)
+    written = list[Path]()
     try:
-        held = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
-        rows = dict(line.rsplit(",", 1) for line in held if "," in line) | new
-        lines = [f"{name},{value}\n" for name, value in [("answer", "quality"), *rows.items()]]
-        with atomic_file(path) as temporary:
-            temporary.write_text("".join(lines), "utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(
-            f"'{path}' cannot be read and written again ({getattr(error, 'strerror', None) or error})",
-            "a file that 'mvg predict --quality' wrote",
-            "close, move or remove it",
-        ) from error
-    return (path,)
+        for path in _write(prediction, query, job, scale_of(task)):
+            written.append(path)
+    except MvgError:
+        for path in written:  # all files of a prediction or none
+            path.unlink(missing_ok=True)
+        raise
+    return Outcome(job, tuple(written), None, quality)
 
 
-@contextmanager
-def output_folder(folder: Path) -> Iterator[None]:
-    """Makes the output folder and sees that files can be written there; folders left empty in the end are removed.
-
-    Raises FileError where nothing can be written.
-    """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as probe:
-                probe.write(b"\0")
-        except OSError as error:
-            raise FileError(
-                f"nothing can be written to '{folder}' ({error.strerror or error})",
-                "a writable folder with space left",
-                "choose another --output, free space or change its permissions",
-            ) from error
-        yield
-    finally:
-        with suppress(OSError):  # the first one that is not empty
-            for path in missing:
-                path.rmdir()
+def _write(prediction: Prediction, query: Volume, job: Job, scale: Window | None) -> Iterator[Path]:
+    """Writes the files of a prediction one by one and yields their paths."""
+    write_volume(prediction.volume, job.output, query, scale)
+    yield job.output
+    if job.uncertainty is not None:
+        assert prediction.uncertainty is not None, "the options ask for it"
+        write_volume(prediction.uncertainty, job.uncertainty, query, None)
+        yield job.uncertainty
+    if job.probabilities is not None:
+        assert prediction.probabilities is not None, "the options ask for it"
+        write_probabilities(prediction.probabilities, job.probabilities)
+        yield from (job.probabilities, classes_file(job.probabilities))
 
 
-def _job(query: Path, output: Path, answers: str, extras: Sequence[str], scale: Window | None) -> Job:
+def _location(error: Exception) -> str:
+    """The error and the line that raised it, at most 250 characters."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}: {error}"
+    return " ".join(text.split())[:250]
+
+
+def _job(query: Path, output: Path, target_type: str, extras: Collection[str], scale: Window | None) -> Job:
+    stem, suffix = _name(query, target_type, scale)
+    files = {
+        extra: output / f"{stem}_{extra}{_NIFTI}" if extra in extras else None
+        for extra in ("uncertainty", "probabilities")
+    }
+    return Job(query, output / f"{stem}{suffix}", files["uncertainty"], files["probabilities"])
+
+
+def _name(query: Path, target_type: str, scale: Window | None) -> tuple[str, str]:
+    """The stem and the suffix of a prediction's file."""
     name = query.name if query.name not in ("", "..") else query.resolve().name
     if query.is_dir():
-        stem, suffix = name, _ANYTHING
-    else:
-        stem, suffix = stem_of(name), suffix_of(name)
-        if suffix in _DICOM:
-            suffix = _ANYTHING
-        elif suffix in LOSSY and answers == "labels":
-            suffix = ".png"
-        elif suffix in _PICTURES and scale is not None and not _holds(suffix, scale):
-            suffix = ".tif"
-        else:
-            suffix = name[len(stem) :]
-    doubt = output / f"{stem}_uncertainty{_ANYTHING}" if "uncertainty" in extras else None
-    return Job(query, output / f"{stem}{suffix}", doubt)
+        return name, _NIFTI
+    stem, suffix = stem_of(name), suffix_of(name)
+    if suffix in _DICOM:
+        return stem, _NIFTI
+    if suffix in LOSSY and target_type == "labels":
+        return stem, ".png"
+    if suffix in PICTURE_SUFFIXES and scale is not None and not fits_picture(suffix, scale):
+        return stem, ".tif"
+    return stem, name[len(stem) :]
 
 
-def _holds(suffix: str, scale: Window) -> bool:
-    """Whether a picture format of whole numbers can hold the scale."""
-    most = _MOST[-1] if suffix == ".png" else _MOST[0]
-    return scale.low >= 0 and scale.high <= most and scale.high - scale.low >= _GRAYS
-
-
-def _outputs(job: Job) -> tuple[Path, ...]:
-    return (job.output,) if job.uncertainty is None else (job.output, job.uncertainty)
-
-
-def _write(answer: Prediction, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:
-    write(_storable(answer, query, suffix_of(job.output), scale), job.output)
-    if job.uncertainty is not None:
-        assert answer.uncertainty is not None, "asked for with an ensemble"
-        try:
-            write(answer.uncertainty, job.uncertainty)
-        except MvgError:
-            job.output.unlink(missing_ok=True)  # all of an answer or nothing
-            raise
-    return _outputs(job)
-
-
-def _storable(answer: Prediction, query: Volume, suffix: str, scale: Window | None) -> Volume | LabelMap:
-    """Pictures of 8 or 16 bits hold no more than their query's range, or the scale's: what lies beyond is clipped."""
-    volume = answer.volume
-    if isinstance(volume, LabelMap) or suffix not in _PICTURES:
-        return volume
-    top = query.voxels.max() if scale is None else scale.high
-    most = next((bits for bits in _MOST if top <= bits), _MOST[-1])
-    return Volume(np.clip(volume.voxels, 0, most), volume.affine, volume.header)
+def _check_names(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:
+    """Raises FileError where a file would be written twice or over an input."""
+    protected = {path.resolve() for path in inputs}
+    query_of: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.outputs:
+            if path.resolve() in protected:
+                raise FileError(
+                    f"the prediction for '{job.query}' would overwrite the input '{path}'",
+                    "an output folder without queries and prompts",
+                    "choose another --output",
+                )
+            if path in query_of:
+                raise FileError(
+                    f"the predictions for '{query_of[path]}' and '{job.query}' would both be called '{path.name}'",
+                    "queries with different names",
+                    "rename one, or predict them into different folders",
+                )
+            query_of[path] = job.query

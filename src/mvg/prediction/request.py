@@ -1,8 +1,9 @@
-"""A request as users name it: a prompt folder or task file, weights and a device -> a task that is ready to answer."""
+"""A request as users name it: a prompt folder or task file, weights and a device -> a task that is ready to predict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mvg.errors import PromptError
 from mvg.prediction.options import PredictionOptions
@@ -12,12 +13,29 @@ from mvg.prediction.task_file import SUFFIX
 
 DEFAULT_WEIGHTS = "tiny"
 
+OnProgress = Callable[[str, int, int], None]
+"""Called with the name of the work, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class PromptSource:
+    """Where a task comes from.
+
+    prompts: a folder, see `open_prompts`, or a task file; task: "KIND" or "KIND:DETAIL", None to infer it; weights: id
+    or folder, None for those of the task file or the default ones; device: see `load`.
+    """
+
+    prompts: Path
+    task: str | None = None
+    weights: str | None = None
+    device: str = "auto"
+
 
 @dataclass(frozen=True)
 class Request:
-    """A task ready to answer, and the files that it was made from.
+    """A task ready to predict, and the files that it was made from.
 
-    channel: which of the prompts' channels serves, where there are several and none was named; else "".
+    channel: which of the prompts' channels is used, where there are several and the user named none; else "".
     """
 
     task: PromptedTask
@@ -26,43 +44,34 @@ class Request:
 
 
 def prepare_request(
-    prompts: Path,
-    task: str | None,
-    weights: str | None,
-    device: str,
-    queries: Sequence[Path],
-    show: Callable[[str, int, int], None],
-    zoom: str | None = None,
+    source: PromptSource, options: Mapping[str, Any], queries: Sequence[Path], on_progress: OnProgress
 ) -> Request:
-    """Load the weights (None: those of the task file, else the default) and read the prompts.
+    """Load the weights and read the prompts.
 
-    `task`, `queries`: see `open_prompts`; `zoom`: see `PredictionOptions` (None: as it is there or in the task file);
-    `show(what, done, total)` while prompts are read. Raises MvgErrors.
+    options: fields of `PredictionOptions` that the user set; the others keep their default or the task file's value.
+    queries: see `open_prompts`. Raises MvgErrors.
     """
-    if prompts.suffix == SUFFIX:
-        return Request(_saved(prompts, task, weights, device, zoom), (prompts,))
-    folder = open_prompts(prompts, task, queries)
-    predictor = load(weights or DEFAULT_WEIGHTS, device)
-    images = folder.images.watched(lambda done, total: show("prompts", done, total))
-    prompted = predictor.prompt(
-        images,
-        folder.targets,
-        folder.task,
-        PredictionOptions(zoom=zoom or PredictionOptions.zoom),
-        modality=folder.modality,
-        names=folder.names,
-    )
-    inferred = "" if task is not None and ":" in task else folder.channel
-    return Request(prompted, (*folder.images.paths, *folder.targets.paths), inferred)
+    if source.prompts.suffix == SUFFIX:
+        return Request(_saved_task(source, options), (source.prompts,))
+    chosen = PredictionOptions(**options)
+    folder = open_prompts(source.prompts, source.task, queries)
+    predictor = load(source.weights or DEFAULT_WEIGHTS, source.device)
+    images = folder.images.with_progress(lambda done, total: on_progress("prompts", done, total))
+    task = predictor.prompt(images, folder.targets, folder.task, chosen, modality=folder.modality, names=folder.names)
+    has_named_channel = source.task is not None and ":" in source.task
+    inputs = (*folder.images.paths, *folder.targets.paths)
+    return Request(task, inputs, "" if has_named_channel else folder.channel)
 
 
-def _saved(path: Path, task: str | None, weights: str | None, device: str, zoom: str | None) -> PromptedTask:
-    """The task in a file; PromptError where it is asked to be what it is not."""
-    saved = load_task(path, weights, device)
-    if task is not None and task != saved.spec.kind:
-        raise PromptError(f"a task file for {saved.spec.kind}", f"one for {task}", "leave --task out")
-    if zoom == "auto" and saved.zoom is None and saved.options.zoom == "off":
+def _saved_task(source: PromptSource, options: Mapping[str, Any]) -> PromptedTask:
+    """The task in a file; PromptError where the user expects another kind, or a zoom that it lacks."""
+    task = load_task(source.prompts, source.weights, source.device)
+    if source.task not in (None, task.spec.kind):
+        raise PromptError(f"a task file for {task.spec.kind}", f"one for {source.task}", "leave --task out")
+    if options.get("zoom") == "auto" and task.zoom is None and task.options.zoom == "off":
         raise PromptError(
-            f"'{path}' was saved with --zoom off", "a task saved with --zoom auto", "make it again from its prompts"
+            f"'{source.prompts}' was saved with --zoom off",
+            "a task saved with --zoom auto",
+            "make it again from its prompts",
         )
-    return saved if zoom is None else saved.with_options(replace(saved.options, zoom=zoom))
+    return task.with_options(replace(task.options, **options))

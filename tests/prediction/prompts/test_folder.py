@@ -1,4 +1,4 @@
-"""Prompt folders: both layouts, the task they show, the channel that serves, and what is wrong with broken ones."""
+"""Prompt folders: both layouts, the task that they show, the channel that is used, and errors."""
 
 import json
 from pathlib import Path
@@ -46,16 +46,16 @@ def pairs(folder: Path, target: str = "labels") -> Path:
 
 
 def test_nnunet_labels_are_a_segmentation(tmp_path: Path) -> None:
-    found = open_prompts(nnunet(tmp_path))
-    assert (found.task, found.names, len(found.images)) == ("segmentation", ("case0", "case1"), 2)
-    assert isinstance(found.targets[0], LabelMap)
-    assert np.array_equal(found.images[1].affine, found.targets[1].affine)
+    prompts = open_prompts(nnunet(tmp_path))
+    assert (prompts.task, prompts.names, len(prompts.images)) == ("segmentation", ("case0", "case1"), 2)
+    assert isinstance(prompts.targets[0], LabelMap)
+    assert np.array_equal(prompts.images[1].affine, prompts.targets[1].affine)
 
 
 def test_pairs_with_integer_labels_are_a_segmentation(tmp_path: Path) -> None:
-    found = open_prompts(pairs(tmp_path))
-    assert (found.task, found.names) == ("segmentation", ("scan0", "scan1"))
-    assert isinstance(found.targets[0], LabelMap)
+    prompts = open_prompts(pairs(tmp_path))
+    assert (prompts.task, prompts.names) == ("segmentation", ("scan0", "scan1"))
+    assert isinstance(prompts.targets[0], LabelMap)
 
 
 @pytest.mark.parametrize("layout", ["pairs", "nnunet"])
@@ -63,15 +63,15 @@ def test_pictures_as_targets_need_a_named_task(layout: str, tmp_path: Path) -> N
     folder = pairs(tmp_path, "pictures") if layout == "pairs" else nnunet(tmp_path, labels=False, targets=True)
     with pytest.raises(PromptError, match="--task: denoising, inpainting, segmentation, synthesis"):
         open_prompts(folder)
-    found = open_prompts(folder, "inpainting")
-    assert (found.task, type(found.targets[0])) == ("inpainting", Volume)
+    prompts = open_prompts(folder, "inpainting")
+    assert (prompts.task, type(prompts.targets[0])) == ("inpainting", Volume)
 
 
-def test_what_is_to_be_ignored_is_no_label(tmp_path: Path) -> None:
+def test_ignored_values_are_no_labels(tmp_path: Path) -> None:
     about = {"labels": {"background": 0, "organ": 3, "ignore": 700}, "channel_names": {"0": "MRI"}}
-    found = open_prompts(nnunet(tmp_path, about=about))
-    assert isinstance(found.targets[0], LabelMap)
-    assert found.targets[0].values == (3,)
+    prompts = open_prompts(nnunet(tmp_path, about=about))
+    assert isinstance(prompts.targets[0], LabelMap)
+    assert prompts.targets[0].values == (3,)
 
 
 def test_hu_are_those_of_the_first_channel_alone(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_hu_are_those_of_the_first_channel_alone(tmp_path: Path) -> None:
     assert open_prompts(folder, "segmentation:PET").modality is None
 
 
-@pytest.mark.parametrize(("said", "modality"), [("MRI", "MRI"), ("", None), ("CT", None)])
-def test_what_the_folder_says_of_its_intensities(said: str, modality: str | None, tmp_path: Path) -> None:
-    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "A", "1": "B"}, "modality": said}
+@pytest.mark.parametrize(("stated", "modality"), [("MRI", "MRI"), ("", None), ("CT", None)])
+def test_the_modality_that_the_folder_states(stated: str, modality: str | None, tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "A", "1": "B"}, "modality": stated}
     folder = nnunet(tmp_path, channels=2, about=about)
     assert [open_prompts(folder, f"segmentation:{channel}").modality for channel in "AB"] == [modality, modality]
 
@@ -144,17 +144,17 @@ def test_white_masks_and_many_labels_are_labels(tmp_path: Path) -> None:
 
 def test_the_data_set_may_name_the_task_and_the_units(tmp_path: Path) -> None:
     about = {"channel_names": {"0": "CT, low dose"}, "modality": "CT", "units": "HU", "target_task": "denoising"}
-    found = open_prompts(nnunet(tmp_path, labels=False, targets=True, about=about))
-    assert (found.task, found.modality) == ("denoising", "CT")
+    prompts = open_prompts(nnunet(tmp_path, labels=False, targets=True, about=about))
+    assert (prompts.task, prompts.modality) == ("denoising", "CT")
 
 
 def test_synthesis_between_channels(tmp_path: Path) -> None:
     folder = nnunet(
         tmp_path, channels=3, about={"channel_names": {"0": "T1", "1": "T2", "2": "FLAIR"}, "labels": {"x": 1}}
     )
-    found = open_prompts(folder, "synthesis:T1->FLAIR")
-    assert [path.name for path in found.images.paths] == ["case0_0000.nii.gz", "case1_0000.nii.gz"]
-    assert [path.name for path in found.targets.paths] == ["case0_0002.nii.gz", "case1_0002.nii.gz"]
+    prompts = open_prompts(folder, "synthesis:T1->FLAIR")
+    assert [path.name for path in prompts.images.paths] == ["case0_0000.nii.gz", "case1_0000.nii.gz"]
+    assert [path.name for path in prompts.targets.paths] == ["case0_0002.nii.gz", "case1_0002.nii.gz"]
     assert open_prompts(folder, "synthesis:1->0").channel == "T2"
     with pytest.raises(UnknownNameError, match="FLAIR, T1, T2"):
         open_prompts(folder, "synthesis:T1->PET")
@@ -171,9 +171,9 @@ def test_the_channel_that_the_queries_are_named_after(tmp_path: Path) -> None:
         open_prompts(folder, "segmentation:2")
 
 
-def test_files_are_read_one_at_a_time_and_watched(tmp_path: Path) -> None:
+def test_files_are_read_one_at_a_time_with_progress(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    images = open_prompts(nnunet(tmp_path)).images.watched(lambda done, total: calls.append((done, total)))
+    images = open_prompts(nnunet(tmp_path)).images.with_progress(lambda done, total: calls.append((done, total)))
     assert not calls
     assert len([images[at] for at in range(len(images))]) == 2
     assert calls == [(0, 2), (1, 2), (2, 2)]

@@ -47,25 +47,34 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     """Writes float32, or the smallest common integer type that holds the labels."""
     import nibabel
 
+    voxels = _storable(volume)
+    header = header_for(volume, voxels.shape, voxels.dtype)
+    image_class: Any = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
+    # Without an affine nibabel leaves the header's own geometry untouched.
+    image_class(voxels, None, header).to_filename(path)
+
+
+def header_for(volume: Volume | LabelMap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """A nibabel header for an array of that shape and type on the volume's grid."""
+    import nibabel
+
     source = volume.header
     if source is not None and not (source.kind.startswith("nifti") and source.affine == volume.affine.tobytes()):
-        source = None  # the grid is another one by now, or another format spelled it
+        source = None  # the grid has changed, or the header belongs to another format
     second = source is not None and source.kind == "nifti2"
-    image_class: Any = nibabel.Nifti2Image if second else nibabel.Nifti1Image
-    header = image_class.header_class()
-    voxels = _storable(volume)
-    header.set_data_dtype(voxels.dtype)
-    header.set_data_shape(voxels.shape)
-    if source is not None:
-        original = image_class.header_class(_native(source.content, image_class.header_class), check=False)
-        for field in _GEOMETRY:
-            header[field] = original[field]
-    else:
+    header_class: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).header_class
+    header = header_class()
+    header.set_data_dtype(dtype)
+    header.set_data_shape(shape)
+    if source is None:
         header.set_xyzt_units("mm")
         header.set_sform(volume.affine, code="scanner")
         header.set_qform(volume.affine, code="scanner", strip_shears=True)
-    # Without an affine nibabel leaves the header's own geometry untouched.
-    image_class(voxels, None, header).to_filename(path)
+        return header
+    original = header_class(_native(source.content, header_class), check=False)
+    for field in _GEOMETRY:
+        header[field] = original[field]
+    return header
 
 
 def _affine(header: Any) -> NDArray[np.float64]:

@@ -8,80 +8,84 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from mvg.data.case import Card, DataSet
+from mvg.data.case import Card, Case, DataSet
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
+from mvg.tasks import spec_of
 
-_FEW = 32  # so few distinct whole numbers are labels, whatever the picture looks like
-_BESIDE = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr of the same name
-_FLAT = 0.8  # beyond that, labels are where this share of neighbours inside agrees
+_LABELS_TASK = "segmentation"  # without a name, label maps as targets mean this task
+_GUESSED_TASK = "synthesis"  # a card without a task names this one for its target pictures
+_FEW_VALUES = 32  # targets with at most this many whole numbers are labels
+_MAX_LABEL_VALUES = 256
+_MIN_FLAT = 0.8  # targets with more values are labels where more than this share of foreground neighbors are equal
+_VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr file with the same name
 
-_Read = TypeVar("_Read", bound=Volume | LabelMap)
+_VolumeT = TypeVar("_VolumeT", bound=Volume | LabelMap)
 
 
-class Files(Generic[_Read]):
-    """Volumes that are read when they are asked for, one at a time."""
+class VolumeFiles(Generic[_VolumeT]):
+    """Volumes that are read when they are indexed; none is kept."""
 
-    def __init__(self, paths: Sequence[Path], reader: Callable[[Path], _Read]) -> None:
+    def __init__(self, paths: Sequence[Path], reader: Callable[[Path], _VolumeT]) -> None:
         self.paths, self._reader = tuple(paths), reader
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, at: int) -> _Read:
-        return self._reader(self.paths[at])
+    def __getitem__(self, number: int) -> _VolumeT:
+        return self._reader(self.paths[number])
 
-    def watched(self, progress: Callable[[int, int], None]) -> "Files[_Read]":
-        """The same files; `progress(number, all)` is called before each is read and, with the last, when all are."""
-        known = {path: at for at, path in enumerate(self.paths)}
+    def with_progress(self, progress: Callable[[int, int], None]) -> "VolumeFiles[_VolumeT]":
+        """The same files; `progress(number, total)` is called before each is read, and after the last one."""
+        numbers = {path: number for number, path in enumerate(self.paths)}
 
-        def read_and_tell(path: Path) -> _Read:
-            progress(known[path], len(known))
-            found = self._reader(path)
-            if known[path] + 1 == len(known):
-                progress(len(known), len(known))
-            return found
+        def read_and_report(path: Path) -> _VolumeT:
+            progress(numbers[path], len(numbers))
+            volume = self._reader(path)
+            if numbers[path] + 1 == len(numbers):
+                progress(len(numbers), len(numbers))
+            return volume
 
-        return Files(self.paths, read_and_tell)
+        return VolumeFiles(self.paths, read_and_report)
 
 
 @dataclass(frozen=True)
 class PromptFolder:
-    """What a prompt folder offers for one task.
+    """The pairs of a prompt folder for one task.
 
-    images, targets: lazy, one target per image; names: of the pairs, for messages; task: a kind of task. modality:
-    what the folder says that intensities are, "CT" for HU, else None; channel: which of several image channels serves.
+    images, targets: one target per image, read when indexed; names: of the pairs, for messages; task: the kind.
+    modality: as the folder states it, "CT" for HU, else None; channel: the image channel that is used, "" if there is
+    only one.
     """
 
-    images: Files[Volume]
-    targets: Files[Volume] | Files[LabelMap]
+    images: VolumeFiles[Volume]
+    targets: VolumeFiles[Volume] | VolumeFiles[LabelMap]
     names: tuple[str, ...]
     task: str
-    modality: str | None
-    channel: str
+    modality: str | None = None
+    channel: str = ""
 
 
 def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] = ()) -> PromptFolder:
-    """Finds the pairs in a folder and what they show.
+    """Find the pairs in a folder and the task that they show.
 
-    task: "KIND", or for several channels "segmentation:CHANNEL" or "synthesis:CHANNEL->CHANNEL" (names or numbers);
-    None infers it: integer labels are a segmentation. Without a CHANNEL the one that all `queries` are named after
-    (scan_0001.nii.gz), else the first. Raises FileError, PromptError and UnknownNameError, which say what may be asked.
+    task: "KIND", or with channels (names or numbers) "KIND:CHANNEL" or "KIND:CHANNEL->CHANNEL"; None infers it: integer
+    targets are a segmentation. Without a CHANNEL the one in the names of all `queries` (scan_0001.nii.gz) is used, else
+    the first. Raises FileError, PromptError and UnknownNameError, which name the possible choices.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileError(
-            f"{'a file' if folder.exists() else 'no folder'} '{folder}'", "a folder with prompts", "check --prompts"
-        )
+        kind = "a file" if folder.exists() else "no folder"
+        raise FileError(f"{kind} '{folder}'", "a folder with prompts", "check --prompts")
     if task is not None:
         task_spec(task, ())
     if nnunet.recognises(folder):
-        return _from_nnunet(nnunet.open(folder), folder, task, queries)
+        return _NnunetFolder(folder, nnunet.open(folder)).pairs(task, queries)
     if (folder / "images").is_dir() and (folder / "targets").is_dir():
-        return _from_pairs(folder, task)
+        return _pairs_by_name(folder, task)
     raise PromptError(
         f"'{folder}' has neither imagesTr/ nor images/ and targets/",
         "the nnU-Net raw layout (imagesTr/CASE_0000.*, labelsTr/CASE.*), or images/ and targets/ with equal names",
@@ -89,64 +93,110 @@ def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] 
     )
 
 
-def _from_nnunet(found: DataSet, folder: Path, task: str | None, queries: Sequence[Path]) -> PromptFolder:
-    labelled = [case for case in found.cases if case.labels is not None]
-    paired = [case for case in found.cases if case.target is not None]
-    if task is None:
-        if labelled:
-            task = "segmentation"
-        elif paired and found.card.image_task != "synthesis":  # synthesis is also the guess for unknown targets
-            task = found.card.image_task
-        else:
-            raise unnamed_task(f"prompts in '{folder}' without labels")
-    kind, _, what = task.partition(":")
-    if kind == "synthesis" and ("->" in what or not paired):
-        source, goal = _two_channels(what, found.card.channels)
-        images, targets = ([case.images[channel] for case in found.cases] for channel in (source, goal))
-        names = tuple(case.name for case in found.cases)
-        return PromptFolder(
-            Files(images, read),
-            Files(targets, read),
-            names,
-            kind,
-            _modality(found.card, source),
-            found.card.channels[source],
-        )
-    channel = _channel(what, found.card.channels) if what else _channel_of(queries, len(found.card.channels))
-    cases = labelled if kind == "segmentation" else paired
-    if not cases:
-        where = "labelsTr" if kind == "segmentation" else "targetsTr"
-        raise PromptError(
-            f"no {where} in '{folder}'", f"{where}/CASE.* for the task {kind}", "add the targets or choose another task"
-        )
-    inputs = Files([case.images[channel] for case in cases], read)
-    names, modality = tuple(case.name for case in cases), _modality(found.card, channel)
-    name = found.card.channels[channel] if len(found.card.channels) > 1 else ""
-    if kind == "segmentation":
-        labels = [case.labels for case in cases if isinstance(case.labels, Path)]
-        return PromptFolder(inputs, Files(labels, _heeding(found.card)), names, kind, modality, name)
-    return PromptFolder(inputs, Files([c.target for c in cases if c.target], read), names, kind, modality, name)
+@dataclass(frozen=True)
+class _NnunetFolder:
+    """A folder in the nnU-Net raw layout."""
+
+    folder: Path
+    data: DataSet
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.data.card.channels
+
+    @property
+    def labeled(self) -> list[Case]:
+        return [case for case in self.data.cases if case.labels is not None]
+
+    @property
+    def paired(self) -> list[Case]:
+        return [case for case in self.data.cases if case.target is not None]
+
+    def pairs(self, task: str | None, queries: Sequence[Path]) -> PromptFolder:
+        kind, _, detail = (task or self._inferred_task()).partition(":")
+        spec = spec_of(kind)
+        is_synthesis = spec.target_type == "image" and not spec.residual
+        if is_synthesis and ("->" in detail or not self.paired):
+            return self._between_channels(kind, detail)
+        channel = _channel(detail, self.channels) if detail else _channel_of(queries, len(self.channels))
+        if spec.target_type == "labels":
+            return self._with_labels(kind, channel)
+        cases = self._required(self.paired, "targetsTr", kind)
+        targets = VolumeFiles([case.target for case in cases if case.target], read)
+        return self._prompt_folder(cases, targets, kind, channel)
+
+    def _with_labels(self, kind: str, channel: int) -> PromptFolder:
+        cases = self._required(self.labeled, "labelsTr", kind)
+        paths = [case.labels for case in cases if isinstance(case.labels, Path)]
+        return self._prompt_folder(cases, VolumeFiles(paths, _label_reader(self.data.card)), kind, channel)
+
+    def _between_channels(self, kind: str, detail: str) -> PromptFolder:
+        source, target = _two_channels(kind, detail, self.channels)
+        targets = VolumeFiles([case.images[target] for case in self.data.cases], read)
+        prompts = self._prompt_folder(list(self.data.cases), targets, kind, source)
+        return replace(prompts, channel=self.channels[source])
+
+    def _prompt_folder(
+        self, cases: list[Case], targets: VolumeFiles[Volume] | VolumeFiles[LabelMap], kind: str, channel: int
+    ) -> PromptFolder:
+        images = VolumeFiles([case.images[channel] for case in cases], read)
+        names = tuple(case.name for case in cases)
+        name = self.channels[channel] if len(self.channels) > 1 else ""
+        return PromptFolder(images, targets, names, kind, _modality(self.data.card, channel), name)
+
+    def _inferred_task(self) -> str:
+        if self.labeled:
+            return _LABELS_TASK
+        if self.paired and self.data.card.image_task != _GUESSED_TASK:
+            return self.data.card.image_task
+        raise unnamed_task(f"prompts in '{self.folder}' without labels")
+
+    def _required(self, cases: list[Case], subfolder: str, kind: str) -> list[Case]:
+        if not cases:
+            raise PromptError(
+                f"no {subfolder} in '{self.folder}'",
+                f"{subfolder}/CASE.* for the task {kind}",
+                "add the targets or choose another task",
+            )
+        return cases
 
 
 def _modality(card: Card, channel: int) -> str | None:
-    """What the intensities of a channel are, where the card tells: HU, which are those of the first one, or no CT."""
+    """The modality of a channel where the card states it: "CT" for HU, which only the first channel has."""
     if card.units == "HU":
         return None if channel else "CT"
     return None if card.modality in ("CT", "other") else card.modality
 
 
-def _heeding(card: Card) -> Callable[[Path], LabelMap]:
-    """Reads label maps in which some values are nothing to find, as in training."""
+def _label_reader(card: Card) -> Callable[[Path], LabelMap]:
+    """Reads label maps with ignored values as background, as in training."""
 
-    def heed(path: Path) -> LabelMap:
+    def read_without_ignored(path: Path) -> LabelMap:
         labels = read_labels(path)
         return replace(labels, voxels=card.with_ignored_as_background(labels.voxels))
 
-    return heed
+    return read_without_ignored
 
 
-def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
-    images, targets = _by_stem(folder / "images"), _by_stem(folder / "targets")
+def _pairs_by_name(folder: Path, task: str | None) -> PromptFolder:
+    images, targets = _files_by_stem(folder / "images"), _files_by_stem(folder / "targets")
+    _check_partners(folder, images, targets)
+    names = tuple(sorted(images))
+    paths = [targets[name] for name in names]
+    kind, _, detail = (task or "").partition(":")
+    if detail and "->" not in detail:
+        raise PromptError(f"the channel '{detail}' of '{folder}', which has one", "a kind of task", f"ask for {kind}")
+    if task is None:
+        if not all(_is_label_map(path) for path in paths):
+            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
+        kind = _LABELS_TASK
+    inputs = VolumeFiles([images[name] for name in names], read)
+    has_labels = spec_of(kind).target_type == "labels"
+    outputs = VolumeFiles(paths, read_labels) if has_labels else VolumeFiles(paths, read)
+    return PromptFolder(inputs, outputs, names, kind)
+
+
+def _check_partners(folder: Path, images: dict[str, Path], targets: dict[str, Path]) -> None:
     if not images or not targets:
         empty = "images" if not images else "targets"
         raise PromptError(f"'{folder / empty}' is empty", "at least one image and its target", "add prompts")
@@ -157,76 +207,64 @@ def _from_pairs(folder: Path, task: str | None) -> PromptFolder:
             "the same names in images/ and targets/",
             "add or remove files",
         )
-    names = tuple(sorted(images))
-    paths = [targets[name] for name in names]
-    kind, _, what = (task or "").partition(":")
-    if what and "->" not in what:
-        raise PromptError(f"the channel '{what}' of '{folder}', which has one", "a kind of task", f"ask for {kind}")
-    if task is None:
-        if not all(_is_labels(path) for path in paths):
-            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
-        kind = "segmentation"
-    inputs = Files([images[name] for name in names], read)
-    answers = Files(paths, read_labels) if kind == "segmentation" else Files(paths, read)
-    return PromptFolder(inputs, answers, names, kind, None, "")
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _files_by_stem(folder: Path) -> dict[str, Path]:
     """Files, and folders of DICOM series, by name without suffix (and without the channel number 0000)."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.endswith(_BESIDE):
+        if path.name.startswith(".") or path.name.endswith(_VOXEL_SUFFIXES):
             continue
         stem = stem_of(path).removesuffix("_0000")
-        if stem in found:
+        if stem in files:
             raise PromptError(
-                f"'{folder}' has both {found[stem].name} and {path.name}", "one file per name", "remove or rename one"
+                f"'{folder}' has both {files[stem].name} and {path.name}", "one file per name", "remove or rename one"
             )
-        found[stem] = path
-    return found
+        files[stem] = path
+    return files
 
 
-def _is_labels(path: Path) -> bool:
-    """Whether a target is a label map: whole numbers, few of them or in flat regions (8-bit pictures are whole too)."""
+def _is_label_map(path: Path) -> bool:
+    """Whether a target is a label map: whole numbers, either few or in flat regions (8-bit pictures are whole too)."""
     try:
         voxels = read_labels(path).voxels
     except MvgError:
-        read(path)  # broken files have their own message
+        read(path)  # damaged files have their own message
         return False
-    distinct = np.unique(voxels)
-    if len(distinct) <= _FEW:
+    values = np.unique(voxels)
+    if len(values) <= _FEW_VALUES:
         return True
-    if len(distinct) > 256 or distinct[0] < 0:
+    if len(values) > _MAX_LABEL_VALUES or values[0] < 0:
         return False
-    here, right = voxels[:-1], voxels[1:]
-    inside = (here != 0) | (right != 0)
-    return bool(inside.any()) and float((here == right)[inside].mean()) > _FLAT
+    voxel, neighbor = voxels[:-1], voxels[1:]
+    foreground = (voxel != 0) | (neighbor != 0)
+    return bool(foreground.any()) and float((voxel == neighbor)[foreground].mean()) > _MIN_FLAT
 
 
 def _channel_of(queries: Sequence[Path], count: int) -> int:
-    """The channel that all queries are named after (nnU-Net's suffix), else the first."""
-    named = {match.group(1) if (match := re.search(r"_(\d{4})$", stem_of(path))) else "" for path in queries}
-    channel = int(named.pop() or 0) if len(named) == 1 else 0
+    """The channel in the names of all queries (nnU-Net's suffix), else the first."""
+    suffixes = {match.group(1) if (match := re.search(r"_(\d{4})$", stem_of(path))) else "" for path in queries}
+    channel = int(suffixes.pop() or 0) if len(suffixes) == 1 else 0
     return channel if channel < count else 0
 
 
-def _channel(what: str, channels: tuple[str, ...]) -> int:
-    what = what.strip()
-    if what in channels:
-        return channels.index(what)
-    if what.isdecimal() and int(what) < len(channels):
-        return int(what)
-    raise UnknownNameError("channel of these prompts", what, channels)
+def _channel(name: str, channels: tuple[str, ...]) -> int:
+    name = name.strip()
+    if name in channels:
+        return channels.index(name)
+    if name.isdecimal() and int(name) < len(channels):
+        return int(name)
+    raise UnknownNameError("channel of these prompts", name, channels)
 
 
-def _two_channels(what: str, channels: tuple[str, ...]) -> tuple[int, int]:
-    source, arrow, goal = what.partition("->")
+def _two_channels(kind: str, detail: str, channels: tuple[str, ...]) -> tuple[int, int]:
+    source, arrow, target = detail.partition("->")
     if not arrow:
         raise PromptError(
-            f"the task synthesis for prompts with the channels {', '.join(channels)}",
-            "two channels, the first to start from",
-            f"ask for example for --task 'synthesis:{channels[0]}->{channels[-1]}'"
+            f"the task {kind} for prompts with the channels {', '.join(channels)}",
+            "two channels: of the images, and of the targets",
+            f"choose two, for example --task '{kind}:{channels[0]}->{channels[-1]}'"
             if len(channels) > 1
             else "add targetsTr/ or a second channel",
         )
-    return _channel(source, channels), _channel(goal, channels)
+    return _channel(source, channels), _channel(target, channels)
