@@ -238,10 +238,15 @@ def test_series_that_are_no_volume(change: Change, problem: type[Exception], wor
         read(folder)
 
 
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg.dcm", "examples_palette.dcm"])
+def test_pictures_in_color_have_three_channels(name: str) -> None:
+    assert read(shipped(name)).channels == 3
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("rtstruct.dcm", "no image"), ("test-SR.dcm", "no image"), ("SC_rgb_jpeg.dcm", "color"),
-     ("MR_truncated.dcm", "less"), ("examples_palette.dcm", "color"), ("SC_rgb_rle_2frame.dcm", "5D"),
+    [("rtstruct.dcm", "no image"), ("test-SR.dcm", "no image"),
+     ("MR_truncated.dcm", "less"), ("SC_rgb_rle_2frame.dcm", "5D"),
      ("examples_ybr_color.dcm", "5D"), ("rtdose.dcm", "4D")],
 )  # fmt: skip
 def test_files_that_are_no_volume(name: str, words: str) -> None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mvg.errors import FileError
-from mvg.imaging import LabelMap, Volume, read, read_labels, write
-from tests.imaging.grids import affine_of, volume_of
+from mvg.imaging import LabelMap, Volume, luminance, read, read_gray, read_labels, write
+from tests.imaging.grids import affine_of, same, volume_of
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 
@@ -84,15 +84,70 @@ def test_gray_in_disguise_is_read(mode: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found > 0, [[False, True], [True, False]])
 
 
-def test_true_color_is_refused(tmp_path: Path) -> None:
-    color = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-    for name in ("a.png", "a.jpg", "a.tif", "a.bmp"):
-        Image.fromarray(color).save(tmp_path / name)
-        with pytest.raises(FileError, match="color"):
-            read(tmp_path / name)
-    Image.fromarray(color).convert("CMYK").save(tmp_path / "b.jpg")
-    with pytest.raises(FileError, match="color"):
-        read(tmp_path / "b.jpg")
+COLORS = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_colors_are_three_channels_and_return_as_stored(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(COLORS).save(tmp_path / f"a{suffix}")
+    picture = read(tmp_path / f"a{suffix}")
+    assert (picture.channels, picture.shape, picture.plane) == (3, (5, 4, 1), "axial")
+    np.testing.assert_array_equal(picture.pictures("axial")[0], COLORS.transpose(2, 0, 1))
+    write(picture, tmp_path / f"b{suffix}")
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / f"b{suffix}")), COLORS)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_colors_of_a_jpeg_return_nearly(mode: str, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:64, 64:128]
+    smooth = np.stack([rows, columns, np.full_like(rows, 9)], axis=-1).astype(np.uint8)
+    Image.fromarray(smooth).convert(mode).save(tmp_path / "a.jpg", quality=95)
+    picture = read(tmp_path / "a.jpg")
+    np.testing.assert_allclose(picture.pictures("axial")[0], smooth.transpose(2, 0, 1), atol=8)
+    write(picture, tmp_path / "b.jpg")
+    np.testing.assert_allclose(read(tmp_path / "b.jpg").voxels, picture.voxels, atol=8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_only_opaque_colors_are_read(suffix: str, tmp_path: Path) -> None:
+    alpha = np.full((4, 5, 1), 255, np.uint8)
+    Image.fromarray(np.concatenate([COLORS, alpha], axis=-1)).save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(read(tmp_path / f"a{suffix}").pictures("axial")[0], COLORS.transpose(2, 0, 1))
+    alpha[1, 2] = 254
+    Image.fromarray(np.concatenate([COLORS, alpha], axis=-1)).save(tmp_path / f"a{suffix}")
+    with pytest.raises(FileError, match="transparent"):
+        read(tmp_path / f"a{suffix}")
+
+
+def test_labels_are_not_read_from_colors(tmp_path: Path) -> None:
+    Image.fromarray(COLORS).save(tmp_path / "a.png")
+    with pytest.raises(FileError, match=r"color image of 3 channels; expected one channel"):
+        read_labels(tmp_path / "a.png")
+
+
+def test_luminance_of_a_folder_is_noted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "gray.png")
+    for name in ("a.png", "b.png"):
+        Image.fromarray(COLORS).save(tmp_path / name)
+    np.testing.assert_array_equal(read_gray(tmp_path / "gray.png").voxels, read(tmp_path / "gray.png").voxels)
+    assert not caplog.records
+    for name in ("a.png", "b.png", "a.png"):
+        assert same(read_gray(tmp_path / name), luminance(read(tmp_path / name)))
+    (record,) = caplog.records
+    assert record.name == "mvg"
+    assert record.getMessage() == f"pictures in '{tmp_path}' have colors (a.png); their luminance is used"
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd", ".npz", ".h5"])
+def test_colors_are_written_as_pictures_only(suffix: str, tmp_path: Path) -> None:
+    colors = Volume(COLORS.transpose(1, 0, 2)[:, :, None], np.diag([-1.0, -1.0, 1.0, 1.0]))
+    with pytest.raises(FileError, match="3 channels"):
+        write(colors, tmp_path / f"a{suffix}")
+    with pytest.raises(FileError, match="2 channels"):
+        write(Volume(colors.voxels[..., :2], colors.affine), tmp_path / "a.png")
+    with pytest.raises(FileError, match="0 to 255"):
+        write(Volume(colors.voxels * 2, colors.affine), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
@@ -115,8 +170,8 @@ def test_palettes_are_indices_to_labels_and_colors_to_images(tmp_path: Path) -> 
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     image.save(tmp_path / "labels.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.png").pictures("axial")[0], [[0, 1], [2, 1]])
-    with pytest.raises(FileError, match="color"):
-        read(tmp_path / "labels.png")
+    picture = read(tmp_path / "labels.png").pictures("axial")[0]
+    np.testing.assert_array_equal(picture, [[[0, 255], [0, 255]], [[0, 0], [255, 0]], np.zeros((2, 2))])
 
 
 def test_pages_are_refused(tmp_path: Path) -> None:

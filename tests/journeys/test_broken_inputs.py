@@ -47,13 +47,6 @@ def _nan(user: Path) -> Path:
     return _nifti(user / "nan.nii.gz", voxels)
 
 
-def _color(user: Path) -> Path:
-    from PIL import Image
-
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 20, 3)).astype(np.uint8)).save(user / "color.png")
-    return user / "color.png"
-
-
 def _folder(user: Path) -> Path:
     (user / "nothing").mkdir()
     return user / "nothing"
@@ -66,7 +59,6 @@ QUERIES: dict[str, Break] = {
     "text": _text,
     "NaN": _nan,
     "4D": lambda user: _nifti(user / "4d.nii.gz", np.ones((8, 8, 3, 2), np.float32)),
-    "RGB": _color,
     "zero-size": lambda user: _nifti(user / "zero.nii.gz", np.ones((8, 0, 3), np.float32)),
     "folder without images": _folder,
     "unknown suffix": lambda user: Path(shutil.copy(user / "scan.nii.gz", user / "scan.xyz")),
@@ -143,7 +135,6 @@ PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (_cut, "case1"),
     "no partner": (lambda user: (user / "prompts" / "targets" / "case1.nii.gz").unlink(), "case1"),
     "missing": (lambda user: shutil.rmtree(user / "prompts"), "prompts"),
-    "true color": (lambda user: shutil.copy(_color(user), user / "prompts" / "images" / "case2.png"), "case2"),
     "pictures": (lambda user: [put(picture((32, 32)), p / "z.png") for p in (user / "prompts").iterdir()], "--task"),
 }
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, LabelFiles
 from mvg.errors import FileError, GeometryError
-from mvg.imaging.files import read, read_labels
+from mvg.imaging.files import read_gray, read_labels
 from mvg.imaging.frame import Box, Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
@@ -42,7 +42,7 @@ def cut(case: Case, card: Card) -> Cut:
     Raises FileError for unreadable files and labels that the card does not name or that do not fit into 8 bit,
     GeometryError for files on different grids.
     """
-    channels = [read(path) for path in case.images]
+    channels = [read_gray(path) for path in case.images]
     for volume, path in zip(channels[1:], case.images[1:], strict=True):
         _on_same_grid(volume, path, channels[0], case.images[0])
     plane = channels[0].plane
@@ -58,7 +58,7 @@ def cut(case: Case, card: Card) -> Cut:
         _only_known(label_map, path, card)
         labels = frame.apply_labels(label_map.pictures(plane)).astype(np.uint8)
     if case.target is not None:
-        volume = read(case.target)
+        volume = read_gray(case.target)
         _on_same_grid(volume, case.target, channels[0], case.images[0])
         target_window = _window(volume, card)
         target = _stored(volume, plane, target_window, frame)

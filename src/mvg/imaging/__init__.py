@@ -1,7 +1,7 @@
 """What a picture is: volumes and label maps, their files, windows, frames and colorings."""
 
 from mvg.imaging.coloring import Coloring
-from mvg.imaging.files import read, read_labels, stem_of, suffix_of, write
+from mvg.imaging.files import read, read_gray, read_labels, stem_of, suffix_of, write
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import Window, guess_modality
@@ -17,6 +17,7 @@ __all__ = [
     "guess_modality",
     "luminance",
     "read",
+    "read_gray",
     "read_labels",
     "stem_of",
     "suffix_of",

@@ -1,5 +1,6 @@
 """Images in files: read any format as a Volume or LabelMap, write any format whole or not at all."""
 
+import logging
 import warnings
 from functools import cache, partial
 from pathlib import Path
@@ -13,17 +14,18 @@ from mvg._plugins import contributions
 from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging import formats
 from mvg.imaging.formats import LOSSY, Format, Stored
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.volume import LabelMap, Volume, luminance
 
 
 def read(path: Path | str) -> Volume:
     """The image in a file, or in a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
-    Pictures of equal color channels are read as gray. FileError for what is missing, empty, truncated, 4D, in true
-    color, or holds NaN or infinity; GeometryError for an affine that cannot be inverted.
+    A picture in color has three channels, red, green and blue; one whose channels are equal is read as gray. FileError
+    for what is missing, empty, truncated, 4D, a volume in color, or holds NaN or infinity; GeometryError for an affine
+    that cannot be inverted.
     """
     path, stored = _load(path)
-    voxels = _single(_in_colors(stored, path), stored.last, path)
+    voxels = _one_image(_in_colors(stored, path), stored.last, path)
     if voxels.dtype.kind not in "biuf":
         raise FileError(f"'{path}' holds values of type {voxels.dtype}", "real numbers", "convert the image")
     with np.errstate(over="ignore"):
@@ -40,7 +42,7 @@ def read(path: Path | str) -> Volume:
 def read_labels(path: Path | str) -> LabelMap:
     """The labels in a file, every value exactly as stored; floats are accepted when all are whole numbers.
 
-    Pictures with a palette give their indices. Errors as in `read`, and FileError for a JPEG.
+    Pictures with a palette give their indices. Errors as in `read`, and FileError for a JPEG or a picture in color.
     """
     path, stored = _load(path)
     if path.suffix.lower() in LOSSY:
@@ -49,7 +51,7 @@ def read_labels(path: Path | str) -> LabelMap:
             "PNG, TIFF, NIfTI or another format that keeps them",
             "export the labels again; another suffix does not mend them",
         )
-    voxels = _single(stored.voxels, stored.last, path)
+    voxels = _one_channel(stored.voxels, stored.last, path)
     if voxels.dtype.kind == "f":
         whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))
         if not whole or np.abs(voxels).max() >= 2**53:
@@ -58,6 +60,29 @@ def read_labels(path: Path | str) -> LabelMap:
     if voxels.dtype.kind not in "biu":
         raise FileError(f"'{path}' holds values of type {voxels.dtype}", "integer labels", "convert the labels")
     return _placed(LabelMap, voxels, stored, path)
+
+
+def read_gray(path: Path | str) -> Volume:
+    """The image in a file as one channel: as `read`, but of a picture in color the luminance.
+
+    The logger "mvg" says so in one line for each folder.
+    """
+    volume = read(path)
+    if volume.channels > 1:
+        _note_colors(Path(path).resolve().parent, Path(path).name)
+    return luminance(volume)
+
+
+@cache
+def _noted(folder: Path) -> list[str]:
+    """The pictures in color of a folder, read so far."""
+    return []
+
+
+def _note_colors(folder: Path, name: str) -> None:
+    if not _noted(folder):
+        logging.getLogger("mvg").warning("pictures in '%s' have colors (%s); their luminance is used", folder, name)
+    _noted(folder).append(name)
 
 
 def write(volume: Volume | LabelMap, path: Path | str) -> None:
@@ -71,6 +96,10 @@ def write(volume: Volume | LabelMap, path: Path | str) -> None:
     form = _known().get(suffix_of(path))
     if form is None:
         raise FileError(f"'{path.name}' to be written", f"a name that ends in {_listed()}", "choose one of these")
+    if isinstance(volume, Volume) and volume.channels > 1 and not form.holds_colors:
+        raise FileError(
+            f"an image of {volume.channels} channels for '{path.name}'", "one channel", "write .png, or its luminance"
+        )
     if not path.parent.is_dir():
         raise FileError(f"no folder '{path.parent}'", f"a folder to write '{path.name}' in", "make the folder first")
     with atomic_file(path, partial(_unwritable, path), (Exception,)) as temporary:
@@ -94,7 +123,11 @@ def stem_of(path: Path | str) -> str:
 @cache
 def _known() -> dict[str, Format]:
     modules = contributions(formats).values()
-    return {suffix: Format(module.load, module.save) for module in modules for suffix in module.SUFFIXES}
+    return {
+        suffix: Format(module.load, module.save, getattr(module, "HOLDS_COLORS", False))
+        for module in modules
+        for suffix in module.SUFFIXES
+    }
 
 
 def _listed() -> str:
@@ -148,19 +181,29 @@ def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
     return np.asarray(stored.palette[stored.voxels])
 
 
-def _single(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
+def _one_image(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
+    """As `_one_channel`, but pictures in color, which have one slice, keep their three channels (X, Y, Z, 3)."""
+    in_color = last == "color" and voxels.ndim == 4 and voxels.shape[2:] == (1, 3) and 0 not in voxels.shape
+    return voxels if in_color and not _is_gray(voxels) else _one_channel(voxels, last, path)
+
+
+def _is_gray(voxels: NDArray[Any]) -> bool:
+    """Whether all channels of voxels (..., C) are equal."""
+    return all(np.array_equal(voxels[..., 0], voxels[..., channel]) for channel in range(1, voxels.shape[-1]))
+
+
+def _one_channel(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
     """The one volume (X, Y, Z) in an array that may have fewer or more axes."""
     if 0 in voxels.shape or voxels.ndim < 2:
         raise FileError(f"'{path}' has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
     if voxels.ndim > 3 and last == "color":
-        first = voxels[..., 0]
-        if not all(np.array_equal(first, voxels[..., channel]) for channel in range(1, voxels.shape[-1])):
+        if not _is_gray(voxels):
             raise FileError(
                 f"'{path}' is a color image of {voxels.shape[-1]} channels",
                 "one channel, or equal ones",
                 "convert it to gray or keep the channel you need",
             )
-        voxels = first
+        voxels = voxels[..., 0]
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     if voxels.ndim > 3:

@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-import mvg
 from mvg.data.case import Card, Case, LabelFiles
 from mvg.data.cut import labels_in
 from mvg.data.store import SliceRow, StoredSlice
+from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
@@ -145,7 +145,7 @@ def _row(case: Case, index: int, count: int, plane: Plane, filled: float, labels
 
 @lru_cache(maxsize=48)
 def _read(path: Path) -> Volume:
-    return mvg.read(path)
+    return read_gray(path)
 
 
 @lru_cache(maxsize=48)

@@ -1,6 +1,7 @@
 """File formats, one per file. `mvg.imaging.files` finds them by itself and does all the checking.
 
-A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`. Heavy libraries are imported
+A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`, and `HOLDS_COLORS = True` where
+it can write volumes of three channels. Heavy libraries are imported
 inside these two, and whatever they raise is turned into a FileError by `mvg.imaging.files`.
 """
 
@@ -38,3 +39,4 @@ class Format:
 
     load: Callable[[Path], Stored]
     save: Callable[[Volume | LabelMap, Path], None]
+    holds_colors: bool = False

@@ -13,6 +13,8 @@ from mvg.imaging.volume import Header, LabelMap, Volume
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
+HOLDS_COLORS = True
+
 _NAMES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 _ONLY_BYTES = (".jpg", ".jpeg", ".bmp")
 _OVERSHOOT = 0.1  # how far beyond the range of its source a computed picture may reach and still be clipped
@@ -42,24 +44,41 @@ def load(path: Path) -> Stored:
     depth = 8 if pixels.dtype == np.uint8 else 16 if pixels.dtype.kind in "ui" else 0
     voxels = pixels.swapaxes(0, 1)[:, :, None]
     if pixels.ndim == 3:
-        voxels = voxels[..., : 1 if pixels.shape[2] == 2 else 3]  # without transparency
+        voxels = _without_alpha(voxels, path)
     return Stored(voxels, affine, Header("picture", bytes([depth]), affine.tobytes()), "color", palette)
 
 
+def _without_alpha(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Voxels (X, Y, Z, C) without their transparency; FileError for colors that are transparent somewhere."""
+    if voxels.shape[-1] == 2:
+        return voxels[..., :1]
+    colors, alpha = voxels[..., :3], voxels[..., 3:]
+    if (colors != colors[..., :1]).any() and (alpha < 255).any():
+        raise FileError(
+            f"'{path}' is a color image with transparent pixels", "opaque pixels", "export it without alpha"
+        )
+    return colors
+
+
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Writes 8 or 16 bits per pixel, whichever the source had or the values need; TIFF holds any float32 value."""
+    """Writes colors in 8 bits per channel, and gray in the 8 or 16 bits that the source had or the values need.
+
+    TIFF holds any float32 value in gray.
+    """
     from PIL import Image
 
     if 1 not in volume.shape:
         raise FileError(
             f"'{path}' is to hold a volume of shape {volume.shape}", "one slice", "write volumes as .nii.gz"
         )
-    pixels = np.ascontiguousarray(volume.pictures(volume.plane)[0])
+    pixels = _pixels(volume)
     suffix = path.suffix.lower()
     if isinstance(volume, LabelMap):
         if suffix in LOSSY:
             raise FileError(f"labels for '{path}'", "a format without loss", "write labels as .png")
         stored: NDArray[Any] = _unsigned(pixels, suffix, path)
+    elif volume.channels > 1:
+        stored = _unsigned(_in_range(pixels, volume.header), ".bmp", path)
     elif suffix in (".tif", ".tiff"):
         stored = _exact(pixels)
     else:
@@ -67,6 +86,16 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     content = BytesIO()
     Image.fromarray(stored).save(content, format=_NAMES[suffix], **({"quality": 95} if suffix in LOSSY else {}))
     path.write_bytes(content.getvalue())  # Pillow's own writing passes over a full disk
+
+
+def _pixels(volume: Volume | LabelMap) -> NDArray[Any]:
+    """The one slice (rows, cols), or (rows, cols, 3) in color; FileError for another number of channels."""
+    pixels = volume.pictures(volume.plane)[0]
+    if pixels.ndim == 3:
+        if len(pixels) != 3:
+            raise FileError(f"a picture of {len(pixels)} channels", "one, or red, green and blue", "choose one channel")
+        pixels = np.moveaxis(pixels, 0, -1)
+    return np.ascontiguousarray(pixels)
 
 
 def _in_range(pixels: NDArray[Any], header: Header | None) -> NDArray[Any]:

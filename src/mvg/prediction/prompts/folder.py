@@ -11,7 +11,7 @@ import numpy as np
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
-from mvg.imaging.files import read, read_labels, stem_of
+from mvg.imaging.files import read_gray, read_labels, stem_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
@@ -122,7 +122,7 @@ class _NnunetFolder:
         if spec.target_type == "labels":
             return self._with_labels(kind, channel)
         cases = self._required(self.paired, "targetsTr", kind)
-        targets = VolumeFiles([case.target for case in cases if case.target], read)
+        targets = VolumeFiles([case.target for case in cases if case.target], read_gray)
         return self._prompt_folder(cases, targets, kind, channel)
 
     def _with_labels(self, kind: str, channel: int) -> PromptFolder:
@@ -132,14 +132,14 @@ class _NnunetFolder:
 
     def _between_channels(self, kind: str, detail: str) -> PromptFolder:
         source, target = _two_channels(kind, detail, self.channels)
-        targets = VolumeFiles([case.images[target] for case in self.data.cases], read)
+        targets = VolumeFiles([case.images[target] for case in self.data.cases], read_gray)
         prompts = self._prompt_folder(list(self.data.cases), targets, kind, source)
         return replace(prompts, channel=self.channels[source])
 
     def _prompt_folder(
         self, cases: list[Case], targets: VolumeFiles[Volume] | VolumeFiles[LabelMap], kind: str, channel: int
     ) -> PromptFolder:
-        images = VolumeFiles([case.images[channel] for case in cases], read)
+        images = VolumeFiles([case.images[channel] for case in cases], read_gray)
         names = tuple(case.name for case in cases)
         name = self.channels[channel] if len(self.channels) > 1 else ""
         return PromptFolder(images, targets, names, kind, _modality(self.data.card, channel), name)
@@ -190,9 +190,9 @@ def _pairs_by_name(folder: Path, task: str | None) -> PromptFolder:
         if not all(_is_label_map(path) for path in paths):
             raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
         kind = _LABELS_TASK
-    inputs = VolumeFiles([images[name] for name in names], read)
+    inputs = VolumeFiles([images[name] for name in names], read_gray)
     has_labels = spec_of(kind).target_type == "labels"
-    outputs = VolumeFiles(paths, read_labels) if has_labels else VolumeFiles(paths, read)
+    outputs = VolumeFiles(paths, read_labels) if has_labels else VolumeFiles(paths, read_gray)
     return PromptFolder(inputs, outputs, names, kind)
 
 
@@ -229,7 +229,7 @@ def _is_label_map(path: Path) -> bool:
     try:
         voxels = read_labels(path).voxels
     except MvgError:
-        read(path)  # damaged files have their own message
+        read_gray(path)  # damaged files have their own message
         return False
     values = np.unique(voxels)
     if len(values) <= _FEW_VALUES:
