@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.config import SIZES, GeneralistConfig
-from mvg.model.generalist import Generalist
+from mvg.model.generalist import SIZES, Generalist, GeneralistConfig
 from mvg.model.outputs import PromptState
 from mvg.prediction.predictor import Predictor
 from profiling.speed.turns import in_turn
@@ -31,7 +30,7 @@ def prompts_kept(
     """
     torch.manual_seed(seed)
     model = Generalist(config).eval()
-    channels = 1 if config.paints else classes
+    channels = classes if config.form == "matching" else 1
     query = torch.rand(1, 1, config.size, config.size)
     calls: dict[str, Callable[[], object]] = {}
     for count in counts:

@@ -1,11 +1,16 @@
 """A model that learns in context in closed form, so that predictions can be compared with exact answers."""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from mvg.model.config import GeneralistConfig, MatchingConfig, MergedConfig
-from mvg.model.generalist import Generalist
+from mvg.model.generalist import Generalist, GeneralistConfig
 from mvg.model.outputs import ImageFeatures, PromptState
+from mvg.prediction.options import PredictionOptions
+from mvg.prediction.predictor import Predictor, PromptedTask
+from tests.prediction.scans import scan
 
 SIZE = 32
 
@@ -13,11 +18,10 @@ SIZE = 32
 def tiny_config(form: str = "matching", size: int = SIZE) -> GeneralistConfig:
     """The smallest network that runs."""
     assert form in ("matching", "painting", "merged")
-    if form == "merged":
-        return MergedConfig(size=size, width=24, depth=2, heads=2, fine=8, levels=(1, 2), merge_after=1)
-    return MatchingConfig(
-        size=size, width=24, depth=2, heads=2, fine=8,
-        target_width=32, target_depth=1, decoder_width=32, decoder_depth=1, paint=form == "painting",
+    return GeneralistConfig(
+        form="merged" if form == "merged" else "matching", paint=form == "painting", size=size, width=24,
+        depth=2, heads=2, fine=8, levels=(1, 2), target_width=32, target_depth=1, decoder_width=32, decoder_depth=1,
+        merge_after=1,
     )  # fmt: skip
 
 
@@ -67,3 +71,43 @@ class Learner(Generalist):
         if target_type == "image":
             return images + learned[:, :, 1, None, None]
         return 30 - 300 * (images - learned[:, :, 0, None, None]).abs()
+
+
+class Filler(Learner):
+    """Replaces dark pixels of a picture by one intensity."""
+
+    def __init__(self, filling: float = 0.6, darkest: float = 0.45) -> None:
+        super().__init__()
+        self.filling, self.darkest = filling, darkest
+
+    def paint(self, images: Tensor, learned: Tensor, target_type: str) -> Tensor:
+        return torch.where(images < self.darkest, self.filling, images)
+
+
+class Copying(Generalist):
+    """Paints every pixel of a query as the prompts paint pixels of about its intensity; records the colors."""
+
+    def __init__(self) -> None:
+        super().__init__(tiny_config("merged"))
+        self.colors: list[set[float]] = []
+
+    def encode(self, features: ImageFeatures, targets: Tensor, target_type: str) -> PromptState:
+        self.colors.append({round(color, 3) for color in targets.unique().tolist()})
+        images = features.images.unflatten(0, targets.shape[:2])
+        return PromptState((images[:, :, 0],), (targets[:, :, 0, :, None],), images.shape[1])
+
+    def answer(self, features: ImageFeatures, prompts: PromptState, target_type: str) -> Tensor:
+        images, targets = prompts.keys[0][0].float(), prompts.values[0][0, :, :, 0].float()
+        table = torch.stack([(images * 16).round(), targets], dim=-1).flatten(0, -2).unique(dim=0)
+        return table[(features.images[..., None] * 16 - table[:, 0]).abs().argmin(-1), 1]
+
+
+def prompted(model: Generalist, count: int = 2, **options: Any) -> PromptedTask:
+    """A segmentation with `count` scans as prompts."""
+    images, labels = zip(*(scan(seed=number) for number in range(count)), strict=True)
+    return Predictor(model, "made").prompt(images, labels, options=PredictionOptions(**options))
+
+
+def changed(task: PromptedTask, **options: Any) -> PromptedTask:
+    """The same task with some options changed."""
+    return task.with_options(replace(task.options, **options))

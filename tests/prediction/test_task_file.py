@@ -1,40 +1,67 @@
-"""Task files: what was encoded once is shared as a file, without pickle, and damaged files are told."""
+"""Task files: encoded prompts are shared as a file, without pickle; damaged files are refused with one line."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from mvg.errors import FileError, WeightsError
-from mvg.prediction.predictor import Predictor
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction import task_file
+from mvg.prediction.inference.prompt_cache import PromptCache
+from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.prompts.prompt_set import PromptSet
+from mvg.prediction.refinement import rejection
 from mvg.prediction.task_file import weights_of
-from tests.prediction.learner import Learner, random_model
-from tests.prediction.scans import scan
+from tests.prediction.learner import Learner, changed, prompted, random_model
+from tests.prediction.scans import AFFINE, scan
+
+
+def refuse_to_encode(*_: object) -> None:
+    raise AssertionError("prompts were encoded again")
 
 
 @pytest.mark.parametrize("form", ["matching", "painting", "merged"])
-def test_a_loaded_task_answers_alike_and_encodes_nothing(form: str, tmp_path: Path) -> None:
-    (image, labels), (query, _) = scan(seed=0), scan(seed=9)
+@pytest.mark.parametrize("zoom", ["auto", "off"])
+def test_a_loaded_task_predicts_the_same_and_encodes_nothing(form: str, zoom: str, tmp_path: Path) -> None:
+    query, _ = scan(seed=9)
     model = random_model(form)
-    task = Predictor(model, "mine").prompt([image], [labels], num_prompts=3, strategy="most_similar")
-    answer = task(query).volume
+    task = prompted(model, 1, num_prompts=3, strategy="most_similar", zoom=zoom)
+    prediction = task(query).volume
     task.save(tmp_path / "boxes.mvgtask")
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("encoded again")
-
-    model.encode = refuse  # type: ignore[method-assign]
+    model.encode = refuse_to_encode  # type: ignore[method-assign, assignment]
     loaded = Predictor(model).load_task(tmp_path / "boxes.mvgtask")
     assert loaded.options == task.options
-    assert np.array_equal(loaded(query).volume.voxels, answer.voxels)
-    assert weights_of(tmp_path / "boxes.mvgtask") == "mine"
+    assert loaded.spec == task.spec
+    assert np.array_equal(
+        changed(loaded, zoom="off")(query).volume.voxels, changed(task, zoom="off")(query).volume.voxels
+    )
+    if task.zoom is None:
+        assert np.array_equal(loaded(query).volume.voxels, prediction.voxels)
+    assert weights_of(tmp_path / "boxes.mvgtask") == "made"
+
+
+@pytest.mark.parametrize("kind", ["denoising", "synthesis", "inpainting"])
+def test_a_loaded_task_of_pictures_predicts_the_same(kind: str, tmp_path: Path) -> None:
+    (image, _), (query, _) = scan(seed=0), scan(seed=9)
+    predictor = Predictor(random_model())
+    task = predictor.prompt([image], [Volume(255 - image.voxels, image.affine)], kind)
+    task.save(tmp_path / "a.mvgtask")
+    loaded = predictor.load_task(tmp_path / "a.mvgtask")
+    assert loaded.spec == task.spec
+    assert np.array_equal(loaded(query).volume.voxels, task(query).volume.voxels)
 
 
 def test_other_weights_encode_the_prompts_again(tmp_path: Path) -> None:
-    (image, labels), (query, truth) = scan(seed=0), scan(seed=9)
-    Predictor(random_model()).prompt([image], [labels]).save(tmp_path / "boxes.mvgtask")
+    query, truth = scan(seed=9)
+    prompted(random_model(), 1).save(tmp_path / "boxes.mvgtask")
     learner = Learner()
     with torch.no_grad():
         next(learner.parameters()).add_(1)
@@ -43,45 +70,78 @@ def test_other_weights_encode_the_prompts_again(tmp_path: Path) -> None:
     assert learner.encoded > 0
 
 
+def small_labels(seed: int) -> tuple[Volume, LabelMap]:
+    """A small block in a large slice, so that the task has magnified prompts."""
+    labels = np.zeros((96, 96, 6), np.int32)
+    labels[30 + seed : 42 + seed, 40:52] = 7
+    voxels = np.where(labels > 0, 200.0, 20.0) + np.random.default_rng(seed).uniform(-20, 20, labels.shape)
+    return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
+
+
+@pytest.mark.parametrize("magnified", [False, True])
+def test_thresholds_of_rejection_are_kept(magnified: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [small_labels(seed) if magnified else scan(seed=seed) for seed in range(3)]
+    predictor = Predictor(random_model())
+    task = predictor.prompt(*zip(*cases, strict=True))
+    assert (task.zoom is not None) == magnified
+    task.save(tmp_path / "a.mvgtask")
+    kept = [cache.thresholds for cache in (task.cache, *task.zoom_caches)]
+    assert all(kept)
+    monkeypatch.setattr(rejection, "_determined", lambda *_: pytest.fail("thresholds were determined again"))
+    loaded = predictor.load_task(tmp_path / "a.mvgtask")
+    for cache, thresholds in zip((loaded.cache, *loaded.zoom_caches), kept, strict=True):
+        assert cache.thresholds.keys() == thresholds.keys()
+        for key in thresholds:
+            assert np.array_equal(cache.thresholds[key], thresholds[key])
+            assert cache.thresholds[key].dtype == np.float32
+    query = scan(seed=9)[0]
+    rejection.thresholds(loaded.cache, loaded.options)
+    assert np.array_equal(loaded(query).volume.voxels, task(query).volume.voxels)
+
+
+def test_thresholds_of_another_model_are_not_taken_over(tmp_path: Path) -> None:
+    prompted(random_model(), 3).save(tmp_path / "a.mvgtask")
+    loaded = Predictor(Learner()).load_task(tmp_path / "a.mvgtask")
+    assert not loaded.cache.thresholds
+
+
 def test_a_model_of_another_size_is_refused(tmp_path: Path) -> None:
-    image, labels = scan()
-    Predictor(random_model()).prompt([image], [labels]).save(tmp_path / "boxes.mvgtask")
+    prompted(random_model(), 1).save(tmp_path / "boxes.mvgtask")
     with pytest.raises(WeightsError, match="32 pixels"):
         Predictor(random_model(size=64)).load_task(tmp_path / "boxes.mvgtask")
 
 
-def test_safetensors_with_json_inside(tmp_path: Path) -> None:
-    image, labels = scan()
-    Predictor(random_model()).prompt([image], [labels]).save(tmp_path / "boxes.mvgtask")
+def test_files_are_safetensors_with_json_inside(tmp_path: Path) -> None:
+    prompted(random_model(), 1).save(tmp_path / "boxes.mvgtask")
     with safe_open(tmp_path / "boxes.mvgtask", framework="np") as file:
         assert '"segmentation"' in file.metadata()["mvg"]
         assert {"images", "targets"} <= set(file.keys())
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "foreign"])
-def test_damaged_files(damage: str, tmp_path: Path) -> None:
-    image, labels = scan()
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "foreign", "shapes", "options"])
+def test_damaged_files_are_refused(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "boxes.mvgtask"
-    Predictor(random_model()).prompt([image], [labels]).save(path)
+    prompted(random_model(), 1).save(path)
     whole = path.read_bytes()
-    broken = {
+    damaged = {
         "empty": b"",
         "text": b"prompts",
         "cut": whole[: len(whole) // 2],
-        "foreign": whole.replace(b'"format', b'"farmot'),
+        "foreign": whole.replace(b'\\"format\\": 3', b'\\"format\\": 9'),
+        "options": whole.replace(b'\\"num_prompts\\"', b'\\"num_pronpts\\"'),
+        "shapes": whole.replace(b'"index"', b'"indxe"'),
     }
-    broken["foreign"] = whole.replace(b'\\"format\\": 2', b'\\"format\\": 9')
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes(broken[damage])
+        assert damaged[damage] != whole
+        path.write_bytes(damaged[damage])
     with pytest.raises(FileError, match=r"boxes\.mvgtask"):
         Predictor(random_model()).load_task(path)
 
 
 def test_nothing_is_left_where_a_task_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image, labels = scan()
-    task = Predictor(random_model()).prompt([image], [labels])
+    task = prompted(random_model(), 1)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -94,3 +154,111 @@ def test_nothing_is_left_where_a_task_cannot_be_written(tmp_path: Path, monkeypa
         task.save(tmp_path / "boxes.pt")
     with pytest.raises(FileError, match="could not be written"):
         task.save(tmp_path / "nowhere" / "boxes.mvgtask")
+
+
+class TestFormerFormat:
+    """Files of format 2 are written here as they were, and still open."""
+
+    @staticmethod
+    def arrays(prompts: PromptSet, prefix: str) -> dict[str, torch.Tensor]:
+        """Format 2 has images (m, s, s)."""
+        arrays = {
+            "images": prompts.images[:, 0], "targets": prompts.targets, "volume": prompts.volume,
+            "index": prompts.index, "count": prompts.count,
+        }  # fmt: skip
+        return {prefix + name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+    @classmethod
+    def write(cls, task: PromptedTask, path: Path, changes: Mapping[str, Any] | None = None) -> None:
+        prompts, options, zoom = task.prompts, task.options, task.zoom
+        tensors, views = cls.arrays(prompts, ""), []
+        for number, region in enumerate(zoom.regions if zoom else ()):
+            tensors |= cls.arrays(region.prompts, f"close.{number}.")
+        for number, (view, state) in enumerate(task.cache.saved_states(2**28)):
+            views.append(
+                {"chosen": view.indices, "mirrored": view.mirrored, "colors": view.colors, "panels": state.panels}
+            )
+            tensors |= {f"encoded.{number}.{name}": tensor for name, tensor in state.tensors().items()}
+        spec = task.spec
+        description = {
+            "format": 2,
+            "weights": task.predictor.name,
+            "model": task_file.fingerprint(task.predictor.model),
+            "asked": {
+                "kind": spec.kind,
+                "answers": spec.target_type,
+                "framing": {"whole": "letterbox", "tiles": "native"}[spec.sampling],
+                "keeps_intensity": spec.residual,
+            },
+            "settings": {
+                "strategy": options.strategy, "num_prompts": options.num_prompts, "members": options.members,
+                "seed": options.seed, "look": {"auto": "close", "off": "whole"}[options.zoom],
+                "propagate": options.propagate, "reject": options.min_probability, "colors": options.colors,
+            },
+            "values": prompts.values,
+            "plane": prompts.plane,
+            "modality": prompts.modality,
+            "target_window": asdict(prompts.target_window),
+            "encoded": views,
+            "close": zoom and {"closer": zoom.magnification, "at": [region.position for region in zoom.regions]},
+        }  # fmt: skip
+        save_file(tensors, path, metadata={"mvg": json.dumps(description | dict(changes or {}))})
+
+    @pytest.mark.parametrize("form", ["matching", "painting", "merged"])
+    def test_a_segmentation_predicts_the_same_and_encodes_nothing(self, form: str, tmp_path: Path) -> None:
+        query, _ = scan(seed=9)
+        model = random_model(form)
+        task = prompted(model, 2, num_prompts=3, strategy="most_similar", zoom="off", min_probability=0.4)
+        prediction = task(query)
+        self.write(task, tmp_path / "former.mvgtask")
+        model.encode = refuse_to_encode  # type: ignore[method-assign, assignment]
+        loaded = Predictor(model).load_task(tmp_path / "former.mvgtask")
+        assert loaded.options == task.options
+        assert loaded.spec == task.spec
+        assert np.array_equal(loaded(query).volume.voxels, prediction.volume.voxels)
+        assert weights_of(tmp_path / "former.mvgtask") == "made"
+
+    def test_magnified_prompts(self, tmp_path: Path) -> None:
+        predictor, (query, _) = Predictor(random_model()), small_labels(9)
+        task = predictor.prompt(*zip(small_labels(0), small_labels(1), strict=True))
+        assert task.zoom is not None
+        self.write(task, tmp_path / "former.mvgtask")
+        loaded = predictor.load_task(tmp_path / "former.mvgtask")
+        assert loaded.zoom is not None
+        assert loaded.zoom.magnification == task.zoom.magnification
+        assert [region.position for region in loaded.zoom.regions] == [region.position for region in task.zoom.regions]
+        assert np.array_equal(loaded(query).volume.voxels, task(query).volume.voxels)
+
+    @pytest.mark.parametrize("kind", ["denoising", "synthesis", "inpainting"])
+    def test_pictures(self, kind: str, tmp_path: Path) -> None:
+        (image, _), (query, _) = scan(seed=0), scan(seed=9)
+        predictor = Predictor(random_model())
+        task = predictor.prompt([image], [Volume(255 - image.voxels, image.affine)], kind)
+        self.write(task, tmp_path / "former.mvgtask")
+        loaded = predictor.load_task(tmp_path / "former.mvgtask")
+        assert loaded.spec == task.spec
+        assert np.array_equal(loaded(query).volume.voxels, task(query).volume.voxels)
+
+    def test_a_file_from_before_colors_were_an_option(self, tmp_path: Path) -> None:
+        task = prompted(random_model(), 1)
+        options = {
+            "strategy": "paper_rule", "num_prompts": 2, "members": 1, "seed": 3, "look": "whole", "propagate": 0.0,
+            "reject": None,
+        }  # fmt: skip
+        self.write(task, tmp_path / "former.mvgtask", {"settings": options})
+        loaded = Predictor(random_model()).load_task(tmp_path / "former.mvgtask")
+        assert (loaded.options.strategy, loaded.options.zoom, loaded.options.colors) == ("paper_rule", "off", ())
+
+    @pytest.mark.parametrize("missing", ["asked", "settings", "close", "encoded", "values"])
+    def test_an_incomplete_description_is_refused(self, missing: str, tmp_path: Path) -> None:
+        self.write(prompted(random_model(), 1), tmp_path / "former.mvgtask", {missing: 7})
+        with pytest.raises(FileError, match=r"former\.mvgtask"):
+            Predictor(random_model()).load_task(tmp_path / "former.mvgtask")
+
+
+def test_states_beyond_the_budget_are_not_saved() -> None:
+    task = prompted(random_model(), 2)
+    cache: PromptCache = task.cache
+    every = list(cache.saved_states(2**28))
+    assert len(every) == len(task.prompts)
+    assert list(cache.saved_states(0)) == []

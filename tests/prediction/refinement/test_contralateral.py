@@ -1,4 +1,4 @@
-"""Voids are filled smoothly, and as the other side of the body is where both sides are alike."""
+"""Voids are filled smoothly, and like the other side of the body where both sides correlate."""
 
 import numpy as np
 import pytest
@@ -7,18 +7,18 @@ from scipy import ndimage
 
 from mvg.imaging.volume import Volume
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.refinement.contralateral import contralateral_evidence
-from tests.prediction.test_predictor import Filler
+from mvg.prediction.refinement.contralateral import contralateral_evidence, filled_smooth
+from tests.prediction.learner import Filler
 
 ROWS, COLS = np.mgrid[-80:80, -64:64].astype(np.float32)
 
 
-def body(turn: float = 0.0, shift: float = 0.0, alike: bool = True, seed: int = 0) -> NDArray[np.float32]:
-    """An ellipse of structures in [0.3, 1] that are the same left and right of a line, or not; black around it."""
+def body(turn: float = 0.0, shift: float = 0.0, symmetric: bool = True, seed: int = 0) -> NDArray[np.float32]:
+    """An ellipse of structures in [0.3, 1], symmetric about a line or not; black around it."""
     rng = np.random.default_rng(seed)
     structure = ndimage.gaussian_filter(rng.normal(size=ROWS.shape), 5)
     structure = 0.65 + 0.1 * structure / structure.std()
-    if alike:
+    if symmetric:
         structure = (structure + structure[:, ::-1]) / 2
         structure = 0.65 + (structure - structure.mean()) * 1.4
     inside = np.hypot(ROWS / 70, COLS / 48) < 1
@@ -32,24 +32,24 @@ def hole_at(row: float, col: float, radius: float) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize(("turn", "shift"), [(0.0, 0.0), (0.0, 4.5), (5.0, -3.0), (-7.0, 2.0)])
-def test_the_other_side_tells_what_was_there(turn: float, shift: float) -> None:
+def test_the_other_side_shows_the_detail_of_a_void(turn: float, shift: float) -> None:
     whole, hole = body(turn, shift), hole_at(-15, 22, 13)
     picture = np.where(hole, 0, whole).astype(np.float32)
-    filled, other = smooth(picture, hole), contralateral_evidence(picture, hole)
+    filled, other = filled_smooth(picture, hole), contralateral_evidence(picture, hole)
     assert other.share == 1
     assert other.body[hole].all()
     assert not other.detail[~hole].any()
-    missed, before = (np.square(one - whole)[hole].mean() for one in (filled + other.detail, filled))
-    assert missed < 0.4 * before
+    with_detail, without = (np.square(one - whole)[hole].mean() for one in (filled + other.detail, filled))
+    assert with_detail < 0.4 * without
 
 
-def test_sides_that_are_not_alike_tell_nothing() -> None:
-    whole, hole = body(alike=False), hole_at(-15, 22, 13)
+def test_sides_that_do_not_correlate_give_no_evidence() -> None:
+    whole, hole = body(symmetric=False), hole_at(-15, 22, 13)
     other = contralateral_evidence(np.where(hole, 0, whole).astype(np.float32), hole)
     assert other.share == 0
     assert not other.detail.any()
     assert not other.body.any()
-    assert not other.bare.any()
+    assert not other.outside.any()
 
 
 def test_outside_of_the_body_nothing_is_filled() -> None:
@@ -57,12 +57,12 @@ def test_outside_of_the_body_nothing_is_filled() -> None:
     hole = (hole_at(0, 44, 14) & (whole > 0)) | (hole_at(0, 54, 9) & (whole == 0))
     other = contralateral_evidence(np.where(hole, 0, whole).astype(np.float32), hole)
     assert other.share == 1
-    assert other.bare[hole_at(0, 59, 2)].all()
-    assert not other.bare[whole > 0].any()
-    assert not other.bare[~hole].any()
+    assert other.outside[hole_at(0, 59, 2)].all()
+    assert not other.outside[whole > 0].any()
+    assert not other.outside[~hole].any()
 
 
-def test_a_hole_on_both_sides_is_told_by_neither() -> None:
+def test_a_hole_on_both_sides_has_no_evidence() -> None:
     whole, hole = body(), hole_at(-15, 22, 13) | hole_at(-15, -23, 13)
     other = contralateral_evidence(np.where(hole, 0, whole).astype(np.float32), hole)
     assert np.abs(other.detail).max() < 0.02
@@ -70,26 +70,26 @@ def test_a_hole_on_both_sides_is_told_by_neither() -> None:
 
 
 @pytest.mark.parametrize("shape", [(160, 128), (3, 200), (1, 1)])
-def test_where_there_is_no_body_nothing_is_told(shape: tuple[int, int]) -> None:
+def test_pictures_without_a_body_give_no_evidence(shape: tuple[int, int]) -> None:
     hole = np.zeros(shape, np.bool_)
     hole[0, 0] = True
     assert contralateral_evidence(np.zeros(shape, np.float32), hole).share == 0
 
 
-def test_a_notch_is_filled_if_there_is_a_body_on_the_contralateral_evidence() -> None:
-    """Although the model says that it is dark."""
+def test_a_notch_is_filled_if_the_other_side_shows_body() -> None:
+    """Although the model predicts that it is dark."""
     whole = 100 * np.repeat(body().T[..., None], 2, axis=2)
     notch = hole_at(0, 44, 14).T & (whole[..., 0] > 0)
     holed = np.where(notch[..., None], 0, whole).astype(np.float32)
     query, target = (Volume(voxels, np.diag([0.7, 0.7, 3, 1])) for voxels in (holed, whole))
-    answer = Predictor(Filler(0.2)).prompt([query], [target], "inpainting")(query).volume.voxels
-    error = np.abs(answer - whole)[notch].mean()
-    assert error < 12, "and not some 45, as it was said"
+    prediction = Predictor(Filler(0.2)).prompt([query], [target], "inpainting")(query).volume.voxels
+    error = np.abs(prediction - whole)[notch].mean()
+    assert error < 12, "and not about 45, as the model predicted"
 
 
-def test_a_gap_of_the_body_stays_as_the_model_says() -> None:
+def test_a_gap_of_the_body_stays_as_the_model_predicts() -> None:
     whole = 100 * np.repeat(body().T[..., None], 2, axis=2)
     whole[54:74, 50:110] = 0
     query = Volume(whole.astype(np.float32), np.diag([0.7, 0.7, 3, 1]))
-    answer = Predictor(Filler(0.2)).prompt([query], [query], "inpainting")(query).volume.voxels
-    assert answer[56:72, 55:105].max() < 25, "and not some 65, as its edges are"
+    prediction = Predictor(Filler(0.2)).prompt([query], [query], "inpainting")(query).volume.voxels
+    assert prediction[56:72, 55:105].max() < 25, "and not about 65, like its edges"

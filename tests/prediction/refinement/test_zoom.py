@@ -1,24 +1,26 @@
-"""A close look: finer answers where labels are small, the same answers where they are not."""
+"""The second pass at a higher magnification: finer labels where they are small or fine, the same where they are not."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mvg.errors import UnknownNameError
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompts.zoom_plan import Extent, label_extent, nearest_frame
-from tests.prediction.learner import Learner
+from tests.prediction.learner import Learner, changed
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
 
 
-def small(at: tuple[int, int], shape: tuple[int, int, int] = (128, 96, 3), seed: int = 0) -> tuple[Volume, LabelMap]:
-    """A dark volume with a bright block of 11 x 13 voxels, four times as fine as the learner sees whole slices."""
+def small(
+    corner: tuple[int, int], shape: tuple[int, int, int] = (128, 96, 3), seed: int = 0
+) -> tuple[Volume, LabelMap]:
+    """A dark volume with a bright block of 11 x 13 voxels, at four times the resolution of whole slices."""
     labels = np.zeros(shape, np.int32)
-    labels[at[0] : at[0] + 11, at[1] : at[1] + 13, :2] = 5
+    labels[corner[0] : corner[0] + 11, corner[1] : corner[1] + 13, :2] = 5
     noise = np.random.default_rng(seed).uniform(-5, 5, shape)
     voxels = np.where(labels > 0, 200.0, 20.0) + noise
     voxels[0, 0], voxels[-1, -1] = 0, 255
@@ -33,73 +35,73 @@ def test_small_labels_are_outlined_better() -> None:
     prompt, labels = small((20, 30))
     query, truth = small((75, 50), seed=1)
     task = Predictor(Learner()).prompt([prompt], [labels])
-    whole, close = task.using(zoom="off")(query), task(query)
+    whole, zoomed = changed(task, zoom="off")(query), task(query)
     assert task.zoom is not None
     assert task.zoom.magnification == pytest.approx(4.0)
-    assert overlap(close.volume, truth) > 0.97
-    assert overlap(close.volume, truth) > overlap(whole.volume, truth) + 0.05
-    assert close.volume.affine.tobytes() == query.affine.tobytes()
-    assert close.volume.voxels.dtype == whole.volume.voxels.dtype
+    assert overlap(zoomed.volume, truth) > 0.97
+    assert overlap(zoomed.volume, truth) > overlap(whole.volume, truth) + 0.05
+    assert zoomed.volume.affine.tobytes() == query.affine.tobytes()
+    assert zoomed.volume.voxels.dtype == whole.volume.voxels.dtype
 
 
-def test_large_labels_are_not_looked_at_closely() -> None:
+def test_large_labels_are_not_magnified() -> None:
     prompt, _ = small((20, 30))
     labels = LabelMap(np.ones(prompt.shape, np.int32), AFFINE)
-    task = Predictor(Learner()).prompt([prompt], [labels], zoom="auto")
+    task = Predictor(Learner()).prompt([prompt], [labels])
     assert task.zoom is None
-    assert np.array_equal(task(prompt).volume.voxels, task.using(zoom="off")(prompt).volume.voxels)
+    assert np.array_equal(task(prompt).volume.voxels, changed(task, zoom="off")(prompt).volume.voxels)
 
 
-def test_all_looks_are_counted() -> None:
+def test_slices_of_both_passes_are_counted() -> None:
     prompt, labels = small((20, 30))
-    seen: list[tuple[int, int]] = []
-    Predictor(Learner()).prompt([prompt], [labels])(small((75, 50))[0], lambda done, total: seen.append((done, total)))
-    assert seen == [(done, 6) for done in range(1, 7)], "two looks at three slices"
+    counted: list[tuple[int, int]] = []
+    task = Predictor(Learner()).prompt([prompt], [labels])
+    task(small((75, 50))[0], lambda done, total: counted.append((done, total)))
+    assert counted == [(done, 6) for done in range(1, 7)], "two passes over three slices"
 
 
-def test_uncertainty_comes_with_it() -> None:
+def test_uncertainty_is_that_of_the_second_pass() -> None:
     prompt, labels = small((20, 30))
     query, _ = small((75, 50), seed=1)
-    answer = Predictor(Learner()).prompt([prompt], [labels], zoom="auto", members=2)(query)
-    whole = Predictor(Learner()).prompt([prompt], [labels], zoom="off", members=2)(query)
-    assert answer.uncertainty is not None
+    task = Predictor(Learner()).prompt([prompt], [labels], options=PredictionOptions(members=2))
+    zoomed, whole = task(query), changed(task, zoom="off")(query)
+    assert zoomed.uncertainty is not None
     assert whole.uncertainty is not None
-    assert answer.uncertainty.shape == query.shape
-    assert answer.uncertainty.voxels.sum() < 0.7 * whole.uncertainty.voxels.sum(), "of the close look, which is sharper"
+    assert zoomed.uncertainty.shape == query.shape
+    assert zoomed.uncertainty.voxels.sum() < 0.7 * whole.uncertainty.voxels.sum(), "the second pass is sharper"
 
 
-def test_a_saved_task_looks_as_closely(tmp_path: Path) -> None:
+def test_a_saved_task_predicts_the_same(tmp_path: Path) -> None:
     prompt, labels = small((20, 30))
     query, _ = small((75, 50), seed=1)
     predictor = Predictor(Learner())
-    task = predictor.prompt([prompt], [labels], zoom="auto")
+    task = predictor.prompt([prompt], [labels])
     task.save(tmp_path / "block.mvgtask")
     again = predictor.load_task(tmp_path / "block.mvgtask")
     assert np.array_equal(again(query).volume.voxels, task(query).volume.voxels)
 
 
-def test_single_pixels_far_away_do_not_count() -> None:
-    found = np.zeros((2, 100, 50), np.uint8)
-    found[0, 40:60, 10:30] = 1
-    found[1, 2, 49] = 1
-    place = label_extent(found, (1.0, 1.0))
-    assert place == Extent((50.0, 20.0), 0.2)
-    assert label_extent(0 * found, (1.0, 1.0)) is None
+def test_single_distant_pixels_do_not_count() -> None:
+    labels = np.zeros((2, 100, 50), np.uint8)
+    labels[0, 40:60, 10:30] = 1
+    labels[1, 2, 49] = 1
+    assert label_extent(labels, (1.0, 1.0)) == Extent((50.0, 20.0), 0.2)
+    assert label_extent(0 * labels, (1.0, 1.0)) is None
 
 
-def test_what_is_found_must_fit() -> None:
+def test_predicted_labels_must_fit_the_scale_of_the_prompts() -> None:
     prompt, labels = small((20, 30))
-    close = Predictor(Learner()).prompt([prompt], [labels]).zoom
-    assert close is not None
-    (wide,) = close.frames(Extent((50.0, 50.0), 0.3), (100, 100), (1.0, 1.0))
+    plan = Predictor(Learner()).prompt([prompt], [labels]).zoom
+    assert plan is not None
+    (wide,) = plan.frames(Extent((50.0, 50.0), 0.3), (100, 100), (1.0, 1.0))
     assert wide.source.rows == pytest.approx(33, abs=1)
-    assert close.frames(Extent((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0)) == (), "too unlike the prompts"
-    assert close.frames(Extent((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0)) == ()
-    assert close.frames(None, (100, 100), (1.0, 1.0)) == ()
+    assert plan.frames(Extent((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0)) == (), "at another scale than the prompts"
+    assert plan.frames(Extent((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0)) == ()
+    assert plan.frames(None, (100, 100), (1.0, 1.0)) == ()
 
 
 def mesh(seed: int, shape: tuple[int, int, int] = (96, 96, 1)) -> tuple[Volume, LabelMap]:
-    """Bright lines of one voxel all over slices that are larger than the learner's square."""
+    """Bright lines of one voxel all over slices that are larger than the model's square."""
     labels = np.zeros(shape, np.int32)
     labels[7 + seed :: 12] = labels[:, 5 + seed :: 10] = 5
     noise = np.random.default_rng(seed).uniform(-5, 5, labels.shape)
@@ -107,53 +109,46 @@ def mesh(seed: int, shape: tuple[int, int, int] = (96, 96, 1)) -> tuple[Volume, 
     return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
 
 
-def test_thin_labels_are_answered_in_pieces(tmp_path: Path) -> None:
+def test_thin_labels_are_predicted_region_by_region(tmp_path: Path) -> None:
     (prompt, labels), (query, truth) = mesh(0), mesh(2)
     predictor = Predictor(Learner())
-    task = predictor.prompt([prompt], [labels], zoom="auto")
+    task = predictor.prompt([prompt], [labels])
     assert task.zoom is not None
     assert task.zoom.magnification == pytest.approx(3.0)
     assert len(task.zoom.regions) == 16
-    assert overlap(task.using(zoom="off")(query).volume, truth) < 0.6
+    assert overlap(changed(task, zoom="off")(query).volume, truth) < 0.6
     assert overlap(task(query).volume, truth) > 0.95
     task.save(tmp_path / "mesh.mvgtask")
     again = predictor.load_task(tmp_path / "mesh.mvgtask")
     assert np.array_equal(again(query).volume.voxels, task(query).volume.voxels)
 
 
-def test_a_label_that_is_dropped_from_a_slice_does_not_come_back_in_pieces() -> None:
+def test_a_label_that_was_rejected_in_a_slice_does_not_come_back_in_regions() -> None:
     (prompt, labels), (query, truth) = mesh(0), mesh(2)
-    task = Predictor(Learner()).prompt([prompt], [labels], zoom="auto", min_probability=0.9)
-    assert not task.using(zoom="off")(query).volume.voxels.any(), "whole slices are too coarse to be sure"
+    task = Predictor(Learner()).prompt([prompt], [labels], options=PredictionOptions(min_probability=0.9))
+    assert not changed(task, zoom="off")(query).volume.voxels.any(), "whole slices are too coarse for probable labels"
     assert not task(query).volume.voxels.any()
-    kept = task.using(min_probability=0.0)(query).volume
+    kept = changed(task, min_probability=0.0)(query).volume
     assert overlap(kept, truth) > 0.95
 
 
-def test_other_looks_are_refused() -> None:
-    prompt, labels = small((20, 30))
-    with pytest.raises(UnknownNameError, match="whole"):
-        Predictor(Learner()).prompt([prompt], [labels], look="twice")
-
-
-def test_every_pixel_is_answered_by_the_piece_that_sees_it_best() -> None:
-    frames = [
-        Frame.near((60, 40), (1.0, 1.0), 16, (float(row), float(col)), 1.6) for row in (12, 48) for col in (8, 32)
-    ]
+def test_every_pixel_belongs_to_the_frame_with_the_nearest_center() -> None:
+    centers = [(float(row), float(col)) for row in (12, 48) for col in (8, 32)]
+    frames = tuple(Frame.near((60, 40), (1.0, 1.0), 16, center, 1.6) for center in centers)
     chosen = nearest_frame(frames, (60, 40))
     assert chosen[5, 5] == 0
     assert chosen[5, 35] == 1
     assert chosen[55, 5] == 2
     assert chosen[55, 35] == 3
     for number, frame in enumerate(frames):
-        seen = np.zeros((60, 40), bool)
-        seen[frame.source.index[1:]] = True
-        assert seen[chosen == number].all()
-    assert (nearest_frame(frames[:1], (60, 40))[-1] == -1).all(), "what no piece sees keeps its first answer"
+        covered = np.zeros((60, 40), bool)
+        covered[frame.source.index[1:]] = True
+        assert covered[chosen == number].all()
+    assert (nearest_frame(frames[:1], (60, 40))[-1] == -1).all(), "pixels outside of all frames keep their labels"
 
 
 @pytest.mark.parametrize("shape", [(40, 120, 1), (120, 48, 1), (124, 36, 2)])
-def test_long_slices_are_answered_in_pieces_to_their_edges(shape: tuple[int, int, int]) -> None:
+def test_regions_cover_long_slices_to_their_edges(shape: tuple[int, int, int]) -> None:
     (prompt, labels), (query, truth) = mesh(0, shape), mesh(2, shape)
     task = Predictor(Learner()).prompt([prompt], [labels])
     assert task.zoom is not None
@@ -162,19 +157,19 @@ def test_long_slices_are_answered_in_pieces_to_their_edges(shape: tuple[int, int
     assert task(half).volume.shape == half.shape
 
 
-def test_classes_that_a_piece_has_no_prompts_for_keep_their_first_answer() -> None:
+def test_classes_that_the_prompts_of_a_region_lack_keep_their_labels() -> None:
     (prompt, labels), (query, truth) = mesh(0), mesh(2)
     left = labels.voxels.copy()
     left[40:] = 0
     task = Predictor(Learner()).prompt([prompt], [LabelMap(left, AFFINE)])
     assert task.zoom is not None
-    whole, close = task.using(zoom="off")(query).volume.voxels, task(query).volume.voxels
-    assert np.array_equal(close[80:], whole[80:])
+    whole, zoomed = changed(task, zoom="off")(query).volume.voxels, task(query).volume.voxels
+    assert np.array_equal(zoomed[80:], whole[80:])
     assert whole[80:].any()
-    assert (close[:30] == truth.voxels[:30]).mean() > 0.95
+    assert (zoomed[:30] == truth.voxels[:30]).mean() > 0.95
 
 
-def test_labels_that_whole_slices_lose_are_found() -> None:
+def test_labels_that_whole_slices_lose_are_magnified() -> None:
     voxels = np.full((320, 320, 1), 20.0, np.float32)
     labels = np.zeros(voxels.shape, np.int32)
     labels[161:164, 161:320:40] = 5
@@ -186,11 +181,11 @@ def test_labels_that_whole_slices_lose_are_found() -> None:
 
 
 @pytest.mark.parametrize("shape", [(120, 24), (30, 120), (120, 90)])
-def test_no_piece_hangs_over_the_edge_of_its_slices(shape: tuple[int, int]) -> None:
+def test_no_region_extends_beyond_its_slices(shape: tuple[int, int]) -> None:
     prompt, labels = mesh(0, (*shape, 1))
-    close = Predictor(Learner()).prompt([prompt], [labels]).zoom
-    assert close is not None
-    frames = close.frames(None, (shape[1], shape[0]), (1.0, 1.0))
-    seen = round(max(shape) / close.closer)
-    assert {frame.source.rows for frame in frames} == {min(shape[1], seen)}
-    assert {frame.source.cols for frame in frames} == {min(shape[0], seen)}
+    plan = Predictor(Learner()).prompt([prompt], [labels]).zoom
+    assert plan is not None
+    frames = plan.frames(None, (shape[1], shape[0]), (1.0, 1.0))
+    length = round(max(shape) / plan.magnification)
+    assert {frame.source.rows for frame in frames} == {min(shape[1], length)}
+    assert {frame.source.cols for frame in frames} == {min(shape[0], length)}
