@@ -238,8 +238,8 @@ def test_the_judge_of_synthesis_needs_labels_and_a_budget(tmp_path: Path) -> Non
 def test_made_sets_can_be_opened_as_any_other(done: tuple[Path, list[dict[str, Any]]]) -> None:
     found = open_folder(done[0] / "data" / "made_abdomen")
     assert found.card.labels == {1: "liver", 2: "kidney"}
-    assert found.split("train").cases
-    assert found.split("val").cases
+    assert found.of_split("train").cases
+    assert found.of_split("val").cases
 
 
 def test_a_broken_set_is_told_and_not_passed_over(done: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:

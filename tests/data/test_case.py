@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvg.data.case import Card, Case, DataSet, side_of
+from mvg.data.case import Card, Case, DataSet, split_of
 
 
 def data_set(cases: list[str]) -> DataSet:
@@ -16,12 +16,12 @@ def data_set(cases: list[str]) -> DataSet:
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3)), min_size=1, unique=True))
 def test_sides_share_no_patient_and_leave_none_out(cases: list[tuple[int, int]]) -> None:
     found = data_set([f"p{patient}_{visit}" for patient, visit in cases])
-    train, val = found.split("train").cases, found.split("val").cases
+    train, val = found.of_split("train").cases, found.of_split("val").cases
     assert not {case.patient for case in train} & {case.patient for case in val}
     assert sorted((*train, *val), key=lambda case: case.name) == sorted(found.cases, key=lambda case: case.name)
 
 
 def test_about_a_fifth_validates_and_the_rule_never_changes() -> None:
-    sides = [side_of(f"patient{number}") for number in range(2000)]
+    sides = [split_of(f"patient{number}") for number in range(2000)]
     assert 0.17 < sides.count("val") / 2000 < 0.23
-    assert [side_of(f"patient{number:03d}") for number in range(1, 9)] == ["train"] * 5 + ["val", "train", "val"]
+    assert [split_of(f"patient{number:03d}") for number in range(1, 9)] == ["train"] * 5 + ["val", "train", "val"]

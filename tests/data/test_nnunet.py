@@ -95,7 +95,7 @@ def test_a_table_of_patients_says_who_was_scanned_twice(tmp_path: Path) -> None:
     described(folder, patient={"left7": "anna", "right8": "anna", "left9": "ben", "gone": "carl"})
     found = open_folder(folder)
     assert {case.name: case.patient for case in found.cases} == {"left7": "anna", "right8": "anna", "left9": "ben"}
-    assert len({case.split_of for case in found.cases if case.patient == "anna"}) == 1
+    assert len({case.split for case in found.cases if case.patient == "anna"}) == 1
 
 
 def empty(folder: Path) -> None:

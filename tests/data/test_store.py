@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mvg.data import Store, StoredSet, open_folder, prepare
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.errors import FileError, GeometryError
 from mvg.imaging import read, read_labels
 from tests.data.folders import described, make_ct, make_mri, write_image
@@ -64,7 +64,7 @@ def test_sides_are_by_patient(heads: Path, tmp_path: Path) -> None:
     stored = Store.open(tmp_path / "store").sets["heads"]
     train, val = stored.numbers("train"), stored.numbers("val")
     assert sorted([*train, *val]) == list(range(len(stored)))
-    assert {side_of(stored.rows[number].patient) for number in val} <= {"val"}
+    assert {split_of(stored.rows[number].patient) for number in val} <= {"val"}
     assert not {stored.rows[n].patient for n in train} & {stored.rows[n].patient for n in val}
 
 

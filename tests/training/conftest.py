@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mvg.data import Store, prepare
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.model.generalist import Generalist
 from mvg.training.launch import RunLocation
 from mvg.training.optimization import Progress, StepResult
@@ -16,8 +16,8 @@ from mvg.training.recipe import Recipe, recipe_from
 from mvg.training.train import train
 from tests.data.folders import make_ct, make_mri
 
-TRAIN = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "train"][:6]
-VAL = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "val"][:2]
+TRAIN = [name for name in (f"p{i}" for i in range(40)) if split_of(name) == "train"][:6]
+VAL = [name for name in (f"p{i}" for i in range(40)) if split_of(name) == "val"][:2]
 
 MODEL = {
     "size": 32, "patch": 8, "width": 32, "depth": 2, "heads": 2, "fine": 8, "levels": [1, 2],

@@ -11,7 +11,7 @@ import torch
 
 from mvg.canvas import Pairs
 from mvg.data import Store, prepare
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.errors import RecipeError
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import Episodes, EpisodeSettings, loader
@@ -58,7 +58,7 @@ def test_no_patient_appears_twice_in_a_request_and_none_is_for_validation(drawn:
     for pairs in drawn:
         for names in pairs.patients:
             assert len(set(names)) == len(names)
-            assert all(side_of(name) == "train" for name in names)
+            assert all(split_of(name) == "train" for name in names)
 
 
 def test_batches_are_well_formed(drawn: list[Pairs]) -> None:
@@ -148,12 +148,12 @@ def test_pairs_of_chosen_patients_end_with_the_query(store: Store) -> None:
 
 
 def test_sources_keep_to_their_side(store: Store) -> None:
-    for side in ("train", "val"):
-        found = task_sources(store, (side,), ())
+    for split in ("train", "val"):
+        found = task_sources(store, (split,), ())
         patients = {
             p for kinds in found.values() for sets in kinds.values() for s in sets for one in s for p in one.patients
         }
-        assert {side_of(patient) for patient in patients} == {side}
+        assert {split_of(patient) for patient in patients} == {split}
 
 
 def test_too_few_patients_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mvg.canvas import Pairs
 from mvg.data import Store, prepare
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState, TargetType
 from mvg.training.validation import answered, validation
@@ -80,8 +80,8 @@ def test_queries_are_of_patients_that_are_never_trained_on(
 ) -> None:
     for pairs in requests(store, Generalist(make_recipe().model), tmp_path, monkeypatch):
         *prompts, query = pairs.patients[0]
-        assert side_of(query) == "val"
-        assert {side_of(prompt) for prompt in prompts} == {"train"}
+        assert split_of(query) == "val"
+        assert {split_of(prompt) for prompt in prompts} == {"train"}
 
 
 @pytest.mark.parametrize(("coloring", "colors"), [("random", None), ("predefined", {(0.5, 1.0)}), ("binary", {(1.0,)})])

@@ -97,7 +97,7 @@ def _weights(settings: Any) -> str:
 
 def _cases(found: DataSet) -> str:
     """What identifies the cases of a set, with their files and when these changed."""
-    told = [[case.name, case.split_of, *source_of(case, found.card)] for case in found.cases]
+    told = [[case.name, case.split, *source_of(case, found.card)] for case in found.cases]
     return hashlib.md5(json.dumps([told, found.card.labels]).encode()).hexdigest()
 
 

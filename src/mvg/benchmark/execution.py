@@ -171,7 +171,7 @@ def judge_of(place: Execution, task: Task) -> Task | None:
     if not (isinstance(task, Synthesis) and task.goal is not None and "downstream_dice" in suite.judges):
         return None
     wanted = f"segmentation:{task.card.channels[task.goal]}"
-    labelled = any(case.labels is not None for case in dict(place.sets)[task.card.name].split("val").cases)
+    labelled = any(case.labels is not None for case in dict(place.sets)[task.card.name].of_split("val").cases)
     known = [found for found in tasks_for(task.card) if found.name == wanted]
     return known[0] if known and labelled and (suite.minutes or suite.samples) else None
 

@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileError
 
-Side = Literal["train", "val"]  # "val" is held out: what the paper calls the test cases (Table 1)
+Split = Literal["train", "val"]
+"""The part of a data set that a patient belongs to; "val" is held out: the test cases of the paper (Table 1)."""
 
 # A label map, or masks that make one: in each file, every voxel that is not 0 stands for the value beside it.
 LabelFiles = Path | tuple[tuple[Path, int], ...]
 
-# Hashed in front of every patient. Chosen once so that small public sets get about a fifth of their patients on each
-# side instead of none; it never changes, or published scores would mix the sides.
+# Hashed before every patient's name. Chosen so that small public sets, too, have about a fifth of their patients in
+# "val". It never changes, or published scores would mix the two splits.
 _SALT = "mvg-2510:"
 
 
-def side_of(patient: str) -> Side:
-    """The side of a patient where owners name none: "val" for about one in five, by md5, the same everywhere."""
+def split_of(patient: str) -> Split:
+    """The split of a patient where the owners of a set define none: "val" for about one in five, by md5."""
     return "val" if int(hashlib.md5((_SALT + patient).encode()).hexdigest(), 16) % 5 == 0 else "train"
 
 
@@ -55,11 +56,11 @@ class Card:
 
     @property
     def ignored(self) -> tuple[int, ...]:
-        """Label values that nnU-Net calls "ignore": nobody said what is there, so they count as background."""
+        """Label values that nnU-Net calls "ignore": regions without annotation, which count as background."""
         return tuple(value for value, name in self.labels.items() if name == "ignore")
 
     def with_ignored_as_background(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Label values of any shape and integer type, the ignored ones as background."""
+        """Label values of any shape and integer type, with the ignored values replaced by background."""
         return np.where(np.isin(labels, self.ignored), labels.dtype.type(0), labels) if self.ignored else labels
 
     def patient_of(self, case: str) -> str:
@@ -76,9 +77,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Case:
-    """One study: registered images (one path per channel), and its label map and image target where given.
+    """One study: registered images (one path per channel), and its label map and image target where there are any.
 
-    side: where the owners' split puts it, None for sets without one.
+    owner_split: the split that the owners of the set put it in; None for sets without a split.
     """
 
     name: str
@@ -86,12 +87,12 @@ class Case:
     images: tuple[Path, ...]
     labels: LabelFiles | None = None
     target: Path | None = None
-    side: Side | None = None
+    owner_split: Split | None = None
 
     @property
-    def split_of(self) -> Side:
-        """The side of the split: the owners' where there is one, else that of `side_of`."""
-        return self.side or side_of(self.patient)
+    def split(self) -> Split:
+        """The owners' split where there is one, else that of `split_of`."""
+        return self.owner_split or split_of(self.patient)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -102,21 +103,21 @@ class Case:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A card and its cases, ordered by name; FileError when a patient lies on both sides of the split."""
+    """A card and its cases, ordered by name; FileError when a patient is in both splits."""
 
     card: Card
     cases: tuple[Case, ...]
 
     def __post_init__(self) -> None:
-        sides: dict[str, Side] = {}
+        splits: dict[str, Split] = {}
         for case in self.cases:
-            if sides.setdefault(case.patient, case.split_of) != case.split_of:
+            if splits.setdefault(case.patient, case.split) != case.split:
                 raise FileError(
-                    f"patient '{case.patient}' of {self.card.name} has cases on both sides of the split",
-                    "every patient on one side alone",
-                    "take the patient's cases out of one side",
+                    f"patient '{case.patient}' of {self.card.name} has cases in both splits",
+                    "each patient in one split",
+                    "remove the patient's cases from one of the splits",
                 )
 
-    def split(self, side: Side) -> "DataSet":
-        """The cases of one side; patients never lie on both."""
-        return replace(self, cases=tuple(case for case in self.cases if case.split_of == side))
+    def of_split(self, split: Split) -> "DataSet":
+        """The cases of one split; no patient is in both."""
+        return replace(self, cases=tuple(case for case in self.cases if case.split == split))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mvg.data.case import Card, Case, DataSet, Side
+from mvg.data.case import Card, Case, DataSet, Split
 from mvg.errors import FileError
 
 # Hashed in front of every patient where we choose who is held out; it never changes.
@@ -44,7 +44,7 @@ class Published:
             raise self.problem(f"'{path}' is missing")
         return path
 
-    def labelled(self, images: Path, pattern: str, labels: Path, called: str, side: Side | None = None) -> list[Case]:
+    def labelled(self, images: Path, pattern: str, labels: Path, called: str, split: Split | None = None) -> list[Case]:
         """A case per file of the folder `images` that matches, named by the pattern's first group.
 
         Its label map lies in the folder `labels` under the name `called`, in which {} stands for that group.
@@ -57,7 +57,9 @@ class Published:
         if scans:
             raise self.problem(f"'{images}' lacks the image of '{labels / called.format(min(scans))}'")
         return [
-            Case(name, self.card.patient_of(name), (path,), self.needed(labels / called.format(name)), side=side)
+            Case(
+                name, self.card.patient_of(name), (path,), self.needed(labels / called.format(name)), owner_split=split
+            )
             for name, path in found.items()
         ]
 
@@ -90,12 +92,12 @@ def held_out(cases: Sequence[Case], train: int, val: int) -> list[Case]:
     """The cases split at train : val, by patient, for sets whose owners and whose users name no split.
 
     On "val" are the patients whose names have the smallest md5: exactly the share of Table 1 where the set is complete,
-    about that share of a part of it. With two patients or more, both sides have one.
+    about that share of a part of it. With two patients or more, both splits have one.
     """
     patients = sorted({case.patient for case in cases}, key=_lot)
     count = round(len(patients) * val / (train + val))
     asked = set(patients[: max(1, count) if len(patients) > 1 else 0])
-    return [replace(case, side="val" if case.patient in asked else "train") for case in cases]
+    return [replace(case, owner_split="val" if case.patient in asked else "train") for case in cases]
 
 
 def drawn(patient: str, train: int, val: int) -> bool:
@@ -104,9 +106,9 @@ def drawn(patient: str, train: int, val: int) -> bool:
 
 
 def by_patient(cases: Sequence[Case]) -> list[Case]:
-    """The cases, those of a patient whom the owners put on both sides all on "val": nobody learns from who is asked."""
-    asked = {case.patient for case in cases if case.side == "val"}
-    return [replace(case, side="val") if case.patient in asked else case for case in cases]
+    """The cases; a patient whom the owners put in both splits is in "val" with all cases, so that none leaks."""
+    asked = {case.patient for case in cases if case.owner_split == "val"}
+    return [replace(case, owner_split="val") if case.patient in asked else case for case in cases]
 
 
 def _lot(patient: str) -> str:

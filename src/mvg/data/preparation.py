@@ -101,7 +101,7 @@ def source_of(case: Case, card: Card) -> list[str]:
     """What a part is made from: patient, units, files with size and time of change; when it differs, it is remade."""
     files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in case.files]
     values = [f"as {value}" for _, value in case.labels] if isinstance(case.labels, tuple) else []
-    return [f"{FORMAT} {case.patient} {card.units}", *files, *values, *([case.side] if case.side else [])]
+    return [f"{FORMAT} {case.patient} {card.units}", *files, *values, *([case.owner_split] if case.owner_split else [])]
 
 
 def _part_path(parts: Path, case: Case) -> Path:
@@ -119,7 +119,7 @@ def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
     entry: _Entry = {
         "name": case.name,
         "patient": case.patient,
-        "split": case.split_of,
+        "split": case.split,
         "source": source,
         "count": count,
         "side": piece.images.shape[-1],

@@ -3,7 +3,7 @@
     OUTPUT/SET/images.npy    (n, C, S, S) uint16: [0, 1] scaled to 65535, one Window per volume and channel
     OUTPUT/SET/labels.npy    (n, S, S) uint8, where the set has label maps
     OUTPUT/SET/targets.npy   (n, S, S) uint16, where the set has image targets
-    OUTPUT/SET/slices.json   the card, and per case its patient, side of the split, windows, pixel spacing, ...; written
+    OUTPUT/SET/slices.json   the card, and per case its patient, split, windows, pixel spacing, ...; written
                              last: its presence says that the set is complete
     OUTPUT/SET/parts/        finished cases of an unfinished set, so that an interrupted run goes on where it stopped
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card, Side, side_of
+from mvg.data.case import Card, Split, split_of
 from mvg.errors import FileError
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import Plane
@@ -38,7 +38,7 @@ class SliceRow:
     number: its place in the arrays; case, patient; index: its place in its volume of `count` slices along `plane`.
     windows, target_window: give raw intensities back from [0, 1]; spacing: (row, column) mm of a stored pixel.
     box: where the picture lies in the square; labelled: whether its case has a label map; present: the labels in it.
-    filled: the share of the picture that is brighter than background; side: of the split, which is by patient.
+    filled: the share of the picture that is brighter than background; split: of its patient.
     """
 
     number: int
@@ -54,7 +54,7 @@ class SliceRow:
     labelled: bool
     present: tuple[int, ...]
     filled: float
-    side: Side
+    split: Split
 
     @property
     def position(self) -> float:
@@ -152,9 +152,9 @@ class StoredSet:
         target = self.targets[row.number] if self.targets is not None and row.target_window is not None else None
         return StoredSlice(self.card, row, self.images[row.number], labels, target)
 
-    def numbers(self, side: Side) -> NDArray[np.int64]:
-        """The numbers of the slices of one side ("train" or "val"), split by patient."""
-        return np.array([row.number for row in self.rows if row.side == side], np.int64)
+    def numbers(self, split: Split) -> NDArray[np.int64]:
+        """The numbers of the slices of one split ("train" or "val")."""
+        return np.array([row.number for row in self.rows if row.split == split], np.int64)
 
     @cached_property
     def images(self) -> NDArray[np.uint16]:
@@ -248,7 +248,7 @@ def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
                     labelled=case["labelled"],
                     present=present,
                     filled=case["filled"][index],
-                    side=case.get("split") or side_of(case["patient"]),  # older stores do not name it
+                    split=case.get("split") or split_of(case["patient"]),  # older stores do not name it
                 )
             )
     return tuple(rows)

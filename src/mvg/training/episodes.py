@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mvg.canvas import Pairs
-from mvg.data.case import Side
+from mvg.data.case import Split
 from mvg.data.store import Store, StoredSet
 from mvg.errors import RecipeError
 from mvg.imaging.coloring import Coloring
@@ -54,16 +54,16 @@ class Episodes(Dataset[Pairs]):
     """Step number -> the batch of requests of that step; see `EpisodeSettings.prompts` for its patients."""
 
     def __init__(
-        self, store: Store, side: Side, kinds: tuple[str, ...], settings: EpisodeSettings,
+        self, store: Store, split: Split, kinds: tuple[str, ...], settings: EpisodeSettings,
         augmentation: AugmentationSettings, size: int, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         self.settings, self.augmentation, self.size, self.seed, self.rank = settings, augmentation, size, seed, rank
         self.sources = subsample_patients(
-            task_sources(store, (side,), kinds), settings.patient_fraction, settings.max_patients, seed
+            task_sources(store, (split,), kinds), settings.patient_fraction, settings.max_patients, seed
         )
         if not any(self._fit(answers, settings.panels[0]) for answers in self.sources):
             raise RecipeError(
-                f"no set of {store.folder} has {settings.panels[0]} patients on the side '{side}' for the chosen tasks",
+                f"no set of {store.folder} has {settings.panels[0]} patients in '{split}' for the chosen tasks",
                 "at least one set with as many patients as an episode has panels",
                 "prepare more data or lower episodes.panels",
             )

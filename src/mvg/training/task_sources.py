@@ -1,4 +1,4 @@
-"""What can be asked on one side of the split: the tasks of prepared sets, and the slices that can serve them."""
+"""What one split offers: the tasks of prepared sets, and the slices that can serve them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from hashlib import md5
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Side
+from mvg.data.case import Split
 from mvg.data.store import Store, StoredSet
 from mvg.imaging.coloring import Coloring
 from mvg.tasks import TargetType, Task, tasks_for
@@ -21,18 +21,18 @@ class TaskSource:
     task: Task
     patients: dict[str, NDArray[np.int64]]
 
-    def on(self, side: Side) -> list[str]:
-        """The patients of one side of the split."""
+    def on(self, split: Split) -> list[str]:
+        """The patients of one split."""
         rows = self.set.rows
-        return [name for name, numbers in self.patients.items() if rows[int(numbers[0])].side == side]
+        return [name for name, numbers in self.patients.items() if rows[int(numbers[0])].split == split]
 
 
 Sources = dict[TargetType, dict[str, list[list[TaskSource]]]]
 """Answer kind -> task kind -> one list per set of the tasks that it offers."""
 
 
-def task_sources(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) -> Sources:
-    """What the sets offer on these sides of their split; task kinds outside `kinds` (all if empty) are left out."""
+def task_sources(store: Store, splits: tuple[Split, ...], kinds: tuple[str, ...]) -> Sources:
+    """What the sets offer in these splits; task kinds outside `kinds` (all if empty) are left out."""
     found: Sources = {"labels": {}, "image": {}}
     for stored in store.sets.values():
         offered: dict[str, list[TaskSource]] = {}
@@ -41,7 +41,7 @@ def task_sources(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) 
                 continue
             patients: dict[str, list[int]] = {}
             for row in stored.rows:
-                if row.side in sides and task.accepts(row):
+                if row.split in splits and task.accepts(row):
                     patients.setdefault(row.patient, []).append(row.number)
             if patients:
                 source = TaskSource(stored, task, {name: np.array(numbers) for name, numbers in patients.items()})

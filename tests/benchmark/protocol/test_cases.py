@@ -9,14 +9,14 @@ import pytest
 from mvg.benchmark.protocol.cases import Size, chosen_tasks, eval_cases
 from mvg.benchmark.protocol.pairs import Made, make
 from mvg.data import open_folder
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import tasks_for
 from tests.data.folders import described, make_ct, make_mri
 
 NAMES = [f"pat{number}" for number in range(40)]
-ASKED = [name for name in NAMES if side_of(name) == "val"][:2]
-SHOWN = [name for name in NAMES if side_of(name) == "train"][:3]
+ASKED = [name for name in NAMES if split_of(name) == "val"][:2]
+SHOWN = [name for name in NAMES if split_of(name) == "train"][:3]
 KINDS = ["inpainting", "segmentation", "synthesis", "synthesis"]
 
 

@@ -18,7 +18,7 @@ from mvg.benchmark.rivals import lvm, painter, seggpt_public, universeg, univers
 from mvg.benchmark.rivals._in_context import InContext
 from mvg.canvas import Pairs
 from mvg.data import Store, prepare
-from mvg.data.case import Card, side_of
+from mvg.data.case import Card, split_of
 from mvg.errors import BenchmarkError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.options import PredictionOptions as Shown
@@ -28,7 +28,7 @@ from tests.data.folders import make_mri
 from tests.prediction.learner import SIZE, Learner
 from tests.prediction.scans import scan
 
-PATIENTS = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "train"][:6]
+PATIENTS = [name for name in (f"p{i}" for i in range(40)) if split_of(name) == "train"][:6]
 SMALL: dict[ModuleType, dict[str, Any]] = {
     universeg: {"widths": (8, 8, 8), "panels": (3, 3)},
     painter: {"width": 32, "depth": 3, "heads": 2, "levels": (2, 3), "merge_after": 1, "inner": 8, "half": 0.8},

@@ -18,14 +18,14 @@ from mvg.benchmark.rivals import nnunet, pix2pix, resnet18, transunet, unet, vne
 from mvg.benchmark.rivals._specialist import Specialist, specialist
 from mvg.benchmark.rivals._supervised import Learning
 from mvg.data import Store, prepare
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.errors import BenchmarkError, RecipeError
 from mvg.imaging.files import read
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import tasks_for
 from tests.data.folders import AXIAL, make_ct, make_mri
 
-PATIENTS = [name for name in (f"p{i}" for i in range(40)) if side_of(name) == "train"][:4]
+PATIENTS = [name for name in (f"p{i}" for i in range(40)) if split_of(name) == "train"][:4]
 SMALL: dict[ModuleType, dict[str, Any]] = {
     unet: {"widths": (8, 16, 32), "rate": 1e-2},
     vnet: {"batch": 4, "rate": 5e-3},

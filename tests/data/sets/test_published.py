@@ -8,7 +8,7 @@ import pytest
 
 from mvg._plugins import contributions
 from mvg.data import Store, open_folder, open_set, prepare, sets, sets_in
-from mvg.data.case import Card, Case, DataSet, side_of
+from mvg.data.case import Card, Case, DataSet, split_of
 from mvg.data.cut import cut, labels_in
 from mvg.errors import FileError, UnknownNameError
 from tests.data.folders import make_mri, write_image
@@ -42,7 +42,7 @@ def test_cases_and_sides(trees: dict[str, tuple[Path, Tree]], name: str) -> None
     found = open_folder(folder)
     assert found.card.name == name
     assert found.cases[0].name == tree.first
-    train, val = found.split("train").cases, found.split("val").cases
+    train, val = found.of_split("train").cases, found.of_split("val").cases
     assert (len(train), len(val)) == (tree.train, tree.val)
     assert not {case.patient for case in train} & {case.patient for case in val}
     assert len({case.name for case in found.cases}) == len(found.cases)
@@ -77,7 +77,7 @@ def test_a_missing_file_is_named_with_where_to_get_it(tmp_path: Path, name: str)
 @pytest.mark.parametrize("name", ["acdc", "amos_ct", "amos_mri", "btcv", "msd_liver", "msd_lung", "msd_spleen", "word"])
 def test_labels_without_their_image_are_not_passed_over(tmp_path: Path, name: str) -> None:
     TREES[name](tmp_path)
-    gone = next(case for case in open_set(name, tmp_path).cases if case.split_of == "train").images[0]
+    gone = next(case for case in open_set(name, tmp_path).cases if case.split == "train").images[0]
     gone.unlink()
     with pytest.raises(FileError, match="lacks the image of") as caught:
         open_set(name, tmp_path)
@@ -130,7 +130,7 @@ def test_one_download_of_two_sets_gives_both(tmp_path: Path) -> None:
 
 def test_a_patient_whom_owners_put_on_both_sides_is_held_out(trees: dict[str, tuple[Path, Tree]]) -> None:
     found = open_folder(trees["brats_gli"][0])
-    assert {case.name for case in found.split("val").cases} == {
+    assert {case.name for case in found.of_split("val").cases} == {
         "BraTS-GLI-00001-000",
         "BraTS-GLI-00005-000",
         "BraTS-GLI-00005-001",
@@ -142,14 +142,14 @@ def test_patients_of_both_brats_sets_are_on_one_side(trees: dict[str, tuple[Path
     gli, whole = (open_folder(trees[name][0]) for name in ("brats_gli", "brats_local"))
     for folder in (case.images[0].parent for case in whole.cases if case.name[-9:] in ("00000-000", "00003-000")):
         shutil.copytree(folder, tmp_path / folder.name)
-    learnt, asked = ({case.patient for case in gli.split(side).cases} for side in ("train", "val"))
+    learnt, asked = ({case.patient for case in gli.of_split(side).cases} for side in ("train", "val"))
     for local in (whole, open_folder(tmp_path)):
-        assert not learnt & {case.patient for case in local.split("val").cases}
-        assert not asked & {case.patient for case in local.split("train").cases}
+        assert not learnt & {case.patient for case in local.of_split("val").cases}
+        assert not asked & {case.patient for case in local.of_split("train").cases}
 
 
 def test_no_set_has_a_patient_on_both_sides() -> None:
-    cases = (Case("a1", "a", (Path("a1"),), side="train"), Case("a2", "a", (Path("a2"),), side="val"))
+    cases = (Case("a1", "a", (Path("a1"),), owner_split="train"), Case("a2", "a", (Path("a2"),), owner_split="val"))
     with pytest.raises(FileError, match="patient 'a' of heads"):
         DataSet(Card("heads", "heads", "MRI", "", ("T1",)), cases)
 
@@ -157,14 +157,14 @@ def test_no_set_has_a_patient_on_both_sides() -> None:
 def test_older_downloads_without_labelled_test_cases_are_split(tmp_path: Path) -> None:
     tree = promise12_before_2023(tmp_path)
     found = open_folder(tmp_path)
-    assert (len(found.split("train").cases), len(found.split("val").cases)) == (tree.train, tree.val)
+    assert (len(found.of_split("train").cases), len(found.of_split("val").cases)) == (tree.train, tree.val)
     (tmp_path / tree.vital).unlink()
     with pytest.raises(FileError, match="Case04_segmentation"):
         open_folder(tmp_path)
 
 
 def test_who_is_held_out_does_not_depend_on_the_order_and_never_changes(trees: dict[str, tuple[Path, Tree]]) -> None:
-    held = {name: [c.name for c in open_folder(trees[name][0]).split("val").cases] for name in ("btcv", "cxr_lungs")}
+    held = {name: [c.name for c in open_folder(trees[name][0]).of_split("val").cases] for name in ("btcv", "cxr_lungs")}
     assert held == {"btcv": ["0004", "0023", "0025"], "cxr_lungs": ["MCUCXR_0004_0", "MCUCXR_0007_1"]}
 
 
@@ -197,21 +197,21 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_the_store_keeps_the_owners_side(trees: dict[str, tuple[Path, Tree]], tmp_path: Path) -> None:
-    """Also where `side_of` would have it otherwise; a store from before sides were written goes by `side_of`."""
+    """Also where `split_of` would have it otherwise; a store from before sides were written goes by `split_of`."""
     folder, tree = trees["acdc"]
     prepare([folder], tmp_path / "store")
     stored = Store.open(tmp_path / "store").sets["acdc"]
     rows = {row.case: row for row in stored.rows}
-    assert {name for name, row in rows.items() if row.side == "val"} == {
+    assert {name for name, row in rows.items() if row.split == "val"} == {
         "patient101_frame01",
         "patient101_frame12",
     }
-    assert any(row.side != side_of(row.patient) for row in stored.rows)
+    assert any(row.split != split_of(row.patient) for row in stored.rows)
     assert (len(stored.numbers("train")), len(stored.numbers("val"))) == (3 * tree.train, 3 * tree.val)
     index = tmp_path / "store/acdc/slices.json"
     index.write_text("\n".join(line for line in index.read_text().splitlines() if '"split"' not in line))
     older = Store.open(tmp_path / "store").sets["acdc"]
-    assert all(row.side == side_of(row.patient) for row in older.rows)
+    assert all(row.split == split_of(row.patient) for row in older.rows)
 
 
 def _stop_after_six(_set: str, done: int, _total: int) -> None:
@@ -228,9 +228,9 @@ def test_a_case_that_changes_sides_between_two_runs_is_cut_again(tmp_path: Path)
     shutil.copytree(tmp_path / "newer/test_data", data / "test_data", dirs_exist_ok=True)
     prepare([data], tmp_path / "store")
     rows = Store.open(tmp_path / "store").sets["promise12"].rows
-    assert {row.case for row in rows if row.side == "val"} == {"test_Case00"}
+    assert {row.case for row in rows if row.split == "val"} == {"test_Case00"}
 
 
 def test_sets_of_ones_own_still_go_by_patient(tmp_path: Path) -> None:
     found = open_folder(make_mri(tmp_path / "heads", {f"pat{n}": (20, 24, 2) for n in range(8)}))
-    assert [case.split_of for case in found.cases] == [side_of(case.patient) for case in found.cases]
+    assert [case.split for case in found.cases] == [split_of(case.patient) for case in found.cases]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from mvg.data.case import side_of
+from mvg.data.case import split_of
 from mvg.data.sets.amos_ct import ORGANS
 from tests.data.folders import write_image
 
@@ -213,7 +213,7 @@ def la2018(folder: Path) -> Tree:
 def _msd(folder: Path, task: str, name: str, numbers: Sequence[str], values: Sequence[int]) -> Tree:
     cases = [("Tr", f"{name}_{number}") for number in numbers]
     _channelless(folder / task, cases, values, hu=True)
-    asked = sum(side_of(case) == "val" for _, case in cases)
+    asked = sum(split_of(case) == "val" for _, case in cases)
     return Tree(len(cases) - asked, asked, cases[0][1], f"{task}/labelsTr/{cases[-1][1]}.nii.gz")
 
 

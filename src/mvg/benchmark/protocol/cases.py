@@ -90,8 +90,8 @@ def eval_cases(found: DataSet, task: Task, size: Size, seed: int) -> Iterator[Ev
     seed, set and names alone.
     """
     name = found.card.name
-    asked = [case for case in found.split("val").cases if _serves(case, task)]
-    shown = [case for case in found.split("train").cases if _serves(case, task)]
+    asked = [case for case in found.of_split("val").cases if _serves(case, task)]
+    shown = [case for case in found.of_split("train").cases if _serves(case, task)]
     asked = _spread(asked, draw(seed, name, "queries"))[: size.cases]
     pairs = _prompts(shown, task, size.prompts, draw(seed, name, "prompts"), seed)
     for case in sorted(asked, key=lambda case: case.name) if pairs else ():

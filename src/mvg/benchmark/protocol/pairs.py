@@ -139,7 +139,7 @@ def _row(case: Case, index: int, count: int, plane: Plane, filled: float, labels
     present = () if labels is None else tuple(int(value) for value in np.unique(labels) if value)
     return SliceRow(
         index, case.name, case.patient, index, count, plane, (), None, (1.0, 1.0), Box(0, 0, 1, 1),
-        labels is not None, present, filled, case.split_of,
+        labels is not None, present, filled, case.split,
     )  # fmt: skip
 
 

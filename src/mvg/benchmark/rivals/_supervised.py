@@ -148,7 +148,7 @@ def learnt_from(lesson: TrainingData) -> tuple[StoredSet, list[SliceRow]]:
     """The set of the lesson's one task and its "train" slices that are pairs of it; BenchmarkError without any."""
     (task,) = lesson.tasks
     stored = next((found for found in lesson.store.sets.values() if found.card.name == task.card.name), None)
-    rows = [] if stored is None else [row for row in stored.rows if row.side == "train" and task.accepts(row)]
+    rows = [] if stored is None else [row for row in stored.rows if row.split == "train" and task.accepts(row)]
     if stored is None or not rows:
         raise BenchmarkError(
             f"nothing to learn {task.name} of {task.card.name} from in {lesson.store.folder}",

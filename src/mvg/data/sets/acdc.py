@@ -15,7 +15,7 @@ Split: the owners' 100 training patients, and their 50 test patients held out, a
 
 from pathlib import Path
 
-from mvg.data.case import Card, Case, DataSet, Side
+from mvg.data.case import Card, Case, DataSet, Split
 from mvg.data.layout import Published, matching, within
 
 _PATIENT, _FRAME = r"(patient\d{3})", r"(patient\d{3}_frame\d{2})\.nii\.gz"
@@ -50,9 +50,9 @@ def open(folder: Path) -> DataSet:
     return SET.data_set([*_cases(root / "training", "train"), *_cases(root / "testing", "val")])
 
 
-def _cases(part: Path, side: Side) -> list[Case]:
+def _cases(part: Path, split: Split) -> list[Case]:
     patients = SET.files(part, _PATIENT).values()
-    return [case for path in patients for case in SET.labelled(path, _FRAME, path, "{}_gt.nii.gz", side)]
+    return [case for path in patients for case in SET.labelled(path, _FRAME, path, "{}_gt.nii.gz", split)]
 
 
 def _root(folder: Path) -> Path:

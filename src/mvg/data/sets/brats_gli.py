@@ -54,10 +54,12 @@ def open(folder: Path) -> DataSet:
     FileError for a missing contrast, a missing tumor of a training scan, or one part alone.
     """
     cases = [_case(path, part) for part in parts_of(folder, "GLI") for path in matching(part, CASE).values()]
-    for side, part in (("train", "TrainingData"), ("val", "ValidationData")):
-        if not any(case.side == side for case in cases):
+    for split, part in (("train", "TrainingData"), ("val", "ValidationData")):
+        if not any(case.owner_split == split for case in cases):
             raise SET.problem(f"'{folder}' has no case in a folder called ...{part}")
-    return SET.data_set(case for case in by_patient(cases) if case.side == "val" or not asked_locally(case.patient))
+    return SET.data_set(
+        case for case in by_patient(cases) if case.owner_split == "val" or not asked_locally(case.patient)
+    )
 
 
 def asked_locally(patient: str) -> bool:
@@ -75,4 +77,4 @@ def _case(path: Path, part: Path) -> Case:
     images = tuple(SET.needed(path / f"{path.name}-{contrast}.nii.gz") for contrast in _CONTRASTS)
     tumor, asked = path / f"{path.name}-seg.nii.gz", "Validation" in part.name
     labels = None if asked and not tumor.exists() else SET.needed(tumor)
-    return Case(path.name, SET.card.patient_of(path.name), images, labels, side="val" if asked else "train")
+    return Case(path.name, SET.card.patient_of(path.name), images, labels, owner_split="val" if asked else "train")

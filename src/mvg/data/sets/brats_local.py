@@ -63,4 +63,4 @@ def _paths(folder: Path) -> list[Path]:
 def _case(path: Path) -> Case:
     image, target = (SET.needed(path / f"{path.name}-{what}.nii.gz") for what in ("t1n-voided", "t1n"))
     patient = SET.card.patient_of(path.name)
-    return Case(path.name, patient, (image,), target=target, side="val" if asked_locally(patient) else "train")
+    return Case(path.name, patient, (image,), target=target, owner_split="val" if asked_locally(patient) else "train")

@@ -15,7 +15,7 @@ Split: the owners' train and test, 55 and 20, as in the paper.
 
 from pathlib import Path
 
-from mvg.data.case import Card, Case, DataSet, Side
+from mvg.data.case import Card, Case, DataSet, Split
 from mvg.data.layout import Published, matching, within
 
 _SCANS, _OUTLINES = "micro_ultrasound_scans", "expert_annotations"
@@ -47,11 +47,11 @@ def open(folder: Path) -> DataSet:
     return SET.data_set([*_cases(_root(folder) / "train", "train"), *_cases(_root(folder) / "test", "val")])
 
 
-def _cases(folder: Path, side: Side) -> list[Case]:
+def _cases(folder: Path, split: Split) -> list[Case]:
     cases = []
     for name, scan in SET.files(folder / _SCANS, _called(folder.name)).items():
         outline = SET.needed(folder / _OUTLINES / f"expert_annotation_{name}.nii.gz")
-        cases.append(Case(name, SET.card.patient_of(name), (scan,), ((outline, 1),), side=side))
+        cases.append(Case(name, SET.card.patient_of(name), (scan,), ((outline, 1),), owner_split=split))
     return cases
 
 

@@ -8,7 +8,7 @@ Access: Task09_Spleen.tar at http://medicaldecathlon.com; no registration.
 imagesTs has no labels and is not read. Names have no channel, unlike nnU-Net's.
 
 Split: the paper keeps this set unseen (Table 4) and names no cases. Prompts and queries are told apart by
-`case.side_of`: of the 41 scans about one in five is asked.
+`case.split_of`: of the 41 scans about one in five is held out.
 """
 
 from pathlib import Path

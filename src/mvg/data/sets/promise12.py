@@ -17,7 +17,7 @@ training cases are split by `layout.held_out` at the same share: 31 and 19.
 
 from pathlib import Path
 
-from mvg.data.case import Card, Case, DataSet, Side
+from mvg.data.case import Card, Case, DataSet, Split
 from mvg.data.layout import Published, held_out, matching
 
 _NAME = r"(Case\d{2})\.mhd"
@@ -54,12 +54,12 @@ def open(folder: Path) -> DataSet:
     return SET.data_set(held_out(train, 50, 30))
 
 
-def _cases(folder: Path, side: Side) -> list[Case]:
+def _cases(folder: Path, split: Split) -> list[Case]:
     cases = []
     for number, image in SET.files(folder, _NAME).items():
         labels = SET.needed(folder / f"{number}_segmentation.mhd")
         for header in (image, labels):
             SET.needed(header.with_suffix(".raw"))
-        name = f"{'train' if side == 'train' else 'test'}_{number}"
-        cases.append(Case(name, SET.card.patient_of(name), (image,), labels, side=side))
+        name = f"{'train' if split == 'train' else 'test'}_{number}"
+        cases.append(Case(name, SET.card.patient_of(name), (image,), labels, owner_split=split))
     return cases
