@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mvg.benchmark.provenance import provenance
-from mvg.model.generalist import SIZES
+from mvg.model.config import SIZES
 from profiling.speed.memory import memory
 from profiling.speed.operations import operations
 from profiling.speed.prompts import prompts_kept, prompts_recomputed

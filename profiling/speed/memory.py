@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.generalist import SIZES, Generalist
+from mvg.model.config import SIZES
+from mvg.model.generalist import Generalist
 from mvg.prediction.predictor import Predictor
 
 _SIDE = 128

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.generalist import SIZES, Generalist, GeneralistConfig
+from mvg.model.config import SIZES, GeneralistConfig
+from mvg.model.generalist import Generalist
 from mvg.model.outputs import PromptState
 from mvg.prediction.predictor import Predictor
 from profiling.speed.turns import in_turn
@@ -30,7 +31,7 @@ def prompts_kept(
     """
     torch.manual_seed(seed)
     model = Generalist(config).eval()
-    channels = classes if config.form == "matching" else 1
+    channels = 1 if config.paints else classes
     query = torch.rand(1, 1, config.size, config.size)
     calls: dict[str, Callable[[], object]] = {}
     for count in counts:

@@ -5,26 +5,27 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.config import GeneralistConfig, MatchingConfig, MergedConfig
+from mvg.model.generalist import Generalist
 
-SHAPES = {
-    "matching": GeneralistConfig(
-        form="matching", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
+SHAPES: dict[str, GeneralistConfig] = {
+    "matching": MatchingConfig(
+        size=32, patch=8, width=32, depth=3, heads=2, fine=8,
         target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
     ),
-    "coarse": GeneralistConfig(
-        form="matching", size=32, patch=16, width=32, depth=3, heads=2, fine=8, levels=(1, 3),
+    "coarse": MatchingConfig(
+        size=32, patch=16, width=32, depth=3, heads=2, fine=8,
         target_width=64, target_depth=1, decoder_width=32, decoder_depth=1,
     ),
-    "merged": GeneralistConfig(
-        form="merged", size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3), merge_after=1,
+    "merged": MergedConfig(
+        size=32, patch=8, width=32, depth=3, heads=2, fine=8, levels=(1, 3), merge_after=1,
     ),
-    "paper": GeneralistConfig(
-        form="merged", size=32, patch=8, width=32, depth=3, heads=2, levels=(2, 3), merge_after=1,
+    "paper": MergedConfig(
+        size=32, patch=8, width=32, depth=3, heads=2, levels=(2, 3), merge_after=1,
         stem="linear", head="paper",
     ),
 }  # fmt: skip
-SHAPES["painting"] = replace(SHAPES["matching"], paint=True)
+SHAPES["painting"] = replace(SHAPES["matching"], paint=True)  # type: ignore[call-arg]
 """Both forms; the matching one with patches of one cell and of four, and with all classes in one picture; the merged
 one with a convolutional stem and with the paper's own stem and head."""
 

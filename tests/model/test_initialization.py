@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.errors import WeightsError
-from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.generalist import Generalist
 from mvg.model.initialization import initialize
 from mvg.model.merged import LinearStem, MergedForm
 from mvg.model.weights import save_weights
@@ -138,8 +138,15 @@ def test_the_encoder_of_pretraining_is_taken_and_nothing_else(of: str, into: str
     taken = initialize(model, path)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert len(changed) == taken >= 12 * DEPTH + 2  # blocks and positions, and what else fits
-    merged = ("form.image_stem.", "form.image_mask", "form.positions.", "form.blocks.", "form.norms.", "form.kind")
-    parts = ("form.images.",) if into == "matching" else merged
+    merged = (
+        "form.image_stem.",
+        "form.image_mask",
+        "form.positions.",
+        "form.blocks.",
+        "form.norms.",
+        "form.stream_embedding",
+    )
+    parts = ("form.image_encoder.",) if into == "matching" else merged
     assert changed <= {name for name in before if name.startswith(parts)}
     if of == into:
         assert changed == {name for name in before if name.startswith(parts)}
@@ -175,5 +182,5 @@ def test_what_is_no_encoder_is_refused_and_the_model_stays(tmp_path: Path) -> No
 
 
 def test_a_stem_of_another_kind_keeps_its_own_weights(tmp_path: Path) -> None:
-    config = GeneralistConfig(**(SHAPES["merged"].as_dict() | {"levels": (1, 3)}))  # type: ignore[arg-type]
+    config = SHAPES["merged"]
     assert initialize(Generalist(config), pth(public(), tmp_path)) == 12 * DEPTH

@@ -117,6 +117,6 @@ def test_an_untrained_network_finds_the_same_patch_again() -> None:
     fresh = Generalist(SHAPES["matching"]).eval().form
     assert isinstance(fresh, MatchingForm)
     images, _ = pictures("matching", panels=1)
-    level = fresh.images(images[:, 0]).levels[:, -1]
+    level = fresh.image_encoder(images[:, 0])[0][:, -1]
     for matching in fresh.matchings:
         assert torch.equal(matching.query(level), matching.key(level))

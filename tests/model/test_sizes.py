@@ -1,11 +1,10 @@
 """The named sizes, and the values that a config must have."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from mvg.model.generalist import SIZES, Generalist, GeneralistConfig
+from mvg.model.config import SIZES, GeneralistConfig, MatchingConfig, MergedConfig, config_class, config_fields
+from mvg.model.generalist import Generalist
 from mvg.model.merged import MergedForm
 
 
@@ -31,18 +30,21 @@ def test_sizes_grow_and_tiny_fits_into_the_package() -> None:
     assert 2 * counts[0] < 25e6, "in bytes, as bfloat16"
 
 
-def test_a_config_is_told_as_plain_values() -> None:
+def test_a_config_returns_from_plain_values() -> None:
     for config in SIZES.values():
         plain = config.as_dict()
-        assert GeneralistConfig(**{**plain, "levels": tuple(plain["levels"])}) == config
+        form = config_class(plain)
+        assert form is not None
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+        assert form(**config_fields(values, form)) == config
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
-        Generalist(replace(SIZES["tiny"], width=30, heads=3))
-    with pytest.raises(ValueError, match="image stream needs a multiple of 8"):
-        Generalist(replace(SIZES["tiny"], patch=12))
+        Generalist(MatchingConfig(width=30, heads=3))
+    with pytest.raises(ValueError, match="image encoder needs a multiple of 8"):
+        Generalist(MatchingConfig(patch=12))
     with pytest.raises(ValueError, match="stem needs a multiple of 4"):
-        Generalist(replace(SIZES["tiny"], form="merged", patch=6))
+        Generalist(MergedConfig(patch=6))
     with pytest.raises(ValueError, match="fine map"):
-        Generalist(replace(SIZES["tiny"], form="merged", stem="linear"))
+        Generalist(MergedConfig(stem="linear"))

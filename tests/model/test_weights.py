@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from mvg.errors import WeightsError
 from mvg.model import weights
-from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.config import MatchingConfig, MergedConfig
+from mvg.model.generalist import Generalist
 from mvg.model.weights import describe_weights, list_weights, load_weights, save_weights, verify_weights
 
 CARD = "# made for a test\n\nNot a medical device.\n"
@@ -18,22 +19,14 @@ CARD = "# made for a test\n\nNot a medical device.\n"
 def model(form: str = "matching") -> Generalist:
     assert form in ("matching", "merged")
     torch.manual_seed(0)
+    if form == "merged":
+        return Generalist(MergedConfig(size=16, width=24, depth=2, heads=2, fine=8, levels=(1, 2), merge_after=1))
     return Generalist(
-        GeneralistConfig(
-            form="matching" if form == "matching" else "merged",
-            size=16,
-            width=24,
-            depth=2,
-            heads=2,
-            fine=8,
-            levels=(1, 2),
-            target_width=32,
-            target_depth=1,
-            decoder_width=32,
-            decoder_depth=1,
-            merge_after=1,
+        MatchingConfig(
+            size=16, width=24, depth=2, heads=2, fine=8,
+            target_width=32, target_depth=1, decoder_width=32, decoder_depth=1,
         )
-    )
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -107,19 +100,28 @@ def test_damaged_folders(damage: str, folder: Path) -> None:
     [
         ({"width": "wide"}, "model.width = 'wide'; expected a value like 256"),
         ({"size": True}, "model.size = True; expected a value like 128"),
-        ({"levels": [1, "2"]}, "model.levels = (1, '2')"),
+        ({"form": "merged", "levels": [1, "2"]}, "model.levels = (1, '2')"),
         ({"form": "mixed"}, "model.form = 'mixed'"),
         ({"size": 100}, "a picture side of 100; expected a multiple of 16"),
         ({"patch": 0}, "model.patch = 0; expected a multiple of 8"),
     ],
     ids=str,
 )
-def test_a_config_that_cannot_be_is_told(changed: dict[str, object], said: str, folder: Path) -> None:
+def test_an_impossible_config_is_refused(changed: dict[str, object], said: str, folder: Path) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(about | {"config": about["config"] | changed}))
     with pytest.raises(WeightsError) as error:
         describe_weights(folder)
     assert said in str(error.value)
+
+
+def test_a_config_may_hold_the_fields_of_the_other_form_too(folder: Path) -> None:
+    """As configs did before each form had a class."""
+    about = json.loads((folder / "config.json").read_text())
+    about["config"] |= {"levels": [2, 4], "merge_after": 3, "stem": "convolution", "head": "query"}
+    del about["config"]["inputs"], about["config"]["paint"]
+    (folder / "config.json").write_text(json.dumps(about))
+    assert describe_weights(folder).config == model().config
 
 
 def test_older_weights_are_replaced_and_nothing_else_is(folder: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.config import GeneralistConfig, MatchingConfig, MergedConfig
+from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask
@@ -18,10 +19,11 @@ SIZE = 32
 def tiny_config(form: str = "matching", size: int = SIZE) -> GeneralistConfig:
     """The smallest network that runs."""
     assert form in ("matching", "painting", "merged")
-    return GeneralistConfig(
-        form="merged" if form == "merged" else "matching", paint=form == "painting", size=size, width=24,
-        depth=2, heads=2, fine=8, levels=(1, 2), target_width=32, target_depth=1, decoder_width=32, decoder_depth=1,
-        merge_after=1,
+    if form == "merged":
+        return MergedConfig(size=size, width=24, depth=2, heads=2, fine=8, levels=(1, 2), merge_after=1)
+    return MatchingConfig(
+        size=size, width=24, depth=2, heads=2, fine=8,
+        target_width=32, target_depth=1, decoder_width=32, decoder_depth=1, paint=form == "painting",
     )  # fmt: skip
 
 

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from mvg.benchmark.provenance import provenance
-from mvg.model.generalist import GeneralistConfig
+from mvg.model.config import GeneralistConfig, MatchingConfig, MergedConfig
 from profiling.speed.operations import _rate
 from profiling.speed.prompts import prompts_kept, prompts_recomputed
 from profiling.speed.training import _counter, training
 from profiling.speed.turns import Turns, in_turn
 
-MATCHING = GeneralistConfig(
-    size=32, width=24, depth=2, heads=2, fine=8, levels=(1, 2),
+MATCHING = MatchingConfig(
+    size=32, width=24, depth=2, heads=2, fine=8,
     target_width=32, target_depth=1, decoder_width=32, decoder_depth=1,
 )  # fmt: skip
-MERGED = GeneralistConfig(form="merged", size=32, width=24, depth=2, heads=2, levels=(1, 2), stem="linear",
-                          head="paper", merge_after=1)  # fmt: skip
+MERGED = MergedConfig(size=32, width=24, depth=2, heads=2, levels=(1, 2), stem="linear",
+                      head="paper", merge_after=1)  # fmt: skip
 
 
 def test_things_take_turns() -> None:

@@ -73,7 +73,7 @@ def test_a_checkpoint_from_before_a_key_of_the_model_is_of_its_default(make_reci
 def test_tensors_of_another_version_are_told(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(schedule={"steps": 1}), tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    name = "form.ridge.shrink"
+    name = "form.ridge.log_ridge_penalty"
     for part in ("average", "optimizers"):
         broken = dict(state)
         if part == "average":

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mvg.errors import FileError, RecipeError, UnknownNameError
-from mvg.model.generalist import SIZES, Generalist
+from mvg.model.config import SIZES
+from mvg.model.generalist import Generalist
 from mvg.training import recipe
 from mvg.training.recipe import Recipe, read_recipe, recipe_from
 from mvg.training.settings import read_settings

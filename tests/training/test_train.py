@@ -108,7 +108,7 @@ def test_no_optimizer_takes_a_step_that_is_not_finite(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(model: Generalist, *asked: Any) -> list[Any]:
-        model.form.ridge.shrink.register_hook(lambda gradient: gradient * torch.nan)  # not one of Muon's
+        model.form.ridge.log_ridge_penalty.register_hook(lambda gradient: gradient * torch.nan)  # not one of Muon's
         before.update({name: weight.clone() for name, weight in model.state_dict().items()})
         return optimizers_for(model, *asked)
 
@@ -226,8 +226,8 @@ def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> No
         for name, tensor in model.state_dict().items()
         if tensor.ndim > 1
     }
-    assert all(held for name, held in near.items() if name.startswith("form.images."))
-    assert not near["form.targets.see.weight"], "not of the encoder"
+    assert all(held for name, held in near.items() if name.startswith("form.image_encoder."))
+    assert not near["form.target_encoder.from_image.weight"], "not of the encoder"
     (tmp_path / "weights" / "model.safetensors").unlink()
     run(
         replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path / "run"

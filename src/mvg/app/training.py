@@ -8,7 +8,7 @@ from typing import Any
 
 from mvg.app.display import OnProgress
 from mvg.errors import FileError, RecipeError
-from mvg.model.generalist import GeneralistConfig
+from mvg.model.config import GeneralistConfig
 from mvg.model.weights import save_weights
 from mvg.training.checkpoint import averaged
 from mvg.training.launch import RunLocation

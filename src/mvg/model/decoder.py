@@ -1,4 +1,4 @@
-"""The decoder of the matching form: what was found for a target channel becomes its picture and class scores."""
+"""The decoder of the matching form: matched targets and the regression become a picture and class scores."""
 
 import torch
 from einops import rearrange, repeat
@@ -6,56 +6,61 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.image_encoder import Features
-from mvg.model.ridge import CELL, PLAIN
+from mvg.model.config import MatchingConfig
+from mvg.model.intensity_basis import PIXEL_FEATURES
+from mvg.model.ridge import CELL
 from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 
 
 class Decoder(nn.Module):
-    """What was found for a target channel -> its maps at full resolution, through a quarter of it.
+    """The maps of each target channel at full resolution, decoded through a quarter of it.
 
-    A map is the regression's answer times a gate, plus what the decoder says itself. It starts as the regression's
-    answer alone. The sum is taken in float32: 16-bit inputs keep their precision.
+    A map is the regression's prediction times a gate, plus a correction. An untrained decoder gives the regression
+    alone. The sum is taken in float32, so 16-bit inputs keep their precision.
     """
 
-    def __init__(self, width: int, depth: int, fine: int, image_width: int, target_width: int) -> None:
+    def __init__(self, config: MatchingConfig, image_width: int) -> None:
         super().__init__()
-        inner = fine // 4 * 3
-        self.gather = nn.Linear(target_width, width)
-        self.see = nn.Linear(image_width, width)
+        width, fine, inner = config.decoder_width, config.fine, config.fine // 4 * 3
+        self.gather = nn.Linear(2 * config.target_width, width)
+        self.from_image = nn.Linear(image_width, width)
         init_unit_variance(self.gather)
-        init_unit_variance(self.see, share=0.5)
-        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
+        init_unit_variance(self.from_image, share=0.5)
+        blocks = (ConvBlock(width) for _ in range(config.decoder_depth))
+        self.blocks = nn.Sequential(*blocks, nn.GroupNorm(1, width))
         self.expand = nn.Conv2d(width, 4 * inner, 1)
         self.skip = nn.Conv2d(fine, inner, 1)
         self.hint = nn.Conv2d(2 * CELL**2, inner, 1)
         for layer in (self.expand, self.skip, self.hint):
             init_unit_variance(layer, share=0.6)
-        self.pixels = nn.Conv2d(PLAIN, inner, 1)
-        nn.init.zeros_(self.pixels.weight)
-        nn.init.zeros_(self.pixels.bias)  # type: ignore[arg-type]
+        self.pixels = nn.Conv2d(config.inputs * PIXEL_FEATURES * CELL**2, inner, 1)
         self.fine_blocks = nn.Sequential(ConvBlock(inner), ConvBlock(inner), nn.GroupNorm(1, inner))
         self.read = nn.Conv2d(inner, 4 * CELL**2, 1)
-        nn.init.zeros_(self.read.weight)
-        nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
+        for layer in (self.pixels, self.read):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(
         self,
-        collected: Float[Tensor, "b c t w"],
-        seen: Features,
-        cells: Float[Tensor, "b m k"],
-        said: Float[Tensor, "b two c m p"],
+        matched: Float[Tensor, "b c t e"],
+        tokens: Float[Tensor, "b t d"],
+        fine: Float[Tensor, "b f h w"],
+        pixels: Float[Tensor, "b m k"],
+        regression: Float[Tensor, "b two c m p"],
     ) -> Float[Tensor, "two b c s s"]:
-        """Picture and class scores of every channel; cells: what the regression knows of the pixels themselves."""
-        channels, rows = collected.shape[1], seen.fine.shape[-2]
-        tokens = (self.gather(collected) + self.see(seen.levels[:, -1])[:, None]).flatten(0, 1)
-        x = self.blocks(to_map(tokens, rows // 2).contiguous(memory_format=torch.channels_last))
+        """Pictures and class scores of all channels.
+
+        matched: what each cell of 8 x 8 pixels collected from prompts' targets; tokens, fine: features of the images;
+        pixels: features of the pixels of each cell of 4 x 4; regression: its prediction, plain and scaled.
+        """
+        channels, rows = matched.shape[1], fine.shape[-2]
+        x = (self.gather(matched) + self.from_image(tokens)[:, None]).flatten(0, 1)
+        x = self.blocks(to_map(x, rows // 2).contiguous(memory_format=torch.channels_last))
         x = F.pixel_shuffle(self.expand(x), 2)
-        base = rearrange(said, "b two c (h w) p -> (b c) (two p) h w", h=rows)
-        pixels = rearrange(cells, "b (h w) k -> b k h w", h=rows).contiguous(memory_format=torch.channels_last)
-        skip = repeat(self.skip(seen.fine) + self.pixels(pixels), "b f h w -> (b c) f h w", c=channels)
+        base = rearrange(regression, "b two c (h w) p -> (b c) (two p) h w", h=rows)
+        pixel_map = rearrange(pixels, "b (h w) k -> b k h w", h=rows).contiguous(memory_format=torch.channels_last)
+        skip = repeat(self.skip(fine) + self.pixels(pixel_map), "b f h w -> (b c) f h w", c=channels)
         x = (x + skip + self.hint(base.to(x.dtype))).contiguous(memory_format=torch.channels_last)
-        read = self.read(F.gelu(self.fine_blocks(x))).float()
-        own, gate = read.chunk(2, dim=1)
-        maps = F.pixel_shuffle(own + (1 + gate) * base, CELL)
+        correction, gate = self.read(F.gelu(self.fine_blocks(x))).float().chunk(2, dim=1)
+        maps = F.pixel_shuffle(correction + (1 + gate) * base, CELL)
         return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)

@@ -1,10 +1,8 @@
-"""The image stream of the matching form: every picture on its own becomes features, whatever will be asked of it.
+"""The image encoder of the matching form: each image becomes features by itself, whatever the task.
 
-Convolutions from half to eighth resolution, a transformer over one token per patch, and back up to quarter resolution:
-convolutions learn outlines from little data, the transformer tells what lies where in the whole picture.
+Convolutions from half to an eighth of the resolution, a transformer over one token per patch, and back up to a quarter
+of the resolution. Convolutions learn outlines from little data; the transformer relates regions of the whole picture.
 """
-
-from dataclasses import dataclass
 
 import torch
 from einops import repeat
@@ -13,18 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.transformer import Block, ConvBlock, ConvStem, Positions, init_unit_variance, to_map, to_tokens
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the image stream says of each picture.
-
-    levels: (b, 2, t, d) one token per cell of an eighth of the resolution, before and after the transformer; fine:
-    (b, f, s/4, s/4).
-    """
-
-    levels: Float[Tensor, "b l t d"]
-    fine: Float[Tensor, "b f h w"]
 
 
 class DownBlock(nn.Module):
@@ -42,7 +28,7 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """`times` the resolution, added to what was seen there on the way down."""
+    """`times` the resolution, added to the map of that resolution on the way down."""
 
     def __init__(self, width: int, narrower: int, times: int) -> None:
         super().__init__()
@@ -52,24 +38,28 @@ class UpBlock(nn.Module):
         self.block = ConvBlock(narrower)
         self.norm = nn.GroupNorm(1, narrower)
 
-    def forward(self, x: Float[Tensor, "b d h w"], seen: Float[Tensor, "b e i j"]) -> Float[Tensor, "b e i j"]:
+    def forward(self, x: Float[Tensor, "b d h w"], skip: Float[Tensor, "b e i j"]) -> Float[Tensor, "b e i j"]:
         x = F.pixel_shuffle(self.expand(x), self.times).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.norm(self.block(x + seen))
+        out: Tensor = self.norm(self.block(x + skip))
         return out
 
 
 class ImageEncoder(nn.Module):
-    """A small U-Net with a vision transformer of `depth` blocks at its bottom, over one picture at a time."""
+    """A small U-Net over one image at a time, with a vision transformer of `depth` blocks at its bottom.
+
+    width, heads: of the transformer; patch: side of its patches in pixels; fine: width at a quarter of the resolution;
+    drop: stochastic depth; inputs: channels of an image.
+    """
 
     CELL = 8
-    """Pixels of the side of a cell of `Features.levels`; patches are one or several cells wide."""
+    """Pixels of the side of a cell of the levels; patches are one or several cells wide."""
 
-    def __init__(self, width: int, depth: int, heads: int, patch: int, fine: int, drop: float) -> None:
+    def __init__(self, width: int, depth: int, heads: int, patch: int, fine: int, drop: float, inputs: int = 1) -> None:
         super().__init__()
         if patch % self.CELL:
-            raise ValueError(f"the patch is {patch} pixels; the image stream needs a multiple of {self.CELL}")
+            raise ValueError(f"the patch is {patch} pixels; the image encoder needs a multiple of {self.CELL}")
         self.patch, self.width, times = patch, 2 * fine, patch // self.CELL
-        self.enter = nn.Conv2d(8, fine // 2, 3, padding=1)
+        self.enter = nn.Conv2d(4 * (inputs + 1), fine // 2, 3, padding=1)
         init_unit_variance(self.enter)
         self.detail = ConvBlock(fine // 2)
         self.quarter = DownBlock(fine // 2, fine, 2)
@@ -83,22 +73,31 @@ class ImageEncoder(nn.Module):
         self.to_eighth = UpBlock(width, self.width, times)
         self.to_quarter = UpBlock(self.width, fine, 2)
 
-    def forward(self, pictures: Float[Tensor, "b 1 s s"], visible: Bool[Tensor, "b h w"] | None = None) -> Features:
-        """Patches that are not visible are blank, and a second plane says so."""
-        seen = torch.ones_like(pictures)
+    def forward(
+        self, images: Float[Tensor, "b i s s"], visible: Bool[Tensor, "b h w"] | None = None
+    ) -> tuple[Float[Tensor, "b l t d"], Float[Tensor, "b f q q"]]:
+        """Two levels of tokens, one per cell of 8 x 8 pixels (before and after the transformer), and a map (s/4, s/4).
+
+        Patches that are not visible are blank, and a further plane marks them.
+        """
+        shown = torch.ones_like(images[:, :1])
         if visible is not None:
-            seen = repeat(visible, "b h w -> b 1 (h p) (w q)", p=self.patch, q=self.patch).to(pictures.dtype)
-        shown = ConvStem.CONTRAST * (pictures - 0.5) * seen
-        cells = F.pixel_unshuffle(torch.cat([shown, 1 - seen], dim=1), 2).contiguous(memory_format=torch.channels_last)
-        quarter = self.quarter(self.detail(self.enter(cells)))
+            shown = repeat(visible, "b h w -> b 1 (h p) (w q)", p=self.patch, q=self.patch).to(images.dtype)
+        planes = torch.cat([ConvStem.CONTRAST * (images - 0.5) * shown, 1 - shown], dim=1)
+        half = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)
+        quarter = self.quarter(self.detail(self.enter(half)))
         eighth = self.eighth(quarter)
-        x = to_tokens(self.reduce(eighth))
-        rows, columns = pictures.shape[-2] // self.patch, pictures.shape[-1] // self.patch
+        upper = self.to_eighth(self._transformed(eighth), eighth)
+        fine = self.to_quarter(upper, quarter)
+        return torch.stack([to_tokens(self.level_norm(eighth)), to_tokens(upper)], dim=1), fine
+
+    def _transformed(self, eighth: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
+        """The transformer over patches, as a map with one position per patch."""
+        reduced = self.reduce(eighth)
+        rows, columns = reduced.shape[-2:]
+        x = to_tokens(reduced)
         x = x + self.positions(rows, columns).to(x.dtype)
         rotation = self.positions.rotation(rows, columns)
         for block in self.blocks:
             x = block(x, rotation)
-        upper = self.to_eighth(to_map(self.norm(x), rows), eighth)
-        fine = self.to_quarter(upper, quarter)
-        levels = torch.stack([to_tokens(self.level_norm(eighth)), to_tokens(upper)], dim=1)
-        return Features(levels, fine)
+        return to_map(self.norm(x), rows)

@@ -23,11 +23,12 @@ from torch.nn import functional as F
 from mvg.errors import WeightsError
 from mvg.model.generalist import Generalist
 from mvg.model.merged import LinearStem, MergedForm
+from mvg.model.state_names import rename_old
 from mvg.model.weights import CARD, TENSORS, verify_weights
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colors, which MAE was shown as 0 and 1
 _OWN_PARTS = {"image_stem": "stem", "image_mask": "mask_token"} | {
-    part: part for part in ("positions", "blocks", "norms", "kind")
+    part: part for part in ("positions", "blocks", "norms", "stream_embedding")
 }  # the merged form's names, and those of the image stream
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _MAE = {"norm1": "norm1", "norm2": "norm2", "attn.qkv": "attention.qkv", "attn.proj": "attention.out",
@@ -60,7 +61,11 @@ def initialize(model: Generalist, path: str | Path) -> int:
 
 def _own_encoder(form: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The encoder's part of a form's state, by the names that it has in the image stream of the matching form."""
-    inner = {name.removeprefix("images."): tensor for name, tensor in form.items() if name.startswith("images.")}
+    inner = {
+        name.removeprefix("image_encoder."): tensor
+        for name, tensor in form.items()
+        if name.startswith("image_encoder.")
+    }
     if inner:
         return inner
     encoder = {}
@@ -74,7 +79,9 @@ def _own_encoder(form: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _encoder(state: Mapping[str, Tensor], patch: int, where: str) -> dict[str, Tensor]:
     """Any known encoder, by the names of our image stream."""
     if any(name.startswith("form.") for name in state):
-        return _own_encoder({name.removeprefix("form."): tensor for name, tensor in state.items()})
+        present = dict(state)
+        rename_old(present)
+        return _own_encoder({name.removeprefix("form."): tensor for name, tensor in present.items()})
     if "patch_embed.proj.weight" in state:
         blocks = {name: tensor for name, tensor in state.items() if name.startswith("blocks.")}
         return _renamed(blocks, _MAE) | _gray(state, "patch_embed.proj", patch)

@@ -1,7 +1,7 @@
 """The merged form, the paper's: image and target tokens are averaged after a few blocks and travel as one sequence.
 
 A pair is a *panel*, one token per patch after the merge. With panel-causal attention a panel attends to itself and to
-those before it, so prompts are encoded once. For training, all pairs are scored in one pass by two streams: one holds
+the panels before it, so prompts are encoded once. For training, one pass scores all pairs with two streams: one holds
 visible targets and is attended to, the other holds hidden targets and is scored (Sec. 3.3, Eq. 2 of the paper).
 """
 
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvg.model.config import MergedConfig
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
 from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unpatch
 
@@ -20,12 +21,12 @@ from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches,
 class LinearStem(nn.Module):
     """The paper's patch embedding: one linear map per patch. There is no fine map."""
 
-    def __init__(self, width: int, patch: int) -> None:
+    def __init__(self, width: int, patch: int, inputs: int = 1) -> None:
         super().__init__()
         self.patch = patch
-        self.embed = nn.Linear(patch**2, width)
+        self.embed = nn.Linear(inputs * patch**2, width)
 
-    def forward(self, pictures: Float[Tensor, "b 1 s s"]) -> tuple[Float[Tensor, "b t d"], None]:
+    def forward(self, pictures: Float[Tensor, "b i s s"]) -> tuple[Float[Tensor, "b t d"], None]:
         return self.embed(patches(pictures, self.patch)), None
 
 
@@ -49,33 +50,33 @@ class PaperHead(nn.Module):
 class MergedForm(nn.Module):
     """A plain vision transformer over panels."""
 
-    def __init__(
-        self, *, width: int, depth: int, heads: int, patch: int, fine: int, levels: tuple[int, ...], merge_after: int,
-        stem: Literal["linear", "convolution"], head: Literal["paper", "query"], drop_path: float,
-    ) -> None:  # fmt: skip
+    def __init__(self, config: MergedConfig) -> None:
         super().__init__()
-        if head == "query" and stem == "linear":
+        if config.head == "query" and config.stem == "linear":
             raise ValueError("the head 'query' reads the fine map of the stem 'convolution'; the stem is 'linear'")
-        self.patch, self.level_blocks, self.merge_after = patch, levels, merge_after
-        self.image_stem = LinearStem(width, patch) if stem == "linear" else ConvStem(1, fine, width, patch)
+        self.config, self.patch = config, config.patch
+        width, patch, fine = config.width, config.patch, config.fine
+        linear = config.stem == "linear"
+        self.image_stem = (
+            LinearStem(width, patch, config.inputs) if linear else ConvStem(config.inputs, fine, width, patch)
+        )
         self.target_stem = LinearStem(width, patch)
         self.image_mask, self.target_mask = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
-        self.kind = nn.Parameter(torch.zeros(2, width))
-        self.positions = Positions(width, width // heads)
-        self.blocks = nn.ModuleList(
-            Block(width, heads, drop_path=drop_path * i / max(depth - 1, 1)) for i in range(depth)
-        )
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in levels)
-        tokens = len(levels) * width
-        self.head = FineHead(tokens, fine, patch, maps=1) if head == "query" else PaperHead(tokens, patch)
-        self.image_head = nn.Linear(width, patch**2)
+        self.stream_embedding = nn.Parameter(torch.zeros(2, width))  # of images and of targets
+        self.positions = Positions(width, width // config.heads)
+        drops = [config.drop_path * i / max(config.depth - 1, 1) for i in range(config.depth)]
+        self.blocks = nn.ModuleList(Block(width, config.heads, drop_path=drop) for drop in drops)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in config.levels)
+        tokens = len(config.levels) * width
+        self.head = FineHead(tokens, fine, patch, maps=1) if config.head == "query" else PaperHead(tokens, patch)
+        self.image_head = nn.Linear(width, config.inputs * patch**2)
 
     def _blocks(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
 
     def panels(
         self,
-        images: Float[Tensor, "b n 1 s s"],
+        images: Float[Tensor, "b n i s s"],
         targets: Float[Tensor, "b n 1 s s"],
         visible: Bool[Tensor, "b n h w"],
         image_visible: Bool[Tensor, "b n h w"] | None,
@@ -92,27 +93,27 @@ class MergedForm(nn.Module):
             image = torch.where(shown, image, self.image_mask.to(image.dtype))
         where = self.positions(rows // self.patch, columns // self.patch)
         rotation = self.positions.rotation(rows // self.patch, columns // self.patch)
-        x = torch.cat([image + self.kind[0], target + self.kind[1]]) + where
-        for block in self._blocks()[: self.merge_after]:
+        x = torch.cat([image + self.stream_embedding[0], target + self.stream_embedding[1]]) + where
+        for block in self._blocks()[: self.config.merge_after]:
             x = block(x, rotation)
         image, target = x.chunk(2)
         return rearrange((image + target) / 2, "(b n) t d -> b n t d", b=batch), fine
 
-    def read(
-        self, levels: list[Tensor], fine: Tensor | None, pictures: Float[Tensor, "b 1 s s"]
+    def decode(
+        self, levels: list[Tensor], fine: Tensor | None, images: Float[Tensor, "b i s s"]
     ) -> Float[Tensor, "b 1 s s"]:
-        """Concatenated features -> the painted picture at full resolution."""
+        """The tokens of all levels -> the painted picture at full resolution."""
         tokens = torch.cat([norm(level) for norm, level in zip(self.norms, levels, strict=True)], dim=-1)
         if isinstance(self.head, PaperHead):
-            painted: Tensor = self.head(tokens, pictures.shape[-2] // self.patch)
+            painted: Tensor = self.head(tokens, images.shape[-2] // self.patch)
             return painted
         assert fine is not None
-        painted = self.head(tokens, self.head.shared(fine), pictures)
+        painted = self.head(tokens, self.head.shared(fine), images[:, :1])
         return painted
 
     def forward(
         self,
-        images: Float[Tensor, "b n 1 s s"],
+        images: Float[Tensor, "b n i s s"],
         targets: Float[Tensor, "b n 1 s s"],
         visible: Bool[Tensor, "b n h w"],
         order: Literal["causal", "full"],
@@ -120,23 +121,24 @@ class MergedForm(nn.Module):
         image_visible: Bool[Tensor, "b n h w"] | None,
         target_type: TargetType,
     ) -> ModelOutput:
-        """Answer panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
+        """Predict panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         batch, panels = images.shape[:2]
         x, fine = self.panels(images, targets, visible, image_visible)
         if order == "causal":
-            shown = None if image_visible is None else image_visible[:, first:]
-            hidden, _ = self.panels(images[:, first:], targets[:, first:], torch.zeros_like(visible[:, first:]), shown)
+            image_shown = None if image_visible is None else image_visible[:, first:]
+            nothing = torch.zeros_like(visible[:, first:])
+            hidden, _ = self.panels(images[:, first:], targets[:, first:], nothing, image_shown)
             x = torch.cat([x, hidden], dim=1)
         rotation = self.positions.rotation(*visible.shape[-2:])
         levels = []
         for index, block in enumerate(self._blocks(), start=1):
-            if index > self.merge_after:
+            if index > self.config.merge_after:
                 x = self._step(block, x, rotation, panels, order, first)
-            if index in self.level_blocks:
-                asked = x[:, first - panels :] if order == "causal" else x[:, first:]
-                levels.append(rearrange(asked, "b n t d -> (b n) t d"))
+            if index in self.config.levels:
+                queries = x[:, first - panels :] if order == "causal" else x[:, first:]
+                levels.append(rearrange(queries, "b n t d -> (b n) t d"))
         fine = None if fine is None else rearrange(fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1)
-        painted = self.read(levels, fine, images[:, first:].flatten(0, 1))
+        painted = self.decode(levels, fine, images[:, first:].flatten(0, 1))
         painted = rearrange(painted, "(b n) 1 h w -> b n 1 h w", b=batch)
         return ModelOutput(None, painted, None if image_visible is None else self.image_head(x[:, :panels]))
 
@@ -152,34 +154,35 @@ class MergedForm(nn.Module):
         )
         if order == "full":
             joined = [rearrange(part, "b m h t e -> b h (m t) e") for part in (q, k, v)]
-            mixed = rearrange(block.attention.attend(*joined), "b (m t) d -> (b m) t d", t=tokens)
-            return rearrange(block.finish(flat, mixed), "(b m) t d -> b m t d", b=batch)
-        mixed_by = []
-        for place in range(x.shape[1]):
-            panel = place if place < panels else place - panels + first
-            seen = [*range(panel), place]
-            keys, values = (rearrange(part[:, seen], "b m h t e -> b h (m t) e") for part in (k, v))
-            mixed_by.append(block.attention.attend(q[:, place], keys, values))
-        finished = block.finish(flat, torch.stack(mixed_by, dim=1).flatten(0, 1))
+            attended = rearrange(block.attention.attend(*joined), "b (m t) d -> (b m) t d", t=tokens)
+            return rearrange(block.finish(flat, attended), "(b m) t d -> b m t d", b=batch)
+        attended_by = []
+        for index in range(x.shape[1]):
+            panel = index if index < panels else index - panels + first
+            sources = [*range(panel), index]
+            keys, values = (rearrange(part[:, sources], "b m h t e -> b h (m t) e") for part in (k, v))
+            attended_by.append(block.attention.attend(q[:, index], keys, values))
+        finished = block.finish(flat, torch.stack(attended_by, dim=1).flatten(0, 1))
         return rearrange(finished, "(b m) t d -> b m t d", b=batch)
 
-    def repaint(self, images: Float[Tensor, "b n 1 s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
-        """Reconstruct hidden image patches, each picture by itself, every target hidden: the task of pretraining."""
-        x, _ = self.panels(images, torch.zeros_like(images), torch.zeros_like(image_visible), image_visible)
+    def reconstruct(self, images: Float[Tensor, "b n i s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
+        """Reconstruct hidden image patches, each image by itself, every target hidden: the task of pretraining."""
+        no_targets = torch.zeros_like(images[:, :, :1])
+        x, _ = self.panels(images, no_targets, torch.zeros_like(image_visible), image_visible)
         batch, rotation = len(x), self.positions.rotation(*image_visible.shape[-2:])
         x = x.flatten(0, 1)
-        for block in self._blocks()[self.merge_after :]:
+        for block in self._blocks()[self.config.merge_after :]:
             x = block(x, rotation)
         return ModelOutput(None, None, rearrange(self.image_head(x), "(b n) t p -> b n t p", b=batch))
 
     def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
-        """The images themselves: this form encodes them together with their targets."""
+        """The images themselves: this form encodes images together with their targets."""
         return ImageFeatures(images)
 
     def encode(
         self, features: ImageFeatures, targets: Float[Tensor, "b n 1 s s"], target_type: TargetType
     ) -> PromptState:
-        """Keys and values of the prompts in every block after the merge; a panel attends to those before it."""
+        """Keys and values of the prompts in every block after the merge; each prompt attends to those before it."""
         batch, panels = targets.shape[:2]
         images = rearrange(features.images, "(b n) i h w -> b n i h w", b=batch)
         grid = (images.shape[-2] // self.patch, images.shape[-1] // self.patch)
@@ -188,7 +191,7 @@ class MergedForm(nn.Module):
         )
         rotation = self.positions.rotation(*grid)
         keys, values = [], []
-        for block in self._blocks()[self.merge_after :]:
+        for block in self._blocks()[self.config.merge_after :]:
             _, k, v = block.attention.project(block.norm1(x.flatten(0, 1)), rotation)
             keys.append(rearrange(k, "(b n) h t e -> b h (n t) e", b=batch))
             values.append(rearrange(v, "(b n) h t e -> b h (n t) 1 e", b=batch))
@@ -196,21 +199,22 @@ class MergedForm(nn.Module):
         return PromptState(tuple(keys), tuple(values), panels)
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
-        """Answer queries from encoded prompts: each query costs one panel, whatever the number of prompts."""
+        """Predict queries from encoded prompts: each query costs one panel, whatever the number of prompts."""
         query = features.images
         prompts = prompts.expand(len(query))
         grid = (query.shape[-2] // self.patch, query.shape[-1] // self.patch)
         hidden = torch.zeros(len(query), 1, *grid, dtype=torch.bool, device=query.device)
-        panel, fine = self.panels(query[:, None], torch.zeros_like(query[:, None]), hidden, None)
+        no_target = torch.zeros_like(query[:, None, :1])
+        panel, fine = self.panels(query[:, None], no_target, hidden, None)
         x, rotation, levels = panel[:, 0], self.positions.rotation(*grid), []
         for index, block in enumerate(self._blocks(), start=1):
-            if index > self.merge_after:
+            if index > self.config.merge_after:
                 q, k, v = block.attention.project(block.norm1(x), rotation)
-                at = index - self.merge_after - 1
+                at = index - self.config.merge_after - 1
                 keys = torch.cat([prompts.keys[at].to(k.dtype), k], dim=2)
                 values = torch.cat([prompts.values[at][:, :, :, 0].to(v.dtype), v], dim=2)
                 x = block.finish(x, block.attention.attend(q, keys, values))
-            if index in self.level_blocks:
+            if index in self.config.levels:
                 levels.append(x)
-        painted = self.read(levels, fine, query)
+        painted = self.decode(levels, fine, query)
         return ModelOutput(None, painted, None)

@@ -1,10 +1,12 @@
 """The values that the model exchanges with its callers: features of images, the state of prompts, and outputs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,16 +16,18 @@ TargetType = Literal["labels", "image", "field"]
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the image encoder computes from b images, before any target is known.
+    """What the model computes from b images, before any target is known.
 
-    images: (b, i, s, s) in [0, 1]. Matching form: levels (b, 2, t, d), one token per cell of 8 x 8 pixels, before and
-    after the transformer; fine (b, f, s/4, s/4); cells (b, m, k), the features of the regression, one row per 4 x 4
-    pixels. None in the merged form, which encodes images together with their targets.
+    images: (b, i, s, s) in [0, 1]. In the matching form also: levels (b, 2, t, d), one token per cell of 8 x 8 pixels,
+    before and after the transformer; fine (b, f, s/4, s/4); filling (b, i, s, s), what filling voids adds to the
+    images; cells (b, m, k), the features of the regression, one row per 4 x 4 pixels. All None in the merged form,
+    which encodes images together with their targets.
     """
 
     images: Float[Tensor, "b i s s"]
     levels: Float[Tensor, "b l t d"] | None = None
     fine: Float[Tensor, "b f h w"] | None = None
+    filling: Float[Tensor, "b i s s"] | None = None
     cells: Float[Tensor, "b m k"] | None = None
 
     def __len__(self) -> int:
@@ -31,23 +35,31 @@ class ImageFeatures:
 
     def __getitem__(self, index: slice | list[int]) -> "ImageFeatures":
         """The features of these images."""
-        parts = (self.images, self.levels, self.fine, self.cells)
-        return ImageFeatures(*(None if part is None else part[index] for part in parts))  # type: ignore[arg-type]
+        return self._map(lambda tensor: tensor[index])
+
+    def panels(self, batch: int, which: slice) -> "ImageFeatures":
+        """The features of `which` panels of each of `batch` requests; the images are those of all b * n panels."""
+        return self._map(lambda tensor: rearrange(tensor, "(b n) ... -> b n ...", b=batch)[:, which].flatten(0, 1))
 
     @staticmethod
     def concatenate(parts: "Sequence[ImageFeatures]") -> "ImageFeatures":
         """The features of all images of `parts`, in order."""
-        fields = zip(*((p.images, p.levels, p.fine, p.cells) for p in parts), strict=True)
-        return ImageFeatures(*(None if same[0] is None else torch.cat(same) for same in fields))  # type: ignore[arg-type]
+        tensors = zip(*(part._tensors() for part in parts), strict=True)
+        return ImageFeatures(*(None if same[0] is None else torch.cat(same) for same in tensors))  # type: ignore[arg-type]
+
+    def _tensors(self) -> tuple[Tensor | None, ...]:
+        return self.images, self.levels, self.fine, self.filling, self.cells
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "ImageFeatures":
+        return ImageFeatures(*(None if tensor is None else function(tensor) for tensor in self._tensors()))  # type: ignore[arg-type]
 
 
 class ModelOutput(NamedTuple):
-    """What the model says of each asked panel, at the picture's full resolution, one map per target channel.
+    """What the model predicts for each query panel, at full resolution, one map per target channel.
 
-    logits: (..., c, s, s) class scores for label targets, background being 0 (softmax over [0, logits]); None where a
-    label target is a painted picture; pictures: (..., c, s, s) intensities, about [0, 1], not clipped; None where
-    images alone were asked; images: (b, n, t, p * p) the images' own patches, reconstructed, where
-    image patches were hidden.
+    logits: (..., c, s, s) class scores of labels, background being 0 (softmax over [0, logits]); None where labels are
+    one painted picture. pictures: (..., c, s, s) intensities, about [0, 1], not clipped; None where only images were
+    reconstructed. images: (b, n, t, i * p * p) the images' patches, reconstructed; None where none was hidden.
     """
 
     logits: Tensor | None
@@ -55,32 +67,90 @@ class ModelOutput(NamedTuple):
     images: Tensor | None
 
 
+class RidgeStatistics(NamedTuple):
+    """Sums over the cells of prompts; those of several prompts are added. The last feature is the constant 1.
+
+    gram: (b, d, d) features by features; cross: (b, c, d, 16) features by the target pixels of each channel;
+    softness: (b, c) t * (1 - t) of each target pixel t: 0 for labels, positive for pictures.
+    """
+
+    gram: Float[Tensor, "b d d"]
+    cross: Float[Tensor, "b c d p"]
+    softness: Float[Tensor, "b c"]
+
+
+class RidgeSolution(NamedTuple):
+    """A solved regression; it depends on the prompts alone. q = channels * 16.
+
+    weights: (b, d, q); inside, outside: (b, 1, q) mean predictions of the prompts' cells with and without the class.
+    """
+
+    weights: Float[Tensor, "b d q"]
+    inside: Float[Tensor, "b 1 q"]
+    outside: Float[Tensor, "b 1 q"]
+
+
+class _Solutions:
+    """The solutions of one prompt state by target type, each computed once; safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock, self._known = Lock(), dict[TargetType, RidgeSolution]()
+
+    def get(self, target_type: TargetType, solve: Callable[[], RidgeSolution]) -> RidgeSolution:
+        if torch.is_grad_enabled():  # a gradient needs a graph of its own
+            return solve()
+        with self._lock:
+            if target_type not in self._known:
+                self._known[target_type] = solve()
+            return self._known[target_type]
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "_Solutions":
+        return _Solutions()
+
+    def __reduce__(self) -> tuple[type["_Solutions"], tuple[()]]:
+        return _Solutions, ()
+
+
 @dataclass(frozen=True)
 class PromptState:
-    """Prompts encoded once: keys and values of every matching depth or block, and in the matching form sums over them.
+    """Prompts that were encoded once, for any number of queries.
 
-    keys: per depth (b, heads, panels * t, e); values: per depth (b, heads, panels * t, channels, v); sums: what the
-    regression needs, (b, d, d), (b, channels, d, p) and (b, channels), in float32; empty in the merged form. b is 1 for
-    a single request.
+    keys: per matching depth or block (b, heads, panels * t, e); values: (b, heads, panels * t, channels, v); panels:
+    number of prompts; sums: `RidgeStatistics` of the prompts as a plain tuple, in float32, empty in the merged form.
+    b is 1 for prompts that all queries share, else one set of prompts per query.
     """
 
     keys: tuple[Float[Tensor, "b h k e"], ...]
     values: tuple[Float[Tensor, "b h k c v"], ...]
     panels: int
     sums: tuple[Float[Tensor, "b ..."], ...] = ()
+    _solutions: _Solutions = field(default_factory=_Solutions, init=False, repr=False, compare=False)
 
     @property
     def channels(self) -> int:
-        """How many target channels these prompts carry."""
+        """The number of target channels."""
         return int(self.values[0].shape[3])
+
+    @property
+    def statistics(self) -> RidgeStatistics:
+        """The sums that the regression needs; matching form only."""
+        return RidgeStatistics(*self.sums)
+
+    def solution(
+        self, target_type: TargetType, solve: Callable[[RidgeStatistics, TargetType], RidgeSolution]
+    ) -> RidgeSolution:
+        """The regression solved on these prompts; computed at most once per target type where no gradient is wanted."""
+        return self._solutions.get(target_type, lambda: solve(self.statistics, target_type))
 
     def expand(self, batch: int) -> "PromptState":
         """The same prompts for each of `batch` queries, without a copy; prompts that are already per query stay."""
         if self.keys[0].shape[0] == batch:
             return self
-        keys = tuple(k.expand(batch, *k.shape[1:]) for k in self.keys)
-        values = tuple(v.expand(batch, *v.shape[1:]) for v in self.values)
-        return PromptState(keys, values, self.panels, tuple(s.expand(batch, *s.shape[1:]) for s in self.sums))
+        keys, values, sums = (
+            tuple(tensor.expand(batch, *tensor.shape[1:]) for tensor in part)
+            for part in (self.keys, self.values, self.sums)
+        )
+        return PromptState(keys, values, self.panels, sums)
 
     def to(self, device: torch.device) -> "PromptState":
         """The same on another device."""
@@ -88,28 +158,25 @@ class PromptState:
         return PromptState(keys, values, self.panels, sums)
 
     @staticmethod
-    def concatenate(parts: "tuple[PromptState, ...] | list[PromptState]") -> "PromptState":
-        """Join prompts along the panels. Right for the matching form alone, where panels do not look at one another."""
-        keys = tuple(torch.cat(same, dim=2) for same in zip(*(p.keys for p in parts), strict=True))
-        values = tuple(torch.cat(same, dim=2) for same in zip(*(p.values for p in parts), strict=True))
-        sums = tuple(torch.stack(same).sum(0) for same in zip(*(p.sums for p in parts), strict=True))
-        return PromptState(keys, values, sum(p.panels for p in parts), sums)
+    def concatenate(parts: "Sequence[PromptState]") -> "PromptState":
+        """Join prompts. Right only where prompts are independent (`config.independent_prompts`)."""
+        keys, values = (
+            tuple(torch.cat(same, dim=2) for same in zip(*tensors, strict=True))
+            for tensors in ([part.keys for part in parts], [part.values for part in parts])
+        )
+        sums = tuple(torch.stack(same).sum(0) for same in zip(*(part.sums for part in parts), strict=True))
+        return PromptState(keys, values, sum(part.panels for part in parts), sums)
 
     def tensors(self) -> dict[str, Tensor]:
         """Named tensors, for a file."""
-        named = {f"keys.{i}": k for i, k in enumerate(self.keys)} | {
-            f"values.{i}": v for i, v in enumerate(self.values)
-        }
-        named |= {f"sums.{i}": s for i, s in enumerate(self.sums)}
-        return {name: tensor.contiguous() for name, tensor in named.items()}
+        parts = {"keys": self.keys, "values": self.values, "sums": self.sums}
+        return {f"{name}.{i}": tensor.contiguous() for name, part in parts.items() for i, tensor in enumerate(part)}
 
     @staticmethod
     def from_tensors(tensors: dict[str, Tensor], panels: int) -> "PromptState":
         """Undo `tensors`."""
-        depths, sums = (sum(name.startswith(part) for name in tensors) for part in ("keys.", "sums."))
-        return PromptState(
-            tuple(tensors[f"keys.{i}"] for i in range(depths)),
-            tuple(tensors[f"values.{i}"] for i in range(depths)),
-            panels,
-            tuple(tensors[f"sums.{i}"] for i in range(sums)),
+        keys, values, sums = (
+            tuple(tensors[f"{part}.{i}"] for i in range(sum(name.startswith(f"{part}.") for name in tensors)))
+            for part in ("keys", "values", "sums")
         )
+        return PromptState(keys, values, panels, sums)

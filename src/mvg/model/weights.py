@@ -1,7 +1,7 @@
 """Weights on disk: one folder with the numbers, what they are, and a checksum that ties the two.
 
     ID/model.safetensors    every tensor of the model, floats as bfloat16
-    ID/config.json          {"format": 1, "config": GeneralistConfig, "sha256": of model.safetensors}
+    ID/config.json          {"format": 1, "config": fields of the model's config, "sha256": of model.safetensors}
     ID/card.md              data, terms, recipe, commit, figures, limits
 
 Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in the user's data folder.
@@ -9,7 +9,7 @@ Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in 
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -21,7 +21,9 @@ from torch import nn
 
 from mvg._atomic import atomic_folder
 from mvg.errors import WeightsError
-from mvg.model.generalist import Generalist, GeneralistConfig, rules_of
+from mvg.model.config import FORMS, GeneralistConfig, config_class, config_fields, config_rules
+from mvg.model.generalist import Generalist
+from mvg.model.state_names import original_name
 
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 INSTALLED = user_data_path("mvg") / "weights"
@@ -54,7 +56,7 @@ def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(folder) as fresh:
             save_file(tensors, fresh / TENSORS, metadata={"format": "pt"})
-            about = {"format": FORMAT, "config": asdict(config), "sha256": checksum(fresh / TENSORS)}
+            about = {"format": FORMAT, "config": config.as_dict(), "sha256": checksum(fresh / TENSORS)}
             (fresh / CONFIG).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
             (fresh / CARD).write_text(card, encoding="utf-8")
             check_replaceable(folder)
@@ -141,6 +143,19 @@ def shipped_ids() -> tuple[str, ...]:
     return tuple(folder.name for folder in _folders(SHIPPED))
 
 
+def fingerprint(model: nn.Module) -> str:
+    """The sha256 of all tensors of a model, in hex: equal for models that encode prompts alike.
+
+    Names are those of the first files, so that renaming a part of the network changes no fingerprint.
+    """
+    digest = hashlib.sha256()
+    tensors = {original_name(name): tensor for name, tensor in model.state_dict().items()}
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def checksum(file: Path) -> str:
     """The sha256 of a file, in hex."""
     with open(file, "rb") as stream:
@@ -187,33 +202,37 @@ def _find(name: str | Path) -> Path:
 
 
 def _config(values: Any, folder: Path) -> GeneralistConfig:
-    known = [field.name for field in fields(GeneralistConfig)]
-    unknown = sorted(set(values) - set(known)) if isinstance(values, dict) else ["no table"]
+    action = "install weights for this version of mvg"
+    if not isinstance(values, dict):
+        raise WeightsError(f"the config of '{folder}' is no table", "a table of the fields of a model", action)
+    form = config_class(values)
+    if form is None:
+        found = f"the config of '{folder}' has model.form = {values['form']!r}"
+        raise WeightsError(found, f"one of {', '.join(FORMS)}", action)
+    plain: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config_fields(values, form).items()
+    }
+    known = [field.name for field in fields(form)]
+    unknown = sorted(set(plain) - set(known))
     if unknown:
-        raise WeightsError(
-            f"the config of '{folder}' has {', '.join(unknown)}",
-            f"only {', '.join(known)}",
-            "install weights for this version of mvg",
-        )
-    plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    hints, like = get_type_hints(GeneralistConfig), GeneralistConfig().as_dict()
-    broken = [
-        (f"model.{key} = {value!r}", f"a value like {like[key]!r}")
-        for key, value in plain.items()
-        if not _typed(value, hints[key])
-    ]
-    if not broken:
-        broken = [(found, expected) for holds, found, expected in rules_of(GeneralistConfig(**plain)) if not holds]
-    if broken:
-        found, expected = broken[0]
-        raise WeightsError(f"the config of '{folder}' has {found}", expected, "install weights for this version of mvg")
-    return GeneralistConfig(**plain)
+        found = f"the config of '{folder}' has {', '.join(unknown)}"
+        raise WeightsError(found, f"only form, {', '.join(known)}", action)
+    hints, default = get_type_hints(form), form()
+    for key, value in plain.items():
+        if not _typed(value, hints[key]):
+            found = f"the config of '{folder}' has model.{key} = {value!r}"
+            raise WeightsError(found, f"a value like {getattr(default, key)!r}", action)
+    config = form(**plain)
+    for holds, found, expected in config_rules(config):
+        if not holds:
+            raise WeightsError(f"the config of '{folder}' has {found}", expected, action)
+    return config
 
 
 def _typed(value: Any, hint: Any) -> bool:
     """Whether a value of a config is what its field is annotated with."""
     if get_origin(hint) is tuple:
-        return isinstance(value, tuple) and all(type(one) is int for one in value)
+        return isinstance(value, tuple) and all(type(item) is int for item in value)
     return value in get_args(hint) if get_args(hint) else type(value) in (hint, int if hint is float else hint)
 
 

@@ -12,7 +12,7 @@ from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
-from mvg.model.weights import load_weights
+from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import task_file
 from mvg.prediction.inference.context import PredictionContext
 from mvg.prediction.inference.prompt_cache import PromptCache
@@ -113,7 +113,7 @@ class Predictor:
         contents = task_file.load(Path(path))
         task_file.check_size(contents, self.model.config.size, Path(path))
         task = PromptedTask(self, contents.spec, contents.prompts, contents.options, contents.zoom)
-        if contents.fingerprint == task_file.fingerprint(self.model):
+        if contents.fingerprint == fingerprint(self.model):
             task.restore_caches(contents)
         return task
 
@@ -170,7 +170,7 @@ class PromptedTask:
         """Write prompts and their encodings as one task file, whole or not at all. Raises FileError."""
         caches = (self.cache, *self.zoom_caches)
         contents = TaskContents(
-            self.predictor.name, task_file.fingerprint(self.predictor.model), self.spec, self.options, self.prompts,
+            self.predictor.name, fingerprint(self.predictor.model), self.spec, self.options, self.prompts,
             self.zoom, thresholds=tuple(cache.thresholds for cache in caches),
         )  # fmt: skip
         self._determine_thresholds()

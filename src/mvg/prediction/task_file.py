@@ -9,7 +9,6 @@ The JSON names the weights, the fingerprint of the model and what was determined
 fingerprint encodes the prompts again.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
@@ -115,15 +114,6 @@ def weights_of(path: Path) -> str:
     if not description.get("weights"):
         raise WeightsError(f"'{path}' names no weights", "the weights it was made with", "name them (--weights)")
     return str(description["weights"])
-
-
-def fingerprint(model: nn.Module) -> str:
-    """The sha256 of all parameters, in hex: equal for models that encode prompts alike."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _described(contents: TaskContents) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from mvg._atomic import atomic_file
 from mvg.errors import FileError, RecipeError
-from mvg.model.generalist import Generalist, GeneralistConfig
+from mvg.model.config import GeneralistConfig
+from mvg.model.generalist import Generalist
 from mvg.training.optimization import Progress
 from mvg.training.recipe import Recipe, recipe_from
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +12,16 @@ import numpy as np
 
 from mvg._plugins import contributions, named
 from mvg.errors import FileError, RecipeError
-from mvg.model.generalist import SIZES, GeneralistConfig, Rule, rules_of
+from mvg.model.config import (
+    FORMS,
+    SIZES,
+    GeneralistConfig,
+    MatchingConfig,
+    Rule,
+    config_class,
+    config_fields,
+    config_rules,
+)
 from mvg.tasks import kinds
 from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
@@ -116,7 +125,7 @@ class Recipe:
     start: str = ""
     initialize: str = ""
     precision: Precision = "auto"
-    model: GeneralistConfig = field(default_factory=GeneralistConfig)
+    model: GeneralistConfig = field(default_factory=MatchingConfig)
     data: DataSettings = field(default_factory=DataSettings)
     episodes: EpisodeSettings = field(default_factory=EpisodeSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
@@ -127,7 +136,7 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint or a card."""
-        return asdict(self)
+        return {**asdict(self), "model": self.model.as_dict()}
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -143,16 +152,25 @@ def read_recipe(path: Path) -> Recipe:
 
 def recipe_from(table: Mapping[str, Any]) -> Recipe:
     """A recipe from plain values; `model.name` names a size, whose values the other keys of `model` replace."""
-    model = table.get("model", {})
-    if not isinstance(model, Mapping):
-        raise RecipeError(f"model = {model!r}", "a table", "correct it")
-    size = model.get("name", "tiny")
-    if not isinstance(size, str) or size not in SIZES:
-        raise RecipeError(f"model.name = {size!r}", f"one of {', '.join(SIZES)}", "choose one of these")
-    network = SIZES[size].as_dict() | {key: value for key, value in model.items() if key != "name"}
-    recipe = read_settings(Recipe, {**table, "model": network}, renamed=_RENAMED)
+    model = model_from(table.get("model", {}))
+    settings = {key: value for key, value in table.items() if key != "model"}
+    recipe = replace(read_settings(Recipe, settings, renamed=_RENAMED), model=model)
     _check(recipe)
     return recipe
+
+
+def model_from(table: Any) -> GeneralistConfig:
+    """A model's config from the table [model]; RecipeError for what it cannot hold."""
+    if not isinstance(table, Mapping):
+        raise RecipeError(f"model = {table!r}", "a table", "correct it")
+    size = table.get("name", "tiny")
+    if not isinstance(size, str) or size not in SIZES:
+        raise RecipeError(f"model.name = {size!r}", f"one of {', '.join(SIZES)}", "choose one of these")
+    values = SIZES[size].as_dict() | {key: value for key, value in table.items() if key != "name"}
+    form = config_class(values)
+    if form is None:
+        raise RecipeError(f"model.form = {values['form']!r}", f"one of {', '.join(FORMS)}", "choose one of these")
+    return read_settings(form, config_fields(values, form), "model.")
 
 
 def _check(recipe: Recipe) -> None:
@@ -177,7 +195,7 @@ def _check_shares(shares: Mapping[str, float]) -> None:
 
 def check_model(recipe: Recipe) -> None:
     """Raises RecipeError for an impossible network, and for one that cannot take the sizes of the episodes."""
-    _hold(rules_of(recipe.model, recipe.episodes.sizes))
+    _hold(config_rules(recipe.model, recipe.episodes.sizes))
 
 
 def _hold(rules: Iterable[Rule]) -> None:

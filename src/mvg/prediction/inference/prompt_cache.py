@@ -242,5 +242,5 @@ def _state_bytes(state: PromptState) -> int:
 
 def feature_bytes(features: ImageFeatures) -> int:
     """Bytes of the features."""
-    parts = (features.images, features.levels, features.fine, features.cells)
+    parts = (features.images, features.levels, features.fine, features.filling, features.cells)
     return sum(part.numel() * part.element_size() for part in parts if part is not None)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvg.model.ridge import BODY, filled_smoothly
+from mvg.model.voids import BODY, filled_smoothly
 
 _SIDE = 64  # pixels of the square in which the line of symmetry is searched
 _SHIFTS, _TURNS = torch.arange(-5, 5.1, 0.75), torch.arange(-9, 9.1, 3)  # of the line: pixels, degrees

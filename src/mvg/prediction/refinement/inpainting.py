@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mvg.model.ridge import BLACK
+from mvg.model.voids import BLACK
 from mvg.prediction.inference.context import PredictionContext
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.inference.volume_prediction import VolumePrediction

@@ -1,0 +1,40 @@
+"""The target encoder of the matching form: each channel of a prompt's target becomes tokens."""
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mvg.model.transformer import ConvBlock, init_unit_variance, patches, to_map
+
+
+class TargetEncoder(nn.Module):
+    """Each target channel of each prompt as one token per cell, aware of its surroundings and of its image.
+
+    width: of the tokens; depth: residual blocks; cell: side of a cell in pixels; image_width: of the image's tokens.
+    """
+
+    def __init__(self, width: int, depth: int, cell: int, image_width: int) -> None:
+        super().__init__()
+        self.cell = cell
+        first, second = nn.Linear(cell**2, width), nn.Linear(width, width)
+        init_unit_variance(first)
+        init_unit_variance(second, share=1.5)
+        self.embed = nn.Sequential(first, nn.GELU(), second)
+        self.from_image = nn.Linear(image_width, width)
+        init_unit_variance(self.from_image, share=0.3)
+        self.mask_token = nn.Parameter(torch.zeros(width))
+        self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))
+
+    def forward(
+        self, targets: Float[Tensor, "b c s s"], visible: Bool[Tensor, "b h w"], image: Float[Tensor, "b t d"]
+    ) -> Float[Tensor, "b c t e"]:
+        """Tokens (t = h * w cells) of targets in [0, 1]; cells that are not visible hold the mask token."""
+        channels = targets.shape[1]
+        x = self.embed(patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.cell) * 2 - 1)
+        shown = repeat(visible, "b h w -> (b c) (h w) 1", c=channels)
+        x = torch.where(shown, x, self.mask_token.to(x.dtype))
+        x = x + repeat(self.from_image(image), "b t e -> (b c) t e", c=channels)
+        x = self.blocks(to_map(x, visible.shape[-2]).contiguous(memory_format=torch.channels_last))
+        tokens: Tensor = rearrange(x, "(b c) e h w -> b c (h w) e", c=channels)
+        return tokens
