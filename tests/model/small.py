@@ -32,7 +32,11 @@ one with a convolutional stem and with the paper's own stem and head."""
 
 def network(shape: str, seed: int = 0) -> Generalist:
     """A network in evaluation mode; all weights are drawn anew, so that no zero it starts with hides a path."""
-    model = Generalist(SHAPES[shape])
+    return drawn(Generalist(SHAPES[shape]), seed)
+
+
+def drawn(model: Generalist, seed: int = 0) -> Generalist:
+    """The network in evaluation mode with all weights drawn anew."""
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -1,6 +1,9 @@
 """Laws of the matching form alone: classes and prompts are sets."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from time import sleep
 
 import pytest
 import torch
@@ -9,7 +12,8 @@ from torch.nn import functional as F
 
 from mvg.model.generalist import Generalist
 from mvg.model.matching import MatchingForm
-from mvg.model.outputs import PromptState
+from mvg.model.outputs import PromptState, RidgeSolution, RidgeStatistics, TargetType
+from mvg.model.ridge import Ridge
 from tests.model.small import SHAPES, network, pictures, shown
 
 
@@ -67,6 +71,49 @@ def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
     assert joined.panels == together.panels == 5
     for name, tensor in joined.tensors().items():
         torch.testing.assert_close(tensor, together.tensors()[name], atol=3e-4, rtol=1e-3)
+
+
+def test_the_regression_is_solved_once_per_prompts_and_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=3)
+    prompts = model.encode(model.embed(images[:, :2].flatten(0, 1)), targets[:, :2], "labels")
+    query, solved = model.embed(images[:, 2]), []
+    solve = Ridge.solve
+
+    def counted(ridge: Ridge, statistics: RidgeStatistics, target_type: TargetType) -> RidgeSolution:
+        solved.append(target_type)
+        return solve(ridge, statistics, target_type)
+
+    monkeypatch.setattr(Ridge, "solve", counted)
+    first = model.answer(query, prompts, "labels")
+    assert torch.equal(model.answer(query, prompts, "labels"), first)
+    model.answer(query, prompts, "image")
+    assert solved == ["labels", "image"]
+    assert torch.equal(model.answer(query, deepcopy(prompts), "labels"), first)
+    with torch.enable_grad():
+        model.answer(query, prompts, "labels")
+    assert solved == ["labels", "image", "labels", "labels"], "gradients need a graph of their own"
+
+
+def test_threads_share_one_solution() -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=2)
+    prompts = model.encode(model.embed(images[:, 0]), targets[:, :1], "labels")
+    solved: list[int] = []
+
+    def solve(statistics: RidgeStatistics, target_type: TargetType) -> RidgeSolution:
+        solved.append(1)
+        sleep(0.05)
+        return model.form.ridge.solve(statistics, target_type)  # type: ignore[union-attr,operator]
+
+    def solution(_: int) -> RidgeSolution:
+        with torch.no_grad():
+            return prompts.solution("labels", solve)
+
+    with ThreadPoolExecutor(4) as pool:
+        solutions = list(pool.map(solution, range(4)))
+    assert len(solved) == 1
+    assert all(other is solutions[0] for other in solutions)
 
 
 def scene(size: int = 64) -> tuple[Tensor, Tensor]:

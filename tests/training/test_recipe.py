@@ -59,7 +59,7 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
         ({"model": {"widht": 1}}, "unknown key 'model.widht'", "width"),
         ({"model": {"name": "huge"}}, "model.name = 'huge'", "tiny, small, large"),
         ({"objectives": {"image": {"guess": 1.0}}}, "objective 'guess'", "autoregressive, masked"),
-        ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "'matching' or 'merged'"),
+        ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "matching, merged"),
         ({"episodes": {"coloring": "blue"}}, "episodes.coloring = 'blue'", "random"),
         ({"precision": "8"}, "precision = '8'", "bf16-mixed"),
         ({"data": {"tasks": ["cooking"]}}, "no kind of task is called 'cooking'", "inpainting, segmentation"),
