@@ -21,7 +21,7 @@ class Pairs:
     images: (b, n, i, s, s) in [0, 1], i images or channels per pair; targets: (b, n, c, s, s), for `labels` one channel
     of 0 and 1 per class, for `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a
     request to the batch's c; colors: (b, k) in (0, 1], the color of each of k classes in a painted target (k = c until
-    it is painted); patients: per request one name per pair ("" if unknown).
+    it is painted); patients: per request one name per pair ("" if unknown); names: of the classes, for reports.
     """
 
     images: Float[Tensor, "b n i s s"]
@@ -34,7 +34,7 @@ class Pairs:
 
     def painted(self) -> "Pairs":
         """The same requests with each label target as one painted picture (Sec. 3.2 of the paper); pictures stay."""
-        if self.target_type == "image":
+        if self.target_type != "labels":
             return self
         picture = torch.einsum("bnchw,bc->bnhw", self.targets, self.colors)[:, :, None]
         return Pairs(self.images, picture, self.used[:, :1], self.colors, self.patients, self.target_type, self.names)

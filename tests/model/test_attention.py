@@ -1,10 +1,10 @@
-"""Attention with values wider than keys gives what its definition says, whichever way it is computed."""
+"""Attention with values wider than keys gives what its definition says, in each way to compute it."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from mvg.model import attention as mixing
+from mvg.model import attention as module
 from mvg.model.attention import attention
 
 
@@ -23,21 +23,21 @@ def defined(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 @pytest.fixture
 def products(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Of each time plain products were tried, whether they served."""
-    tried: list[bool] = []
-    whole = mixing._products
+    """Whether plain products succeeded, for each time that they were tried."""
+    successes: list[bool] = []
+    blockwise = module._blockwise
 
     def watched(q: Tensor, keys: Tensor, values: Tensor) -> Tensor | None:
-        mixed = whole(q, keys, values)
-        tried.append(mixed is not None)
-        return mixed
+        attended = blockwise(q, keys, values)
+        successes.append(attended is not None)
+        return attended
 
-    monkeypatch.setattr(mixing, "_products", watched)
-    return tried
+    monkeypatch.setattr(module, "_blockwise", watched)
+    return successes
 
 
 @pytest.mark.parametrize("length", [1.0, 12.0], ids=["short", "sharp"])
-def test_wide_values_are_mixed_by_plain_products(length: float, products: list[bool]) -> None:
+def test_wide_values_take_plain_products(length: float, products: list[bool]) -> None:
     q, keys, values = request(values=24, length=length)
     torch.testing.assert_close(attention(q, keys, values), defined(q, keys, values), atol=1e-4, rtol=1e-4)
     assert products == [True]
@@ -54,25 +54,25 @@ def test_logits_beyond_what_float32_can_hold_take_the_other_way(products: list[b
 
 def test_gradients_and_masks_take_the_other_way(products: list[bool]) -> None:
     q, keys, values = request(values=24, queries=5, keys=7)
-    mixed = attention(q.requires_grad_(), keys, values)
-    torch.testing.assert_close(mixed, defined(q, keys, values), atol=1e-5, rtol=1e-5)
-    mixed.sum().backward()
+    attended = attention(q.requires_grad_(), keys, values)
+    torch.testing.assert_close(attended, defined(q, keys, values), atol=1e-5, rtol=1e-5)
+    attended.sum().backward()
     assert q.grad is not None
     allowed = torch.tensor([True, True, False, True, False, True, True])
-    found = attention(q.detach(), keys, values, allowed.expand(2, 1, 1, 7))
+    masked = attention(q.detach(), keys, values, allowed.expand(2, 1, 1, 7))
     torch.testing.assert_close(
-        found, defined(q.detach(), keys[:, :, allowed], values[:, :, allowed]), atol=1e-5, rtol=1e-5
+        masked, defined(q.detach(), keys[:, :, allowed], values[:, :, allowed]), atol=1e-5, rtol=1e-5
     )
     assert not products
 
 
 def test_16_bits_stay_close() -> None:
     q, keys, values = request(values=24)
-    mixed = attention(*(part.bfloat16() for part in (q, keys, values)))
-    assert mixed.dtype == torch.bfloat16
-    torch.testing.assert_close(mixed.float(), defined(q, keys, values), atol=0.02, rtol=0.02)
+    attended = attention(*(part.bfloat16() for part in (q, keys, values)))
+    assert attended.dtype == torch.bfloat16
+    torch.testing.assert_close(attended.float(), defined(q, keys, values), atol=0.02, rtol=0.02)
     allowed = torch.arange(1030) % 3 > 0
-    mixed = attention(*(part.bfloat16() for part in (q, keys, values)), allowed.expand(2, 1, 1, 1030))
+    attended = attention(*(part.bfloat16() for part in (q, keys, values)), allowed.expand(2, 1, 1, 1030))
     torch.testing.assert_close(
-        mixed.float(), defined(q, keys[:, :, allowed], values[:, :, allowed]), atol=0.02, rtol=0.02
+        attended.float(), defined(q, keys[:, :, allowed], values[:, :, allowed]), atol=0.02, rtol=0.02
     )

@@ -170,8 +170,8 @@ def test_what_is_no_encoder_is_refused_and_the_model_stays(tmp_path: Path) -> No
     torch.save({"model": nn.Linear(2, 2).state_dict()}, tmp_path / "other.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     for name, match in (("broken.pth", "cannot be read"), ("broken.safetensors", "cannot be read"),
-                        ("missing.pth", "cannot be read"), ("other.pth", "no image encoder"),
-                        ("list.pth", "no image encoder"), ("", "cannot be read")):  # fmt: skip
+                        ("missing.pth", "cannot be read"), ("other.pth", "no known image encoder"),
+                        ("list.pth", "no known image encoder"), ("", "cannot be read")):  # fmt: skip
         with pytest.raises(WeightsError, match=match):
             initialize(model, tmp_path / name)
     incomplete = public()

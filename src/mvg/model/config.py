@@ -8,7 +8,7 @@ HEAD_WIDTH = 32
 """Width of an attention head of the matching form outside of its image encoder."""
 
 Rule = tuple[bool, str, str]
-"""Whether it holds, what was found, what was expected."""
+"""Whether it holds; what was found and what was expected, for an error."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def config_fields(values: Mapping[str, Any], form: type[MatchingConfig] | type[M
 
 
 def config_rules(config: GeneralistConfig, sides: tuple[int, ...] = ()) -> list[Rule]:
-    """The rules of a network that is also shown pictures of these `sides` (pixels)."""
+    """The rules of a network, also for further sides of pictures (pixels)."""
     rules = config.rules()
     for side in (config.size, *sides) if config.patch >= 1 else ():
         fits = side >= 1 and side % config.patch == 0

@@ -1,4 +1,4 @@
-"""The devices that there are to run on."""
+"""The devices of this machine."""
 
 import torch
 
@@ -6,14 +6,15 @@ from mvg.errors import UnknownNameError
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name ("cpu", "cuda", "cuda:1", "mps"), or the fastest there is for "auto".
+    """The device of that name ("cpu", "cuda", "cuda:1", "mps"), or the fastest one for "auto".
 
-    Raises UnknownNameError, which lists those that are there.
+    Raises UnknownNameError, which lists the devices of this machine.
     """
-    there = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    there = [*(["cuda"] if there else []), *there, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    available = [*(["cuda"] if gpus else []), *gpus, *mps, "cpu"]
     if name == "auto":
-        return torch.device(there[0])
-    if name not in there:
-        raise UnknownNameError("device here", name, ["auto", *there])
+        return torch.device(available[0])
+    if name not in available:
+        raise UnknownNameError("device here", name, ["auto", *available])
     return torch.device(name)

@@ -36,6 +36,7 @@ class Generalist(nn.Module):
 
     def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
         """The features of b images. They serve selection, `encode` and `answer`, so compute them once per image."""
+        assert images.shape[1] == self.config.inputs, f"{images.shape[1]} inputs for a network of {self.config.inputs}"
         return self.form.embed(images)
 
     def encode(

@@ -1,11 +1,11 @@
-"""Image encoders that were trained elsewhere, as a start: blocks and what comes before them; the rest stays random.
+"""Image encoders that were trained elsewhere, as a start: the blocks and the layers before them; the rest stays random.
 
-    mvg          a weights folder or a run's `checkpoint.pt` of either form, as pretraining leaves them
+    mvg          a weights folder or a run's `checkpoint.pt` of either form, for example of pretraining
     MAE          `.pth` of facebookresearch/mae: patch_embed.proj, blocks.N.attn.qkv, ...
     Hugging Face ViTMAE as safetensors or `.bin`: vit.encoder.layer.N...., a file or its folder
 
-A public MAE saw colors, positions added to its tokens, and a class token. Its patch embedding becomes that of a gray
-picture; its positions are not taken, since ours are computed, and the class token neither.
+A public MAE takes color images, adds positions to its tokens, and has a class token. Its patch embedding becomes that
+of gray images. Its positions are left out, since ours are computed, and so is the class token.
 """
 
 import re
@@ -26,10 +26,10 @@ from mvg.model.merged import LinearStem, MergedForm
 from mvg.model.state_names import rename_old
 from mvg.model.weights import CARD, TENSORS, verify_weights
 
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colors, which MAE was shown as 0 and 1
-_OWN_PARTS = {"image_stem": "stem", "image_mask": "mask_token"} | {
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colors, by which MAE standardizes
+_PARTS = {"image_stem": "stem", "image_mask": "mask_token"} | {
     part: part for part in ("positions", "blocks", "norms", "stream_embedding")
-}  # the merged form's names, and those of the image stream
+}  # names of the merged form -> names of the image encoder
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _MAE = {"norm1": "norm1", "norm2": "norm2", "attn.qkv": "attention.qkv", "attn.proj": "attention.out",
         "mlp.fc1": "mlp.0", "mlp.fc2": "mlp.2"}  # fmt: skip
@@ -40,27 +40,27 @@ _HUGGING_FACE = {"layernorm_before": "norm1", "layernorm_after": "norm2", "atten
 def initialize(model: Generalist, path: str | Path) -> int:
     """Give a model the image encoder in `path`, in place; returns how many of its tensors were taken over.
 
-    Blocks have to fit in number and width; other parts are taken where they fit. Raises WeightsError for what is
-    unreadable, of no known kind, or of another width or depth.
+    Number and width of the blocks must match; other parts are taken where they fit. Raises WeightsError for a file that
+    cannot be read, holds no known encoder, or has another width or depth.
     """
-    found = _encoder(_read(Path(path).expanduser()), model.config.patch, str(path))
+    loaded = _encoder(_read(Path(path).expanduser()), model.config.patch, str(path))
     merged = isinstance(model.form, MergedForm)
-    own = _own_encoder(model.form.state_dict(keep_vars=True))
+    target = _encoder_part(model.form.state_dict(keep_vars=True))
     if not (merged and isinstance(model.form.image_stem, LinearStem)):
-        found = {name: tensor for name, tensor in found.items() if not name.startswith("stem.embed.")}
-    _check(found, own, str(path))
-    norms = {name for name in own if name.startswith("norms.")}
-    if norms != {name for name in found if name.startswith("norms.")}:  # other levels
-        found = {name: tensor for name, tensor in found.items() if not name.startswith("norms.")}
-    fitting = [name for name in found if name in own and own[name].shape == found[name].shape]
+        loaded = {name: tensor for name, tensor in loaded.items() if not name.startswith("stem.embed.")}
+    _check(loaded, target, str(path))
+    norms = {name for name in target if name.startswith("norms.")}
+    if norms != {name for name in loaded if name.startswith("norms.")}:  # other levels
+        loaded = {name: tensor for name, tensor in loaded.items() if not name.startswith("norms.")}
+    fitting = [name for name in loaded if name in target and target[name].shape == loaded[name].shape]
     with torch.no_grad():
         for name in fitting:
-            own[name].copy_(found[name])
+            target[name].copy_(loaded[name])
     return len(fitting)
 
 
-def _own_encoder(form: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's part of a form's state, by the names that it has in the image stream of the matching form."""
+def _encoder_part(form: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's part of a form's state, under the names of the matching form's image encoder."""
     inner = {
         name.removeprefix("image_encoder."): tensor
         for name, tensor in form.items()
@@ -71,17 +71,17 @@ def _own_encoder(form: Mapping[str, Tensor]) -> dict[str, Tensor]:
     encoder = {}
     for name, tensor in form.items():
         part, dot, rest = name.partition(".")
-        if part in _OWN_PARTS:
-            encoder[_OWN_PARTS[part] + dot + rest] = tensor
+        if part in _PARTS:
+            encoder[_PARTS[part] + dot + rest] = tensor
     return encoder
 
 
-def _encoder(state: Mapping[str, Tensor], patch: int, where: str) -> dict[str, Tensor]:
-    """Any known encoder, by the names of our image stream."""
+def _encoder(state: Mapping[str, Tensor], patch: int, source: str) -> dict[str, Tensor]:
+    """Any known encoder, under the names of our image encoder."""
     if any(name.startswith("form.") for name in state):
         present = dict(state)
         rename_old(present)
-        return _own_encoder({name.removeprefix("form."): tensor for name, tensor in present.items()})
+        return _encoder_part({name.removeprefix("form."): tensor for name, tensor in present.items()})
     if "patch_embed.proj.weight" in state:
         blocks = {name: tensor for name, tensor in state.items() if name.startswith("blocks.")}
         return _renamed(blocks, _MAE) | _gray(state, "patch_embed.proj", patch)
@@ -91,14 +91,14 @@ def _encoder(state: Mapping[str, Tensor], patch: int, where: str) -> dict[str, T
                   if name.startswith("encoder.layer.")}  # fmt: skip
         return _renamed(_joined(layers), _HUGGING_FACE) | _gray(bare, "embeddings.patch_embeddings.projection", patch)
     raise WeightsError(
-        f"'{where}' holds no image encoder that is known (its tensors: {', '.join(list(state)[:3])}, ...)",
+        f"'{source}' holds no known image encoder (its tensors: {', '.join(list(state)[:3])}, ...)",
         "weights or a checkpoint of mvg, or a ViT-MAE of facebookresearch/mae or Hugging Face",
         "choose such a file",
     )
 
 
 def _renamed(blocks: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Blocks' tensors by our names; what has none is left out."""
+    """The blocks' tensors under our names, without those that we have no name for."""
     renamed = {}
     for name, tensor in blocks.items():
         _, number, rest = name.split(".", 2)
@@ -139,22 +139,22 @@ def _gray(state: Mapping[str, Tensor], name: str, patch: int) -> dict[str, Tenso
     return {"stem.embed.weight": gray.flatten(1), "stem.embed.bias": bias.float() + offset}
 
 
-def _check(found: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> None:
-    """WeightsError unless every tensor of every block is there in the right shape."""
+def _check(loaded: Mapping[str, Tensor], target: Mapping[str, Tensor], source: str) -> None:
+    """Raises WeightsError unless every block has all tensors in the right shapes."""
     depth, depths = (
-        len({match[1] for name in names if (match := _BLOCK.match(name))}) for names in (own, found)
+        len({match[1] for name in names if (match := _BLOCK.match(name))}) for names in (target, loaded)
     )  # fmt: skip
     if depth != depths:
         raise WeightsError(
-            f"the encoder in '{where}' has {depths} blocks", f"{depth}, as the model", "choose a model of its depth"
+            f"the encoder in '{source}' has {depths} blocks", f"{depth}, as the model", "choose a model of its depth"
         )
-    for name, tensor in own.items():
+    for name, tensor in target.items():
         if not _BLOCK.match(name):
             continue
-        shape = tuple(found[name].shape) if name in found else None
+        shape = tuple(loaded[name].shape) if name in loaded else None
         if shape != tuple(tensor.shape):
             raise WeightsError(
-                f"the encoder in '{where}' has {'no ' if shape is None else ''}{name} {shape or ''}",
+                f"the encoder in '{source}' has {'no ' if shape is None else ''}{name} {shape or ''}",
                 f"one of {tuple(tensor.shape)}, as the model",
                 "choose a model of its width",
             )

@@ -1,4 +1,4 @@
-"""Weights that are kept out of the package: passed on as one file, installed for this user, then named by their id.
+"""Weights outside of the package: passed on as one file, installed for this user, then used by their id.
 
 A file is a ZIP archive of `ID/config.json`, `ID/model.safetensors` and `ID/card.md`, stored without compression.
 """
@@ -26,7 +26,7 @@ from mvg.model.weights import (
 
 
 def pack_weights(name: str | Path, file: Path) -> Path:
-    """Write weights (an id or a folder) as one file to install, whole or not at all. Raises WeightsError."""
+    """Write weights (an id or a folder) as one file that can be installed. Raises WeightsError."""
     info, file = verify_weights(name), Path(file)
     with (
         atomic_file(file, partial(_unwritable, file)) as temporary,
@@ -46,18 +46,18 @@ def _unwritable(file: Path, error: Exception) -> WeightsError:
 def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
     """Install weights from a file of `pack_weights` or from a weights folder; those of the same id are replaced.
 
-    They are loaded once before, so that nothing is replaced by what does not work. Raises WeightsError.
+    They are loaded first, so that weights that do not work replace nothing. Raises WeightsError.
     """
     source, into = Path(source).resolve(), into or INSTALLED  # a path, never an id
-    with tempfile.TemporaryDirectory() as place:
-        folder = source if source.is_dir() else _unpacked(source, Path(place))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = source if source.is_dir() else _unpacked(source, Path(temporary))
         load_weights(folder)
         info = describe_weights(folder)
         if info.id in shipped_ids():
             raise WeightsError(
-                f"weights called '{info.id}', as those that ship",
+                f"the id '{info.id}' of weights that ship with mvg",
                 "another id",
-                "rename their folder, and pack it again",
+                "rename their folder and pack it again",
             )
         try:
             into.mkdir(parents=True, exist_ok=True)
@@ -73,22 +73,22 @@ def install_weights(source: Path, into: Path | None = None) -> WeightsInfo:
     return verify_weights(into / info.id)
 
 
-def _unpacked(file: Path, place: Path) -> Path:
-    """The one weights folder of an archive, unpacked into `place`; other members are left alone."""
+def _unpacked(file: Path, target: Path) -> Path:
+    """The one weights folder of an archive, unpacked into `target`; other members are ignored."""
     try:
         with zipfile.ZipFile(file) as archive:
-            found = {Path(name) for name in archive.namelist() if Path(name).name in (CONFIG, TENSORS, CARD)}
-            ids = {name.parts[0] for name in found if len(name.parts) == 2 and name.parts[0] != ".."}
+            members = {Path(name) for name in archive.namelist() if Path(name).name in (CONFIG, TENSORS, CARD)}
+            ids = {name.parts[0] for name in members if len(name.parts) == 2 and name.parts[0] != ".."}
             if len(ids) != 1:
                 raise WeightsError(
                     f"'{file}' holds {len(ids)} weights folders", "one", "use a file of 'mvg weights pack'"
                 )
-            (own,) = ids
-            folder = place / (own if own != "weights" else file.stem)
+            (weights_id,) = ids
+            folder = target / (weights_id if weights_id != "weights" else file.stem)
             folder.mkdir()
             for part in (CONFIG, TENSORS, CARD):
-                if Path(own, part) in found:
-                    with archive.open(f"{own}/{part}") as member, open(folder / part, "wb") as copy:
+                if Path(weights_id, part) in members:
+                    with archive.open(f"{weights_id}/{part}") as member, open(folder / part, "wb") as copy:
                         shutil.copyfileobj(member, copy)
     except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or unknown packing
         raise WeightsError(

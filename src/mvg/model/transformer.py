@@ -1,4 +1,4 @@
-"""Attention, blocks, patches and positions: the parts that both forms of the model are built from."""
+"""Attention, blocks, patches and positions: the parts of both forms of the model."""
 
 import torch
 from einops import rearrange
@@ -41,8 +41,8 @@ def _grid(rows: int, columns: int, device: torch.device) -> Float[Tensor, "t 2"]
 def init_unit_variance(layer: nn.Linear | nn.Conv2d, share: float = 1.0, inputs: int | None = None) -> None:
     """Start a layer so that inputs of variance 1 give outputs of standard deviation `share`, and no offset.
 
-    What meets in a sum must be of one size from the first step on, or the smaller part is learnt late: what targets
-    say must not drown in where a patch lies. `inputs`: the sum of the inputs' variances, where they are not 1.
+    The terms of a sum must be of one size from the first step on, or the smaller one is learnt late: targets must not
+    drown in positions. `inputs`: the sum of the inputs' variances, where they are not 1 each.
     """
     fan = inputs if inputs is not None else layer.weight[0].numel()
     nn.init.normal_(layer.weight, std=share * fan**-0.5)
@@ -51,11 +51,11 @@ def init_unit_variance(layer: nn.Linear | nn.Conv2d, share: float = 1.0, inputs:
 
 
 class Positions(nn.Module):
-    """Where a token lies in its picture, told twice.
+    """The positions of tokens in their picture, in two ways.
 
-    `forward` gives an absolute code added to the tokens (waves over the picture, from edge to edge, whatever its
-    size); `rotation` gives the cosines and sines of 2D rotary attention (distances in tokens; Su et al. 2021, split
-    over the two axes). Neither knows the panel's number, so any number of panels works.
+    `forward` gives an absolute code to add to the tokens: waves from edge to edge of the picture, whatever its size.
+    `rotation` gives the cosines and sines of 2D rotary attention, which sees distances in tokens (Su et al. 2021, split
+    over the two axes). Neither depends on the panel's number, so any number of panels works.
     """
 
     WAVES = 6
@@ -84,11 +84,11 @@ class Positions(nn.Module):
 
 
 def rotate(x: Float[Tensor, "b h t d"], rotation: Float[Tensor, "2 t d"]) -> Float[Tensor, "b h t d"]:
-    """Turn queries or keys by their tokens' positions."""
+    """Rotate queries or keys by the positions of their tokens."""
     cos, sin = rotation.to(x.dtype)
     left, right = x.chunk(2, dim=-1)
-    turned: Tensor = x * cos + torch.cat([-right, left], dim=-1) * sin
-    return turned
+    rotated: Tensor = x * cos + torch.cat([-right, left], dim=-1) * sin
+    return rotated
 
 
 class DropPath(nn.Module):
@@ -106,7 +106,7 @@ class DropPath(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose projections and mixing are separate steps, so that keys and values can be kept."""
+    """Multi-head attention in separate steps, projection and attention, so that keys and values can be kept."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -121,8 +121,8 @@ class Attention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "b t d"]:
         """Attend and project back to the model's width."""
-        mixed: Tensor = self.out(rearrange(attention(q, k, v), "b h t d -> b t (h d)"))
-        return mixed
+        out: Tensor = self.out(rearrange(attention(q, k, v), "b h t d -> b t (h d)"))
+        return out
 
 
 class Block(nn.Module):
@@ -140,9 +140,9 @@ class Block(nn.Module):
         """Attend within each sequence of the batch."""
         return self.finish(x, self.attention.attend(*self.attention.project(self.norm1(x), rotation)))
 
-    def finish(self, x: Float[Tensor, "b t d"], mixed: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        """Add what attention brought, then the MLP."""
-        x = x + self.drop(mixed)
+    def finish(self, x: Float[Tensor, "b t d"], attended: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        """Add the attended values, then the MLP."""
+        x = x + self.drop(attended)
         out: Tensor = x + self.drop(self.mlp(self.norm2(x)))
         return out
 
@@ -164,7 +164,7 @@ class ConvBlock(nn.Module):
 class ConvStem(nn.Module):
     """A picture's first features: quarter resolution by unshuffled pixels and convolutions, then one token per patch.
 
-    Work at full resolution is avoided: the picture is read as 4 x 4 cells of 16 values, where matrix products are fast.
+    It avoids work at full resolution: it reads the picture as 4 x 4 cells of 16 values, where matrix products are fast.
     """
 
     CELL = 4
@@ -189,11 +189,10 @@ class ConvStem(nn.Module):
 
 
 class FineHead(nn.Module):
-    """Tokens and the picture's own fine map -> maps at full resolution, through quarter resolution.
+    """Tokens and the picture's fine map -> maps at full resolution, through quarter resolution.
 
-    Each output map is the sum of what the tokens say and a gate times the picture itself, so that a restoration is a
-    change of the query and an unchanged pixel costs nothing. The sum is taken in float32: 16-bit inputs keep their
-    precision.
+    Each output map is a correction plus a gate times the picture, so that a restoration is a change of the query and an
+    unchanged pixel costs nothing. The sum is taken in float32, so 16-bit inputs keep their precision.
     """
 
     CELL = ConvStem.CELL
@@ -212,7 +211,7 @@ class FineHead(nn.Module):
         nn.init.zeros_(self.read.bias)  # type: ignore[arg-type]
 
     def shared(self, fine: Float[Tensor, "b f h w"]) -> Float[Tensor, "b f h w"]:
-        """The part that does not depend on the target channel: compute it once for all of them."""
+        """The part that does not depend on the target channel, to compute once for all channels."""
         out: Tensor = self.skip(fine)
         return out
 
@@ -223,5 +222,5 @@ class FineHead(nn.Module):
         x = F.pixel_shuffle(to_map(self.expand(tokens), rows), self.scale) + skip
         x = self.blocks(x.contiguous(memory_format=torch.channels_last))
         maps = F.pixel_shuffle(self.read(F.gelu(self.norm(x))), self.CELL).float()
-        said, gate = maps.chunk(2, dim=1)
-        return said + gate * pictures.float()
+        correction, gate = maps.chunk(2, dim=1)
+        return correction + gate * pictures.float()

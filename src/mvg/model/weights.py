@@ -1,4 +1,4 @@
-"""Weights on disk: one folder with the numbers, what they are, and a checksum that ties the two.
+"""Weights on disk: a folder with the tensors, the config of their network, and a checksum that ties both together.
 
     ID/model.safetensors    every tensor of the model, floats as bfloat16
     ID/config.json          {"format": 1, "config": fields of the model's config, "sha256": of model.safetensors}
@@ -33,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What can be told of weights without loading them; sha256 in hex, the card in Markdown."""
+    """A description of weights, known without loading them; sha256 in hex, the card in Markdown."""
 
     id: str
     folder: Path
@@ -46,8 +46,8 @@ class WeightsInfo:
 def save_weights(model: nn.Module, folder: Path, card: str) -> WeightsInfo:
     """Write a model's weights as bfloat16, with their checksum and card (Markdown).
 
-    `model` is a Generalist (anything with a `.config` and a state dict). The folder appears whole or not at all; one
-    that is there already is replaced. Raises WeightsError where the folder cannot be written.
+    `model` is a Generalist (anything with a `.config` and a state dict). The folder appears whole or not at all, and
+    replaces weights of the same path. Raises WeightsError where it cannot be written.
     """
     config: GeneralistConfig = model.config  # type: ignore[assignment]
     tensors = {name: _compact(tensor) for name, tensor in model.state_dict().items()}
@@ -90,18 +90,18 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
 
 
 def verify_weights(name: str | Path) -> WeightsInfo:
-    """As `describe_weights`, once the checksum of the tensors has been found right. Raises WeightsError."""
+    """As `describe_weights`, after a check of the tensors' checksum. Raises WeightsError."""
     info = describe_weights(name)
     file = info.folder / TENSORS
     try:
-        found = checksum(file)
+        actual = checksum(file)
     except OSError as error:
         raise WeightsError(f"'{file}' cannot be read ({error})", "a readable file", "check its permissions") from error
-    if found != info.sha256:
+    if actual != info.sha256:
         raise WeightsError(
-            f"'{file}' has the sha256 {found[:16]}...",
-            f"{info.sha256[:16]}..., as its {CONFIG} says",
-            "the file is damaged or was exchanged: install or copy the weights again",
+            f"'{file}' has the sha256 {actual[:16]}...",
+            f"{info.sha256[:16]}..., as in its {CONFIG}",
+            "the file is damaged or was replaced: install or copy the weights again",
         )
     return info
 
@@ -121,7 +121,7 @@ def describe_weights(name: str | Path) -> WeightsInfo:
         ) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT or not isinstance(about.get("sha256"), str):
         raise WeightsError(
-            f"'{folder / CONFIG}' is not a description of weights this version knows",
+            f"'{folder / CONFIG}' does not describe weights of a known format",
             f"format {FORMAT} with a config and a sha256",
             "install weights for this version of mvg",
         )
@@ -129,12 +129,12 @@ def describe_weights(name: str | Path) -> WeightsInfo:
 
 
 def _id(folder: Path) -> str:
-    """What weights in a folder are called: by its name, or by its run's where that is but "weights"."""
+    """The id of the weights in a folder: its name, or the name of its run for a folder "weights"."""
     return folder.parent.name if folder.name == "weights" else folder.name
 
 
 def list_weights() -> tuple[WeightsInfo, ...]:
-    """All weights that ship inside the package, and those that were installed beside them, by id."""
+    """All weights that ship inside the package and all installed ones, by id."""
     return tuple(describe_weights(folder) for folder in _known().values())
 
 
@@ -168,20 +168,20 @@ def _compact(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raises OSError where a folder holds anything but weights, so that new weights must not replace it."""
+    """Raises OSError for a folder that holds other things than weights, which must not be replaced."""
     if folder.exists() and any(folder.iterdir()):
         try:
             describe_weights(folder.resolve())
         except WeightsError as error:
-            raise OSError("the folder holds something that is not weights") from error
+            raise OSError("the folder holds other things, not weights") from error
 
 
-def _folders(place: Path) -> list[Path]:
-    return sorted(file.parent for file in place.glob(f"*/{CONFIG}")) if place.is_dir() else []
+def _folders(parent: Path) -> list[Path]:
+    return sorted(file.parent for file in parent.glob(f"*/{CONFIG}")) if parent.is_dir() else []
 
 
 def _known() -> dict[str, Path]:
-    """Id -> folder of the weights that ship, then of those that are installed."""
+    """Id -> folder of weights; those that ship take precedence over installed ones."""
     return {folder.name: folder for folder in (*_folders(INSTALLED), *_folders(SHIPPED))}
 
 
@@ -195,7 +195,7 @@ def _find(name: str | Path) -> Path:
     if path.is_file() and path.name == TENSORS:
         return path.resolve().parent
     raise WeightsError(
-        f"no weights are called '{name}' and no weights folder lies there",
+        f"no weights are called '{name}' and there is no such weights folder",
         f"one of {', '.join(known) or '(none is shipped)'} or the path of a folder with {CONFIG} and {TENSORS}",
         "see `mvg weights list`",
     )
@@ -230,7 +230,7 @@ def _config(values: Any, folder: Path) -> GeneralistConfig:
 
 
 def _typed(value: Any, hint: Any) -> bool:
-    """Whether a value of a config is what its field is annotated with."""
+    """Whether a value of a config has the type of its field."""
     if get_origin(hint) is tuple:
         return isinstance(value, tuple) and all(type(item) is int for item in value)
     return value in get_args(hint) if get_args(hint) else type(value) in (hint, int if hint is float else hint)

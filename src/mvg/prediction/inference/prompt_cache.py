@@ -25,6 +25,7 @@ _DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features des
 _MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
 _STATE_BYTES = 2**30
 _FEATURE_BYTES = 2**28
+_JOINED_BYTES = 2**27
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class PromptView:
 class PromptCache:
     """Features and encoded states of the prompt slices of one task; safe for several threads.
 
-    States are kept in bfloat16 within `budget` bytes, features within 256 MB; the least recently used are dropped and
-    computed again when needed. A network with independent prompts encodes every prompt slice on its own; otherwise a
-    prompt attends to those before it, and a whole view is one entry.
+    States are kept in bfloat16 within `budget` bytes, those of whole views within 128 MB, features within 256 MB; the
+    least recently used are dropped and computed again when needed. A network with independent prompts encodes every
+    prompt slice on its own; otherwise a prompt attends to those before it, and a whole view is one entry.
     """
 
     def __init__(self, model: Generalist, prompts: PromptSet, budget: int = _STATE_BYTES) -> None:
@@ -64,6 +65,7 @@ class PromptCache:
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
         self._states: Recent[PromptView, PromptState] = Recent(budget, _state_bytes)
+        self._joined: Recent[PromptView, PromptState] = Recent(_JOINED_BYTES, _state_bytes)
         self._features: Recent[tuple[int, bool], ImageFeatures] = Recent(_FEATURE_BYTES, feature_bytes)
         self._descriptors: dict[int, NDArray[np.float32]] = {}
         self.lock = RLock()
@@ -77,8 +79,15 @@ class PromptCache:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
         if not self.model.config.independent_prompts:
             return self._encoded(view)
-        parts = [self._encoded(replace(view, indices=(number,))) for number in view.indices]
-        return parts[0] if len(parts) == 1 else PromptState.concatenate(parts)
+        if len(view.indices) == 1:
+            return self._encoded(view)
+        with self.lock:
+            if view in self._joined:  # its regression is solved already
+                return self._joined.get(view)
+            parts = [self._encoded(replace(view, indices=(number,))) for number in view.indices]
+            joined = PromptState.concatenate(parts)
+            self._joined.put(view, joined)
+            return joined
 
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of prompt slices, each embedded once."""
