@@ -7,15 +7,17 @@ import pytest
 from mvg.errors import FileError, MvgError, UnknownNameError
 
 
-@pytest.mark.parametrize("kind", [MvgError, *MvgError.__subclasses__()])
-def test_a_problem_comes_back_from_another_process_as_it_was(kind: type[MvgError]) -> None:
-    words = (
-        ("layout", "nonesuch", ("this", "that")) if kind is UnknownNameError else ("a file", "a folder", "choose one")
+@pytest.mark.parametrize("error_class", [MvgError, *MvgError.__subclasses__()])
+def test_a_problem_comes_back_from_another_process_as_it_was(error_class: type[MvgError]) -> None:
+    arguments = (
+        ("layout", "nonesuch", ("this", "that"))
+        if error_class is UnknownNameError
+        else ("a file", "a folder", "choose one")
     )
-    problem = kind(*words)  # type: ignore[arg-type]
-    again = pickle.loads(pickle.dumps(problem))
-    assert type(again) is kind
-    assert (str(again), again.found, again.action) == (str(problem), problem.found, problem.action)
+    error = error_class(*arguments)  # type: ignore[arg-type]
+    restored = pickle.loads(pickle.dumps(error))
+    assert type(restored) is error_class
+    assert (str(restored), restored.message, restored.action) == (str(error), error.message, error.action)
 
 
 def test_a_problem_is_one_line() -> None:

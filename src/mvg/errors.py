@@ -1,6 +1,6 @@
-"""What can go wrong on the user's side, as one tree.
+"""The errors that a user can correct, as one tree.
 
-    MvgError                 anything a user can mend; one line, no traceback on the command line
+    MvgError                 any of them; one line without a traceback on the command line
     ├── FileError          a file or folder is missing, unreadable, unwritable or of the wrong kind
     ├── GeometryError      grids, shapes or affines that do not fit together
     ├── PromptError        example pairs that cannot serve as prompts
@@ -16,21 +16,21 @@ from collections.abc import Callable, Iterable
 
 
 class MvgError(Exception):
-    """A problem that the user can mend, told in one line: what was found, what was expected, what to do."""
+    """An error that the user can correct, in one line: what was found, what was expected, what to do."""
 
-    def __init__(self, found: str, expected: str, action: str) -> None:
-        self.found, self.expected, self.action = found, expected, action
-        super().__init__(" ".join(f"{found}; expected {expected}; {action}.".split()))
+    def __init__(self, message: str, expected: str, action: str) -> None:
+        self.message, self.expected, self.action = message, expected, action
+        super().__init__(" ".join(f"{message}; expected {expected}; {action}.".split()))
 
     def __reduce__(self) -> tuple[Callable[..., "MvgError"], tuple[type["MvgError"], str, str, str]]:
-        return _again, (type(self), self.found, self.expected, self.action)
+        return _restored, (type(self), self.message, self.expected, self.action)
 
 
-def _again(kind: type[MvgError], found: str, expected: str, action: str) -> MvgError:
-    """A problem as it was in another process, whatever its own kind takes to be made."""
-    problem = kind.__new__(kind)
-    MvgError.__init__(problem, found, expected, action)
-    return problem
+def _restored(kind: type[MvgError], message: str, expected: str, action: str) -> MvgError:
+    """An error of another process, with the same message; the constructor of its class is not called."""
+    error = kind.__new__(kind)
+    MvgError.__init__(error, message, expected, action)
+    return error
 
 
 class FileError(MvgError):

@@ -202,8 +202,8 @@ def test_finished_cases_are_not_redone(heads: Path, tmp_path: Path, monkeypatch:
     from mvg.data import preparation
 
     made = []
-    original = preparation.cut
-    monkeypatch.setattr(preparation, "cut", lambda case, card: made.append(case.name) or original(case, card))
+    original = preparation.slice_case
+    monkeypatch.setattr(preparation, "slice_case", lambda case, card: made.append(case.name) or original(case, card))
     prepare([heads], tmp_path / "store")
     assert made == ["pat3"]
 

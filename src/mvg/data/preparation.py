@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from mvg._atomic import atomic_file
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.cut import FULL_SCALE, Cut, cut
 from mvg.data.held_out import HeldOut, check_held_out
 from mvg.data.sets import sets_in
+from mvg.data.slicing import FULL_SCALE, CaseSlices, slice_case
 from mvg.data.store import FORMAT, INDEX
 from mvg.errors import FileError
 
 Progress = Callable[[str, int, int], None]
 _LAYERS = ("images", "labels", "targets")
-_Entry = dict[str, Any]  # what the index says of a case; JSON
+_Entry = dict[str, Any]  # the JSON of a case in the index
 
 
 def prepare(
@@ -29,76 +29,75 @@ def prepare(
 ) -> tuple[str, ...]:
     """Writes the slices of every data set in `folders` to `output`, one folder per set, named as its card.
 
-    A set that is complete and whose files have not changed since is left alone; an interrupted run goes on with the
-    case it stopped at and ends with the same bytes as an uninterrupted one. `progress(set, done, total)` counts cases.
-    Raises FileError or GeometryError, naming the file, and leaves no half-written file under its final name;
-    FileError also, before anything is written, where a case is one of `held_out`. Returns what `check_held_out` has
-    to tell.
+    A complete set whose files have not changed is left as it is. An interrupted run continues with the case at which
+    it stopped, and its result has the same bytes as that of an uninterrupted run. `progress(set, done, total)` counts
+    cases. Raises FileError or GeometryError, which name the file; no file is left half-written. Raises FileError
+    before anything is written where a case is in `held_out`. Returns the lines of `check_held_out`.
     """
-    sets = [(Path(folder), found) for folder in folders for found in sets_in(Path(folder))]
-    told = tuple(line for folder, found in sets for line in check_held_out(found, folder, held_out or ()))
-    names = [found.card.name for _, found in sets]
+    sets = [(Path(folder), data_set) for folder in folders for data_set in sets_in(Path(folder))]
+    notes = tuple(line for folder, data_set in sets for line in check_held_out(data_set, folder, held_out or ()))
+    names = [data_set.card.name for _, data_set in sets]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise FileError(
             f"several folders are called {', '.join(doubled)}", "one name per data set", "rename or leave out a folder"
         )
-    for folder, found in sets:
-        target = Path(output) / found.card.name
+    for folder, data_set in sets:
+        target = Path(output) / data_set.card.name
         if target.resolve() == folder.resolve():
             raise FileError(
                 f"{target} is the data set itself", "an output apart from the data", "choose another output"
             )
-    prepare_sets([found for _, found in sets], output, progress)
-    return told
+    prepare_sets([data_set for _, data_set in sets], output, progress)
+    return notes
 
 
 def prepare_sets(sets: Sequence[DataSet], output: Path, progress: Progress | None = None) -> None:
-    """The same for sets that were opened before."""
-    for found in sets:
-        target = Path(output) / found.card.name
+    """As `prepare`, for data sets that are open."""
+    for data_set in sets:
+        target = Path(output) / data_set.card.name
         try:
-            _prepare_set(found, target, progress or _silent)
-        except OSError as problem:
+            _prepare_set(data_set, target, progress or _silent)
+        except OSError as error:
             raise FileError(
-                f"{problem.strerror or problem} at {problem.filename or target}",
+                f"{error.strerror or error} at {error.filename or target}",
                 f"room and permission to write to {output}",
                 "free space or choose another output",
-            ) from problem
+            ) from error
 
 
 def _silent(_set: str, _done: int, _total: int) -> None:
     pass
 
 
-def _prepare_set(found: DataSet, folder: Path, progress: Progress) -> None:
-    total, parts = len(found.cases), folder / "parts"
-    if not _is_complete(found, folder):
+def _prepare_set(data_set: DataSet, folder: Path, progress: Progress) -> None:
+    total, parts = len(data_set.cases), folder / "parts"
+    if not _is_complete(data_set, folder):
         parts.mkdir(parents=True, exist_ok=True)
-        # An old index must not describe new arrays, not even for the moment of their exchange.
+        # An old index must never describe new arrays, not even while they are replaced.
         (folder / INDEX).unlink(missing_ok=True)
-        for done, case in enumerate(found.cases):
-            progress(found.card.name, done, total)
-            part, source = _part_path(parts, case), source_of(case, found.card)
+        for done, case in enumerate(data_set.cases):
+            progress(data_set.card.name, done, total)
+            part, source = _part_path(parts, case), source_of(case, data_set.card)
             if not part.is_file() or _read_entry(part)["source"] != source:
-                _write_part(part, cut(case, found.card), source, case)
-        _assemble(found, folder)
+                _write_part(part, slice_case(case, data_set.card), source, case)
+        _assemble(data_set, folder)
     shutil.rmtree(parts, ignore_errors=True)
-    progress(found.card.name, total, total)
+    progress(data_set.card.name, total, total)
 
 
-def _is_complete(found: DataSet, folder: Path) -> bool:
+def _is_complete(data_set: DataSet, folder: Path) -> bool:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         known = (index["format"], index["card"], [case["source"] for case in index["cases"]])
     except (OSError, ValueError, KeyError):
         return False
-    card = json.loads(json.dumps(asdict(found.card)))  # tuples as lists and keys as strings, as the index has them
-    wanted = (FORMAT, card, [source_of(case, found.card) for case in found.cases])
-    return wanted == known and all((folder / name).is_file() for name in index["arrays"])
+    card = json.loads(json.dumps(asdict(data_set.card)))  # tuples as lists and keys as strings, as the index has them
+    needed = (FORMAT, card, [source_of(case, data_set.card) for case in data_set.cases])
+    return needed == known and all((folder / name).is_file() for name in index["arrays"])
 
 
 def source_of(case: Case, card: Card) -> list[str]:
-    """What a part is made from: patient, units, files with size and time of change; when it differs, it is remade."""
+    """The source of a part: patient, units, files with size and time of change; another source makes it anew."""
     files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in case.files]
     values = [f"as {value}" for _, value in case.labels] if isinstance(case.labels, tuple) else []
     return [f"{FORMAT} {case.patient} {card.units}", *files, *values, *([case.owner_split] if case.owner_split else [])]
@@ -114,58 +113,58 @@ def _read_entry(part: Path) -> _Entry:
     return entry
 
 
-def _write_part(path: Path, piece: Cut, source: list[str], case: Case) -> None:
-    count = len(piece.images)
+def _write_part(path: Path, slices: CaseSlices, source: list[str], case: Case) -> None:
+    count = len(slices.images)
     entry: _Entry = {
         "name": case.name,
         "patient": case.patient,
         "split": case.split,
         "source": source,
         "count": count,
-        "side": piece.images.shape[-1],
-        "plane": piece.plane,
-        "windows": [[window.low, window.high] for window in piece.windows],
-        "target_window": [piece.target_window.low, piece.target_window.high] if piece.target_window else None,
-        "spacing": list(piece.spacing),
-        "box": [piece.box.top, piece.box.left, piece.box.rows, piece.box.cols],
-        "labelled": piece.labels is not None,
-        "present": [[]] * count if piece.labels is None else [np.unique(p[p > 0]).tolist() for p in piece.labels],
-        "filled": [round(float(share), 4) for share in _filled(piece)],
+        "side": slices.images.shape[-1],
+        "plane": slices.plane,
+        "windows": [[window.low, window.high] for window in slices.windows],
+        "target_window": [slices.target_window.low, slices.target_window.high] if slices.target_window else None,
+        "spacing": list(slices.spacing),
+        "box": [slices.box.top, slices.box.left, slices.box.rows, slices.box.cols],
+        "labelled": slices.labels is not None,
+        "present": [[]] * count if slices.labels is None else [np.unique(p[p > 0]).tolist() for p in slices.labels],
+        "filled": [round(float(share), 4) for share in _filled(slices)],
     }
-    layers = zip(_LAYERS, (piece.images, piece.labels, piece.target), strict=True)
+    layers = zip(_LAYERS, (slices.images, slices.labels, slices.target), strict=True)
     arrays: dict[str, NDArray[Any]] = {name: array for name, array in layers if array is not None}
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, entry=np.array(json.dumps(entry)), **arrays)
 
 
-def _filled(piece: Cut) -> NDArray[np.float64]:
-    """Per slice, the share of its picture above an eighth of the window: -500 HU, and background elsewhere."""
-    shown = piece.images[:, 0][piece.box.index] > FULL_SCALE // 8
-    return np.asarray(shown.mean(axis=(1, 2)), np.float64)
+def _filled(slices: CaseSlices) -> NDArray[np.float64]:
+    """The fraction of each slice brighter than an eighth of the window: -500 HU in CT, background elsewhere."""
+    is_bright = slices.images[:, 0][slices.box.index] > FULL_SCALE // 8
+    return np.asarray(is_bright.mean(axis=(1, 2)), np.float64)
 
 
-def _assemble(found: DataSet, folder: Path) -> None:
-    """Joins the parts of all cases, each centred in the square of the set, and writes the index last."""
-    paths = [_part_path(folder / "parts", case) for case in found.cases]
+def _assemble(data_set: DataSet, folder: Path) -> None:
+    """Joins the parts of all cases, each centered in the square of the set; the index is written last."""
+    paths = [_part_path(folder / "parts", case) for case in data_set.cases]
     parts = [(path, _read_entry(path)) for path in paths]
     entries = [entry for _, entry in parts]
     side = 16 * -(-max(entry["side"] for entry in entries) // 16)
-    wanted = {
+    needed = {
         "images": True,
         "labels": any(entry["labelled"] for entry in entries),
         "targets": any(entry["target_window"] for entry in entries),
     }
     for name in _LAYERS:
         (folder / f"{name}.npy").unlink(missing_ok=True)
-        if wanted[name]:
+        if needed[name]:
             dtype: type[np.generic] = np.uint8 if name == "labels" else np.uint16
-            inner = (len(found.card.channels),) if name == "images" else ()
+            inner = (len(data_set.card.channels),) if name == "images" else ()
             _join(folder / f"{name}.npy", name, np.dtype(dtype), (*inner, side, side), parts)
     index = {
         "format": FORMAT,
         "side": side,
-        "arrays": [f"{name}.npy" for name in _LAYERS if wanted[name]],
-        "card": asdict(found.card),
+        "arrays": [f"{name}.npy" for name in _LAYERS if needed[name]],
+        "card": asdict(data_set.card),
         "cases": [_moved(entry, side) for entry in entries],
     }
     with atomic_file(folder / INDEX) as temporary:
@@ -173,7 +172,7 @@ def _assemble(found: DataSet, folder: Path) -> None:
 
 
 def _moved(entry: _Entry, side: int) -> _Entry:
-    """The entry of a part once its squares lie in the middle of squares of `side`."""
+    """The entry of a part whose squares were centered in squares of `side` pixels."""
     shift = (side - entry["side"]) // 2
     top, left, rows, cols = entry["box"]
     kept = {key: value for key, value in entry.items() if key != "side"}

@@ -1,11 +1,11 @@
-"""Prepared slices on disk: written once by `prepare`, read by memory map, by as many processes as like.
+"""Prepared slices on disk: written once by `prepare`, read through memory maps by any number of processes.
 
     OUTPUT/SET/images.npy    (n, C, S, S) uint16: [0, 1] scaled to 65535, one Window per volume and channel
     OUTPUT/SET/labels.npy    (n, S, S) uint8, where the set has label maps
     OUTPUT/SET/targets.npy   (n, S, S) uint16, where the set has image targets
     OUTPUT/SET/slices.json   the card, and per case its patient, split, windows, pixel spacing, ...; written
-                             last: its presence says that the set is complete
-    OUTPUT/SET/parts/        finished cases of an unfinished set, so that an interrupted run goes on where it stopped
+                             last: a set with this file is complete
+    OUTPUT/SET/parts/        finished cases of an unfinished set, from which an interrupted run continues
 
 S is the set's largest picture side rounded up to a multiple of 16, at most 512; smaller pictures are padded with 0.
 """
@@ -33,10 +33,10 @@ _FULL_SCALE = np.float32(1 / 65535)
 
 @dataclass(frozen=True)
 class SliceRow:
-    """What the index says of one slice.
+    """The entry of one slice in the index.
 
     number: its place in the arrays; case, patient; index: its place in its volume of `count` slices along `plane`.
-    windows, target_window: give raw intensities back from [0, 1]; spacing: (row, column) mm of a stored pixel.
+    windows, target_window: convert [0, 1] to raw intensities; spacing: (row, column) mm of a stored pixel.
     box: where the picture lies in the square; labelled: whether its case has a label map; present: the labels in it.
     filled: the share of the picture that is brighter than background; split: of its patient.
     """
@@ -58,7 +58,7 @@ class SliceRow:
 
     @property
     def position(self) -> float:
-        """Where in the volume the slice lies, in (0, 1)."""
+        """The position of the slice in its volume, in (0, 1)."""
         return (self.index + 0.5) / self.count
 
 
@@ -113,7 +113,7 @@ class StoredSlice:
         return cropped
 
     def random_crop(self, size: int, rng: np.random.Generator) -> "StoredSlice":
-        """A square of `size` pixels at a random place whose middle shows something; all of it where it is no larger."""
+        """A random square of `size` pixels centered on foreground; the whole slice where it is not larger."""
         side = self.images.shape[-1]
         if side <= size:
             return self
@@ -126,7 +126,7 @@ class StoredSlice:
 class StoredSet:
     """All prepared slices of one data set: a sequence of StoredSlice. Cheap to pickle; arrays open on first use.
 
-    card: what the set is; side: S; rows: one SliceRow per slice.
+    card: the description of the set; side: S; rows: one SliceRow per slice.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -174,10 +174,10 @@ class StoredSet:
     def _map(self, name: str) -> NDArray[Any]:
         try:
             array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError) as error:
             raise FileError(
-                f"{self.folder / name} cannot be read ({problem})", "a prepared array", "prepare the set again"
-            ) from problem
+                f"{self.folder / name} cannot be read ({error})", "a prepared array", "prepare the set again"
+            ) from error
         if len(array) != len(self.rows):
             raise FileError(
                 f"{self.folder / name} holds {len(array)} slices",
@@ -198,15 +198,15 @@ class Store:
     def open(cls, folder: Path) -> "Store":
         """Opens what `prepare` wrote to `folder`; raises FileError when it is missing, empty or half prepared."""
         folder = Path(folder)
-        found = sorted(p.parent for p in folder.glob(f"*/{INDEX}"))
-        unfinished = sorted(p.parent.name for p in folder.glob("*/parts") if p.parent not in found)
-        if unfinished or not found:
+        folders = sorted(p.parent for p in folder.glob(f"*/{INDEX}"))
+        unfinished = sorted(p.parent.name for p in folder.glob("*/parts") if p.parent not in folders)
+        if unfinished or not folders:
             raise FileError(
                 f"{folder} {'is half prepared: ' + ', '.join(unfinished) if unfinished else 'holds no prepared set'}",
                 f"folders with {INDEX}, as 'mvg prepare' writes them",
-                f"run 'mvg prepare FOLDER... --output {folder}' (it goes on where it stopped)",
+                f"run 'mvg prepare FOLDER... --output {folder}' (it continues where it stopped)",
             )
-        return cls(folder, {path.name: StoredSet(path) for path in found})
+        return cls(folder, {path.name: StoredSet(path) for path in folders})
 
 
 def _as_float(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -219,8 +219,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise FileError(f"{path} cannot be read ({problem})", "a prepared set", "prepare it again") from problem
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read ({error})", "a prepared set", "prepare it again") from error
     if index.get("format") != FORMAT:
         raise FileError(f"{path} has format {index.get('format')}", f"format {FORMAT}", "prepare the set again")
     return index

@@ -45,16 +45,16 @@ class Coloring:
         if name not in classes:
             raise UnknownNameError("data set", name, classes)
         pairs = [(key, value) for key in sorted(classes) for value in _ordered(classes[key])]
-        mine = [(value, (k + 1) / len(pairs)) for k, (key, value) in enumerate(pairs) if key == name]
-        return cls(tuple(value for value, _ in mine), tuple(color for _, color in mine))
+        pairs_of_set = [(value, (k + 1) / len(pairs)) for k, (key, value) in enumerate(pairs) if key == name]
+        return cls(tuple(value for value, _ in pairs_of_set), tuple(color for _, color in pairs_of_set))
 
     @classmethod
     def random(cls, values: Iterable[int], rng: np.random.Generator) -> "Coloring":
         """Distinct colors drawn at random from an evenly spaced palette: one draw per training episode."""
         ordered = _ordered(values)
         levels = max(_LEVELS, len(ordered))
-        drawn = rng.choice(levels, len(ordered), replace=False)
-        return cls(ordered, tuple((int(level) + 1) / levels for level in drawn))
+        levels_drawn = rng.choice(levels, len(ordered), replace=False)
+        return cls(ordered, tuple((int(level) + 1) / levels for level in levels_drawn))
 
     @classmethod
     def spaced(cls, values: Iterable[int]) -> "Coloring":
@@ -82,18 +82,18 @@ class Coloring:
             return np.asarray(table[labels])
         order = np.argsort(self.labels)
         known = self.labels[order]
-        place = np.minimum(np.searchsorted(known, labels), len(known) - 1)
-        return np.where(known[place] == labels, self.palette[order][place], np.float32(0))
+        index = np.minimum(np.searchsorted(known, labels), len(known) - 1)
+        return np.where(known[index] == labels, self.palette[order][index], np.float32(0))
 
     def read(self, picture: NDArray[Any]) -> NDArray[Any]:
         """A picture of any shape as labels: the value of the nearest color, in the smallest integer type."""
         order = np.argsort(self.palette)
         colors = self.palette[order]
         picture = np.asarray(picture, np.float32)
-        place = np.zeros(picture.shape, np.uint8)
+        index = np.zeros(picture.shape, np.uint8)
         for border in (colors[1:] + colors[:-1]) / 2:  # far faster than a search for the few colors there are
-            place += picture > border
-        return self.labels[order].astype(_integer_type(self.labels))[place]
+            index += picture > border
+        return self.labels[order].astype(_integer_type(self.labels))[index]
 
     def logits(self, picture: NDArray[Any]) -> NDArray[np.float32]:
         """The logarithms (K + 1, ...) of what `soft` says, up to a constant."""

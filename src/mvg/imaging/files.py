@@ -18,7 +18,7 @@ from mvg.imaging.volume import LabelMap, Volume, luminance
 
 
 def read(path: Path | str) -> Volume:
-    """The image in a file, or in a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
+    """Reads a file, or a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
     A picture in color has three channels, red, green and blue; one whose channels are equal is read as gray. FileError
     for what is missing, empty, truncated, 4D, a volume in color, or holds NaN or infinity; GeometryError for an affine
@@ -36,11 +36,11 @@ def read(path: Path | str) -> Volume:
             f"'{path}' holds {bad} values that are NaN or infinite", "finite values", "replace them, for example by 0"
         )
     array.flags.writeable = False
-    return _placed(Volume, array, stored, path)
+    return _with_geometry(Volume, array, stored, path)
 
 
 def read_labels(path: Path | str) -> LabelMap:
-    """The labels in a file, every value exactly as stored; floats are accepted when all are whole numbers.
+    """Reads labels with every value exactly as stored; floats are accepted when all are whole numbers.
 
     Pictures with a palette give their indices. Errors as in `read`, and FileError for a JPEG or a picture in color.
     """
@@ -59,7 +59,7 @@ def read_labels(path: Path | str) -> LabelMap:
         voxels = voxels.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
     if voxels.dtype.kind not in "biu":
         raise FileError(f"'{path}' holds values of type {voxels.dtype}", "integer labels", "convert the labels")
-    return _placed(LabelMap, voxels, stored, path)
+    return _with_geometry(LabelMap, voxels, stored, path)
 
 
 def read_gray(path: Path | str) -> Volume:
@@ -74,29 +74,29 @@ def read_gray(path: Path | str) -> Volume:
 
 
 @cache
-def _noted(folder: Path) -> list[str]:
+def _noted_pictures(folder: Path) -> list[str]:
     """The pictures in color of a folder, read so far."""
     return []
 
 
 def _note_colors(folder: Path, name: str) -> None:
-    if not _noted(folder):
+    if not _noted_pictures(folder):
         logging.getLogger("mvg").warning("pictures in '%s' have colors (%s); their luminance is used", folder, name)
-    _noted(folder).append(name)
+    _noted_pictures(folder).append(name)
 
 
 def write(volume: Volume | LabelMap, path: Path | str) -> None:
-    """Writes in the format of the suffix, whole or not at all: under another name in the same folder, then renamed.
+    """Writes in the format of the suffix, whole or not at all (see `mvg._atomic`).
 
     Affines return bit for bit where the format can hold them, always when the volume was read from that format.
-    FileError when the format is unknown or cannot hold the values, or the place is missing, read-only or full;
+    FileError when the format is unknown or cannot hold the values, or the folder is missing, read-only or full;
     GeometryError when the format cannot hold the affine.
     """
     path = Path(path)
-    form = _known().get(suffix_of(path))
-    if form is None:
-        raise FileError(f"'{path.name}' to be written", f"a name that ends in {_listed()}", "choose one of these")
-    if isinstance(volume, Volume) and volume.channels > 1 and not form.holds_colors:
+    file_format = _formats().get(suffix_of(path))
+    if file_format is None:
+        raise FileError(f"'{path.name}' to be written", f"a name that ends in {_suffix_list()}", "choose one of these")
+    if isinstance(volume, Volume) and volume.channels > 1 and not file_format.holds_colors:
         raise FileError(
             f"an image of {volume.channels} channels for '{path.name}'", "one channel", "write .png, or its luminance"
         )
@@ -104,15 +104,15 @@ def write(volume: Volume | LabelMap, path: Path | str) -> None:
         raise FileError(f"no folder '{path.parent}'", f"a folder to write '{path.name}' in", "make the folder first")
     with atomic_file(path, partial(_unwritable, path), (Exception,)) as temporary:
         written = temporary.with_name(stem_of(path) + suffix_of(path))  # libraries know suffixes in lower case
-        form.save(volume, written)
+        file_format.save(volume, written)
         written.rename(temporary)
 
 
 def suffix_of(path: Path | str) -> str:
     """The suffix that names a known format, in lower case ("scan.nii.gz" -> ".nii.gz"); "" when there is none."""
     name = Path(path).name.lower()
-    found = [suffix for suffix in _known() if name.endswith(suffix) and len(name) > len(suffix)]
-    return max(found, key=len, default="")
+    suffixes = [suffix for suffix in _formats() if name.endswith(suffix) and len(name) > len(suffix)]
+    return max(suffixes, key=len, default="")
 
 
 def stem_of(path: Path | str) -> str:
@@ -121,7 +121,7 @@ def stem_of(path: Path | str) -> str:
 
 
 @cache
-def _known() -> dict[str, Format]:
+def _formats() -> dict[str, Format]:
     modules = contributions(formats).values()
     return {
         suffix: Format(module.load, module.save, getattr(module, "HOLDS_COLORS", False))
@@ -130,24 +130,24 @@ def _known() -> dict[str, Format]:
     }
 
 
-def _listed() -> str:
-    return ", ".join(sorted(_known()))
+def _suffix_list() -> str:
+    return ", ".join(sorted(_formats()))
 
 
 def _load(path: Path | str) -> tuple[Path, Stored]:
     path = Path(path)
-    form = _format_for(path)
+    file_format = _format_for(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # libraries comment on every oddity; what matters they raise
-            return path, form.load(path)
+            warnings.simplefilter("ignore")  # libraries warn about harmless oddities; problems they raise
+            return path, file_format.load(path)
     except MvgError:
         raise
     except PermissionError as error:
         raise FileError(f"'{path}' may not be read", "a readable file", "change its permissions") from error
     except Exception as error:
         raise FileError(
-            f"'{path}' cannot be read ({_told(error)})",
+            f"'{path}' cannot be read ({_reason(error)})",
             f"a whole, undamaged {suffix_of(path) or 'DICOM'} image",
             "copy, download or convert it again",
         ) from error
@@ -157,16 +157,16 @@ def _format_for(path: Path) -> Format:
     if not path.exists():
         raise FileError(f"no file or folder '{path}'", "an image", "check the path")
     if path.is_dir():
-        return _known()[".dcm"]
+        return _formats()[".dcm"]
     if path.stat().st_size == 0:
         raise FileError(f"'{path}' is empty", "an image", "copy or download it again")
     suffix = suffix_of(path)
-    if suffix in _known():
-        return _known()[suffix]
+    if suffix in _formats():
+        return _formats()[suffix]
     with path.open("rb") as file:
         if file.read(132)[128:] == b"DICM":
-            return _known()[".dcm"]
-    raise FileError(f"'{path}' has no known suffix", f"{_listed()} or a DICOM folder", "convert or rename it")
+            return _formats()[".dcm"]
+    raise FileError(f"'{path}' has no known suffix", f"{_suffix_list()} or a DICOM folder", "convert or rename it")
 
 
 def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
@@ -193,7 +193,7 @@ def _is_gray(voxels: NDArray[Any]) -> bool:
 
 
 def _one_channel(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
-    """The one volume (X, Y, Z) in an array that may have fewer or more axes."""
+    """The volume (X, Y, Z) in an array that may have fewer axes, or more of length 1."""
     if 0 in voxels.shape or voxels.ndim < 2:
         raise FileError(f"'{path}' has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
     if voxels.ndim > 3 and last == "color":
@@ -213,24 +213,24 @@ def _one_channel(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
     return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
 
 
-_Kind = TypeVar("_Kind", Volume, LabelMap)
+_ImageT = TypeVar("_ImageT", Volume, LabelMap)
 
 
-def _placed(kind: type[_Kind], voxels: NDArray[Any], stored: Stored, path: Path) -> _Kind:
+def _with_geometry(kind: type[_ImageT], voxels: NDArray[Any], stored: Stored, path: Path) -> _ImageT:
     try:
         return kind(voxels, stored.affine, stored.header)
-    except GeometryError as problem:
-        raise GeometryError(f"'{path}': {problem.found}", problem.expected, problem.action) from problem
+    except GeometryError as error:
+        raise GeometryError(f"'{path}': {error.message}", error.expected, error.action) from error
 
 
 def _unwritable(path: Path, error: Exception) -> FileError:
     return FileError(
-        f"'{path}' could not be written ({_told(error)})",
+        f"'{path}' could not be written ({_reason(error)})",
         "a writable folder with space left",
         "free space, change its permissions or choose another folder",
     )
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return (lines[-1].strip() if lines else type(error).__name__)[:200]

@@ -66,7 +66,7 @@ class Frame:
     ) -> "Frame":
         """As `letterbox`, but `closer` times as near, about `middle` (row, column); beyond the picture it is 0."""
         extent = max(extent_of(shape, pixel_spacing)) / closer
-        spans = [_seen(length, spacing, at, extent, size)
+        spans = [_visible_span(length, spacing, at, extent, size)
                  for length, spacing, at in zip(shape, pixel_spacing, middle, strict=True)]  # fmt: skip
         (top, rows, to_row, to_rows), (left, cols, to_col, to_cols) = spans
         return cls(shape, size, Box(top, left, rows, cols), Box(to_row, to_col, to_rows, to_cols))
@@ -123,15 +123,15 @@ class Frame:
             )
 
 
-def _seen(length: int, spacing: float, middle: float, extent: float, size: int) -> tuple[int, int, int, int]:
+def _visible_span(length: int, spacing: float, middle: float, extent: float, size: int) -> tuple[int, int, int, int]:
     """One axis of `Frame.near`: first pixel and number of pixels seen, and where they come to lie in the square."""
     pixels = extent / spacing  # of the picture, along the square
     first = round(middle - pixels / 2)
     start, stop = max(0, first), min(length, max(first + round(pixels), 1))
     start = min(start, length - 1)
     stop = max(stop, start + 1)
-    place = min(size - 1, max(0, round((start - first) * size / pixels)))
-    return start, stop - start, place, max(1, min(size - place, round((stop - start) * size / pixels)))
+    target_first = min(size - 1, max(0, round((start - first) * size / pixels)))
+    return start, stop - start, target_first, max(1, min(size - target_first, round((stop - start) * size / pixels)))
 
 
 def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

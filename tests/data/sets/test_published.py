@@ -9,7 +9,7 @@ import pytest
 from mvg._plugins import contributions
 from mvg.data import Store, open_folder, open_set, prepare, sets, sets_in
 from mvg.data.case import Card, Case, DataSet, split_of
-from mvg.data.cut import cut, labels_in
+from mvg.data.slicing import labels_in, slice_case
 from mvg.errors import FileError, UnknownNameError
 from tests.data.folders import make_mri, write_image
 from tests.data.sets.trees import TREES, Tree, image, labels, promise12_before_2023
@@ -53,7 +53,7 @@ def test_every_case_can_be_cut_and_holds_what_the_card_says(trees: dict[str, tup
     found = open_folder(trees[name][0])
     seen: set[int] = set()
     for case in found.cases:
-        piece = cut(case, found.card)
+        piece = slice_case(case, found.card)
         assert piece.images.shape[1] == len(found.card.channels)
         assert (piece.target is not None) == bool(found.card.image_task)
         seen |= set() if piece.labels is None else set(np.unique(piece.labels).tolist())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, LabelFiles
-from mvg.data.cut import labels_in
+from mvg.data.slicing import labels_in
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box

@@ -52,7 +52,7 @@ def open(folder: Path) -> DataSet:
 
 def _cases(part: Path, split: Split) -> list[Case]:
     patients = SET.files(part, _PATIENT).values()
-    return [case for path in patients for case in SET.labelled(path, _FRAME, path, "{}_gt.nii.gz", split)]
+    return [case for path in patients for case in SET.labeled(path, _FRAME, path, "{}_gt.nii.gz", split)]
 
 
 def _root(folder: Path) -> Path:

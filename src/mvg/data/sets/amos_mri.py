@@ -43,6 +43,6 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """The labelled MRI of AMOS; FileError for a missing folder or label map."""
     root = root_of(folder)
-    train = SET.labelled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
-    val = SET.labelled(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")
+    train = SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
+    val = SET.labeled(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")
     return SET.data_set([*train, *val])

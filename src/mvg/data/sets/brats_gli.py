@@ -17,7 +17,7 @@ it holds out are left out here, so that nothing learns from a patient in one set
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.layout import Published, by_patient, drawn, matching
+from mvg.data.layout import Published, by_patient, is_held_out, matching
 
 CASE = r"(BraTS-GLI-\d{5}-\d{3})"
 PATIENT = r"BraTS-GLI-\d{5}"
@@ -44,37 +44,39 @@ SET = Published(
 
 def recognises(folder: Path) -> bool:
     """Whether folders of cases, here or one level below, hold a FLAIR."""
-    found = (case for part in (folder, *parts_of(folder, "GLI")) for case in matching(part, CASE).values())
-    return any((case / f"{case.name}-t2f.nii.gz").exists() for case in found)
+    cases_or_parts = (case for part in (folder, *parts_of(folder, "GLI")) for case in matching(part, CASE).values())
+    return any((case / f"{case.name}-t2f.nii.gz").exists() for case in cases_or_parts)
 
 
 def open(folder: Path) -> DataSet:
-    """All scans but those of `asked_locally`.
+    """All scans but those of `held_out_locally`.
 
     FileError for a missing contrast, a missing tumor of a training scan, or one part alone.
     """
     cases = [_case(path, part) for part in parts_of(folder, "GLI") for path in matching(part, CASE).values()]
     for split, part in (("train", "TrainingData"), ("val", "ValidationData")):
         if not any(case.owner_split == split for case in cases):
-            raise SET.problem(f"'{folder}' has no case in a folder called ...{part}")
+            raise SET.incomplete(f"'{folder}' has no case in a folder called ...{part}")
     return SET.data_set(
-        case for case in by_patient(cases) if case.owner_split == "val" or not asked_locally(case.patient)
+        case for case in by_patient(cases) if case.owner_split == "val" or not held_out_locally(case.patient)
     )
 
 
-def asked_locally(patient: str) -> bool:
+def held_out_locally(patient: str) -> bool:
     """Whether `brats_local` holds out a patient of the training scans: about 251 of 1251."""
-    return drawn(patient, 1000, 251)
+    return is_held_out(patient, 1000, 251)
 
 
 def parts_of(folder: Path, challenge: str) -> list[Path]:
     """The folders in `folder` that are called as the training and the validation data of a challenge of BraTS."""
-    found = matching(folder, rf"(.*BraTS.*{challenge}.*(?:Training|Validation).*)")
-    return [path for path in found.values() if path.is_dir()]
+    cases_or_parts = matching(folder, rf"(.*BraTS.*{challenge}.*(?:Training|Validation).*)")
+    return [path for path in cases_or_parts.values() if path.is_dir()]
 
 
 def _case(path: Path, part: Path) -> Case:
-    images = tuple(SET.needed(path / f"{path.name}-{contrast}.nii.gz") for contrast in _CONTRASTS)
-    tumor, asked = path / f"{path.name}-seg.nii.gz", "Validation" in part.name
-    labels = None if asked and not tumor.exists() else SET.needed(tumor)
-    return Case(path.name, SET.card.patient_of(path.name), images, labels, owner_split="val" if asked else "train")
+    images = tuple(SET.existing(path / f"{path.name}-{contrast}.nii.gz") for contrast in _CONTRASTS)
+    tumor, is_validation = path / f"{path.name}-seg.nii.gz", "Validation" in part.name
+    labels = None if is_validation and not tumor.exists() else SET.existing(tumor)
+    return Case(
+        path.name, SET.card.patient_of(path.name), images, labels, owner_split="val" if is_validation else "train"
+    )

@@ -13,14 +13,14 @@ are not read: the void is where image and target differ. The owners score the he
 validation data have no target and are not read.
 
 Split: 1000 and 251 in the paper, which does not say which. Ours are held out by patient, about that many, by the name
-alone (`layout.drawn`): `brats_gli` has the same patients and leaves out these, whatever part of either is there.
+alone (`layout.is_held_out`): `brats_gli` has the same patients and leaves out these, whatever part of either is there.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.layout import Published, matching
-from mvg.data.sets.brats_gli import CASE, PATIENT, asked_locally, parts_of
+from mvg.data.sets.brats_gli import CASE, PATIENT, held_out_locally, parts_of
 
 SET = Published(
     Card(
@@ -51,7 +51,7 @@ def open(folder: Path) -> DataSet:
     """All pairs; FileError for a missing image or target."""
     cases = [_case(path) for path in _paths(folder)]
     if not cases:
-        raise SET.problem(f"'{folder}' holds no case")
+        raise SET.incomplete(f"'{folder}' holds no case")
     return SET.data_set(cases)
 
 
@@ -61,6 +61,8 @@ def _paths(folder: Path) -> list[Path]:
 
 
 def _case(path: Path) -> Case:
-    image, target = (SET.needed(path / f"{path.name}-{what}.nii.gz") for what in ("t1n-voided", "t1n"))
+    image, target = (SET.existing(path / f"{path.name}-{what}.nii.gz") for what in ("t1n-voided", "t1n"))
     patient = SET.card.patient_of(path.name)
-    return Case(path.name, patient, (image,), target=target, owner_split="val" if asked_locally(patient) else "train")
+    return Case(
+        path.name, patient, (image,), target=target, owner_split="val" if held_out_locally(patient) else "train"
+    )

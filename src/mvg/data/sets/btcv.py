@@ -58,7 +58,7 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """The labelled scans of BTCV; FileError for a missing folder or label map."""
     root = _root(folder)
-    return SET.data_set(held_out(SET.labelled(root / "img", _NAME, root / "label", "label{}.nii.gz"), 21, 9))
+    return SET.data_set(held_out(SET.labeled(root / "img", _NAME, root / "label", "label{}.nii.gz"), 21, 9))
 
 
 def _root(folder: Path) -> Path:

@@ -49,7 +49,7 @@ def open(folder: Path) -> DataSet:
     """All films with both masks as one label; FileError for a missing mask."""
     root, cases = _root(folder), []
     for name, film in SET.files(root / "CXR_png", _NAME).items():
-        masks = [SET.needed(root / "ManualMask" / side / film.name) for side in ("leftMask", "rightMask")]
+        masks = [SET.existing(root / "ManualMask" / side / film.name) for side in ("leftMask", "rightMask")]
         cases.append(Case(name, SET.card.patient_of(name), (film,), tuple((mask, 1) for mask in masks)))
     return SET.data_set(held_out(cases, 15, 6))
 

@@ -49,10 +49,10 @@ def open(folder: Path) -> DataSet:
     """The 100 training scans; FileError for a missing image or label map."""
     cases = []
     for path in _scans(folder):
-        image, labels = SET.needed(path / _IMAGE), SET.needed(path / _LABELS)
+        image, labels = SET.existing(path / _IMAGE), SET.existing(path / _LABELS)
         cases.append(Case(path.name, SET.card.patient_of(path.name), (image,), ((labels, 1),)))
     if not cases:
-        raise SET.problem(f"'{folder}' has no scan in a folder called Training Set")
+        raise SET.incomplete(f"'{folder}' has no scan in a folder called Training Set")
     return SET.data_set(held_out(cases, 80, 20))
 
 

@@ -50,7 +50,7 @@ def open(folder: Path) -> DataSet:
     """All patients with low-dose images; FileError when one lacks the full dose, or none has a low one."""
     cases = [case for patient in _patients(folder) for case in _cases(patient)]
     if not cases:
-        raise SET.problem(f"'{folder}' holds no patient with low-dose images")
+        raise SET.incomplete(f"'{folder}' holds no patient with low-dose images")
     return SET.data_set(held_out(cases, 200, 59))
 
 
@@ -73,7 +73,7 @@ def _cases(patient: Path) -> list[Case]:
     for study in _studies(patient):
         low, full = _series(study, "low"), _series(study, "full")
         if low is not None and full is None:
-            raise SET.problem(f"'{study}' has no series called ...Full Dose Images...")
+            raise SET.incomplete(f"'{study}' has no series called ...Full Dose Images...")
         if low is not None:
             return [Case(patient.name, SET.card.patient_of(patient.name), (low,), target=full)]
     return []

@@ -50,7 +50,7 @@ def open(folder: Path) -> DataSet:
 def _cases(folder: Path, split: Split) -> list[Case]:
     cases = []
     for name, scan in SET.files(folder / _SCANS, _called(folder.name)).items():
-        outline = SET.needed(folder / _OUTLINES / f"expert_annotation_{name}.nii.gz")
+        outline = SET.existing(folder / _OUTLINES / f"expert_annotation_{name}.nii.gz")
         cases.append(Case(name, SET.card.patient_of(name), (scan,), ((outline, 1),), owner_split=split))
     return cases
 

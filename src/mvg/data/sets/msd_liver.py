@@ -44,7 +44,7 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """The labelled scans of the task; FileError for a missing folder or label map."""
     root = _root(folder)
-    return SET.data_set(SET.labelled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz"))
+    return SET.data_set(SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz"))
 
 
 def _root(folder: Path) -> Path:

@@ -39,17 +39,17 @@ def open(folder: Path) -> DataSet:
     Raises FileError for a missing or empty imagesTr, gaps in the channels, or a dataset.json that cannot be read or
     understood.
     """
-    images, described = _images(folder), _described(folder)
+    images, description = _images(folder), _description(folder)
     labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
-    card = _card(folder, described, images, labels, targets)
-    patients = _patients(folder, described, images, card)
+    card = _card(folder, description, images, labels, targets)
+    patients = _patients(folder, description, images, card)
     cases = (Case(name, patients[name], paths, labels.get(name), targets.get(name)) for name, paths in images.items())
     return DataSet(card, tuple(cases))
 
 
-def _patients(folder: Path, described: dict[str, Any], cases: Iterable[str], card: Card) -> dict[str, str]:
+def _patients(folder: Path, description: dict[str, Any], cases: Iterable[str], card: Card) -> dict[str, str]:
     """Case -> patient: by the table of the description where it has one, else by the card's pattern."""
-    table = described.get("patient")
+    table = description.get("patient")
     if not isinstance(table, dict):
         return {case: card.patient_of(case) for case in cases}
     unnamed = [case for case in cases if not isinstance(table.get(case), str) or not table[case]]
@@ -105,79 +105,79 @@ def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {name: tuple(found[name][channel] for channel in range(count)) for name in sorted(found)}
 
 
-def _described(folder: Path) -> dict[str, Any]:
+def _description(folder: Path) -> dict[str, Any]:
     path = folder / "dataset.json"
     if not path.is_file():
         return {}
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as problem:
-        raise FileError(f"{path} cannot be read ({problem})", "valid JSON", "correct or remove the file") from problem
-    if not isinstance(described, dict):
-        raise FileError(f"{path} holds a {type(described).__name__}", "a JSON object", "correct or remove the file")
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise FileError(f"{path} cannot be read ({error})", "valid JSON", "correct or remove the file") from error
+    if not isinstance(description, dict):
+        raise FileError(f"{path} holds a {type(description).__name__}", "a JSON object", "correct or remove the file")
     try:
-        re.compile(_pattern(described))
-        _values(described.get("labels", {}))
-        _channels(described, 0)
-    except (re.error, ValueError, TypeError, AttributeError) as problem:
+        re.compile(_pattern(description))
+        _values(description.get("labels", {}))
+        _channels(description, 0)
+    except (re.error, ValueError, TypeError, AttributeError) as error:
         raise FileError(
-            f"{path} has a 'patient', 'labels' or 'channel_names' that cannot be understood ({problem})",
+            f"{path} has a 'patient', 'labels' or 'channel_names' that cannot be understood ({error})",
             "a regular expression or a table of cases, label names with their values, and numbers with channel names",
             "correct the file",
-        ) from problem
-    if described.get("target_task", _PICTURE_TASKS[0]) not in _PICTURE_TASKS:
+        ) from error
+    if description.get("target_task", _PICTURE_TASKS[0]) not in _PICTURE_TASKS:
         raise FileError(
-            f"{path} has target_task = {described['target_task']!r}",
+            f"{path} has target_task = {description['target_task']!r}",
             f"one of {', '.join(_PICTURE_TASKS)}",
             "correct the file",
         )
-    return described
+    return description
 
 
-def _channels(described: dict[str, Any], count: int) -> tuple[str, ...]:
+def _channels(description: dict[str, Any], count: int) -> tuple[str, ...]:
     """The name of every channel; those that have one in common are told apart by their numbers."""
-    old = described.get("modality") if isinstance(described.get("modality"), dict) else None
-    known = {str(channel): str(name) for channel, name in (described.get("channel_names") or old or {}).items()}
+    old = description.get("modality") if isinstance(description.get("modality"), dict) else None
+    known = {str(channel): str(name) for channel, name in (description.get("channel_names") or old or {}).items()}
     names = [known.get(str(channel), f"channel {channel}") for channel in range(count)]
     return tuple(f"{name} {at}" if names.count(name) > 1 else name for at, name in enumerate(names))
 
 
-def _pattern(described: dict[str, Any]) -> str:
+def _pattern(description: dict[str, Any]) -> str:
     """The patient's pattern; with a table of patients a case's whole name stands for it."""
-    said = described.get("patient", ".+")
-    return ".+" if isinstance(said, dict) else str(said)
+    value = description.get("patient", ".+")
+    return ".+" if isinstance(value, dict) else str(value)
 
 
 def _card(
     folder: Path,
-    described: dict[str, Any],
+    description: dict[str, Any],
     images: dict[str, tuple[Path, ...]],
     labels: dict[str, Path],
     targets: dict[str, Path],
 ) -> Card:
     first = next(iter(images.values()))
-    said = described.get("modality", "")
-    modality, units = "" if isinstance(said, dict) else str(said), str(described.get("units", ""))
+    value = description.get("modality", "")
+    modality, units = "" if isinstance(value, dict) else str(value), str(description.get("units", ""))
     # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs a case.
     pictures = (*first, *list(targets.values())[:1])
-    if "units" not in described and modality in ("", "CT") and all(_in_hu(path, modality) for path in pictures):
+    if "units" not in description and modality in ("", "CT") and all(_in_hu(path, modality) for path in pictures):
         units, modality = "HU", "CT"
-    target = str(described.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
-    channels = _channels(described, len(first))
+    target = str(description.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
+    channels = _channels(description, len(first))
     return Card(
         name=_name(folder),
-        title=str(described.get("name", _name(folder))),
+        title=str(description.get("name", _name(folder))),
         modality=modality or "other",
-        region=str(described.get("region", "")),
+        region=str(description.get("region", "")),
         channels=channels,
-        labels=_named_labels(described.get("labels"), labels),
+        labels=_named_labels(description.get("labels"), labels),
         units=units,
         image_target=target,
-        image_task=str(described.get("target_task", _guess_task(*channels, target))) if target else "",
-        patient=_pattern(described),
-        license=str(described.get("license", described.get("licence", ""))),
-        citation=str(described.get("citation", described.get("reference", ""))),
-        note=str(described.get("note", described.get("description", ""))),
+        image_task=str(description.get("target_task", _guess_task(*channels, target))) if target else "",
+        patient=_pattern(description),
+        license=str(description.get("license", description.get("licence", ""))),
+        citation=str(description.get("citation", description.get("reference", ""))),
+        note=str(description.get("note", description.get("description", ""))),
     )
 
 
@@ -200,18 +200,18 @@ def _guess_task(*names: str | None) -> str:
     return "inpainting" if re.search(r"void|inpaint|masked", words) else "synthesis"
 
 
-def _named_labels(described: object, labels: dict[str, Path]) -> dict[int, str]:
+def _named_labels(description: object, labels: dict[str, Path]) -> dict[int, str]:
     """Label value -> name, from dataset.json, else from the values in the label maps; empty without label maps."""
-    if labels and not described:
+    if labels and not description:
         found = {value for path in labels.values() for value in read_labels(path).values}
         return {value: f"label {value}" for value in sorted(found)}
-    return _values(described or {}) if labels else {}
+    return _values(description or {}) if labels else {}
 
 
-def _values(described: Any) -> dict[int, str]:
+def _values(description: Any) -> dict[int, str]:
     """Label value -> name, from either form of nnU-Net: {"liver": 1} or {"1": "liver"}; background left out."""
     named: dict[int, str] = {}
-    for key, value in described.items():
+    for key, value in description.items():
         if isinstance(value, list):  # a region of several values (nnU-Net's region-based training)
             for part in value:
                 named.setdefault(int(part), f"label {part}")

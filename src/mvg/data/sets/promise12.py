@@ -57,9 +57,9 @@ def open(folder: Path) -> DataSet:
 def _cases(folder: Path, split: Split) -> list[Case]:
     cases = []
     for number, image in SET.files(folder, _NAME).items():
-        labels = SET.needed(folder / f"{number}_segmentation.mhd")
+        labels = SET.existing(folder / f"{number}_segmentation.mhd")
         for header in (image, labels):
-            SET.needed(header.with_suffix(".raw"))
+            SET.existing(header.with_suffix(".raw"))
         name = f"{'train' if split == 'train' else 'test'}_{number}"
         cases.append(Case(name, SET.card.patient_of(name), (image,), labels, owner_split=split))
     return cases

@@ -62,8 +62,8 @@ def recognises(folder: Path) -> bool:
 def open(folder: Path) -> DataSet:
     """The training and validation scans of WORD; FileError for a missing folder or label map."""
     root = _root(folder)
-    train = SET.labelled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
-    val = SET.labelled(root / "imagesVal", _NAME, root / "labelsVal", "{}.nii.gz", "val")
+    train = SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
+    val = SET.labeled(root / "imagesVal", _NAME, root / "labelsVal", "{}.nii.gz", "val")
     return SET.data_set([*train, *val])
 
 

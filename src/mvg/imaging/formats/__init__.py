@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from mvg.imaging.volume import Header, LabelMap, Volume
 
 LOSSY = (".jpg", ".jpeg")
-"""Suffixes of formats that change values a little, and so spoil labels."""
+"""Suffixes of formats with lossy compression, which changes labels."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds, unchecked: voxels (X, Y[, Z[, ...]]) of any type and the affine (4, 4) to RAS+ mm.
+    """The unchecked content of a file: voxels (X, Y[, Z[, ...]]) of any type and the affine (4, 4) to RAS+ mm.
 
-    last: what the axes after Z are, if any; palette: the (n, 3) colors that voxels index, for pictures that have one.
+    last: the meaning of the axes after Z; palette: the (n, 3) colors that voxels index, for pictures that have one.
     """
 
     voxels: NDArray[Any]
@@ -35,7 +35,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Format:
-    """What a module of this folder offers."""
+    """The functions and properties of a module of this folder."""
 
     load: Callable[[Path], Stored]
     save: Callable[[Volume | LabelMap, Path], None]

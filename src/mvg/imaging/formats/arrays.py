@@ -42,8 +42,8 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
 
 
 def _check(names: Iterable[str], path: Path) -> None:
-    found = sorted(names)
-    if not {"voxels", "affine"} <= set(found):
+    entries = sorted(names)
+    if not {"voxels", "affine"} <= set(entries):
         raise FileError(
-            f"'{path}' holds {', '.join(found) or 'nothing'}", "the entries voxels and affine", "save it with both"
+            f"'{path}' holds {', '.join(entries) or 'nothing'}", "the entries voxels and affine", "save it with both"
         )

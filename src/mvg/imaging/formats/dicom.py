@@ -24,7 +24,7 @@ _END_OF_JPEG = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
-class _Place:
+class _SlicePosition:
     """Where a slice lies, in LPS mm: its first pixel, the steps to the next column and row, its unit normal."""
 
     origin: NDArray[np.float64]
@@ -36,20 +36,20 @@ class _Place:
 
 def load(path: Path) -> Stored:
     """The only series in a folder (slices in order of their position), or the image in a file."""
-    datasets = _series(path) if path.is_dir() else [_dataset(path)]
+    datasets = _datasets_of_series(path) if path.is_dir() else [_dataset(path)]
     slices: list[NDArray[Any]] = []
-    places: list[_Place | None] = []
+    positions: list[_SlicePosition | None] = []
     for dataset in datasets:
         frames = _frames(dataset)
         slices += frames
-        places += [_place(dataset, number, len(frames)) for number in range(len(frames))]
+        positions += [_position_of(dataset, number, len(frames)) for number in range(len(frames))]
     if len({frame.shape for frame in slices}) > 1:
         raise FileError(f"'{path}' holds slices of different sizes", "one series", "separate them")
     color = slices[0].ndim == 3
-    placed = [place for place in places if place is not None]
-    if len(placed) < len(slices):
-        return _unplaced(slices, datasets[0])
-    affine, order = _geometry(placed, path)
+    known = [position for position in positions if position is not None]
+    if len(known) < len(slices):
+        return _without_position(slices, datasets[0])
+    affine, order = _geometry(known, path)
     voxels = np.stack([slices[k] for k in order], axis=2).swapaxes(0, 1)
     return Stored(voxels, affine, None, "color" if color else "time")
 
@@ -72,7 +72,7 @@ def _dataset(path: Path) -> Any:
     return dataset
 
 
-def _series(folder: Path) -> list[Any]:
+def _datasets_of_series(folder: Path) -> list[Any]:
     """All images of the one series in a folder or, when it directly holds none, below it."""
     images = _headers(file for file in folder.iterdir() if file.is_file())
     images = images or _headers(file for file in folder.rglob("*") if file.is_file())
@@ -93,15 +93,15 @@ def _headers(files: Iterable[Path]) -> dict[Path, Any]:
     """The headers of those files that are DICOM images."""
     import pydicom
 
-    found = {}
+    headers = {}
     for file in sorted(files):
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True, force=file.suffix.lower() in SUFFIXES)
         except (pydicom.errors.InvalidDicomError, EOFError):
             continue
         if "Rows" in header:
-            found[file] = header
-    return found
+            headers[file] = header
+    return headers
 
 
 def _frames(dataset: Any) -> list[NDArray[Any]]:
@@ -140,15 +140,15 @@ def _rescaled(frame: NDArray[Any], dataset: Any, number: int) -> NDArray[Any]:
 
 def _group(dataset: Any, number: int, name: str) -> Any:
     """A functional group of an enhanced image: the frame's own, else the shared one, else None."""
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for groups in (*own[number : number + 1], *shared[:1]):
+    for groups in (*per_frame[number : number + 1], *shared[:1]):
         if groups.get(name):
             return groups[name][0]
     return None
 
 
-def _place(dataset: Any, number: int, count: int) -> _Place | None:
+def _position_of(dataset: Any, number: int, count: int) -> _SlicePosition | None:
     position = _group(dataset, number, "PlanePositionSequence") or dataset
     orientation = _group(dataset, number, "PlaneOrientationSequence") or dataset
     measures = _group(dataset, number, "PixelMeasuresSequence") or dataset
@@ -158,7 +158,9 @@ def _place(dataset: Any, number: int, count: int) -> _Place | None:
     across, down = np.array(cosines[:3], np.float64), np.array(cosines[3:], np.float64)
     row_mm, col_mm = _pixel_spacing(measures)
     thickness = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1)
-    return _Place(np.array(corner, np.float64), across * col_mm, down * row_mm, np.cross(across, down), abs(thickness))
+    return _SlicePosition(
+        np.array(corner, np.float64), across * col_mm, down * row_mm, np.cross(across, down), abs(thickness)
+    )
 
 
 def _pixel_spacing(measures: Any) -> tuple[float, float]:
@@ -166,21 +168,21 @@ def _pixel_spacing(measures: Any) -> tuple[float, float]:
     return float(row) or 1.0, float(col) or 1.0
 
 
-def _geometry(places: list[_Place], path: Path) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def _geometry(positions: list[_SlicePosition], path: Path) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """The affine of all slices and their order along the normal."""
-    first = places[0]
-    for place in places:
-        turned = np.abs(place.to_column - first.to_column).max() + np.abs(place.to_row - first.to_row).max()
+    first = positions[0]
+    for position in positions:
+        turned = np.abs(position.to_column - first.to_column).max() + np.abs(position.to_row - first.to_row).max()
         if turned > _DIRECTION * np.linalg.norm(first.to_column):
             raise GeometryError(f"'{path}' holds slices of different directions", "parallel slices", "separate them")
-    height = np.array([place.origin @ first.normal for place in places])
+    height = np.array([position.origin @ first.normal for position in positions])
     order = np.argsort(height, kind="stable")
     step = first.normal * first.thickness
-    if len(places) > 1:
+    if len(positions) > 1:
         _check_gaps(np.diff(height[order]), path)
-        step = (places[order[-1]].origin - places[order[0]].origin) / (len(places) - 1)
+        step = (positions[order[-1]].origin - positions[order[0]].origin) / (len(positions) - 1)
     affine = np.eye(4)
-    affine[:3] = np.stack([first.to_column, first.to_row, step, places[order[0]].origin], axis=1) * _LPS[:, None]
+    affine[:3] = np.stack([first.to_column, first.to_row, step, positions[order[0]].origin], axis=1) * _LPS[:, None]
     return affine, order
 
 
@@ -200,7 +202,7 @@ def _check_gaps(gaps: NDArray[np.float64], path: Path) -> None:
         )
 
 
-def _unplaced(slices: list[NDArray[Any]], dataset: Any) -> Stored:
+def _without_position(slices: list[NDArray[Any]], dataset: Any) -> Stored:
     """Pictures without a place in the patient (X-ray, ultrasound): as PNG, but with their pixel spacing."""
     row_mm, col_mm = _pixel_spacing(dataset)
     affine = np.diag([-col_mm, -row_mm, 1.0, 1.0])

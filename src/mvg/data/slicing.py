@@ -1,4 +1,4 @@
-"""Cuts one case into the slices that the store keeps: windowed, framed, 16 bit."""
+"""Cuts one case into the slices that the store keeps: windowed, framed, in 16 bits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ FULL_SCALE = 65535  # what 1.0 is stored as
 
 
 @dataclass(frozen=True)
-class Cut:
-    """All slices of one case along its plane, empty ones too.
+class CaseSlices:
+    """All slices of one case along its plane, including empty ones.
 
     images: (n, C, s, s) uint16, [0, 1] scaled to 65535; labels: (n, s, s) uint8; target: (n, s, s) uint16, as images.
     windows: one per channel, target_window: the target's; both give raw intensities back from [0, 1].
@@ -36,50 +36,50 @@ class Cut:
     spacing: tuple[float, float]
 
 
-def cut(case: Case, card: Card) -> Cut:
-    """Reads a case and cuts it; pictures are shrunk to 512 where larger, made square, and never enlarged.
+def slice_case(case: Case, card: Card) -> CaseSlices:
+    """Reads a case and cuts it into square slices; larger ones are shrunk to 512 pixels, none is enlarged.
 
     Raises FileError for unreadable files and labels that the card does not name or that do not fit into 8 bit,
     GeometryError for files on different grids.
     """
     channels = [read_gray(path) for path in case.images]
     for volume, path in zip(channels[1:], case.images[1:], strict=True):
-        _on_same_grid(volume, path, channels[0], case.images[0])
+        _check_grid(volume, path, channels[0], case.images[0])
     plane = channels[0].plane
     rows, columns = channels[0].pictures(plane).shape[1:]
     frame = _frame((rows, columns), channels[0].pixel_spacing(plane))
     windows = tuple(_window(volume, card) for volume in channels)
-    images = np.stack([_stored(v, plane, w, frame) for v, w in zip(channels, windows, strict=True)], axis=1)
+    images = np.stack([_as_stored(v, plane, w, frame) for v, w in zip(channels, windows, strict=True)], axis=1)
 
     labels, target, target_window = None, None, None
     if case.labels is not None:
         label_map, path = labels_in(case.labels), case.files[len(case.images)]
-        _on_same_grid(label_map, path, channels[0], case.images[0])
-        _only_known(label_map, path, card)
+        _check_grid(label_map, path, channels[0], case.images[0])
+        _check_values(label_map, path, card)
         labels = frame.apply_labels(label_map.pictures(plane)).astype(np.uint8)
     if case.target is not None:
         volume = read_gray(case.target)
-        _on_same_grid(volume, case.target, channels[0], case.images[0])
+        _check_grid(volume, case.target, channels[0], case.images[0])
         target_window = _window(volume, card)
-        target = _stored(volume, plane, target_window, frame)
+        target = _as_stored(volume, plane, target_window, frame)
     rows_mm, columns_mm = channels[0].pixel_spacing(plane)
     spacing = (rows_mm * frame.shape[0] / frame.target.rows, columns_mm * frame.shape[1] / frame.target.cols)
-    return Cut(images, labels, target, plane, windows, target_window, frame.target, spacing)
+    return CaseSlices(images, labels, target, plane, windows, target_window, frame.target, spacing)
 
 
 def labels_in(files: LabelFiles) -> LabelMap:
-    """The label map of a case; of masks that overlap the later one counts. GeometryError when their grids differ."""
+    """The label map of a case; where masks overlap, the last one counts. GeometryError when their grids differ."""
     if isinstance(files, Path):
         return read_labels(files)
     masks = [read_labels(path) for path, _ in files]
     voxels = np.zeros(masks[0].shape, np.uint8)
     for mask, (path, value) in zip(masks, files, strict=True):
-        _on_same_grid(mask, path, masks[0], files[0][0])
+        _check_grid(mask, path, masks[0], files[0][0])
         voxels[mask.voxels != 0] = value
     return LabelMap(voxels, masks[0].affine, masks[0].header)
 
 
-def _on_same_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap, first_path: Path) -> None:
+def _check_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap, first_path: Path) -> None:
     if not volume.same_grid(first, tolerance=0.1):
         raise GeometryError(
             f"{path} has shape {volume.shape} and spacing {np.round(volume.spacing, 3).tolist()}, "
@@ -90,7 +90,7 @@ def _on_same_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMa
 
 
 def _window(volume: Volume, card: Card) -> Window:
-    """Percentiles of the volume; Hounsfield units keep their whole range, so that tasks choose their own windows."""
+    """The percentiles of the volume; the full range for Hounsfield units, so that tasks can choose their windows."""
     return Window.named("full") if card.units == "HU" else Window.fit(volume.voxels, "other")
 
 
@@ -101,12 +101,12 @@ def _frame(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> Frame:
     return Frame.padded(shape, pixel_spacing, side)
 
 
-def _stored(volume: Volume, plane: Plane, window: Window, frame: Frame) -> NDArray[np.uint16]:
+def _as_stored(volume: Volume, plane: Plane, window: Window, frame: Frame) -> NDArray[np.uint16]:
     pictures = frame.apply(window.apply(volume.pictures(plane)))
     return np.rint(pictures * FULL_SCALE).astype(np.uint16)
 
 
-def _only_known(labels: LabelMap, path: Path, card: Card) -> None:
+def _check_values(labels: LabelMap, path: Path, card: Card) -> None:
     unknown = sorted(set(labels.values) - set(card.labels))
     if unknown or min(labels.values, default=1) < 1 or max(labels.values, default=1) > 255:
         raise FileError(
