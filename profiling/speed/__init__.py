@@ -1,1 +1,1 @@
-"""How fast mvg is, and how much memory it takes: what is compared runs side by side, in turn, in one process."""
+"""Speed and memory of mvg; what is compared runs in turn, in one process."""

@@ -16,50 +16,46 @@ from mvg.prediction.predictor import Predictor
 
 _SIDE = 128
 _MIB = 2**20
-_TIMES = 3
+_REPEATS = 3
 
 
 def memory(lengths: tuple[int, ...]) -> dict[str, Any]:
-    """Peak resident memory of answering volumes of 128 x 128 x length with `tiny` and four prompts.
+    """Peak resident memory of predicting volumes of 128 x 128 x length with `tiny` and four prompts, in MiB.
 
-    "beyond_mb" is the peak less what is resident right before (the query among it), and less the answer itself: what
-    the model works with. Goal: flat. Medians of a few processes, since what is freed is given back at will.
+    "beyond_mb" is the working memory: the peak less the resident memory right before (with the query) and less the
+    prediction itself. Goal: it does not grow with the length. Each figure is the median of a few processes, because
+    the allocator returns memory at times of its own choice.
     """
-    rows = []
-    for length in lengths:
-        told = np.array([_told(length) for _ in range(_TIMES)])
-        peak, answer, beyond = np.median([(peak, size, peak - before - size) for before, peak, size in told], axis=0)
-        rows.append(
-            {
-                "slices": length,
-                "peak_mb": round(float(peak), 1),
-                "answer_mb": round(float(answer), 1),
-                "beyond_mb": round(float(beyond), 1),
-            }
-        )
-    return {"side": _SIDE, "rows": rows}
+    return {"side": _SIDE, "rows": [_row(length) for length in lengths]}
 
 
-def _told(length: int) -> tuple[float, ...]:
-    """Resident memory before, its peak and the answer's size, in MiB, from a process of its own."""
+def _row(length: int) -> dict[str, float]:
+    figures = [_measured_in_process(length) for _ in range(_REPEATS)]
+    rows = np.array([(peak, size, peak - before - size) for before, peak, size in figures])
+    peak, size, beyond = (round(float(value), 1) for value in np.median(rows, axis=0))
+    return {"slices": length, "peak_mb": peak, "answer_mb": size, "beyond_mb": beyond}
+
+
+def _measured_in_process(length: int) -> tuple[float, ...]:
+    """Resident memory before the prediction, its peak, and the prediction's size, in MiB."""
     command = [sys.executable, "-m", "profiling.speed.memory", str(length)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    return tuple(float(word) for word in said.stdout.split())
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return tuple(float(word) for word in result.stdout.split())
 
 
 def _measure(length: int) -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     affine = np.diag([-1.0, -1.0, 3.0, 1.0])
-    shown = [Volume(rng.random((_SIDE, _SIDE, 1), np.float32), affine) for _ in range(4)]
-    labels = [LabelMap(one.voxels > 0.5, affine) for one in shown]
-    task = Predictor(Generalist(SIZES["tiny"])).prompt(shown, labels)
-    task(shown[0])  # what is loaded or encoded on first use
+    images = [Volume(rng.random((_SIDE, _SIDE, 1), np.float32), affine) for _ in range(4)]
+    labels = [LabelMap(image.voxels > 0.5, affine) for image in images]
+    task = Predictor(Generalist(SIZES["tiny"])).prompt(images, labels)
+    task(images[0])  # loads and encodes what is needed once
     query = Volume(rng.random((_SIDE, _SIDE, length), np.float32), affine)
     before = _resident()
-    answer = task(query)
+    prediction = task(query)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(before, peak, answer.volume.voxels.nbytes / _MIB)
+    print(before, peak, prediction.volume.voxels.nbytes / _MIB)
 
 
 def _resident() -> float:

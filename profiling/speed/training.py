@@ -1,4 +1,4 @@
-"""How well training uses the machine: samples per second, share of its peak, share of time waiting for data."""
+"""How well training uses the machine: samples per second, share of the peak, share of time spent waiting for data."""
 
 import json
 import tempfile
@@ -20,52 +20,50 @@ from mvg.training.recipe import recipe_from
 from mvg.training.train import train
 
 _CASES, _SHAPE = 14, (128, 128, 8)
-_WARM = 5  # steps that are not counted
+_WARM_UP = 5  # steps that do not count
 _RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "tiny.toml"
 
 
 def training(steps: int, seed: int) -> dict[str, Any]:
-    """`recipes/tiny.toml` on made-up volumes.
+    """Throughput of `recipes/tiny.toml` on synthetic volumes.
 
-    A sample is a request: some pairs. FLOP: products of matrices, convolutions and attention, forward and backward,
-    counted in a run of the same steps; peak: the best of square products, in the better of fp32 and bf16.
-    Goal: under 5 % of the time spent waiting for data.
+    A sample is one request: some pairs. FLOP: products of matrices, convolutions and attention, forward and backward,
+    counted in a run of the same steps. Peak: the fastest square products, in the faster of fp32 and bf16.
+    Goal: waiting for data takes less than 5 % of the time.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _make_set(folder / "made", seed)
         prepare([folder / "made"], folder / "store")
-        peaks = {name: _peak(kind) for name, kind in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
-        peak = max(peaks.values())
-        counter = _counter()
-        with counter:
+        peaks = {name: _peak(dtype) for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))}
+        with flop_counter() as counter:
             _run(folder, "counted", steps, seed, workers=0)
-        flop = counter.get_total_flops() / (steps + _WARM)
+        flop = counter.get_total_flops() / (steps + _WARM_UP)
         seconds, waited = _run(folder, "timed", steps, seed, workers=1)
-    samples = steps * _table()["episodes"]["batch"] / seconds
+    batch = _recipe_table()["episodes"]["batch"]
     return {
         "recipe": _RECIPE.name,
-        "precision": _table().get("precision", "bf16-mixed"),
+        "precision": _recipe_table().get("precision", "bf16-mixed"),
         "steps": steps,
-        "batch": _table()["episodes"]["batch"],
-        "samples_per_second": round(samples, 3),
+        "batch": batch,
+        "samples_per_second": round(steps * batch / seconds, 3),
         "waiting_share": round(waited / seconds, 4),
         "gflop_per_step": round(flop / 1e9, 2),
         "gflops": round(flop * steps / seconds / 1e9, 2),
         "peak_gflops": {name: round(value / 1e9, 2) for name, value in peaks.items()},
-        "share_of_peak": round(flop * steps / seconds / peak, 4),
+        "share_of_peak": round(flop * steps / seconds / max(peaks.values()), 4),
     }
 
 
-def _table() -> dict[str, Any]:
+def _recipe_table() -> dict[str, Any]:
     return tomllib.loads(_RECIPE.read_text(encoding="utf-8"))
 
 
 def _run(folder: Path, name: str, steps: int, seed: int, workers: int) -> tuple[float, float]:
-    """Seconds, and of them seconds spent waiting, for the steps after the first few."""
-    table = _table()
+    """Seconds of the steps after the warm-up, and the seconds of these that were spent waiting for data."""
+    table = _recipe_table()
     table |= {"name": name, "seed": seed, "data": {"store": str(folder / "store"), "workers": workers}}
-    table["schedule"] = {"steps": steps + _WARM, "checkpoint_minutes": 1e6, "validation_minutes": 1e6}
+    table["schedule"] = {"steps": steps + _WARM_UP, "checkpoint_minutes": 1e6, "validation_minutes": 1e6}
     recipe = recipe_from(table)
     marks: dict[int, tuple[float, float]] = {}
 
@@ -73,23 +71,25 @@ def _run(folder: Path, name: str, steps: int, seed: int, workers: int) -> tuple[
         marks[progress.step] = (time.perf_counter(), progress.waited)
 
     train(recipe, RunLocation(folder / name, "cpu"), on_step=on_step)
-    (start, waited), (end, waited_then) = marks[_WARM], marks[steps + _WARM]
+    (start, waited), (end, waited_then) = marks[_WARM_UP], marks[steps + _WARM_UP]
     return end - start, waited_then - waited
 
 
-def _peak(kind: torch.dtype) -> float:
-    """FLOP per second of the best of some square products."""
+def _peak(dtype: torch.dtype) -> float:
+    """FLOP per second of the fastest of some square products."""
     best = 0.0
     for side in (1024, 2048):
-        one = torch.rand(side, side).to(kind)
+        matrix = torch.rand(side, side).to(dtype)
         for _ in range(6):
             start = time.perf_counter()
-            one @ one
+            matrix @ matrix
             best = max(best, 2 * side**3 / (time.perf_counter() - start))
     return best
 
 
-def _counter() -> FlopCounterMode:
+def flop_counter() -> FlopCounterMode:
+    """A counter that also counts PyTorch's fast attention for processors, forward and backward."""
+
     def forward(q: Any, k: Any, v: Any, *_rest: Any, out_shape: Any = None, dropout_p: float = 0, **_: Any) -> int:
         return int(sdpa_flop_count(q, k, v))
 
@@ -107,7 +107,7 @@ def _counter() -> FlopCounterMode:
 
 
 def _make_set(folder: Path, seed: int) -> None:
-    """Smooth blobs with two labels, in the nnU-Net raw layout."""
+    """Write volumes of smooth blobs with two labels, in the nnU-Net raw layout."""
     rng = np.random.default_rng(seed)
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True)
