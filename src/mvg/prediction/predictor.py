@@ -22,7 +22,7 @@ from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes
 from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
-from mvg.prediction.prompts.task_choice import task_spec
+from mvg.prediction.prompts.task_choice import UnnamedTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, plan_zoom
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
@@ -102,7 +102,8 @@ class Predictor:
         UnknownNameError for names.
         """
         options = options or PredictionOptions()
-        spec = task_spec(task, targets)
+        spec = task_spec(task)
+        targets = UnnamedTargets(targets) if task is None else targets
         reader = PairReader(PromptPairs(images, targets, names, modality), spec)
         prompts = prepare(reader, SliceLayout(self.model.config.size))
         zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None

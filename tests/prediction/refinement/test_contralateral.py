@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from mvg.imaging.volume import Volume
 from mvg.prediction.predictor import Predictor
+from mvg.prediction.refinement import contralateral
 from mvg.prediction.refinement.contralateral import contralateral_evidence, filled_smooth
 from tests.prediction.learner import Filler
 
@@ -93,3 +94,52 @@ def test_a_gap_of_the_body_stays_as_the_model_predicts() -> None:
     query = Volume(whole.astype(np.float32), np.diag([0.7, 0.7, 3, 1]))
     prediction = Predictor(Filler(0.2)).prompt([query], [query], "inpainting")(query).volume.voxels
     assert prediction[56:72, 55:105].max() < 25, "and not about 65, like its edges"
+
+
+def test_the_mirror_image_is_shifted_to_fit_the_surroundings_of_a_void() -> None:
+    """One half of the body lies two pixels lower than the other."""
+    whole, hole = body(), hole_at(-15, 22, 13)
+    whole[:, :64] = ndimage.shift(whole[:, :64], (2, 0), order=0)
+    picture = np.where(hole, 0, whole).astype(np.float32)
+    smooth, other = filled_smooth(picture, hole), contralateral_evidence(picture, hole)
+    assert other.share == 1
+    with_detail, without = (np.square(one - whole)[hole].mean() for one in (smooth + other.detail, smooth))
+    assert with_detail < 0.4 * without
+
+
+def evidence_of(
+    correlations: tuple[float, float], detail: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> contralateral.ContralateralEvidence:
+    """The evidence for a void in a gray body, where both sides have these correlations and `detail` is beyond gray."""
+    gray, hole = np.full(ROWS.shape, 0.5, np.float32), hole_at(0, 0, 40)
+    places = np.indices(ROWS.shape, dtype=np.float32)
+    monkeypatch.setattr(contralateral, "_mirror_line", lambda *_: (correlations[0], tuple(places)))
+    monkeypatch.setattr(contralateral, "_shifted_to_fit", lambda *_: (gray + hole * detail, correlations[1]))
+    monkeypatch.setattr(ndimage, "map_coordinates", lambda array, *_, **__: np.zeros_like(array))
+    return contralateral_evidence(np.where(hole, 0, gray).astype(np.float32), hole)
+
+
+@pytest.mark.parametrize(
+    ("correlations", "share"),
+    [
+        ((0.6, 1.0), 0.0), ((0.66, 1.0), 0.5), ((0.72, 1.0), 1.0),
+        ((1.0, 0.2), 0.0), ((1.0, 0.35), 0.5), ((1.0, 0.5), 1.0), ((0.66, 0.35), 0.25),
+    ],
+)  # fmt: skip
+def test_the_share_of_the_evidence_grows_with_both_correlations(
+    correlations: tuple[float, float], share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The correlation of the whole picture, and the one around the void."""
+    evidence = evidence_of(correlations, np.full(ROWS.shape, 0.1, np.float32), monkeypatch)
+    assert evidence.share == pytest.approx(share)
+    assert evidence.detail[80, 64] == pytest.approx(0.7 * 0.1 * share, abs=1e-3)
+
+
+def test_more_is_used_of_coarse_detail_than_of_fine_detail(monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = np.full(ROWS.shape, 0.1, np.float32)
+    fine = np.where((ROWS + COLS) % 2 == 0, 0.1, -0.1).astype(np.float32)
+    inside = hole_at(0, 0, 20)
+    evidence = evidence_of((1.0, 1.0), coarse, monkeypatch)
+    assert evidence.detail[inside] == pytest.approx(0.7 * coarse[inside], abs=1e-3)
+    evidence = evidence_of((1.0, 1.0), fine, monkeypatch)
+    assert evidence.detail[inside] == pytest.approx(0.3 * fine[inside], abs=1e-3)

@@ -81,7 +81,7 @@ def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] 
         kind = "a file" if folder.exists() else "no folder"
         raise FileError(f"{kind} '{folder}'", "a folder with prompts", "check --prompts")
     if task is not None:
-        task_spec(task, ())
+        task_spec(task)
     if nnunet.recognises(folder):
         return _NnunetFolder(folder, nnunet.open(folder)).pairs(task, queries)
     if (folder / "images").is_dir() and (folder / "targets").is_dir():
