@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 import mvg
 from mvg.imaging.files import read, read_labels
@@ -329,3 +330,17 @@ def test_version_and_weights(run: Run, weights: Path) -> None:
     assert result.code == 0
     assert "# toy" in result.out
     assert "verified" in result.out
+
+
+def test_pictures_in_color_are_shown_by_their_luminance(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    gray = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    colors = np.stack([gray, 255 - gray, gray // 2], axis=-1)
+    for name in ("images/a.png", "targets/a.png", "query.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(colors if name != "targets/a.png" else (gray > 99).astype(np.uint8)).save(tmp_path / name)
+    common = ("--prompts", tmp_path, "--output", tmp_path / "out", "--weights", weights)
+    result = run("predict", tmp_path / "query.png", *common)
+    assert result.code == 0
+    assert sorted(line.split("'")[1] for line in result.err.splitlines()) == [str(tmp_path), str(tmp_path / "images")]
+    assert all(line.endswith("their luminance is used") for line in result.err.splitlines())
+    assert read_labels(tmp_path / "out" / "query.png").shape == (32, 32, 1)
