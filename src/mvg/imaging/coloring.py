@@ -58,13 +58,13 @@ class Coloring:
 
     @classmethod
     def spaced(cls, values: Iterable[int]) -> "Coloring":
-        """Colors as far apart as can be, ascending with the labels: for prediction."""
+        """Evenly spaced colors, ascending with the labels: for prediction."""
         ordered = _ordered(values)
         return cls(ordered, tuple((k + 1) / len(ordered) for k in range(len(ordered))))
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Background and values, (K + 1,): what index 0..K of `palette` and of `soft` stands for."""
+        """Background and values, (K + 1,): the labels of the indices 0..K of `palette` and `soft`."""
         return np.array((0, *self.values), np.int64)
 
     @property
@@ -96,7 +96,7 @@ class Coloring:
         return self.labels[order].astype(_integer_type(self.labels))[index]
 
     def logits(self, picture: NDArray[Any]) -> NDArray[np.float32]:
-        """The logarithms (K + 1, ...) of what `soft` says, up to a constant."""
+        """The logarithms (K + 1, ...) of the probabilities of `soft`, up to a constant."""
         colors = np.sort(self.palette)
         width = np.float32(np.diff(colors).min(initial=1.0) / 4)
         away = np.asarray(picture, np.float32)[None] - self.palette.reshape(-1, *[1] * np.ndim(picture))

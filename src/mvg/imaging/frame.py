@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryError
 
-# Whole numbers are named because run-time type checks take `float` at its word.
+# Run-time type checks do not accept an int where only `float` is named.
 Spacing = tuple[float | int, float | int]
 
 
@@ -62,12 +62,17 @@ class Frame:
 
     @classmethod
     def near(
-        cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int, middle: tuple[float, float], closer: float
+        cls,
+        shape: tuple[int, int],
+        pixel_spacing: Spacing,
+        size: int,
+        center: tuple[float, float],
+        magnification: float,
     ) -> "Frame":
-        """As `letterbox`, but `closer` times as near, about `middle` (row, column); beyond the picture it is 0."""
-        extent = max(extent_of(shape, pixel_spacing)) / closer
+        """As `letterbox`, magnified about `center` (row, column); 0 beyond the picture."""
+        extent = max(extent_of(shape, pixel_spacing)) / magnification
         spans = [_visible_span(length, spacing, at, extent, size)
-                 for length, spacing, at in zip(shape, pixel_spacing, middle, strict=True)]  # fmt: skip
+                 for length, spacing, at in zip(shape, pixel_spacing, center, strict=True)]  # fmt: skip
         (top, rows, to_row, to_rows), (left, cols, to_col, to_cols) = spans
         return cls(shape, size, Box(top, left, rows, cols), Box(to_row, to_col, to_rows, to_cols))
 
@@ -124,7 +129,7 @@ class Frame:
 
 
 def _visible_span(length: int, spacing: float, middle: float, extent: float, size: int) -> tuple[int, int, int, int]:
-    """One axis of `Frame.near`: first pixel and number of pixels seen, and where they come to lie in the square."""
+    """One axis of `Frame.near`: first pixel and number of pixels of the picture, and the same of the square."""
     pixels = extent / spacing  # of the picture, along the square
     first = round(middle - pixels / 2)
     start, stop = max(0, first), min(length, max(first + round(pixels), 1))
@@ -184,7 +189,7 @@ def _resized(picture: NDArray[Any], rows: int, cols: int) -> NDArray[np.float32]
 
 @lru_cache(maxsize=64)
 def _weights(before: int, after: int) -> NDArray[np.float32]:
-    """The matrix (after, before) that resizes one axis: a triangle as wide as the coarser of the two pixel grids."""
+    """The matrix (after, before) that resizes one axis with a triangle filter, as wide as the coarser grid's pixels."""
     scale = before / after
     centres = (np.arange(after) + 0.5) * scale - 0.5
     if scale < 1:

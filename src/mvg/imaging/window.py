@@ -1,4 +1,4 @@
-"""Windows: which raw intensities become the range [0, 1] that the model sees, and back."""
+"""Windows: convert raw intensities to the range [0, 1] of the model, and back."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,12 @@ _ENOUGH = 1_000_000  # voxels, and fewer than twice as many, that percentiles ar
 
 @dataclass(frozen=True)
 class Window:
-    """The raw intensities `low` and `high` (HU for CT) that become 0 and 1; clips outside, inverts inside.
+    """The raw intensities `low` and `high` (HU for CT) that become 0 and 1; values outside are clipped.
 
     Raises GeometryError unless both are finite and low < high.
     """
 
-    low: float | int  # whole numbers are named because run-time type checks take `float` at its word
+    low: float | int  # run-time type checks do not accept an int where only `float` is named
     high: float | int
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ def _apart(low: float, high: float) -> bool:
 
 
 def _sample(voxels: NDArray[Any]) -> NDArray[Any]:
-    """The finite ones of evenly spread voxels, as a copy."""
+    """The finite values of evenly spread voxels, as a copy."""
     flat = np.asarray(voxels).ravel(order="K")  # as they lie in memory: a whole volume is not copied
     step = max(1, flat.size // _ENOUGH)
     flat = flat[:: step if step % 2 else step + 1]  # odd: never in phase with rows of even length

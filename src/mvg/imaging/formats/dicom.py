@@ -25,7 +25,7 @@ _END_OF_JPEG = b"\xff\xd9"
 
 @dataclass(frozen=True)
 class _SlicePosition:
-    """Where a slice lies, in LPS mm: its first pixel, the steps to the next column and row, its unit normal."""
+    """The position of a slice in LPS mm: its first pixel, the steps to the next column and row, its unit normal."""
 
     origin: NDArray[np.float64]
     to_column: NDArray[np.float64]
@@ -105,24 +105,24 @@ def _headers(files: Iterable[Path]) -> dict[Path, Any]:
 
 
 def _frames(dataset: Any) -> list[NDArray[Any]]:
-    """Every frame (rows, cols[, 3]) of an image, in HU or whatever else the file says it measures."""
+    """Every frame (rows, cols[, 3]) of an image, in HU or the units of the file."""
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
     count = int(dataset.get("NumberOfFrames") or 1)
     jpeg = _JPEG.match(str(dataset.file_meta.TransferSyntaxUID)) is not None
     if jpeg and _END_OF_JPEG not in dataset.PixelData[-64:]:
-        raise EOFError("its compressed pixels end too early")  # decoders would make up the rest
+        raise EOFError("its compressed pixels end too early")  # decoders would invent the rest
     try:
         pixels = pixel_array(dataset)
     except RuntimeError:
         if not jpeg or count > 1:
             raise
-        return [dicom_pixels(Path(dataset.filename))]  # a second decoder, for flaws that the first ones refuse
+        return [dicom_pixels(Path(dataset.filename))]  # a second decoder accepts flaws that the first ones refuse
     kind = str(dataset.get("PhotometricInterpretation", ""))
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
-    elif kind == "MONOCHROME1":  # white is low: turned round, so that bright means bright in every picture
+    elif kind == "MONOCHROME1":  # low values are white: inverted, so that high values are bright in every picture
         pixels = (-1 if dataset.PixelRepresentation else 2**dataset.BitsStored - 1) - pixels.astype(np.int64)
     frames = pixels if count > 1 else pixels[None]
     return [_rescaled(frame, dataset, number) for number, frame in enumerate(frames)]
@@ -203,7 +203,7 @@ def _check_gaps(gaps: NDArray[np.float64], path: Path) -> None:
 
 
 def _without_position(slices: list[NDArray[Any]], dataset: Any) -> Stored:
-    """Pictures without a place in the patient (X-ray, ultrasound): as PNG, but with their pixel spacing."""
+    """Pictures without a position in the patient (X-ray, ultrasound): read as a PNG is, with their pixel spacing."""
     row_mm, col_mm = _pixel_spacing(dataset)
     affine = np.diag([-col_mm, -row_mm, 1.0, 1.0])
     if len(slices) == 1:

@@ -71,7 +71,7 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
 
 
 def _reader(path: Path) -> str:
-    """The one reader to use: ITK would try them all on a damaged file, and each complains on its own."""
+    """The name of the reader: without it ITK tries all readers on a damaged file, and each prints an error."""
     return "NrrdImageIO" if path.suffix.lower() in _NRRD else "MetaImageIO"
 
 
@@ -82,7 +82,7 @@ def _nrrd_header(content: bytes) -> tuple[list[str], bytes]:
 
 
 def _nrrd_affine(path: Path) -> NDArray[np.float64] | None:
-    """The affine as an NRRD header spells it; None for other files, fewer axes or worlds that ITK shall interpret."""
+    """The affine in an NRRD header; None for other files, fewer axes, or worlds that ITK interprets."""
     if path.suffix.lower() not in _NRRD:
         return None
     with path.open("rb") as file:
@@ -122,7 +122,7 @@ def _image(path: Path, reader: str) -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing reaches the terminal from ITK's own code, which prints there before it raises."""
+    """Hides the errors that ITK prints on the terminal before it raises."""
     try:
         terminal = os.dup(2)
     except OSError:  # there is none
@@ -139,7 +139,7 @@ def _silence() -> Iterator[None]:
 
 
 def _check_complete(path: Path, shape: tuple[int, int, int]) -> None:
-    """ITK's writers do not report a full disk: what they wrote is read once more."""
+    """Reads the file again, because ITK's writers do not report a full disk."""
     if _image(path, _reader(path)).GetSize() != shape:
         raise FileError(f"'{path.name}' was written in part", "a whole file", "free space on the disk")
 
@@ -169,7 +169,7 @@ def _affine(origin: NDArray[Any], spacing: NDArray[Any], direction: NDArray[Any]
 
 
 def _in_3d(image: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Origin, spacing and direction of the first three axes; a third axis is made up for pictures."""
+    """Origin, spacing and direction of the first three axes; pictures get a third axis."""
     count = image.GetDimension()
     used = min(count, 3)
     origin, spacing, direction = np.zeros(3), np.ones(3), np.eye(3)
