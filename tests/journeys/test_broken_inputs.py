@@ -195,11 +195,11 @@ def test_damaged_weights(run: Run, user: Path, weights: Path, tmp_path: Path) ->
     assert "sha256" in result.err
 
 
-@pytest.mark.parametrize("place", ["a file", "under a file", "the query's folder", "/proc"])
-def test_places_that_must_not_be_written_to(place: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["a file", "under a file", "the query's folder", "/proc"])
+def test_folders_that_cannot_be_written_to(location: str, run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    places = {"a file": tmp_path / "file", "under a file": tmp_path / "file" / "out", "the query's folder": user}
-    out = places.get(place, Path("/proc/out"))
+    folders = {"a file": tmp_path / "file", "under a file": tmp_path / "file" / "out", "the query's folder": user}
+    out = folders.get(location, Path("/proc/out"))
     before = (user / "scan.nii.gz").read_bytes()
     result = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", out, "--weights", weights)
     _one_clear_line(result)

@@ -90,7 +90,7 @@ def predict(
     ] = None,
     zoom: Annotated[
         str | None,
-        typer.Option(help="auto predicts small and fine labels again at a finer scale; off.", show_default="auto"),
+        typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default="auto"),
     ] = None,
     propagate: Annotated[
         float | None,
@@ -105,7 +105,8 @@ def predict(
     ] = None,
     device: Device = "auto",
     quality: Annotated[
-        bool, typer.Option("--quality", help="Also write quality.csv: an estimate of each prediction's Dice.")
+        bool,
+        typer.Option("--quality", help="Also write quality.csv: the estimated Dice; it ranks sets, not cases."),
     ] = False,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, from 0 (certain) to 1.")
@@ -115,7 +116,7 @@ def predict(
     ] = False,
     ensemble: Annotated[int | None, typer.Option(min=1, help="Predictions to average.", show_default="1")] = None,
     tune_seconds: Annotated[
-        float, typer.Option("--tune", min=0, help="First train on the prompts for this many seconds; kept if it helps.")
+        float, typer.Option("--tune", min=0, help="First train on the prompts, for these seconds; rarely worth it.")
     ] = 0,
     save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random choices.", show_default="0")] = None,

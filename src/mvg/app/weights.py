@@ -1,4 +1,4 @@
-"""`mvg weights`: those that ship and those that were installed."""
+"""`mvg weights`: the weights that ship and those that were installed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +14,8 @@ def list_weights() -> None:
     from mvg.model import weights
 
     for info in weights.list_weights():
-        about = info.config
-        print(f"{info.id:<16} {about.form} form, {about.size} pixels, {info.bytes / 1e6:.1f} MB  {_title(info.card)}")
+        config = info.config
+        print(f"{info.id:<16} {config.form} form, {config.size} pixels, {info.bytes / 1e6:.1f} MB  {_title(info.card)}")
 
 
 @app.command()
@@ -50,4 +50,5 @@ def install(
 
 
 def _title(card: str) -> str:
+    """The first line of a card that is not empty."""
     return next((line.lstrip("# ").strip() for line in card.splitlines() if line.strip()), "")

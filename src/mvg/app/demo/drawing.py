@@ -15,7 +15,7 @@ from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.tasks import spec_of
 
-_VOID_LABEL = 5  # its color outlines voids
+_VOID_LABEL = 1  # its color outlines voids
 _MARGIN = 6  # pixels around the foreground
 _AXES: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
 

@@ -238,9 +238,9 @@ def _with_voids(volume: Volume, axis: int, rng: np.random.Generator) -> tuple[Vo
     """The volume with random voids, filled with 0, in each slice across `axis`, and their mask (X, Y, Z)."""
     region = np.zeros(volume.shape, bool)
     for index in range(volume.shape[axis]):
-        place = (slice(None),) * axis + (index,)
-        brain = ndimage.binary_fill_holes(volume.voxels[place] > 0.1 * volume.voxels.max())
-        region[place] = draw_voids(brain, rng)
+        plane = (slice(None),) * axis + (index,)
+        brain = ndimage.binary_fill_holes(volume.voxels[plane] > 0.1 * volume.voxels.max())
+        region[plane] = draw_voids(brain, rng)
     return Volume(np.where(region, np.float32(0), volume.voxels), volume.affine), region
 
 
