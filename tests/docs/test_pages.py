@@ -16,6 +16,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "CONTRIBUTING.md"]
 HISTORY = (DOCS / "log.md", DOCS / "results" / "README.md")  # they name files as they were
 _PATH = re.compile(r"`((?:src/mvg|tests|docs|recipes|suites|profiling)/[\w./-]*)`")
+_MODULE = re.compile(r"`((?:imaging|data|tasks|model|training|prediction|benchmark|app)/[\w/]+(?:\.py|/))`")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _STOP = re.compile(r"^\| `([\w/]+\.py)` \| (\d+) \|", re.MULTILINE)
 _SECTION = re.compile(r"^## [^:\n]+: (\d+) minutes$", re.MULTILINE)
@@ -33,8 +34,9 @@ def module_of(path: Path) -> ModuleType:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in HISTORY], ids=lambda page: page.stem)
 def test_the_paths_on_a_page_exist(page: Path) -> None:
-    paths = _PATH.findall(page.read_text(encoding="utf-8"))
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+    text = page.read_text(encoding="utf-8")
+    paths = [ROOT / path for path in _PATH.findall(text)] + [ROOT / "src/mvg" / path for path in _MODULE.findall(text)]
+    assert [path for path in paths if not path.exists()] == []
 
 
 def test_the_stops_of_the_tour_exist_and_their_minutes_add_up() -> None:
