@@ -50,8 +50,8 @@ def test_zoom_magnifies_about_the_middle_and_shift_moves() -> None:
 
 
 def test_a_quarter_turn_by_the_angle_is_a_quarter_turn() -> None:
-    turned = sample(picture(), None, replace(STILL, angle=np.pi / 2), 24, "linear").numpy()
-    assert min(np.abs(turned - np.rot90(picture(), times)).max() for times in (1, 3)) < 1e-4
+    rotated = sample(picture(), None, replace(STILL, angle=np.pi / 2), 24, "linear").numpy()
+    assert min(np.abs(rotated - np.rot90(picture(), times)).max() for times in (1, 3)) < 1e-4
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
@@ -65,7 +65,7 @@ def test_labels_stay_labels_however_they_are_changed() -> None:
     labels = np.random.default_rng(1).choice(np.array([0, 3, 200], np.uint8), (40, 40))
     rng = np.random.default_rng(2)
     for _ in range(10):
-        change = Change.shared(SETTINGS, rng).own(SETTINGS, rng)
+        change = Change.shared(SETTINGS, rng).individual(SETTINGS, rng)
         assert set(sample(labels, None, change, 16, "nearest").unique().tolist()) <= {0.0, 3.0, 200.0}
 
 
@@ -78,27 +78,27 @@ def test_a_box_is_letterboxed_into_the_middle() -> None:
     assert out[13:].max() == 0
 
 
-def test_shared_changes_stay_and_own_ones_differ() -> None:
+def test_shared_changes_stay_and_individual_ones_differ() -> None:
     rng = np.random.default_rng(3)
     always = replace(SETTINGS, flip_fraction=1.0, inversion_fraction=1.0)
     for _ in range(10):
         shared, tone = Change.shared(always, rng), Tone.shared(always, rng)
-        owns = [shared.own(always, rng) for _ in range(3)]
-        assert {(own.mirror, own.transpose) for own in owns} == {(shared.mirror, shared.transpose)}
-        assert len({own.angle for own in owns}) == 3
+        changes = [shared.individual(always, rng) for _ in range(3)]
+        assert {(change.mirror, change.transpose) for change in changes} == {(shared.mirror, shared.transpose)}
+        assert len({change.angle for change in changes}) == 3
         assert tone.invert
-        tones = [tone.own(always, rng) for _ in range(3)]
-        assert all(own.invert for own in tones)
-        assert len({own.gamma for own in tones}) == 3
+        tones = [tone.individual(always, rng) for _ in range(3)]
+        assert all(change.invert for change in tones)
+        assert len({change.gamma for change in tones}) == 3
 
 
-def test_own_changes_stay_within_their_settings() -> None:
+def test_individual_changes_stay_within_their_settings() -> None:
     rng = np.random.default_rng(4)
-    owns = [STILL.own(SETTINGS, rng) for _ in range(300)]
-    assert all(0.85 <= own.zoom <= 1.4 for own in owns)
-    assert max(abs(own.angle) for own in owns) <= np.deg2rad(12)
-    assert max(abs(part) for own in owns for part in own.shift) <= 0.06
-    assert np.std([own.angle for own in owns]) > 0.05
+    changes = [STILL.individual(SETTINGS, rng) for _ in range(300)]
+    assert all(0.85 <= change.zoom <= 1.4 for change in changes)
+    assert max(abs(change.angle) for change in changes) <= np.deg2rad(12)
+    assert max(abs(part) for change in changes for part in change.shift) <= 0.06
+    assert np.std([change.angle for change in changes]) > 0.05
 
 
 def test_settings_of_nothing_change_nothing() -> None:
@@ -106,21 +106,21 @@ def test_settings_of_nothing_change_nothing() -> None:
     none = AugmentationSettings(
         (1.0, 1.0), rotation=0.0, shift=0.0, flip_fraction=0.0, inversion_fraction=0.0, tone=0.0, noise=0.0
     )
-    assert Change.shared(none, rng).own(none, rng) == STILL
-    shown = torch.rand(4, 4)
-    torch.testing.assert_close(Tone.shared(none, rng).own(none, rng).apply(shown), shown)
+    assert Change.shared(none, rng).individual(none, rng) == STILL
+    picture = torch.rand(4, 4)
+    torch.testing.assert_close(Tone.shared(none, rng).individual(none, rng).apply(picture), picture)
 
 
 def test_tones_stay_in_range_and_repeat() -> None:
     rng = np.random.default_rng(6)
-    shown = torch.rand(1, 20, 20)
+    picture = torch.rand(1, 20, 20)
     for _ in range(20):
-        tone = Tone.shared(SETTINGS, rng).own(SETTINGS, rng)
-        out = tone.apply(shown)
+        tone = Tone.shared(SETTINGS, rng).individual(SETTINGS, rng)
+        out = tone.apply(picture)
         assert out.min() >= 0
         assert out.max() <= 1
-        assert torch.equal(out, tone.apply(shown))
-    torch.testing.assert_close(Tone(invert=True).apply(shown), 1 - shown)
+        assert torch.equal(out, tone.apply(picture))
+    torch.testing.assert_close(Tone(invert=True).apply(picture), 1 - picture)
 
 
 @pytest.mark.parametrize("side", [128, 129, 130, 131])
@@ -138,15 +138,15 @@ def test_pictures_stay_on_their_labels_where_they_shrink(side: int) -> None:
 
 def test_a_curve_goes_through_its_knots() -> None:
     curve = Curve((0.0, 1.0, 0.25))
-    told = curve.apply(torch.tensor([[0.0, 0.25], [0.5, 0.75], [1.0, 1.2]]))
-    torch.testing.assert_close(told, torch.tensor([[0.0, 0.5], [1.0, 0.625], [0.25, 0.25]]))
+    mapped = curve.apply(torch.tensor([[0.0, 0.25], [0.5, 0.75], [1.0, 1.2]]))
+    torch.testing.assert_close(mapped, torch.tensor([[0.0, 0.5], [1.0, 0.625], [0.25, 0.25]]))
     picture = torch.rand(2, 3)
     assert Curve().apply(picture) is picture
 
 
-def test_as_many_curves_are_drawn_as_asked_for() -> None:
+def test_curves_are_drawn_for_a_share_of_the_requests() -> None:
     rng = np.random.default_rng(0)
-    drawn = [Curve.drawn(AugmentationSettings(remap_fraction=0.3), rng) for _ in range(400)]
+    drawn = [Curve.random(AugmentationSettings(remap_fraction=0.3), rng) for _ in range(400)]
     assert 80 < sum(bool(curve.knots) for curve in drawn) < 160
     assert all(0 <= knot <= 1 for curve in drawn for knot in curve.knots)
-    assert not Curve.drawn(AugmentationSettings(), rng).knots
+    assert not Curve.random(AugmentationSettings(), rng).knots

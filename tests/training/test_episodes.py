@@ -14,7 +14,8 @@ from mvg.data import Store, prepare
 from mvg.data.case import split_of
 from mvg.errors import RecipeError
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import Episodes, EpisodeSettings, loader
+from mvg.training.episodes import EpisodeData, Episodes, loader
+from mvg.training.requests import EpisodeSettings
 from mvg.training.task_sources import task_sources
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, VAL
@@ -25,7 +26,7 @@ SETTINGS = EpisodeSettings(batch=2, panels=(2, 4), classes=(1, 2))
 def episodes(
     store: Store, settings: EpisodeSettings = SETTINGS, seed: int = 0, rank: int = 0, kinds: tuple[str, ...] = ()
 ) -> Episodes:
-    return Episodes(store, "train", kinds, settings, AugmentationSettings(), 32, seed, rank)
+    return Episodes(EpisodeData(store, "train", kinds), settings, AugmentationSettings(), 32, seed, rank)
 
 
 def same(one: Pairs, two: Pairs) -> bool:
@@ -203,7 +204,7 @@ def test_close_looks_show_labels_larger(store: Store) -> None:
 
     def shown(focus: float) -> float:
         settings = replace(SETTINGS, label_fraction=1.0, empty_query_fraction=0.0, zoom_fraction=focus)
-        made = Episodes(store, "train", (), settings, plain, 32, seed=0)
+        made = Episodes(EpisodeData(store), settings, plain, 32, seed=0)
         return float(np.mean([float(made[step].targets.sum(2).mean()) for step in range(12)]))
 
     assert shown(1.0) > 1.5 * shown(0.0)
@@ -212,7 +213,7 @@ def test_close_looks_show_labels_larger(store: Store) -> None:
 def test_pictures_of_an_episode_share_their_curve(store: Store) -> None:
     settings = replace(SETTINGS, label_fraction=0.0, batch=1)
     plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, remap_fraction=1.0)
-    made = Episodes(store, "train", ("inpainting",), settings, plain, 32, seed=0)
+    made = Episodes(EpisodeData(store, kinds=("inpainting",)), settings, plain, 32, seed=0)
     pairs = next(made[step] for step in range(20) if made[step].names[0].startswith("mri"))
     told = []
     for image, target in zip(pairs.images[0], pairs.targets[0], strict=True):

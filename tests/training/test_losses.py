@@ -28,7 +28,7 @@ def truth(kind: TargetType = "labels", channels: int = 2, used: int | None = Non
     return Pairs(images, targets, marks, colors, (("a", "b", "c"), ("d", "e", "f")), kind)
 
 
-def question(pairs: Pairs, scored: Tensor | None = None) -> TrainingBatch:
+def batch_of(pairs: Pairs, scored: Tensor | None = None) -> TrainingBatch:
     visible = torch.ones(2, 3, 4, 4, dtype=torch.bool)
     weight = torch.ones(2, 3, 4, 4) if scored is None else scored
     return TrainingBatch(
@@ -37,7 +37,7 @@ def question(pairs: Pairs, scored: Tensor | None = None) -> TrainingBatch:
 
 
 def cost(pairs: Pairs, logits: Tensor | None, painted: Tensor, scored: Tensor | None = None) -> float:
-    return loss_of(ModelOutput(logits, painted, None), question(pairs, scored), pairs, PATCH, SETTINGS).item()
+    return loss_of(ModelOutput(logits, painted, None), batch_of(pairs, scored), pairs, PATCH, SETTINGS).item()
 
 
 def certain(targets: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def test_channels_that_are_not_used_take_no_part(painted: bool) -> None:
     one, two = cost(narrow, given[0], picture), cost(wide, given[1], picture)
     assert two == pytest.approx(one, rel=1e-5)
     if not painted:
-        loss_of(ModelOutput(logits, picture, None), question(wide), wide, PATCH, SETTINGS).backward()
+        loss_of(ModelOutput(logits, picture, None), batch_of(wide), wide, PATCH, SETTINGS).backward()
         assert logits.grad is not None
         assert logits.grad[:, :, 2].abs().max() == 0
         assert logits.grad[:, :, :2].abs().max() > 0
@@ -136,7 +136,7 @@ def test_hidden_image_patches_cost_where_they_were_hidden_alone() -> None:
     hidden = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     hidden[:, 1, 2, 3] = True
     exact = image_patches(pairs.images, PATCH)
-    asked = TrainingBatch(question(pairs).canvas, "images", 0, None, hidden)
+    asked = TrainingBatch(batch_of(pairs).canvas, "images", 0, None, hidden)
     wrong = exact.clone()
     wrong[:, 1, 11] += 0.5
     elsewhere = exact.clone()
@@ -155,7 +155,7 @@ def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
         pairs.images[..., :side, :side] = 0
         answer = ModelOutput(None, pairs.images.clone(), None)
         settings = LossSettings(relative_floor=1e-6)
-        return loss_of(answer, question(pairs), pairs, PATCH, settings).item()
+        return loss_of(answer, batch_of(pairs), pairs, PATCH, settings).item()
 
     assert unchanged(2) == pytest.approx(1, abs=1e-3)
     assert unchanged(8) == pytest.approx(1, abs=1e-3)
@@ -165,4 +165,4 @@ def test_own_scale_forgives_noise_below_its_floor() -> None:
     pairs = truth("image")
     pairs = Pairs(pairs.targets + 1e-6, pairs.targets, pairs.used, pairs.colors, pairs.patients, "image")
     said = ModelOutput(None, pairs.images.clone(), None)
-    assert loss_of(said, question(pairs), pairs, PATCH, LossSettings(relative_floor=0.01)).item() < 0.01
+    assert loss_of(said, batch_of(pairs), pairs, PATCH, LossSettings(relative_floor=0.01)).item() < 0.01

@@ -30,10 +30,10 @@ def made(form: str, kind: str = "image", panels: int = 3) -> Pairs:
     return Pairs(images, targets, used, torch.ones(used.shape), patients, kind)
 
 
-def ask(objective: ModuleType, pairs: Pairs, seed: int = 0) -> TrainingBatch:
+def make_batch(objective: ModuleType, pairs: Pairs, seed: int = 0) -> TrainingBatch:
     context = ObjectiveContext(torch.Generator().manual_seed(seed), 0.75)
-    question: TrainingBatch = objective.ask(pairs, PATCH, context)
-    return question
+    batch: TrainingBatch = objective.make_batch(pairs, PATCH, context)
+    return batch
 
 
 @both_forms
@@ -41,8 +41,8 @@ def ask(objective: ModuleType, pairs: Pairs, seed: int = 0) -> TrainingBatch:
 @pytest.mark.parametrize("kind", ["image", "labels"])
 def test_it_can_be_asked_scored_and_learnt_from(objective: ModuleType, form: str, kind: str) -> None:
     model, pairs = network(form).train(), made(form, kind)
-    question = ask(objective, pairs)
-    loss = loss_of(question.put(model), question, pairs, PATCH, LossSettings())
+    batch = make_batch(objective, pairs)
+    loss = loss_of(batch.run(model), batch, pairs, PATCH, LossSettings())
     loss.backward()
     assert loss.isfinite()
     assert loss > 0
@@ -53,24 +53,24 @@ def test_it_can_be_asked_scored_and_learnt_from(objective: ModuleType, form: str
 @every_objective
 def test_scores_have_the_shape_of_what_is_answered(objective: ModuleType) -> None:
     pairs = made("matching")
-    question = ask(objective, pairs)
-    answer = question.put(network("matching"))
-    if question.scored is not None:
-        assert question.scored.shape == (2, 3 - question.first, 4, 4)
-        assert question.scored.min() >= 0
-        assert question.scored.max() <= 1
+    batch = make_batch(objective, pairs)
+    answer = batch.run(network("matching"))
+    if batch.scored is not None:
+        assert batch.scored.shape == (2, 3 - batch.first, 4, 4)
+        assert batch.scored.min() >= 0
+        assert batch.scored.max() <= 1
         assert answer.pictures is not None
-        assert answer.pictures.shape[1] == 3 - question.first
-    if question.scored_images is not None:
+        assert answer.pictures.shape[1] == 3 - batch.first
+    if batch.scored_images is not None:
         assert answer.images is not None
-        assert question.scored_images.shape == (2, 3, 4, 4)
-    assert question.scored is not None or question.scored_images is not None
+        assert batch.scored_images.shape == (2, 3, 4, 4)
+    assert batch.scored is not None or batch.scored_images is not None
 
 
 @every_objective
 def test_the_same_draw_hides_the_same_patches(objective: ModuleType) -> None:
     pairs = made("matching")
-    one, two = ask(objective, pairs, seed=5), ask(objective, pairs, seed=5)
+    one, two = make_batch(objective, pairs, seed=5), make_batch(objective, pairs, seed=5)
     assert torch.equal(one.canvas.visible, two.canvas.visible)
     assert torch.equal(one.canvas.images, two.canvas.images)
 
@@ -79,65 +79,65 @@ def test_the_same_draw_hides_the_same_patches(objective: ModuleType) -> None:
 @every_objective
 def test_no_answer_depends_on_the_truth_it_is_scored_against(objective: ModuleType, form: str) -> None:
     model, pairs = network(form), made(form)
-    question = ask(objective, pairs)
-    before = said(model, question)
-    if question.scored is not None:
+    batch = make_batch(objective, pairs)
+    before = output_of(model, batch)
+    if batch.scored is not None:
         last = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
-        last[:, -1] = question.scored[:, -1] > 0
+        last[:, -1] = batch.scored[:, -1] > 0
         changed = torch.where(spread(last, 32), 1 - pairs.targets, pairs.targets)
-        after = said(model, ask(objective, replace(pairs, targets=changed)))
+        after = output_of(model, make_batch(objective, replace(pairs, targets=changed)))
         assert before.pictures is not None
         torch.testing.assert_close(after.pictures[:, -1], before.pictures[:, -1], atol=1e-6, rtol=1e-6)
-    if question.scored_images is not None:
-        changed = torch.where(spread(question.scored_images, 32), 1 - pairs.images, pairs.images)
-        after = said(model, ask(objective, replace(pairs, images=changed)))
+    if batch.scored_images is not None:
+        changed = torch.where(spread(batch.scored_images, 32), 1 - pairs.images, pairs.images)
+        after = output_of(model, make_batch(objective, replace(pairs, images=changed)))
         torch.testing.assert_close(after.images, before.images, atol=1e-6, rtol=1e-6)
 
 
-def said(model: Generalist, question: TrainingBatch) -> ModelOutput:
+def output_of(model: Generalist, batch: TrainingBatch) -> ModelOutput:
     with torch.no_grad():
-        return question.put(model)
+        return batch.run(model)
 
 
 @pytest.mark.parametrize("name", ["masked", "pretraining"])
 def test_the_hidden_share_is_exact(name: str) -> None:
-    question = ask(FOUND[name], made("matching"))
-    hidden = question.scored_images
+    batch = make_batch(FOUND[name], made("matching"))
+    hidden = batch.scored_images
     assert hidden is not None
     assert hidden.flatten(1).sum(1).tolist() == [36, 36]  # three quarters of 48 patches
-    assert torch.equal(hidden, ~question.canvas.image_visible)
+    assert torch.equal(hidden, ~batch.canvas.image_visible)
 
 
 def test_masked_modeling_scores_exactly_what_it_hides() -> None:
-    question = ask(FOUND["masked"], made("matching"))
-    assert question.scored is not None
-    assert torch.equal(question.scored > 0, ~question.canvas.visible)
+    batch = make_batch(FOUND["masked"], made("matching"))
+    assert batch.scored is not None
+    assert torch.equal(batch.scored > 0, ~batch.canvas.visible)
 
 
 def test_every_pair_after_the_first_is_scored() -> None:
-    question = ask(FOUND["autoregressive"], made("matching"))
-    assert question.first == 1
-    assert question.scored is not None
-    assert question.scored.shape[1] == 2
-    assert question.scored.unique().tolist() == [1.0]
+    batch = make_batch(FOUND["autoregressive"], made("matching"))
+    assert batch.first == 1
+    assert batch.scored is not None
+    assert batch.scored.shape[1] == 2
+    assert batch.scored.unique().tolist() == [1.0]
 
 
 def test_the_whole_query_is_hidden_and_its_prompts_shown() -> None:
-    question = ask(FOUND["whole_query"], made("matching"))
-    assert (question.canvas.targets[:, -1] == 0).all()
-    assert question.canvas.visible[:, :-1].all()
-    assert question.first == 2
+    batch = make_batch(FOUND["whole_query"], made("matching"))
+    assert (batch.canvas.targets[:, -1] == 0).all()
+    assert batch.canvas.visible[:, :-1].all()
+    assert batch.first == 2
 
 
 def test_unpaired_shows_one_wrong_target_and_scores_what_has_two_right_ones() -> None:
     pairs = made("matching", panels=5)
     for seed in range(20):
-        question = ask(FOUND["unpaired"], pairs, seed)
-        same = [torch.equal(question.canvas.targets[:, i], pairs.targets[:, i]) for i in range(5)]
+        batch = make_batch(FOUND["unpaired"], pairs, seed)
+        same = [torch.equal(batch.canvas.targets[:, i], pairs.targets[:, i]) for i in range(5)]
         assert same.count(False) == 1
         wrong = same.index(False)
-        assert question.first == 3
-        assert wrong < question.first, "what is scored keeps its own target"
-        assert any(torch.equal(question.canvas.targets[:, wrong], pairs.targets[:, i]) for i in range(3) if i != wrong)
-        assert question.scored is not None
-        assert question.scored.all()
+        assert batch.first == 3
+        assert wrong < batch.first, "what is scored keeps its own target"
+        assert any(torch.equal(batch.canvas.targets[:, wrong], pairs.targets[:, i]) for i in range(3) if i != wrong)
+        assert batch.scored is not None
+        assert batch.scored.all()

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from mvg.data import Store
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import Episodes, EpisodeSettings
+from mvg.training.episodes import EpisodeData, Episodes
+from mvg.training.requests import EpisodeSettings
 from mvg.training.synthetic import regions
 
 
@@ -34,9 +35,11 @@ def test_a_flat_picture_gives_nothing_or_a_part() -> None:
 def test_panels_are_changed_copies_of_one_picture_with_the_same_regions(store: Store) -> None:
     settings = EpisodeSettings(batch=2, panels=(3, 3), classes=(3, 3), label_fraction=1.0, synthetic_fraction=1.0)
     plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    still = Episodes(store, "train", ("segmentation",), settings, plain, 32, 0)
-    moving = Episodes(store, "train", ("segmentation",), settings, AugmentationSettings(), 32, 0)
-    real = Episodes(store, "train", ("segmentation",), replace(settings, synthetic_fraction=0.0), plain, 32, 0)
+    still = Episodes(EpisodeData(store, kinds=("segmentation",)), settings, plain, 32, 0)
+    moving = Episodes(EpisodeData(store, kinds=("segmentation",)), settings, AugmentationSettings(), 32, 0)
+    real = Episodes(
+        EpisodeData(store, kinds=("segmentation",)), replace(settings, synthetic_fraction=0.0), plain, 32, 0
+    )
     pairs = still[0]
     assert torch.equal(pairs.images[:, 0], pairs.images[:, 2])
     assert torch.equal(pairs.targets[:, 0], pairs.targets[:, 2])

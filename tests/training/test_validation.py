@@ -13,7 +13,7 @@ from mvg.data import Store, prepare
 from mvg.data.case import split_of
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState, TargetType
-from mvg.training.validation import answered, validation
+from mvg.training.validation import ValidationSettings, predict, validation
 from tests.data.folders import make_mri
 from tests.training.conftest import TRAIN, Make
 
@@ -33,7 +33,9 @@ class Copies(Generalist):
 
 @pytest.mark.parametrize("model", [{"form": "matching"}, {"form": "matching", "paint": True}, {"form": "merged"}])
 def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path, model: dict[str, Any]) -> None:
-    figures = validation(store, per_set=3, prompts=2)(Copies(make_recipe(model=model).model), tmp_path, 12)
+    figures = validation(store, ValidationSettings(per_set=3, prompts=2))(
+        Copies(make_recipe(model=model).model), tmp_path, 12
+    )
     assert figures["iou/mri"] == figures["iou"] == pytest.approx(1.0)
     assert 5 < figures["psnr/mri/synthesis"] < 60
     assert {"psnr/mri/inpainting", "psnr/inpainting", "psnr/synthesis"} <= set(figures)
@@ -45,8 +47,8 @@ def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path
 def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recipe: Make, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Generalist(make_recipe("merged").model).eval()
-    one = validation(store, per_set=2, prompts=2)(model, tmp_path, 1)
-    two = validation(store, per_set=2, prompts=2)(model, tmp_path, 2)
+    one = validation(store, ValidationSettings(per_set=2, prompts=2))(model, tmp_path, 1)
+    two = validation(store, ValidationSettings(per_set=2, prompts=2))(model, tmp_path, 2)
     assert one == two
     assert one["iou/mri"] < 0.3
 
@@ -54,7 +56,7 @@ def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recip
 def test_without_patients_to_validate_there_are_no_figures(make_recipe: Make, tmp_path: Path) -> None:
     make_mri(tmp_path / "raw/mri", dict.fromkeys(TRAIN[:3], (16, 16, 2)))
     prepare([tmp_path / "raw/mri"], tmp_path / "store")
-    validate = validation(Store.open(tmp_path / "store"))
+    validate = validation(Store.open(tmp_path / "store"), ValidationSettings())
     assert validate(Generalist(make_recipe().model), tmp_path, 1) == {}
     assert not (tmp_path / "pictures").exists()
 
@@ -67,10 +69,10 @@ def requests(
 
     def spy(model: Generalist, pairs: Pairs) -> Tensor:
         asked.append(pairs)
-        return answered(model, pairs)
+        return predict(model, pairs)
 
-    monkeypatch.setattr("mvg.training.validation.answered", spy)
-    validation(store, per_set=4, prompts=2, **settings)(model.eval(), folder, 1)
+    monkeypatch.setattr("mvg.training.validation.predict", spy)
+    validation(store, ValidationSettings(per_set=4, prompts=2, **settings))(model.eval(), folder, 1)
     assert asked
     return asked
 

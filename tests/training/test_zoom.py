@@ -1,4 +1,4 @@
-"""Close looks: what is looked at comes into the middle, and is magnified."""
+"""Magnified views: labels come into the middle and are magnified."""
 
 import numpy as np
 import pytest
@@ -10,19 +10,19 @@ from mvg.training.zoom import Extent, zoom_on_labels
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("mirror", [(False, False), (True, False), (True, True)])
-def test_what_is_looked_at_closely_comes_into_the_middle(mirror: tuple[bool, bool], transpose: bool) -> None:
+def test_labels_come_into_the_middle(mirror: tuple[bool, bool], transpose: bool) -> None:
     box = Box(10, 0, 40, 60)
     labels = np.zeros((60, 60), np.uint8)
     labels[15:21, 36:46] = 1  # within the box
-    place = Extent.of(labels > 0, box)
-    assert place is not None
-    assert place.size == pytest.approx(10 / 60)
-    close = Change(mirror, transpose).about(place.middle, 4.0)
-    seen = sample(labels, box, close, 48, "nearest").numpy()
-    rows, cols = np.nonzero(seen)
+    extent = Extent.of(labels > 0, box)
+    assert extent is not None
+    assert extent.size == pytest.approx(10 / 60)
+    close = Change(mirror, transpose).zoomed(extent.center, 4.0)
+    magnified = sample(labels, box, close, 48, "nearest").numpy()
+    rows, cols = np.nonzero(magnified)
     assert abs(rows.mean() - 23.5) < 1
     assert abs(cols.mean() - 23.5) < 1
-    assert len(rows) == pytest.approx(60 * (48 / 15) ** 2, rel=0.1), "four times as near"
+    assert len(rows) == pytest.approx(60 * (48 / 15) ** 2, rel=0.1), "magnified four times"
     assert Extent.of(labels > 1, box) is None
 
 
@@ -30,19 +30,19 @@ def test_a_random_place_is_one_of_those_asked_for() -> None:
     labels = np.zeros((30, 20), np.uint8)
     labels[25, 3] = labels[2, 18] = 1
     rng = np.random.default_rng(0)
-    found = {Extent.at_random(labels > 0, None, rng) for _ in range(20)}
+    extents = {Extent.of_random_pixel(labels > 0, None, rng) for _ in range(20)}
     expected = {(2 * (5 + col + 0.5) / 30 - 1, 2 * (row + 0.5) / 30 - 1) for row, col in ((25, 3), (2, 18))}
-    assert {tuple(np.round(place.middle, 6)) for place in found if place} == {
+    assert {tuple(np.round(extent.center, 6)) for extent in extents if extent} == {
         tuple(np.round(one, 6)) for one in expected
     }
-    assert Extent.at_random(labels > 1, None, rng) is None
+    assert Extent.of_random_pixel(labels > 1, None, rng) is None
 
 
-def test_large_labels_are_looked_at_in_pieces_at_most_at_their_own_resolution() -> None:
+def test_large_labels_are_magnified_at_most_to_native_resolution() -> None:
     changes = [Change((False, False), transpose=False)] * 2
     full = np.ones((64, 64), np.uint8)
     rng = np.random.default_rng(0)
-    closer = [zoom_on_labels(changes, [full, full], [None, None], 32, rng)[0].zoom for _ in range(30)]
-    assert 1 <= min(closer) < max(closer) <= 2
+    magnifications = [zoom_on_labels(changes, [full, full], [None, None], 32, rng)[0].zoom for _ in range(30)]
+    assert 1 <= min(magnifications) < max(magnifications) <= 2
     assert zoom_on_labels(changes, [full, full], [None, None], 64, rng) == changes
     assert zoom_on_labels(changes, [0 * full, 0 * full], [None, None], 32, rng) == changes

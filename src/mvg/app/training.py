@@ -15,7 +15,7 @@ from mvg.training.launch import RunLocation
 from mvg.training.optimization import Progress, StepResult
 from mvg.training.recipe import Recipe, read_recipe
 from mvg.training.train import store_of, train
-from mvg.training.validation import validation
+from mvg.training.validation import ValidationSettings, validation
 
 _CARD = """# {name}
 
@@ -56,7 +56,7 @@ def run_recipe(
     def on_step(progress: Progress, result: StepResult, share: float) -> None:
         show("training", min(total, round(share * total)), total)
 
-    validate = validation(store_of(recipe), recipe.data.tasks, recipe.episodes.coloring)
+    validate = validation(store_of(recipe), ValidationSettings(recipe.data.tasks, recipe.episodes.coloring))
     checkpoint = train(recipe, RunLocation(folder, device, processes), validate, on_step)
     model, about = averaged(checkpoint)
     return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder

@@ -145,8 +145,8 @@ class _Requests:
         patch, device = model.config.patch, next(model.parameters()).device
         pairs = pairs.to(device)
         visible = pairs.painted() if model.config.paints else pairs
-        batch = autoregressive.ask(visible, patch, ObjectiveContext(torch.Generator(), 0.0))
-        return loss_of(batch.put(model), batch, pairs, patch, _LOSS)
+        batch = autoregressive.make_batch(visible, patch, ObjectiveContext(torch.Generator(), 0.0))
+        return loss_of(batch.run(model), batch, pairs, patch, _LOSS)
 
     @torch.no_grad()
     def check_loss(self, model: Generalist) -> float:
@@ -181,9 +181,9 @@ class _Requests:
         shared, tone = Change.shared(augmentation, rng), Tone.shared(augmentation, rng)
         images, targets = [], []
         for image, target in zip(self.prompts.image_batch(chosen), self._targets(chosen), strict=True):
-            change = shared if self.tiles else shared.own(augmentation, rng)
+            change = shared if self.tiles else shared.individual(augmentation, rng)
             picture = torch.stack([sample(channel, None, change, size, "linear") for channel in image])
-            images.append(tone.own(augmentation, rng).apply(picture) if labels else tone.apply(picture))
+            images.append(tone.individual(augmentation, rng).apply(picture) if labels else tone.apply(picture))
             moved = sample(target, None, change, size, "nearest" if labels else "linear")
             targets.append(moved if labels else tone.apply(moved))
         return torch.stack(images), torch.stack(targets)[:, None]

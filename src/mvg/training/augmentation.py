@@ -1,8 +1,8 @@
-"""Random changes of an episode: shared by its panels where they change the task, each panel's own where they do not.
+"""Random changes of the pairs of a request.
 
-Flips, transposition and inverted intensities are shared (a kidney's side, a contrast's sense are part of the task);
-rotation, zoom, shift and tone are each panel's own. The paper's augmentation (resize, then random crop) is zoom and
-shift alone.
+All pairs share flips, transposition and inverted intensities, because these change the task (the side of a kidney, the
+sense of a contrast). Rotation, zoom, shift and tone are drawn for each pair. The paper's augmentation (resize, then
+random crop) is zoom and shift alone.
 """
 
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ from mvg.imaging.frame import Box
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """How much is changed.
+    """How strong the changes are.
 
-    zoom: fewest and most magnification about the whole picture; rotation: most degrees; shift: most, as a share of the
-    picture; flips: share of episodes turned or mirrored as a whole; inversion: share with inverted intensities;
-    tone: strength of contrast, brightness and gamma changes; noise: most standard deviation of added noise, in [0, 1]
-    intensities; remap: share of the episodes of pictures whose targets all pass through one random curve, which makes
-    other tasks of the same pictures.
+    zoom: least and largest magnification; rotation: largest angle in degrees; shift: largest shift, as a share of the
+    picture; flip_fraction: share of requests that are mirrored or transposed; inversion_fraction: share with inverted
+    intensities; tone: strength of changes of contrast, brightness and gamma; noise: largest standard deviation of added
+    noise (intensities are in [0, 1]); remap_fraction: share of the requests with image targets whose targets pass
+    through one random curve, which makes new tasks from the same pictures.
     """
 
     zoom: tuple[float, float] = (0.85, 1.4)
@@ -41,7 +41,10 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of geometry: mirrors and transposition, then zoom, rotation (radians), shift (share of the picture)."""
+    """A change of geometry: mirrors and transposition, then zoom, rotation (radians), shift (share of the picture).
+
+    mirror: along rows, along columns.
+    """
 
     mirror: tuple[bool, bool]
     transpose: bool
@@ -51,14 +54,14 @@ class Change:
 
     @classmethod
     def shared(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
-        """What all panels of an episode have in common."""
+        """The part that all pairs of a request share."""
         if rng.random() >= settings.flip_fraction:
             return cls((False, False), transpose=False)
         first, second, third = (bool(flag) for flag in rng.integers(0, 2, 3))
         return cls((first, second), transpose=third)
 
-    def own(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
-        """The same with one panel's zoom, rotation and shift."""
+    def individual(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
+        """This change with random zoom, rotation and shift, for one pair."""
         low, high = np.log(settings.zoom)
         angle = np.deg2rad(settings.rotation) * rng.uniform(-1, 1)
         across, down = settings.shift * rng.uniform(-1, 1, 2)
@@ -66,21 +69,21 @@ class Change:
             self, zoom=float(np.exp(rng.uniform(low, high))), angle=float(angle), shift=(float(across), float(down))
         )
 
-    def about(self, middle: tuple[float, float], closer: float) -> "Change":
-        """The same, looked at `closer` about `middle` (column, row), in [-1, 1]."""
-        across, down = middle
-        shift = (self.shift[0] / closer + across / 2, self.shift[1] / closer + down / 2)
-        return replace(self, zoom=self.zoom * closer, shift=shift)
+    def zoomed(self, center: tuple[float, float], magnification: float) -> "Change":
+        """This change, magnified about `center` (column, row), in [-1, 1]."""
+        across, down = center
+        shift = (self.shift[0] / magnification + across / 2, self.shift[1] / magnification + down / 2)
+        return replace(self, zoom=self.zoom * magnification, shift=shift)
 
     @property
     def matrix(self) -> Float[Tensor, "2 3"]:
-        """Output to input coordinates in [-1, 1] (column, row), as `affine_grid` takes them."""
+        """From output to input coordinates in [-1, 1] (column, row), as `affine_grid` takes it."""
         cos, sin = np.cos(self.angle) / self.zoom, np.sin(self.angle) / self.zoom
-        turn = np.array([[cos, -sin], [sin, cos]])
+        rotation = np.array([[cos, -sin], [sin, cos]])
         if self.transpose:
-            turn = turn[::-1]
-        turn = turn * np.array([[-1.0 if self.mirror[1] else 1.0], [-1.0 if self.mirror[0] else 1.0]])
-        return torch.tensor(np.column_stack([turn, 2 * np.array(self.shift)]), dtype=torch.float32)
+            rotation = rotation[::-1]
+        rotation = rotation * np.array([[-1.0 if self.mirror[1] else 1.0], [-1.0 if self.mirror[0] else 1.0]])
+        return torch.tensor(np.column_stack([rotation, 2 * np.array(self.shift)]), dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,11 @@ class Tone:
 
     @classmethod
     def shared(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
-        """What all panels, and image targets too, have in common."""
+        """The part that all pairs of a request share, and image targets too."""
         return cls(invert=bool(rng.random() < settings.inversion_fraction))
 
-    def own(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
-        """The same with one image's gamma, contrast, brightness and noise."""
+    def individual(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Tone":
+        """This change with random gamma, contrast, brightness and noise, for one image."""
         gamma, contrast, brightness = settings.tone * rng.uniform(-1, 1, 3)
         noise = settings.noise * max(0.0, rng.uniform(-1, 1))
         return replace(
@@ -109,7 +112,7 @@ class Tone:
         )  # fmt: skip
 
     def apply(self, picture: Tensor) -> Tensor:
-        """Change a picture of any shape; the result stays in [0, 1]."""
+        """The changed picture, of any shape; it stays in [0, 1]."""
         if self.invert:
             picture = 1 - picture
         if self.gamma != 1:
@@ -123,13 +126,13 @@ class Tone:
 
 @dataclass(frozen=True)
 class Curve:
-    """Intensities in [0, 1] -> others in [0, 1], by straight lines between evenly spaced knots; without any: as is."""
+    """A map of intensities in [0, 1]: straight lines between evenly spaced knots. Without knots it changes nothing."""
 
     knots: tuple[float, ...] = ()
 
     @classmethod
-    def drawn(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Curve":
-        """Rising, falling, or up and down; black stays black in half of them."""
+    def random(cls, settings: AugmentationSettings, rng: np.random.Generator) -> "Curve":
+        """A random curve, monotonic or not; half of them keep black as it is."""
         if rng.random() >= settings.remap_fraction:
             return cls()
         knots = rng.uniform(0, 1, int(rng.integers(3, 8)))
@@ -137,21 +140,21 @@ class Curve:
         return cls(tuple(float(knot) for knot in knots))
 
     def apply(self, picture: Tensor) -> Tensor:
-        """Change a picture of any shape."""
+        """The changed picture, of any shape."""
         if not self.knots:
             return picture
-        place = picture.clamp(0, 1) * (len(self.knots) - 1)
-        below = place.floor().clamp(max=len(self.knots) - 2).long()
+        position = picture.clamp(0, 1) * (len(self.knots) - 1)
+        below = position.floor().clamp(max=len(self.knots) - 2).long()
         knots = torch.tensor(self.knots, dtype=picture.dtype)
-        return torch.lerp(knots[below], knots[below + 1], place - below)
+        return torch.lerp(knots[below], knots[below + 1], position - below)
 
 
 def sample(
     picture: NDArray[Any], box: Box | None, change: Change, size: int, mode: Literal["linear", "nearest"]
 ) -> Float[Tensor, "s s"]:
-    """Read the picture within `box` (None: all of it) into a square of `size`, letterboxed and changed.
+    """The part of a picture within `box` (None: all of it) in a square of `size` pixels, letterboxed and changed.
 
-    Where it shrinks by 2 or more, linear pictures are averaged first, so that nothing aliases.
+    Pictures that shrink by a factor of 2 or more in mode "linear" are averaged first, against aliasing.
     """
     whole = torch.from_numpy(np.ascontiguousarray(picture)).float()[None, None]
     if box is not None:
@@ -162,7 +165,7 @@ def sample(
     factor = max(1, int(side / size / change.zoom + 0.25))
     grid = F.affine_grid(change.matrix[None], [1, 1, size, size], align_corners=False)
     if factor > 1 and mode == "linear":
-        short = -side % factor  # so much is added for whole cells; the grid then spans less of the picture
+        short = -side % factor  # added for whole cells; the grid then covers a smaller share of the padded picture
         whole = F.pad(whole, (short // 2, (short + 1) // 2, short // 2, (short + 1) // 2), mode="replicate")
         whole = F.avg_pool2d(whole, factor)
         grid = grid * (side / (side + short)) + (short % 2) * -1 / (side + short)

@@ -1,4 +1,4 @@
-"""A question put to the model in training: what it sees, and where its answer is scored."""
+"""A training batch: what the model receives, and where its output is scored."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -13,7 +13,7 @@ from mvg.model.outputs import ModelOutput
 
 @dataclass(frozen=True)
 class ObjectiveContext:
-    """What an objective draws from, and its settings.
+    """What an objective needs besides the pairs.
 
     generator: on the CPU, so that every device hides the same patches; mask_ratio: share of patches hidden.
     """
@@ -24,11 +24,11 @@ class ObjectiveContext:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """A canvas, the order of attention, and the weights of what is scored.
+    """A canvas, the order of attention, and the weights of the patches that are scored.
 
-    first: the first panel that is answered; scored: (b, n - first, h, w) weights of target patches in [0, 1];
-    scored_images: (b, n, h, w), hidden image patches to reconstruct, or None. With order `images` only the image
-    stream is asked.
+    order: "causal" (each pair attends to the ones before it), "full" (all attend to all) or "images" (the image stream
+    alone runs). first: the first pair whose target is predicted. scored: weights in [0, 1] of the target patches of the
+    pairs from `first` on, or None. scored_images: hidden image patches to reconstruct, or None.
     """
 
     canvas: Canvas
@@ -37,10 +37,10 @@ class TrainingBatch:
     scored: Float[Tensor, "b m h w"] | None
     scored_images: Bool[Tensor, "b n h w"] | None
 
-    def put(self, model: torch.nn.Module) -> ModelOutput:
-        """Ask the model (a Generalist, or its wrapper for several processes)."""
+    def run(self, model: torch.nn.Module) -> ModelOutput:
+        """The output of the model: a Generalist, or its wrapper for several processes."""
         canvas = self.canvas
-        answer: ModelOutput = model(
+        output: ModelOutput = model(
             canvas.images,
             canvas.targets,
             canvas.visible,
@@ -49,12 +49,12 @@ class TrainingBatch:
             canvas.image_visible,
             canvas.target_type,
         )
-        return answer
+        return output
 
 
 class Objective(Protocol):
-    """What a file in `objectives/` offers."""
+    """The interface of a file in `objectives/`."""
 
-    def ask(self, pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
-        """Hide, and say what is scored."""
+    def make_batch(self, pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingBatch:
+        """Hide parts of the pairs and choose what is scored. patch: side in pixels."""
         ...

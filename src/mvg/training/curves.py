@@ -12,7 +12,7 @@ class Curves:
     """Curves of a run: TensorBoard, and one JSON line per point in `curves.jsonl`."""
 
     def __init__(self, folder: Path, step: int) -> None:
-        """Goes on after `step`: points behind the checkpoint that a run was resumed from are dropped."""
+        """Continues after `step`: points after the checkpoint that a run was resumed from are removed."""
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,10 +32,10 @@ class Curves:
             self.write(progress, means | {"rate": rate, "waiting": waiting})
             self.recent = {}
 
-    def write(self, progress: Progress, figures: dict[str, float]) -> None:
+    def write(self, progress: Progress, values: dict[str, float]) -> None:
         """Write one point of every curve."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": progress.step, "minutes": round(progress.seconds / 60, 3)} | figures) + "\n")
-        for name, value in figures.items():
+            file.write(json.dumps({"step": progress.step, "minutes": round(progress.seconds / 60, 3)} | values) + "\n")
+        for name, value in values.items():
             self.board.add_scalar(name, value, progress.step)
         self.board.flush()

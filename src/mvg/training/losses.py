@@ -1,4 +1,4 @@
-"""What an answer costs: palette cross-entropy and Dice, and smooth L1 (Sec. 4.1); their shares are in the recipe."""
+"""The training loss: cross-entropy and Dice of classes, smooth L1 of pictures (Sec. 4.1)."""
 
 from dataclasses import dataclass
 
@@ -35,74 +35,80 @@ class LossSettings:
 
 
 def loss_of(
-    answer: ModelOutput, question: TrainingBatch, truth: Pairs, patch: int, settings: LossSettings
+    output: ModelOutput, batch: TrainingBatch, pairs: Pairs, patch: int, settings: LossSettings
 ) -> Float[Tensor, ""]:
-    """The mean loss of a batch. `truth` holds what the canvas hides, one channel per class, painted or not."""
-    total = torch.zeros((), device=truth.images.device)
-    if question.scored is not None:
-        weight = spread(question.scored, truth.images.shape[-1])
-        total = total + _target_loss(answer, truth, question.first, weight, settings)
-    if question.scored_images is not None:
-        assert answer.images is not None, "hidden image patches are always reconstructed"
+    """The mean loss of a batch. pairs: the true targets, one channel per class, even where the model paints."""
+    total = torch.zeros((), device=pairs.images.device)
+    if batch.scored is not None:
+        weight = spread(batch.scored, pairs.images.shape[-1])
+        total = total + _target_loss(output, pairs, batch.first, weight, settings)
+    if batch.scored_images is not None:
+        assert output.images is not None, "hidden image patches are always reconstructed"
         error = F.smooth_l1_loss(
-            answer.images.float(), image_patches(truth.images, patch), beta=settings.smooth_l1_beta, reduction="none"
+            output.images.float(), image_patches(pairs.images, patch), beta=settings.smooth_l1_beta, reduction="none"
         ).mean(-1)
-        hidden = rearrange(question.scored_images, "b n h w -> b n (h w)").float()
+        hidden = rearrange(batch.scored_images, "b n h w -> b n (h w)").float()
         total = total + settings.image_patches * (error * hidden).sum() / hidden.sum().clamp(min=1)
     return total
 
 
-def _target_loss(answer: ModelOutput, truth: Pairs, first: int, weight: Tensor, settings: LossSettings) -> Tensor:
-    targets = truth.targets[:, first:]
-    assert answer.pictures is not None
-    if truth.target_type == "image":
-        return settings.smooth_l1 * _image_loss(
-            answer.pictures.float(), truth.images[:, first:], targets, weight, settings
-        )
-    if answer.logits is not None:
-        return _class_loss(answer.logits.float(), targets, truth.used, weight, settings)
-    logits, painted = _painted_loss(answer.pictures.float(), truth, targets, weight, settings)
-    return painted + _class_loss(logits, targets, truth.used, weight, settings)
+def _target_loss(output: ModelOutput, pairs: Pairs, first: int, weight: Tensor, settings: LossSettings) -> Tensor:
+    """The loss of the targets of the pairs from `first` on. weight: (b, m, 1, s, s)."""
+    targets = pairs.targets[:, first:]
+    assert output.pictures is not None
+    pictures = output.pictures.float()
+    if pairs.target_type != "labels":
+        return settings.smooth_l1 * _image_loss(pictures, pairs.images[:, first:, :1], targets, weight, settings)
+    if output.logits is not None:
+        return _class_loss(output.logits.float(), targets, pairs.used, weight, settings)
+    logits, painted = _painted_loss(pictures, pairs, targets, weight, settings)
+    return painted + _class_loss(logits, targets, pairs.used, weight, settings)
 
 
-def _image_loss(said: Tensor, query: Tensor, targets: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
-    """Smooth L1, of a query's own scale where the settings say so."""
-    error = F.smooth_l1_loss(said, targets, beta=settings.smooth_l1_beta, reduction="none") * weight
+def _image_loss(predicted: Tensor, queries: Tensor, targets: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
+    """Smooth L1, relative to that of the unchanged query where `relative_floor` is positive."""
+    error = F.smooth_l1_loss(predicted, targets, beta=settings.smooth_l1_beta, reduction="none") * weight
     if settings.relative_floor == 0:
         return error.sum() / weight.sum().clamp(min=1)
-    unchanged = F.smooth_l1_loss(query, targets, beta=settings.smooth_l1_beta, reduction="none") * weight
-    counts = weight.sum((-3, -2, -1)).clamp(min=1)
-    share = error.sum((-3, -2, -1)) / (unchanged.sum((-3, -2, -1)) + settings.relative_floor * counts)
-    asked = weight.amax((-3, -2, -1))
-    return (share * asked).sum() / asked.sum().clamp(min=1)
+    unchanged = F.smooth_l1_loss(queries, targets, beta=settings.smooth_l1_beta, reduction="none") * weight
+    pixels = weight.sum((-3, -2, -1)).clamp(min=1)
+    relative = error.sum((-3, -2, -1)) / (unchanged.sum((-3, -2, -1)) + settings.relative_floor * pixels)
+    scored = weight.amax((-3, -2, -1))
+    return (relative * scored).sum() / scored.sum().clamp(min=1)
 
 
 def _painted_loss(
-    picture: Tensor, truth: Pairs, targets: Tensor, weight: Tensor, settings: LossSettings
+    pictures: Tensor, pairs: Pairs, targets: Tensor, weight: Tensor, settings: LossSettings
 ) -> tuple[Tensor, Tensor]:
-    """Painted: smooth L1 to the colors, and class logits by nearness of color (background is color 0)."""
-    colors = rearrange(truth.colors, "b c -> b 1 c 1 1")
-    wanted = (targets * colors).sum(2, keepdim=True)
-    balance = torch.where(wanted > 0, 1.0, settings.background_weight) * weight
-    error = F.smooth_l1_loss(picture, wanted, beta=settings.smooth_l1_beta, reduction="none")
-    near = _SHARPNESS * (picture.abs() - (picture - colors).abs())
-    return near, settings.smooth_l1 * (error * balance).sum() / balance.sum().clamp(min=1)
+    """Class logits from the distance to each class's color (background is color 0), and smooth L1 to the colors."""
+    colors = rearrange(pairs.colors, "b c -> b 1 c 1 1")
+    painted = (targets * colors).sum(2, keepdim=True)
+    balance = torch.where(painted > 0, 1.0, settings.background_weight) * weight
+    error = F.smooth_l1_loss(pictures, painted, beta=settings.smooth_l1_beta, reduction="none")
+    logits = _SHARPNESS * (pictures.abs() - (pictures - colors).abs())
+    return logits, settings.smooth_l1 * (error * balance).sum() / balance.sum().clamp(min=1)
 
 
 def _class_loss(logits: Tensor, targets: Tensor, used: Tensor, weight: Tensor, settings: LossSettings) -> Tensor:
-    """Cross-entropy over [background, classes] and soft Dice per class; channels that are not used take no part."""
-    unused = ~rearrange(used, "b c -> b 1 c 1 1")
-    logits = logits.masked_fill(unused, -1e4)
-    scores = torch.cat([torch.zeros_like(logits[:, :, :1]), logits], dim=2)
-    log_chance = scores.log_softmax(dim=2)
-    everything = torch.cat([1 - targets.sum(2, keepdim=True), targets], dim=2)
-    entropy = -(log_chance * everything).sum(2, keepdim=True)
+    """Cross-entropy over background and classes, and soft Dice per class; unused channels do not count."""
+    logits = logits.masked_fill(~rearrange(used, "b c -> b 1 c 1 1"), -1e4)
+    log_probabilities = torch.cat([torch.zeros_like(logits[:, :, :1]), logits], dim=2).log_softmax(dim=2)
+    with_background = torch.cat([1 - targets.sum(2, keepdim=True), targets], dim=2)
+    entropy = -(log_probabilities * with_background).sum(2, keepdim=True)
     total = settings.cross_entropy * (entropy * weight).sum() / weight.sum().clamp(min=1)
-    chance = log_chance[:, :, 1:].exp() * weight
-    overlap = (chance * targets).sum((-2, -1))
-    size = chance.sum((-2, -1)) + (targets * weight).sum((-2, -1))
-    # One pixel per thousand as a floor: an absent class costs what is painted falsely, and nothing when nothing is.
-    floor = 1e-3 * weight.shape[-1] ** 2
-    dice = 1 - (2 * overlap + floor) / (size + floor)
+    dice = _dice_loss(log_probabilities[:, :, 1:].exp(), targets, weight)
     counts = used[:, None].float() * weight.amax((-3, -2, -1))[:, :, None]
     return total + settings.dice * (dice * counts).sum() / counts.sum().clamp(min=1)
+
+
+def _dice_loss(probabilities: Tensor, targets: Tensor, weight: Tensor) -> Float[Tensor, "b m c"]:
+    """1 - soft Dice of each class.
+
+    A thousandth of the pixels is added to both parts of the fraction. So an absent class costs as much as is predicted
+    falsely, and nothing where nothing is predicted.
+    """
+    probabilities = probabilities * weight
+    overlap = (probabilities * targets).sum((-2, -1))
+    size = probabilities.sum((-2, -1)) + (targets * weight).sum((-2, -1))
+    floor = 1e-3 * weight.shape[-1] ** 2
+    return 1 - (2 * overlap + floor) / (size + floor)

@@ -25,10 +25,10 @@ from mvg.model.config import (
 from mvg.tasks import kinds
 from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import EpisodeSettings
 from mvg.training.losses import LossSettings
 from mvg.training.optimization import Budget, OptimizerSettings
 from mvg.training.precision import Precision
+from mvg.training.requests import EpisodeSettings
 from mvg.training.settings import read_settings
 
 _RENAMED = {

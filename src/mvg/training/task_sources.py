@@ -1,4 +1,4 @@
-"""What one split offers: the tasks of prepared sets, and the slices that can serve them."""
+"""Which tasks prepared data sets offer on one side of the split, and which slices can serve each task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from mvg.tasks import TargetType, Task, tasks_for
 
 @dataclass(frozen=True)
 class TaskSource:
-    """One task of one set, and the slices of each patient that can serve it."""
+    """One task of one data set, and for each patient the numbers of the slices that can serve it."""
 
     set: StoredSet
     task: Task
@@ -28,56 +28,57 @@ class TaskSource:
 
 
 Sources = dict[TargetType, dict[str, list[list[TaskSource]]]]
-"""Answer kind -> task kind -> one list per set of the tasks that it offers."""
+"""Target type -> task kind -> per data set a list of the tasks that it offers."""
 
 
-def task_sources(store: Store, splits: tuple[Split, ...], kinds: tuple[str, ...]) -> Sources:
-    """What the sets offer in these splits; task kinds outside `kinds` (all if empty) are left out."""
-    found: Sources = {"labels": {}, "image": {}}
+def task_sources(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) -> Sources:
+    """The tasks of these kinds (all kinds if empty) that the data sets offer on these sides of their split."""
+    sources: Sources = {"labels": {}, "image": {}, "field": {}}
     for stored in store.sets.values():
-        offered: dict[str, list[TaskSource]] = {}
+        by_kind: dict[str, list[TaskSource]] = {}
         for task in tasks_for(stored.card):
-            if kinds and task.kind not in kinds:
-                continue
-            patients: dict[str, list[int]] = {}
-            for row in stored.rows:
-                if row.split in splits and task.accepts(row):
-                    patients.setdefault(row.patient, []).append(row.number)
+            patients = _slices_by_patient(stored, task, sides) if not kinds or task.kind in kinds else {}
             if patients:
-                source = TaskSource(stored, task, {name: np.array(numbers) for name, numbers in patients.items()})
-                offered.setdefault(task.kind, []).append(source)
-        for kind, sources in offered.items():
-            found[sources[0].task.spec.target_type].setdefault(kind, []).append(sources)
-    return found
+                by_kind.setdefault(task.kind, []).append(TaskSource(stored, task, patients))
+        for kind, tasks in by_kind.items():
+            sources[tasks[0].task.spec.target_type].setdefault(kind, []).append(tasks)
+    return sources
+
+
+def _slices_by_patient(stored: StoredSet, task: Task, sides: tuple[Side, ...]) -> dict[str, NDArray[np.int64]]:
+    numbers: dict[str, list[int]] = {}
+    for row in stored.rows:
+        if row.side in sides and task.accepts(row):
+            numbers.setdefault(row.patient, []).append(row.number)
+    return {patient: np.array(slices) for patient, slices in numbers.items()}
 
 
 def predefined_colors(sources: Sources, name: str, values: Sequence[int]) -> tuple[float, ...]:
-    """The fixed colors of these labels of the set `name`, among those of all sets that offer a segmentation."""
+    """The fixed colors of these labels of the data set `name`, among the labels of all sets with a segmentation."""
     classes = {
-        sources[0].set.card.name: tuple(sources[0].set.card.labels)
-        for sets in sources["labels"].values()
-        for sources in sets
+        tasks[0].set.card.name: tuple(tasks[0].set.card.labels) for sets in sources["labels"].values() for tasks in sets
     }
     fixed = Coloring.predefined(name, classes)
     table = dict(zip(fixed.values, fixed.colors, strict=True))
     return tuple(table.get(value, 1.0) for value in values)
 
 
-def subsample_patients(sources: Sources, share: float, most: int, seed: int) -> Sources:
-    """The sources with this share of each set's patients, and no more than so many (0: all), drawn by the seed; one of
-    every set at least.
+def subsample_patients(sources: Sources, fraction: float, limit: int, seed: int) -> Sources:
+    """The sources with this fraction of each data set's patients and at most `limit` of them (0: no limit).
+
+    At least one patient of every set is kept; the seed decides which.
     """
-    if share == 1 and most == 0:
+    if fraction == 1 and limit == 0:
         return sources
 
-    def kept(source: TaskSource) -> TaskSource:
-        stored = source.set.card.name
-        order = sorted(source.patients, key=lambda name: md5(f"{seed}/{stored}/{name}".encode()).digest())
-        count = max(1, round(share * len(order)))
-        left = order[: min(count, most or count)]
-        return replace(source, patients={name: source.patients[name] for name in source.patients if name in left})
+    def subsample(source: TaskSource) -> TaskSource:
+        set_name = source.set.card.name
+        order = sorted(source.patients, key=lambda name: md5(f"{seed}/{set_name}/{name}".encode()).digest())
+        count = max(1, round(fraction * len(order)))
+        kept = set(order[: min(count, limit or count)])
+        return replace(source, patients={name: slices for name, slices in source.patients.items() if name in kept})
 
     return {
-        answers: {kind: [[kept(source) for source in some] for some in sets] for kind, sets in kinds.items()}
-        for answers, kinds in sources.items()
+        target_type: {kind: [[subsample(task) for task in tasks] for tasks in sets] for kind, sets in kinds.items()}
+        for target_type, kinds in sources.items()
     }

@@ -21,7 +21,7 @@ from mvg.training import objectives
 from mvg.training.batch import ObjectiveContext
 from mvg.training.checkpoint import CHECKPOINT, START_AGAIN, TrainState, model_of, read, resume, save
 from mvg.training.curves import Curves
-from mvg.training.episodes import Episodes, loader
+from mvg.training.episodes import EpisodeData, Episodes, loader
 from mvg.training.launch import RunLocation, launch
 from mvg.training.losses import loss_of
 from mvg.training.optimization import (
@@ -40,7 +40,7 @@ from mvg.training.recipe import Recipe, check_model
 
 _SETTLED = 1.0  # seconds
 Validation = Callable[[Generalist, Path, int], dict[str, float]]
-"""(averaged model, folder for pictures, step) -> figures for the curves."""
+"""(averaged model, folder for pictures, step) -> scores for the curves."""
 
 
 def train(
@@ -101,10 +101,10 @@ class _Run:
 
     def _batches(self, store: Store) -> Iterator[Pairs]:
         recipe, device = self.recipe, self.fabric.device
+        data = EpisodeData(store, "train", recipe.data.tasks)
         episodes = Episodes(
-            store, "train", recipe.data.tasks, recipe.episodes, recipe.augmentation,
-            recipe.model.size, recipe.seed, self.fabric.global_rank,
-        )  # fmt: skip
+            data, recipe.episodes, recipe.augmentation, recipe.model.size, recipe.seed, self.fabric.global_rank
+        )
         return (pairs.to(device) for pairs in loader(episodes, self.state.progress.step, recipe.data.workers))
 
     def _observers(
@@ -145,8 +145,8 @@ class _Run:
         patch = recipe.model.patch
         inputs = pairs.painted() if recipe.model.paints else pairs
         objective = settings.draw(pairs.target_type, np.random.default_rng([recipe.seed, progress.step]))
-        question = named(objectives, objective).ask(inputs, patch, context)
-        loss = loss_of(question.put(self.model), question, pairs, patch, recipe.loss)
+        batch = named(objectives, objective).make_batch(inputs, patch, context)
+        loss = loss_of(batch.run(self.model), batch, pairs, patch, recipe.loss)
         return StepResult(self.updater.update(loss, share), len(pairs.images), pairs.target_type)
 
 

@@ -19,9 +19,10 @@ from mvg.canvas import Pairs
 from mvg.errors import BenchmarkError
 from mvg.tasks import Task
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import Episodes, EpisodeSettings, loader
+from mvg.training.episodes import EpisodeData, Episodes, loader
 from mvg.training.optimization import OptimizerSettings
 from mvg.training.optimizers import BETAS
+from mvg.training.requests import EpisodeSettings
 
 _CHECKPOINT = 60.0  # seconds between two
 
@@ -117,15 +118,8 @@ def _episodes(course: TrainingSetup, lesson: TrainingData) -> Episodes:
             "prepare them with 'mvg prepare'",
         )
     kinds = tuple(sorted({task.kind for task in course.tasks}))
-    return Episodes(
-        replace(lesson.store, sets=sets),
-        "train",
-        kinds,
-        course.episodes,
-        AugmentationSettings(),
-        course.size,
-        lesson.seed,
-    )
+    data = EpisodeData(replace(lesson.store, sets=sets), "train", kinds)
+    return Episodes(data, course.episodes, AugmentationSettings(), course.size, lesson.seed)
 
 
 def _groups(network: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:

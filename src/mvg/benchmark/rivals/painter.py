@@ -20,8 +20,8 @@ from mvg.model.merged import LinearStem, PaperHead
 from mvg.model.transformer import Block, Positions
 from mvg.prediction.options import PredictionOptions as Shown
 from mvg.tasks import Task
-from mvg.training.episodes import EpisodeSettings
 from mvg.training.optimization import OptimizerSettings
+from mvg.training.requests import EpisodeSettings
 
 SCOPE: Scope = "generalist"
 PROMPTED = True

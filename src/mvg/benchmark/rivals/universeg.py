@@ -19,8 +19,8 @@ from mvg.benchmark.rivals._training import TrainingSetup, first_weights, train_f
 from mvg.canvas import Pairs
 from mvg.prediction.options import PredictionOptions as Shown
 from mvg.tasks import Task
-from mvg.training.episodes import EpisodeSettings
 from mvg.training.optimization import OptimizerSettings
+from mvg.training.requests import EpisodeSettings
 
 SCOPE: Scope = "generalist"
 PROMPTED = True

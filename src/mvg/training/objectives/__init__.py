@@ -1,1 +1,1 @@
-"""What is hidden and scored in training: one file per objective, each with `ask(pairs, patch, draw) -> Question`."""
+"""What is hidden and scored in training: one file per objective, with `make_batch` as in `training.batch.Objective`."""

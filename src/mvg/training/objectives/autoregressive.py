@@ -1,4 +1,4 @@
-"""Autoregressive: each target from the images up to its own and the targets before it, all in one pass (Eq. 2)."""
+"""Autoregressive: predicts each target from its image and the pairs before it, all in one pass (Eq. 2)."""
 
 import torch
 
@@ -6,8 +6,8 @@ from mvg.canvas import Pairs, compose, everywhere
 from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 
-def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
-    """All targets are on the canvas; panel-causal attention keeps each from its own answer."""
+def make_batch(pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingBatch:
+    """All targets are on the canvas; causal attention between pairs hides each target from its own prediction."""
     visible = everywhere(pairs, patch)
     scored = torch.ones_like(visible[:, 1:], dtype=torch.float32)
     return TrainingBatch(compose(pairs, visible, first_query=1), "causal", 1, scored, None)

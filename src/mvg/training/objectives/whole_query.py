@@ -1,4 +1,4 @@
-"""Whole query: only the last pair's target is hidden and scored, as in the code that the paper's authors released."""
+"""Whole query: only the target of the last pair is hidden and scored, as in the code of the paper's authors."""
 
 import torch
 
@@ -6,8 +6,8 @@ from mvg.canvas import Pairs, compose, everywhere
 from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 
-def ask(pairs: Pairs, patch: int, draw: ObjectiveContext) -> TrainingBatch:
-    """Hide the query's target whole; the prompts are seen in full."""
+def make_batch(pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingBatch:
+    """Hide the whole target of the query; the prompts stay visible."""
     visible = everywhere(pairs, patch)
     visible[:, -1] = False
     last = visible.shape[1] - 1
