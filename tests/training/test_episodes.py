@@ -26,7 +26,7 @@ SETTINGS = EpisodeSettings(batch=2, panels=(2, 4), classes=(1, 2))
 def episodes(
     store: Store, settings: EpisodeSettings = SETTINGS, seed: int = 0, rank: int = 0, kinds: tuple[str, ...] = ()
 ) -> Episodes:
-    return Episodes(EpisodeData(store, "train", kinds), settings, AugmentationSettings(), 32, seed, rank)
+    return Episodes(EpisodeData(store, kinds=kinds), settings, AugmentationSettings(), 32, seed, rank)
 
 
 def same(one: Pairs, two: Pairs) -> bool:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Muon as TorchMuon
 
+from mvg.model.config import MatchingConfig
 from mvg.model.generalist import Generalist
 from mvg.training.optimization import OptimizerName, OptimizerSettings
 from mvg.training.optimizers import Muon, optimizers_for
@@ -91,7 +92,10 @@ def test_matrices_decay_and_biases_do_not(name: OptimizerName) -> None:
 @pytest.mark.parametrize("shape", ["matching", "merged"])
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_what_is_learnt_beside_layers_does_not_decay(name: OptimizerName, shape: str) -> None:
-    model = Generalist(replace(SHAPES[shape], target_width=128))  # four heads: null keys are large enough for Muon
+    config = SHAPES[shape]
+    if isinstance(config, MatchingConfig):
+        config = replace(config, target_width=128)  # four heads: null keys are large enough for Muon
+    model = Generalist(config)
     for p in model.parameters():
         nn.init.normal_(p)
         p.grad = torch.zeros_like(p)

@@ -77,7 +77,7 @@ def test_two_processes_train_together_and_stop_together(make_recipe: Make, tmp_p
     assert done.returncode == 0, done.stderr[-2000:]
     zero, one = (json.loads((tmp_path / f"run/steps-{rank}.json").read_text()) for rank in (0, 1))
     assert zero == one
-    assert len(zero) > 3
+    assert len(zero) > 1
     assert averaged(tmp_path / "run/checkpoint.pt")[1]["step"] == len(zero) - 1
     assert [(tmp_path / f"run/watched-{rank}").read_text() for rank in (0, 1)] == [str(len(zero) - 1), "0"]
     assert [path.name for path in (tmp_path / "run").glob("returned-*")] == ["returned-0"]

@@ -1,22 +1,28 @@
 """Runs: resumed exactly, stopped in time, and what they leave behind."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from mvg.data import Store
+from mvg.data.store import SliceRow, StoredSlice
 from mvg.errors import RecipeError, UnknownNameError
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights, save_weights
+from mvg.tasks import Task, TaskSpec, tasks_for
+from mvg.training import task_sources
 from mvg.training import train as training
 from mvg.training.checkpoint import averaged
 from mvg.training.launch import RunLocation
 from mvg.training.optimizers import optimizers_for
 from mvg.training.recipe import recipe_from
 from mvg.training.train import train
+from mvg.training.validation import ValidationSettings, validation
 from tests.training.conftest import Make, run
 
 # One step of each, in turn, whatever the drawn kind of task.
@@ -234,6 +240,33 @@ def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> No
     )  # what is resumed needs no source
     with pytest.raises(RecipeError, match="one of both"):
         make_recipe(initialize="a", start="b")
+
+
+@dataclass(frozen=True)
+class TwoImages(Task):
+    """Shows both contrasts of a slice and asks for the second one, darker."""
+
+    spec = TaskSpec("two_images", inputs=2)
+
+    def accepts(self, row: SliceRow) -> bool:
+        return True
+
+    def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return np.stack([stored.picture(0), stored.picture(1)]), 0.5 * stored.picture(1)
+
+
+@pytest.mark.parametrize("form", ["matching", "merged"])
+def test_a_task_with_two_input_images_trains_and_is_validated(
+    make_recipe: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(task_sources, "tasks_for", lambda card: [TwoImages("two_images:dark", card), *tasks_for(card)])
+    recipe = make_recipe(form, model={"inputs": 2}, data={"sets": ["mri"]}, schedule={"steps": 2})
+    validate = validation(replace(store, sets={"mri": store.sets["mri"]}), ValidationSettings(per_set=2))
+    losses = run(recipe, tmp_path, validate=validate)
+    assert len(losses) == 2
+    assert all(loss > 0 for loss in losses)
+    last = json.loads((tmp_path / "curves.jsonl").read_text().splitlines()[-1])
+    assert set(last) - {"step", "minutes"} == {"psnr/mri/two_images", "psnr/two_images"}
 
 
 def test_sets_may_be_chosen_and_must_exist(make_recipe: Make, tmp_path: Path) -> None:

@@ -19,16 +19,24 @@ from mvg.training.task_sources import Sources, TaskSource, subsample_patients, t
 
 @dataclass(frozen=True)
 class EpisodeData:
-    """What episodes are drawn from: the data sets of a store, one side of their split, kinds of tasks (empty: all)."""
+    """What episodes are drawn from.
+
+    store: data sets; sides: of their split; kinds: of tasks (empty: all); inputs: how many images a pair of the tasks
+    has, as the model takes them.
+    """
 
     store: Store
-    side: Side = "train"
+    sides: tuple[Side, ...] = ("train",)
     kinds: tuple[str, ...] = ()
+    inputs: int = 1
 
     @property
     def sources(self) -> Sources:
         """The tasks on offer."""
-        return task_sources(self.store, (self.side,), self.kinds)
+        return {
+            target_type: {kind: sets for kind, sets in kinds.items() if sets[0][0].task.spec.inputs == self.inputs}
+            for target_type, kinds in task_sources(self.store, self.sides, self.kinds).items()
+        }
 
 
 class Episodes(Dataset[Pairs]):
@@ -48,9 +56,10 @@ class Episodes(Dataset[Pairs]):
         self.sources = subsample_patients(data.sources, settings.patient_fraction, settings.max_patients, seed)
         self.maker = RequestMaker(settings, augmentation, self.sources)
         if not any(self._usable(target_type, settings.panels[0]) for target_type in self.sources):
+            sides = " or ".join(f"'{side}'" for side in data.sides)
             raise RecipeError(
-                f"no set of {data.store.folder} has {settings.panels[0]} patients on the side '{data.side}' for the "
-                "chosen tasks",
+                f"no set of {data.store.folder} has {settings.panels[0]} patients on the side {sides} for the chosen "
+                "tasks",
                 "at least one set with as many patients as an episode has panels",
                 "prepare more data or lower episodes.panels",
             )
@@ -64,7 +73,7 @@ class Episodes(Dataset[Pairs]):
         target_type, panels = self._possible(wanted, panels)
         size = int(rng.choice(settings.sizes or (self.size,)))
         classes = int(rng.integers(settings.classes[0], settings.classes[1] + 1))
-        kinds = _with_equal_inputs(self._usable(target_type, panels), rng)
+        kinds = self._usable(target_type, panels)
         rng = np.random.default_rng([self.seed, step, self.rank])
         requests = []
         for _ in range(settings.batch):
@@ -95,15 +104,6 @@ class Episodes(Dataset[Pairs]):
         known = np.array(list(source.patients))
         others = self.settings.prompt_patients == "others"
         return [str(name) for name in (rng.permutation(known)[:panels] if others else rng.choice(known, panels))]
-
-
-def _with_equal_inputs(kinds: list[list[list[TaskSource]]], rng: np.random.Generator) -> list[list[list[TaskSource]]]:
-    """The kinds of tasks that show as many images per pair as one of them, drawn at random: a batch needs one shape."""
-    counts = [sets[0][0].task.spec.inputs for sets in kinds]
-    if len(set(counts)) == 1:
-        return kinds
-    chosen = rng.choice(counts)
-    return [sets for sets, count in zip(kinds, counts, strict=True) if count == chosen]
 
 
 def _draw_source(sets: list[list[TaskSource]], rng: np.random.Generator) -> TaskSource:

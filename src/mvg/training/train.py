@@ -101,7 +101,7 @@ class _Run:
 
     def _batches(self, store: Store) -> Iterator[Pairs]:
         recipe, device = self.recipe, self.fabric.device
-        data = EpisodeData(store, "train", recipe.data.tasks)
+        data = EpisodeData(store, ("train",), recipe.data.tasks, recipe.model.inputs)
         episodes = Episodes(
             data, recipe.episodes, recipe.augmentation, recipe.model.size, recipe.seed, self.fabric.global_rank
         )

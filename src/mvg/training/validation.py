@@ -1,7 +1,7 @@
 """Validation during training: fixed requests of patients that training does not use."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from mvg.model.generalist import Generalist
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeData, Episodes
 from mvg.training.requests import EpisodeSettings
-from mvg.training.task_sources import TaskSource, task_sources
+from mvg.training.task_sources import TaskSource
 
 NO_AUGMENTATION = AugmentationSettings(
     zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flip_fraction=0.0, inversion_fraction=0.0, tone=0.0, noise=0.0
@@ -51,13 +51,14 @@ def validation(store: Store, settings: ValidationSettings) -> Callable[[Generali
     """
 
     @cache
-    def requests(size: int) -> list[Pairs]:
-        return list(_requests(store, settings, size))
+    def requests(size: int, inputs: int) -> list[Pairs]:
+        data = EpisodeData(store, ("train", "val"), settings.kinds, inputs)
+        return list(_requests(data, settings, size))
 
     def validate(model: Generalist, folder: Path, step: int) -> dict[str, float]:
         scores: dict[str, list[float]] = {}
         rows = []
-        for pairs in requests(model.config.size):
+        for pairs in requests(model.config.size, model.config.inputs):
             prediction = predict(model, pairs)
             name, score = _score(prediction, pairs)
             scores.setdefault(name, []).append(score)
@@ -98,15 +99,15 @@ def predict(model: Generalist, pairs: Pairs) -> Tensor:
     return (output - colors.view(-1, 1, 1)).abs().argmin(0)
 
 
-def _requests(store: Store, settings: ValidationSettings, size: int) -> Iterator[Pairs]:
+def _requests(data: EpisodeData, settings: ValidationSettings, size: int) -> Iterator[Pairs]:
     """The requests of the first task of every data set and kind of task."""
     drawing = EpisodeSettings(
         batch=1, panels=(1, 1), classes=(99, 99), empty_query_fraction=0.0, position_jitter=0.0,
         coloring=settings.coloring,
     )  # fmt: skip
-    episodes = Episodes(EpisodeData(store, "train", settings.kinds), drawing, NO_AUGMENTATION, size, seed=0)
+    episodes = Episodes(replace(data, sides=("train",)), drawing, NO_AUGMENTATION, size, seed=0)
     count = 0
-    for kinds in task_sources(store, ("train", "val"), settings.kinds).values():
+    for kinds in data.sources.values():
         for source in (tasks[0] for sets in kinds.values() for tasks in sets):
             rng = np.random.default_rng([7, count])
             for patients in _draw_patients(source, settings, rng):

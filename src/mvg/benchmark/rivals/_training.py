@@ -118,7 +118,7 @@ def _episodes(course: TrainingSetup, lesson: TrainingData) -> Episodes:
             "prepare them with 'mvg prepare'",
         )
     kinds = tuple(sorted({task.kind for task in course.tasks}))
-    data = EpisodeData(replace(lesson.store, sets=sets), "train", kinds)
+    data = EpisodeData(replace(lesson.store, sets=sets), kinds=kinds)
     return Episodes(data, course.episodes, AugmentationSettings(), course.size, lesson.seed)
 
 
