@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mvg.canvas import Pairs
-from mvg.data.case import Side
+from mvg.data.case import Split
 from mvg.data.store import Store
 from mvg.errors import RecipeError
 from mvg.tasks import TargetType
@@ -21,12 +21,12 @@ from mvg.training.task_sources import Sources, TaskSource, subsample_patients, t
 class EpisodeData:
     """What episodes are drawn from.
 
-    store: data sets; sides: of their split; kinds: of tasks (empty: all); inputs: how many images a pair of the tasks
-    has, as the model takes them.
+    store: data sets; splits: of their patients; kinds: of tasks (empty: all); inputs: how many images a pair
+    of the tasks has, as the model takes them.
     """
 
     store: Store
-    sides: tuple[Side, ...] = ("train",)
+    splits: tuple[Split, ...] = ("train",)
     kinds: tuple[str, ...] = ()
     inputs: int = 1
 
@@ -35,7 +35,7 @@ class EpisodeData:
         """The tasks on offer."""
         return {
             target_type: {kind: sets for kind, sets in kinds.items() if sets[0][0].task.spec.inputs == self.inputs}
-            for target_type, kinds in task_sources(self.store, self.sides, self.kinds).items()
+            for target_type, kinds in task_sources(self.store, self.splits, self.kinds).items()
         }
 
 
@@ -56,10 +56,9 @@ class Episodes(Dataset[Pairs]):
         self.sources = subsample_patients(data.sources, settings.patient_fraction, settings.max_patients, seed)
         self.maker = RequestMaker(settings, augmentation, self.sources)
         if not any(self._usable(target_type, settings.panels[0]) for target_type in self.sources):
-            sides = " or ".join(f"'{side}'" for side in data.sides)
+            splits = " or ".join(f"'{split}'" for split in data.splits)
             raise RecipeError(
-                f"no set of {data.store.folder} has {settings.panels[0]} patients on the side {sides} for the chosen "
-                "tasks",
+                f"no set of {data.store.folder} has {settings.panels[0]} patients in {splits} for the chosen tasks",
                 "at least one set with as many patients as an episode has panels",
                 "prepare more data or lower episodes.panels",
             )

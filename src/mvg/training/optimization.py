@@ -188,7 +188,6 @@ def averaged_copy(network: nn.Module, ema_decay: float, step: int = 0) -> Averag
         torch._foreach_lerp_(averages, weights, 1 - min(ema_decay, (1 + done) / (10 + done)))
 
     average = AveragedModel(network, multi_avg_fn=lerp)  # type: ignore[arg-type]
-    average.requires_grad_(requires_grad=False)
     # The first weights count as one average already: torch would replace them at the first update.
     average.n_averaged.fill_(1 + step)
     return average.eval()

@@ -1,4 +1,4 @@
-"""Which tasks prepared data sets offer on one side of the split, and which slices can serve each task."""
+"""Which tasks prepared data sets offer in a split, and which slices can serve each task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class TaskSource:
     task: Task
     patients: dict[str, NDArray[np.int64]]
 
-    def on(self, split: Split) -> list[str]:
+    def of_split(self, split: Split) -> list[str]:
         """The patients of one split."""
         rows = self.set.rows
         return [name for name, numbers in self.patients.items() if rows[int(numbers[0])].split == split]
@@ -31,13 +31,13 @@ Sources = dict[TargetType, dict[str, list[list[TaskSource]]]]
 """Target type -> task kind -> per data set a list of the tasks that it offers."""
 
 
-def task_sources(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) -> Sources:
-    """The tasks of these kinds (all kinds if empty) that the data sets offer on these sides of their split."""
+def task_sources(store: Store, splits: tuple[Split, ...], kinds: tuple[str, ...]) -> Sources:
+    """The tasks of these kinds (all kinds if empty) that the data sets offer in these splits."""
     sources: Sources = {"labels": {}, "image": {}, "field": {}}
     for stored in store.sets.values():
         by_kind: dict[str, list[TaskSource]] = {}
         for task in tasks_for(stored.card):
-            patients = _slices_by_patient(stored, task, sides) if not kinds or task.kind in kinds else {}
+            patients = _slices_by_patient(stored, task, splits) if not kinds or task.kind in kinds else {}
             if patients:
                 by_kind.setdefault(task.kind, []).append(TaskSource(stored, task, patients))
         for kind, tasks in by_kind.items():
@@ -45,10 +45,10 @@ def task_sources(store: Store, sides: tuple[Side, ...], kinds: tuple[str, ...]) 
     return sources
 
 
-def _slices_by_patient(stored: StoredSet, task: Task, sides: tuple[Side, ...]) -> dict[str, NDArray[np.int64]]:
+def _slices_by_patient(stored: StoredSet, task: Task, splits: tuple[Split, ...]) -> dict[str, NDArray[np.int64]]:
     numbers: dict[str, list[int]] = {}
     for row in stored.rows:
-        if row.side in sides and task.accepts(row):
+        if row.split in splits and task.accepts(row):
             numbers.setdefault(row.patient, []).append(row.number)
     return {patient: np.array(slices) for patient, slices in numbers.items()}
 

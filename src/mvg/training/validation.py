@@ -105,7 +105,7 @@ def _requests(data: EpisodeData, settings: ValidationSettings, size: int) -> Ite
         batch=1, panels=(1, 1), classes=(99, 99), empty_query_fraction=0.0, position_jitter=0.0,
         coloring=settings.coloring,
     )  # fmt: skip
-    episodes = Episodes(replace(data, sides=("train",)), drawing, NO_AUGMENTATION, size, seed=0)
+    episodes = Episodes(replace(data, splits=("train",)), drawing, NO_AUGMENTATION, size, seed=0)
     count = 0
     for kinds in data.sources.values():
         for source in (tasks[0] for sets in kinds.values() for tasks in sets):
@@ -117,7 +117,7 @@ def _requests(data: EpisodeData, settings: ValidationSettings, size: int) -> Ite
 
 def _draw_patients(source: TaskSource, settings: ValidationSettings, rng: np.random.Generator) -> Iterator[list[str]]:
     """Patients of the prompts, and last of the query, for each request."""
-    prompts, queries = source.on("train"), source.on("val")
+    prompts, queries = source.of_split("train"), source.of_split("val")
     for _ in range(settings.per_set if prompts and queries else 0):
         patients = [*rng.permutation(np.array(prompts))[: settings.prompts], rng.choice(np.array(queries))]
         yield [str(name) for name in patients]
