@@ -1,13 +1,67 @@
 """Every test runs on one thread: tests are small, and several run side by side."""
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from mvg.tasks import kinds
+
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+NEW_KIND = '''
+"""{title}: a picture -> the square root of its intensities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mvg.tasks.task import Task, TaskSpec
+
+SPEC = TaskSpec("{name}")
+
+
+@dataclass(frozen=True)
+class {title}(Task):
+    """The first channel, brighter."""
+
+    spec = SPEC
+
+    def accepts(self, row):
+        return True
+
+    def pair(self, piece, rng):
+        picture = piece.picture(0)
+        return picture[None], np.sqrt(picture)
+
+
+def offered_by(card):
+    """One task of every set."""
+    return [{title}("{name}:" + card.channels[0], card)]
+'''
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than some seconds; runs with the others")
+
+
+@pytest.fixture
+def new_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Adds a file with a new kind of task, of that name, to the folder of kinds while the test runs."""
+    folder = tmp_path / "new_kinds"
+    folder.mkdir()
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(folder)])
+
+    def add(name: str) -> None:
+        source = NEW_KIND.format(name=name, title=name.capitalize())
+        (folder / f"{name}.py").write_text(source.lstrip(), encoding="utf-8")
+
+    yield add
+    for path in folder.glob("*.py"):
+        sys.modules.pop(f"{kinds.__name__}.{path.stem}", None)
+        if hasattr(kinds, path.stem):
+            delattr(kinds, path.stem)

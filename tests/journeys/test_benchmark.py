@@ -21,9 +21,9 @@ def test_the_smoke_suite_runs_from_nothing_to_its_page(tmp_path: Path) -> None:
     page = (tmp_path / "smoke" / "report.html").read_text(encoding="utf-8")
     _, *lines = [json.loads(line) for line in (tmp_path / "smoke" / "results.jsonl").read_text().splitlines()]
     methods = {line["method"] for line in lines}
-    assert methods == {"mvg tiny", "mvg learnt", "unet", "universeg", "copy_prompt", "identity"}
+    assert methods == {"mvg tiny", "mvg trained", "unet", "universeg", "copy_prompt", "identity"}
     assert all(method in page for method in methods)
-    assert {line["method"] for line in lines if line["steps"]} == {"mvg learnt", "unet", "universeg"}
+    assert {line["method"] for line in lines if line["steps"]} == {"mvg trained", "unet", "universeg"}
     dice = [line["value"] for line in lines if line["method"] == "mvg tiny" and line["metric"] == "Dice"]
     assert sum(dice) / len(dice) > 0.5, "the shipped weights find bright ellipses"
     again = command(str(SUITE), "--output", str(tmp_path / "smoke"), "--device", "cpu")
@@ -31,13 +31,13 @@ def test_the_smoke_suite_runs_from_nothing_to_its_page(tmp_path: Path) -> None:
 
 
 def test_problems_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    (tmp_path / "broken.toml").write_text('methods = [{ baseline = "nonesuch" }]', encoding="utf-8")
-    failed = command(str(tmp_path / "broken.toml"))
-    assert failed.returncode == 2
-    assert failed.stderr.startswith("mvg: no baseline is called 'nonesuch'; expected one of ")
-    assert failed.stderr.count("\n") == 1
-    (tmp_path / "paper.toml").write_text('sets = ["word"]\nmethods = [{ baseline = "copy_prompt" }]', encoding="utf-8")
-    failed = command(str(tmp_path / "paper.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "out"))
-    assert failed.returncode == 2
-    assert "WORD" in failed.stderr
-    assert failed.stderr.count("\n") == 1
+    (tmp_path / "broken.toml").write_text('methods = [{ rival = "nonesuch" }]', encoding="utf-8")
+    told = command(str(tmp_path / "broken.toml"))
+    assert told.returncode == 2
+    assert told.stderr.startswith("mvg: no rival is called 'nonesuch'; expected one of ")
+    assert told.stderr.count("\n") == 1
+    (tmp_path / "paper.toml").write_text('sets = ["word"]\nmethods = [{ rival = "copy_prompt" }]', encoding="utf-8")
+    told = command(str(tmp_path / "paper.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert told.returncode == 2
+    assert "WORD" in told.stderr
+    assert told.stderr.count("\n") == 1

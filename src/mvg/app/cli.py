@@ -234,7 +234,7 @@ def benchmark(
     """Compare methods as a suite says; after an interruption, run it again to continue."""
     from dataclasses import replace
 
-    from mvg.benchmark.run import run_suite
+    from mvg.benchmark.run import RunSettings, run_suite
     from mvg.benchmark.suite import read_suite
 
     contents = read_suite(suite)
@@ -242,7 +242,7 @@ def benchmark(
         contents = replace(contents, minutes=minutes, samples=0)
     command, folder = " ".join(["mvg", *sys.argv[1:]]), output or Path("runs") / contents.name
     with progress_bars(quiet) as on_progress:
-        report = run_suite(contents, folder, data, device, processes, command, on_progress)
+        report = run_suite(contents, RunSettings(folder, data, device, processes, command), on_progress)
     if not quiet:
         print(report)
 

@@ -1,4 +1,4 @@
-"""What can be told before a suite starts: names, budgets, what methods need, results of another run in its folder."""
+"""Checks before a suite starts: names, budgets, what methods need, and results of another run in its folder."""
 
 import hashlib
 import json
@@ -16,91 +16,94 @@ from mvg.data.preparation import source_of
 from mvg.errors import BenchmarkError, FileError, RecipeError, UnknownNameError
 from mvg.model.weights import describe_weights
 
-_NOTE = "suite.json"
-_TOLD = {"methods": "another", "weights": "other weights of", "sets": "other cases of"}
-_LOOSE = ("title", "axis", "methods", "seeds")  # of a suite, that results do not depend on, method by method
+_FILE = "suite.json"
+_DIFFERENCES = {"methods": "another", "weights": "other weights of", "sets": "other cases of"}
+_FREE = ("title", "axis", "methods", "seeds")  # of a suite: the results of one method do not depend on them
 
 
 def check_folder(output: Path) -> None:
-    """Makes the folder of the results where there is none; FileError where it cannot be made or written to."""
+    """Make the folder of the results if it is missing; FileError if it cannot be made or written to."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=output):
             pass
-    except OSError as problem:
+    except OSError as error:
         raise FileError(
-            f"'{output}' cannot hold results ({problem.strerror})",
+            f"'{output}' cannot hold results ({error.strerror})",
             "a folder that can be made and written to",
             "choose another --output",
-        ) from problem
+        ) from error
 
 
 def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:
-    """Raises before anything is learnt: UnknownNameError for sets, RecipeError without a budget, BenchmarkError for
-    libraries or files that a method lacks, and where `output` holds results of another suite, other data or weights.
+    """Raise an error before anything is trained.
+
+    UnknownNameError for sets, RecipeError without a budget, BenchmarkError for missing libraries or files of a method
+    and if `output` has results of another suite, of other data or of other weights.
     """
-    known = set(sets)
-    for name in (*suite.unseen, *suite.folders, *suite.kinds):
-        if name not in known:
-            raise UnknownNameError("set of the suite", name, known)
-    if any(entry.learns for entry in suite.methods) and suite.minutes == suite.samples == 0:
-        raise RecipeError("methods that learn, and no budget", "minutes or samples above 0", "set one, or --minutes")
+    for name in (*suite.unseen, *suite.folders, *suite.tasks_by_set):
+        if name not in sets:
+            raise UnknownNameError("set of the suite", name, set(sets))
+    if any(entry.is_trained for entry in suite.methods) and suite.minutes == suite.samples == 0:
+        raise RecipeError("methods that train, and no budget", "minutes or samples above 0", "set one, or --minutes")
     for entry in suite.methods:
         if (check := getattr(entry.module, "check", None)) is not None:
-            check(entry.settings)
-    for metric in suite.judges.values():
+            check(entry.options)
+    for metric in suite.used_metrics.values():
         metric.check()
     check_libraries()
     _check_output(suite, sets, output)
 
 
 def _check_output(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:
-    """What was done there must have been done alike: else lines of two kinds would stand in one table."""
-    note = output / _NOTE
-    shared = _plain({key: value for key, value in asdict(suite).items() if key not in _LOOSE})
-    mine = {
-        "methods": {
-            entry.label: _plain([entry.baseline, asdict(entry.settings), _recipe(entry.settings)])
-            for entry in suite.methods
-        },
-        "weights": {entry.label: _weights(entry.settings) for entry in suite.methods},
-        "sets": {name: _cases(found) for name, found in sets.items()},
-    }
-    if note.exists():
-        there = json.loads(note.read_text(encoding="utf-8"))
-        differs = [f"{key} = {there['suite'].get(key)}" for key in shared if there["suite"].get(key) != shared[key]]
-        for what, told in _TOLD.items():
-            before = there.get(what, {})  # older notes do not name sets and weights
-            differs += [f"{told} '{name}'" for name, now in mine[what].items() if before.get(name, now) != now]
-            mine[what] = before | mine[what]
-        if differs:
+    """Refuse a folder with results of another run: one table must not mix the two."""
+    file = output / _FILE
+    now = _identity(suite, sets)
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        suite_before = before["suite"]
+        differences = [f"{key} = {suite_before.get(key)}" for key, value in now["suite"].items()
+                       if suite_before.get(key) != value]  # fmt: skip
+        for part, words in _DIFFERENCES.items():
+            known = before.get(part, {})  # older files lack sets and weights
+            differences += [f"{words} '{name}'" for name, value in now[part].items() if known.get(name, value) != value]
+            now[part] = known | now[part]
+        if differences:
             raise BenchmarkError(
-                f"{output} holds results of another run: {', '.join(differs)}",
-                "the same budget, questions, methods and data as before",
+                f"{output} holds results of another run: {', '.join(differences)}",
+                "the same budget, cases, methods and data as before",
                 "choose another --output, or remove that folder",
             )
-    with atomic_file(note) as temporary:
-        temporary.write_text(json.dumps({"suite": shared, **mine}, indent=1), encoding="utf-8")
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(now, indent=1), encoding="utf-8")
 
 
-def _recipe(settings: Any) -> str:
-    """What identifies the recipe that is named, if one is."""
-    path = getattr(settings, "recipe", "")
+def _identity(suite: Suite, sets: Mapping[str, DataSet]) -> dict[str, dict[str, Any]]:
+    """What results depend on: the suite, and methods, weights and sets by name. As JSON gives it back."""
+    identity: dict[str, dict[str, Any]] = {
+        "suite": {key: value for key, value in asdict(suite).items() if key not in _FREE},
+        "methods": {
+            entry.label: [entry.rival, asdict(entry.options), _recipe_checksum(entry.options)]
+            for entry in suite.methods
+        },
+        "weights": {entry.label: _weights_checksum(entry.options) for entry in suite.methods},
+        "sets": {name: _cases_checksum(data_set) for name, data_set in sets.items()},
+    }
+    as_json: dict[str, dict[str, Any]] = json.loads(json.dumps(identity))
+    return as_json
+
+
+def _recipe_checksum(options: Any) -> str:
+    path = getattr(options, "recipe", "")
     return hashlib.md5(Path(path).read_bytes()).hexdigest() if path else ""
 
 
-def _weights(settings: Any) -> str:
-    """The checksum of the weights that are named, if any are."""
-    name = getattr(settings, "weights", "")
+def _weights_checksum(options: Any) -> str:
+    name = getattr(options, "weights", "")
     return describe_weights(name).sha256 if name else ""
 
 
-def _cases(found: DataSet) -> str:
-    """What identifies the cases of a set, with their files and when these changed."""
-    told = [[case.name, case.split, *source_of(case, found.card)] for case in found.cases]
-    return hashlib.md5(json.dumps([told, found.card.labels]).encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
-    return json.loads(json.dumps(value))
+def _cases_checksum(data_set: DataSet) -> str:
+    """Of the cases with their files and the times of their last change."""
+    cases = [[case.name, case.split, *source_of(case, data_set.card)] for case in data_set.cases]
+    return hashlib.md5(json.dumps([cases, data_set.card.labels]).encode()).hexdigest()

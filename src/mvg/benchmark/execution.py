@@ -1,34 +1,33 @@
-"""One method asked about one task: it learns (or is read back), answers every question, and is measured."""
+"""One job of a suite: a method is trained (or loaded), or predicts the cases of one task and is measured."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from mvg.benchmark.protocol.cases import EvalCase, Size, eval_cases
-from mvg.benchmark.protocol.method import Method, Request, TrainingData, plain
-from mvg.benchmark.protocol.metric import Score
-from mvg.benchmark.rivals import unet
+from mvg.benchmark.protocol.cases import EvalCase, EvalSize, eval_cases
+from mvg.benchmark.protocol.method import Method, Request, TrainingData, file_name
+from mvg.benchmark.protocol.metric import MetricInput
 from mvg.benchmark.suite import Entry, Suite
 from mvg.data import DataSet
 from mvg.data.store import Store
 from mvg.imaging.files import write
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.tasks import Task, tasks_for
-from mvg.tasks.kinds.synthesis import Synthesis
+from mvg.tasks import Task
 from mvg.training.precision import precision_on
 
-_QUESTIONS_SEED = 0  # the same questions for all methods and seeds of learning
+Segment = Callable[[Volume], LabelMap]
+_CASES_SEED = 0  # the same cases for all methods and training seeds
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Where a suite runs: its output folder, its sets by name, the tasks that are asked, the device ("cuda": all)."""
+    """Where a suite runs: its output folder, its sets by name, the evaluated tasks, the device ("cuda": all)."""
 
     suite: Suite
     output: Path
@@ -36,155 +35,141 @@ class Execution:
     tasks: tuple[Task, ...]
     device: str
 
-    def lines(self, name: str) -> Path:
-        """The file of a job."""
-        return self.output / "lines" / f"{name}.jsonl"
+    def records_file(self, job: "Job") -> Path:
+        """The file with the result lines of a job."""
+        return self.output / "lines" / f"{job.name}.jsonl"
 
-    def answer(self, name: str) -> Path:
-        """The volume that a job answered first."""
-        return self.output / "answers" / f"{name}.nii.gz"
+    def prediction_file(self, job: "Job") -> Path:
+        """The file of a job's first prediction."""
+        return self.output / "predictions" / f"{job.name}.nii.gz"
 
-    def device_of(self, number: int) -> str:
+    def device_of(self, worker: int) -> str:
         """The device of a worker: each has its own while there are enough."""
         name = self.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
-        return f"cuda:{number % torch.cuda.device_count()}" if name == "cuda" else name
+        return f"cuda:{worker % torch.cuda.device_count()}" if name == "cuda" else name
+
+    def cases(self, task: Task) -> Iterator[EvalCase]:
+        """The evaluation cases of a task."""
+        size = EvalSize(self.suite.cases or None, self.suite.slices or None, max(self.suite.prompts))
+        return eval_cases(dict(self.sets)[task.card.name], task, size, _CASES_SEED)
 
 
-def learnt(place: Execution, entry: Entry, seed: int, task: Task | None, number: int) -> Method:
-    """The method after its lesson: all learnt tasks for a generalist, the one task for a specialist."""
-    name = "/".join((str(place.output), entry.label, str(seed), *((task.card.name, task.name) if task else ())))
-    if name not in _READY:
-        _READY.clear()  # one at a time: a method may be large
-        _READY[name] = _learn(place, entry, seed, task, number)
-    return _READY[name]
+@dataclass(frozen=True)
+class Job:
+    """A method with a seed that is trained on all tasks (task: None) or on one, or that is evaluated on one task."""
+
+    entry: Entry
+    seed: int
+    task: Task | None
+    part: Literal["train", "evaluate"]
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        parts = (self.entry.label, f"seed{self.seed}", *([self.task.card.name, self.task.name] if self.task else ()))
+        return "--".join(file_name(part) for part in parts)
 
 
-_READY: dict[str, Method] = {}
+def trained(execution: Execution, job: Job, worker: int) -> Method:
+    """The method after training: on all trained tasks for a generalist, on the job's task for a specialist.
+
+    The last method is cached, one only: it may be large.
+    """
+    task = None if job.entry.module.SCOPE == "generalist" else job.task
+    name = "/".join(
+        map(str, (execution.output, job.entry.label, job.seed, task and task.card.name, task and task.name))
+    )
+    if name not in _LAST:
+        _LAST.clear()
+        _LAST[name] = fit(execution, job.entry, job.seed, task, worker)
+    return _LAST[name]
 
 
-def _learn(place: Execution, entry: Entry, seed: int, task: Task | None, number: int) -> Method:
-    suite, module = place.suite, entry.module
-    known = (task,) if task is not None else tuple(t for t in place.tasks if t.card.name not in suite.unseen)
-    folder = place.output / "learnt" / plain(entry.label) / f"seed{seed}"
+_LAST: dict[str, Method] = {}
+
+
+def fit(execution: Execution, entry: Entry, seed: int, task: Task | None, worker: int) -> Method:
+    """Train a method on all trained tasks of the suite (task: None) or on one; finished training is only loaded."""
+    suite, module = execution.suite, entry.module
+    tasks = (task,) if task is not None else tuple(t for t in execution.tasks if t.card.name not in suite.unseen)
+    tasks = tuple(t for t in tasks if module.serves(t))
+    folder = execution.output / "trained" / file_name(entry.label) / f"seed{seed}"
     if task is not None:
-        folder = folder / task.card.name / plain(task.name)
-    store = Store(place.output / "store", {})
+        folder = folder / task.card.name / file_name(task.name)
+    store = Store(execution.output / "store", {})
     if module.SCOPE != "untrained":
-        store = Store.open(place.output / "store")
-    served = tuple(t for t in known if module.serves(t))
-    budget = suite.budget(len(served))
-    device = place.device_of(number)
-    lesson = TrainingData(store, served, budget, seed, folder, device, precision_on(device, suite.precision))
-    method: Method = module.learn(entry.settings, lesson)
+        store = Store.open(execution.output / "store")
+    device = execution.device_of(worker)
+    precision = precision_on(device, suite.precision)
+    data = TrainingData(store, tasks, suite.budget(len(tasks)), seed, folder, device, precision)
+    method: Method = module.fit(entry.options, data)
     return method
 
 
-def asked_first(place: Execution, task: Task) -> EvalCase | None:
-    """The question of a task that is shown in pictures."""
-    return next(_questions(place, task), None)
+def evaluate(execution: Execution, job: Job, segment: Segment | None, worker: int) -> Iterator[dict[str, Any]]:
+    """The result lines of a job; the prediction of the first case is kept for the contact sheets.
 
-
-def ask(place: Execution, entry: Entry, seed: int, task: Task, name: str, number: int) -> Iterator[dict[str, Any]]:
-    """The result lines of a method for a task; the first question's answer is kept as a volume for the pictures."""
-    suite, module = place.suite, entry.module
-    method = learnt(place, entry, seed, None if module.SCOPE == "generalist" else task, number)
-    counts = sorted(suite.prompts, reverse=True) if module.PROMPTED else [0]
-    steps = int(getattr(method, "steps", 0))  # none where nothing was learnt here
-    segment = _segmentation(place, task, seed, number)
-    for place_of, question in enumerate(_questions(place, task)):
-        for count in counts:
-            start = time.monotonic()
-            answer = method(question.request(count or max(suite.prompts)))
-            seconds = time.monotonic() - start
-            assert answer.shape == question.query.shape, "an answer lies on its query's grid"
-            assert np.array_equal(answer.affine, question.query.affine), "an answer has its query's affine"
-            if place_of == 0 and count == counts[0]:
-                path = place.answer(name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write(answer, path)
-            about: dict[str, Any] = {
-                "suite": suite.name, "method": entry.label, "baseline": entry.baseline, "scope": module.SCOPE,
-                "set": question.set, "case": question.case, "patient": question.patient, "task": task.name,
-                "prompts": count, "shown": min(count, len(question.prompts)), "seed": seed,
-                "budget": budget_text(suite) if steps else "", "steps": steps, "seconds": round(seconds, 3),
-                "unseen": question.set in suite.unseen,
-            }  # fmt: skip
-            if entry.x is not None:
-                about["x"] = entry.x
-            estimate = _estimate(method, question.request(count or max(suite.prompts)), answer)
-            yield from ({**about, **line} for line in measured(suite, question, answer, segment, estimate))
-
-
-def measured(
-    suite: Suite,
-    question: EvalCase,
-    answer: Volume | LabelMap,
-    segment: Callable[[Volume], LabelMap] | None,
-    estimate: Callable[[], float | None] | None,
-) -> Iterator[dict[str, Any]]:
-    """What every fitting metric of the suite says of an answer, region by region."""
-    kind = "labels" if isinstance(question.truth, LabelMap) else "image"
-    judged = Score(
-        answer, question.truth, question.query.plane, question.card.labels, question.window, question.regions,
-        question.labels, segment, estimate,
-    )  # fmt: skip
-    for metric in suite.judges.values():
-        for figure in metric.measure(judged) if metric.answers == kind else ():
-            parts = {name: round(value, 5) for name, value in figure.parts.items()}
-            yield {
-                "metric": metric.name, "region": figure.region, "range": question.range,
-                "value": round(figure.value, 5), "parts": parts,
-            }  # fmt: skip
-
-
-def _estimate(method: Method, request: Request, answer: Volume | LabelMap) -> Callable[[], float | None] | None:
-    """What the method thinks of its answer, where it can tell: one that has an `estimate(request, answer)`."""
-    estimate: Callable[[Request, Volume | LabelMap], float | None] | None = getattr(method, "estimate", None)
-    return None if estimate is None else partial(estimate, request, answer)
-
-
-def budget_text(suite: Suite) -> str:
-    """The equal budget, for people."""
-    per = " per task" if suite.per == "task" else ""
-    if suite.minutes:
-        return f"{suite.minutes:g} min{per}"
-    return f"{suite.samples} samples{per}" if suite.samples else "none"
-
-
-def _questions(place: Execution, task: Task) -> Iterator[EvalCase]:
-    suite = place.suite
-    size = Size(suite.cases or None, suite.slices or None, max(suite.prompts))
-    return eval_cases(dict(place.sets)[task.card.name], task, size, _QUESTIONS_SEED)
-
-
-JUDGE = Entry("unet", "downstream", unet.Settings())
-"""The segmentation of real images that says what synthetic ones are good for."""
-
-
-def judge_of(place: Execution, task: Task) -> Task | None:
-    """What the judge of a synthesis learns: the labels of real images of the contrast that is made, where there are any
-    and a budget to learn them.
+    segment: a segmentation of real images, for metrics that apply it to predicted pictures.
     """
-    suite = place.suite
-    if not (isinstance(task, Synthesis) and task.goal is not None and "downstream_dice" in suite.judges):
-        return None
-    wanted = f"segmentation:{task.card.channels[task.goal]}"
-    labelled = any(case.labels is not None for case in dict(place.sets)[task.card.name].of_split("val").cases)
-    known = [found for found in tasks_for(task.card) if found.name == wanted]
-    return known[0] if known and labelled and (suite.minutes or suite.samples) else None
+    assert job.task is not None, "a job with a task"
+    suite, module = execution.suite, job.entry.module
+    method = trained(execution, job, worker)
+    counts = sorted(suite.prompts, reverse=True) if module.USES_PROMPTS else [0]
+    for number, case in enumerate(execution.cases(job.task)):
+        for count in counts:
+            request = case.request(count or max(suite.prompts))
+            start = time.monotonic()
+            prediction = method(request)
+            seconds = time.monotonic() - start
+            _check_grid(prediction, case)
+            if number == 0 and count == counts[0]:
+                _keep(prediction, execution.prediction_file(job))
+            facts = _facts(suite, job, case, method) | {
+                "prompts": count, "prompts_used": min(count, len(case.prompts)), "seconds": round(seconds, 3),
+            }  # fmt: skip
+            estimate = _estimate(method, request, prediction)
+            inputs = MetricInput(
+                prediction, case.truth, case.query.plane, case.card.labels, case.window, case.regions, case.labels,
+                segment, estimate,
+            )  # fmt: skip
+            yield from ({**facts, **line} for line in measured(suite, case, inputs))
 
 
-def _segmentation(place: Execution, task: Task, seed: int, number: int) -> Callable[[Volume], LabelMap] | None:
-    judge = judge_of(place, task)
-    if judge is None:
-        return None
-    method = _learn(place, JUDGE, seed, judge, number)
+def _check_grid(prediction: Volume | LabelMap, case: EvalCase) -> None:
+    assert prediction.shape == case.query.shape, "a prediction lies on its query's grid"
+    assert np.array_equal(prediction.affine, case.query.affine), "a prediction has its query's affine"
 
-    def segment(picture: Volume) -> LabelMap:
-        said = method(Request(judge, picture, ()))
-        assert isinstance(said, LabelMap)
-        return said
 
-    return segment
+def _keep(prediction: Volume | LabelMap, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(prediction, path)
+
+
+def _facts(suite: Suite, job: Job, case: EvalCase, method: Method) -> dict[str, Any]:
+    """What the lines of one case have in common."""
+    steps = int(getattr(method, "steps", 0))  # methods that were not trained here have none
+    facts: dict[str, Any] = {
+        "suite": suite.name, "method": job.entry.label, "rival": job.entry.rival, "scope": job.entry.module.SCOPE,
+        "set": case.card.name, "case": case.case.name, "patient": case.case.patient, "task": case.task.name,
+        "seed": job.seed, "budget": suite.budget_text if steps else "", "steps": steps,
+        "unseen": case.card.name in suite.unseen,
+    }  # fmt: skip
+    return facts if job.entry.x is None else facts | {"x": job.entry.x}
+
+
+def measured(suite: Suite, case: EvalCase, inputs: MetricInput) -> Iterator[dict[str, Any]]:
+    """The scores of all metrics of the suite that can measure the prediction, region by region."""
+    for metric in suite.used_metrics.values():
+        for score in metric.measure(inputs) if metric.target_type == case.task.spec.target_type else ():
+            yield {
+                "metric": metric.name, "region": score.region, "range": case.range, "value": round(score.value, 5),
+                "parts": {name: round(value, 5) for name, value in score.by_label.items()},
+            }  # fmt: skip
+
+
+def _estimate(method: Method, request: Request, prediction: Volume | LabelMap) -> Callable[[], float | None] | None:
+    """The method's own quality estimate of the prediction, where the method has one."""
+    estimate: Callable[[Request, Volume | LabelMap], float | None] | None = getattr(method, "estimate", None)
+    return None if estimate is None else partial(estimate, request, prediction)

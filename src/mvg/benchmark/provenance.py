@@ -1,4 +1,4 @@
-"""Where a result comes from: command, commit, hardware, software, time."""
+"""The origin of a result: command, commit, hardware, software, time."""
 
 import datetime
 import os
@@ -11,7 +11,7 @@ import torch
 
 
 def provenance(command: str, seed: int) -> dict[str, Any]:
-    """What every result file says of itself."""
+    """The header that every result file has."""
     return {
         "command": command,
         "commit": commit(),
@@ -27,11 +27,10 @@ def provenance(command: str, seed: int) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of this source, with "+" behind it where files differ from it."""
-    here = Path(__file__).parent
+    """The commit of this source, with "+" after it where files differ from it; "unknown" outside of a repository."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty=+"]
-    said = subprocess.run(command, cwd=here, capture_output=True, check=False)
-    return said.stdout.decode().strip() or "unknown"
+    output = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, check=False).stdout
+    return output.decode().strip() or "unknown"
 
 
 def cpu() -> str:

@@ -4,52 +4,57 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from mvg.benchmark.protocol.pairs import CACHED_FILES
 from mvg.benchmark.suite import Suite
 from mvg.data import DataSet
 from mvg.errors import BenchmarkError
 
 _GIB = 2**30
-_UNPACKED = 6  # a compressed volume grows so much as prepared slices; a learnt method has its own share
-_EACH = 1.5 * _GIB  # of memory per job: libraries, a small network with its optimizer, one batch
-_KEPT = 48  # images that a job keeps in memory, besides the prompts of its question
-_LARGEST = 12  # times its file: a volume as read, in float32, with its answer
+_UNPACKED = 6  # times its file: a compressed volume as prepared slices
+_JOB = 1.5 * _GIB  # memory of a job: libraries, a small network with its optimizer, one batch
+_CHECKPOINTS = _GIB / 4  # disk of a trained method
+_LARGEST = 12  # times its file: a volume in memory, in float32, with its prediction
 
 
 def check_resources(suite: Suite, sets: Mapping[str, DataSet], output: Path, processes: int) -> None:
-    """BenchmarkError where the suite would run out of disk or memory; the estimates are generous."""
-    sizes = [path.stat().st_size for found in sets.values() for case in found.cases for path in _files(case.images)]
-    trained = any(entry.module.SCOPE != "untrained" for entry in suite.methods)
-    there = sum(path.stat().st_size for path in (output / "store").rglob("*") if path.is_file())
-    learning = sum(entry.learns for entry in suite.methods)
-    disk = _GIB / 4 * (1 + learning) + (max(0, _UNPACKED * sum(sizes) - there) if trained else 0)
-    free = shutil.disk_usage(output).free
-    if free < disk:
-        raise BenchmarkError(
-            f"{free / _GIB:.1f} GiB free at {output}",
-            f"about {disk / _GIB:.1f} GiB for the suite {suite.name}",
-            "free space, choose another --output, or name fewer sets",
-        )
-    kept = sorted(sizes)[-(_KEPT + max(suite.prompts)) :]
-    memory = processes * (_EACH + _LARGEST * max(sizes, default=0) + _UNPACKED * sum(kept))
-    available = _available()
-    if available is not None and available < memory:
+    """BenchmarkError if the suite would run out of disk space or memory; the estimates are generous."""
+    sizes = [path.stat().st_size for data in sets.values() for case in data.cases for path in _files(case.images)]
+    _check_disk(suite, sum(sizes), output)
+    cached = sorted(sizes)[-(CACHED_FILES + max(suite.prompts)) :]
+    needed = processes * (_JOB + _LARGEST * max(sizes, default=0) + _UNPACKED * sum(cached))
+    available = _available_memory()
+    if available is not None and available < needed:
         raise BenchmarkError(
             f"{available / _GIB:.1f} GiB of memory available",
-            f"about {memory / _GIB:.1f} GiB for {processes} jobs at a time",
+            f"about {needed / _GIB:.1f} GiB for {processes} jobs at a time",
             "lower --processes or choose smaller sets",
         )
 
 
+def _check_disk(suite: Suite, data_size: int, output: Path) -> None:
+    is_prepared = any(entry.module.SCOPE != "untrained" for entry in suite.methods)
+    present = sum(path.stat().st_size for path in (output / "store").rglob("*") if path.is_file())
+    trainings = sum(entry.is_trained for entry in suite.methods)
+    needed = _CHECKPOINTS * (1 + trainings) + (max(0, _UNPACKED * data_size - present) if is_prepared else 0)
+    free = shutil.disk_usage(output).free
+    if free < needed:
+        raise BenchmarkError(
+            f"{free / _GIB:.1f} GiB free at {output}",
+            f"about {needed / _GIB:.1f} GiB for the suite {suite.name}",
+            "free space, choose another --output, or name fewer sets",
+        )
+
+
 def _files(paths: tuple[Path, ...]) -> list[Path]:
-    """The files behind a case's images: a DICOM series is a folder."""
+    """The files of a case's images; a DICOM series is a folder."""
     return [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path]) if file.is_file()]
 
 
-def _available() -> float | None:
-    """Bytes of memory that can be had; None where the system does not tell."""
+def _available_memory() -> float | None:
+    """Bytes of available memory; None where the system does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return float(found[0]) * 1024 if found else None
+    values = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return float(values[0]) * 1024 if values else None

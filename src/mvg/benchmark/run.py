@@ -1,225 +1,130 @@
-"""Runs a suite: learn, ask, measure; each piece of work leaves one file, so that a killed run goes on where it was.
+"""Runs a suite: train, evaluate, report. Each job leaves one file, so that an interrupted run continues.
 
-OUTPUT/store/SET          prepared slices, from which methods learn
-OUTPUT/learnt/METHOD/...  checkpoints of methods
-OUTPUT/lines/JOB.jsonl    what one method said to one task of one set, after learning with one seed
-OUTPUT/pictures/*.png     queries, truth and answers side by side
-OUTPUT/results.jsonl      a header and all lines, once every job is done; report.html the tables
+OUTPUT/store/SET           prepared slices, from which methods learn
+OUTPUT/trained/METHOD/...  checkpoints of methods
+OUTPUT/lines/JOB.jsonl     results of one method with one seed on one task of one set
+OUTPUT/predictions/        the first prediction of every job
+OUTPUT/pictures/*.png      queries, truth and predictions side by side
+OUTPUT/results.jsonl       a header and all lines, once every job is done; report.html shows them
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import Any
 
 from mvg._atomic import atomic_file
-from mvg._plugins import contributions
+from mvg.benchmark import downstream
 from mvg.benchmark.checks import check_folder, check_suite
-from mvg.benchmark.execution import JUDGE, Execution, ask, asked_first, budget_text, judge_of, learnt
-from mvg.benchmark.protocol.cases import EvalCase, chosen_tasks
-from mvg.benchmark.protocol.method import plain
+from mvg.benchmark.execution import Execution, Job
+from mvg.benchmark.find_sets import sets_of
 from mvg.benchmark.provenance import provenance
 from mvg.benchmark.report.contact_sheet import ContactSheet
 from mvg.benchmark.report.write import write_report
 from mvg.benchmark.resources import check_resources
-from mvg.benchmark.suite import Entry, Suite
-from mvg.benchmark.synthetic_sets import make_synthetic_sets
-from mvg.data import DataSet, open_set, sets_in
-from mvg.data import sets as published
+from mvg.benchmark.suite import Suite
+from mvg.benchmark.workers import done_jobs
 from mvg.data.preparation import prepare_sets
-from mvg.errors import BenchmarkError, FileError, UnknownNameError
+from mvg.errors import BenchmarkError
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.tasks import Task
+from mvg.tasks import Task, evaluated_tasks
 
-Show = Callable[[str, int, int], None]
+ShowProgress = Callable[[str, int, int], None]
+"""(title, jobs done, jobs in all)."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """A piece of work: a method that learns with a seed, all tasks (None) or one, or that is asked about one task."""
+class RunSettings:
+    """How a suite is run.
 
-    entry: Entry
-    seed: int
-    task: Task | None
-    part: Literal["learn", "ask"]
-
-    @property
-    def name(self) -> str:
-        """Its file's name."""
-        parts = (self.entry.label, f"seed{self.seed}", *([self.task.card.name, self.task.name] if self.task else []))
-        return "--".join(plain(part) for part in parts)
-
-
-def run_suite(
-    suite: Suite, output: Path, data: Path | None, device: str, processes: int, command: str, show: Show
-) -> Path:
-    """Run what is not done yet and return the report's path.
-
-    data: the folder of the sets, None where the suite makes its own. processes: jobs at a time; on CUDA they take
-    turns on the devices. Raises BenchmarkError where a library, memory or disk is lacking, before anything is learnt.
+    output: folder of the results. data: folder of the sets, None where the suite makes its own. processes: jobs at a
+    time; on CUDA they take turns on the devices. command: what the user typed, for the results' header.
     """
+
+    output: Path
+    data: Path | None = None
+    device: str = "auto"
+    processes: int = 1
+    command: str = ""
+
+
+def run_suite(suite: Suite, settings: RunSettings, show: ShowProgress = lambda *_: None) -> Path:
+    """Do the jobs that are not done yet and return the report's path.
+
+    Raises BenchmarkError before anything is trained if a library, memory or disk space is missing.
+    """
+    output = settings.output
     check_folder(output)
-    sets = found_sets(suite, data, output)
+    sets = sets_of(suite, settings.data, output)
     check_suite(suite, sets, output)
-    check_resources(suite, sets, output, processes)
+    check_resources(suite, sets, output, settings.processes)
     if any(entry.module.SCOPE != "untrained" for entry in suite.methods):
         prepare_sets(list(sets.values()), output / "store", show)
-    tasks = tuple(task for found in sets.values() for task in chosen_tasks(found) if suite.asks(task))
+    tasks = tuple(task for data_set in sets.values() for task in evaluated_tasks(data_set) if suite.includes(task))
     if not tasks:
         raise BenchmarkError(
             f"no set offers one of the tasks {', '.join(suite.tasks)}", "a task that a set offers", "change the suite"
         )
-    place = Execution(suite, output, tuple(sets.items()), tasks, device)
-    learning, jobs = _jobs(place)
-    asking = [job for job in jobs if not place.lines(job.name).exists()]
-    for title, some in (("learning", learning), ("asking", asking)):
-        show(title, 0, len(some))
-        for done, _ in enumerate(_worked(place, some, processes), start=1):
-            show(title, done, len(some))
-    return _gather(place, jobs, command)
+    execution = Execution(suite, output, tuple(sets.items()), tasks, settings.device)
+    training, evaluation = _jobs(execution)
+    open_jobs = [job for job in evaluation if not execution.records_file(job).exists()]
+    for title, jobs in (("training", training), ("evaluating", open_jobs)):
+        show(title, 0, len(jobs))
+        for done, _ in enumerate(done_jobs(execution, jobs, settings.processes), start=1):
+            show(title, done, len(jobs))
+    return _report(execution, evaluation, settings.command)
 
 
-def found_sets(suite: Suite, data: Path | None, output: Path) -> dict[str, DataSet]:
-    """The suite's sets by name. FileError for one that is missing or partial, told by its own layout."""
-    if suite.made:
-        data = make_synthetic_sets(output / "data")
-    if data is None:
-        raise BenchmarkError(f"no data for the suite {suite.name}", "a folder of sets", "name it with --data")
-    if not data.is_dir():
-        raise FileError(f"{data} is not a folder", "a folder of data sets", "check --data")
-    if suite.sets:
-        return {name: _named_set(name, data / suite.folders.get(name, name), data) for name in suite.sets}
-    found = [opened for folder in sorted(data.iterdir()) if folder.is_dir() for opened in _any_sets(folder)]
-    if not found:
-        raise FileError(
-            f"{data} holds no data sets", "one folder per set, for example in the nnU-Net raw layout", "check --data"
-        )
-    return {opened.card.name: opened for opened in found}
-
-
-def _named_set(name: str, folder: Path, data: Path) -> DataSet:
-    """A set by its name: as its owners publish it, or any folder called so."""
-    opened = {found.card.name: found for found in _any_sets(folder)}
-    if name in opened:
-        return opened[name]
-    if name in contributions(published):
-        return open_set(name, folder)  # says what is looked for, and where it is to be had
-    there = {path.name for path in data.iterdir() if path.is_dir()} if data.is_dir() else set()
-    raise UnknownNameError(f"data set in {data}", name, there | set(contributions(published)))
-
-
-def _any_sets(folder: Path) -> list[DataSet]:
-    """The sets in a folder, none where it is no data set; FileError where it is a broken one."""
-    known = any(layout.recognises(folder) for layout in contributions(published).values())
-    return sets_in(folder) if known else []
-
-
-def _jobs(place: Execution) -> tuple[list[Job], list[Job]]:
-    """What is learnt before anything is asked (generalists, and judges that several jobs share), and what is asked."""
-    learning, asking, suite = [], [], place.suite
+def _jobs(execution: Execution) -> tuple[list[Job], list[Job]]:
+    """Training that comes first (generalists, and segmentations that several jobs share), and evaluation."""
+    training, evaluation, suite = [], [], execution.suite
     for entry in suite.methods:
-        trained = entry.module.SCOPE != "untrained"
-        for seed in suite.seeds if trained else suite.seeds[:1]:
+        is_untrained = entry.module.SCOPE == "untrained"
+        for seed in suite.seeds[:1] if is_untrained else suite.seeds:
             if entry.module.SCOPE == "generalist":
-                learning.append(Job(entry, seed, None, "learn"))
-            asking += [Job(entry, seed, task, "ask") for task in place.tasks if entry.module.serves(task)]
-    judges = {(job.seed, judge): None for job in asking if job.task and (judge := judge_of(place, job.task))}
-    learning += [Job(JUDGE, seed, judge, "learn") for seed, judge in judges]
-    return learning, asking
+                training.append(Job(entry, seed, None, "train"))
+            tasks = (task for task in execution.tasks if entry.module.serves(task))
+            evaluation += [Job(entry, seed, task, "evaluate") for task in tasks]
+    shared: dict[tuple[int, Task], None] = {}
+    for job in evaluation:
+        if job.task and (task := downstream.downstream_task(execution, job.task)):
+            shared[job.seed, task] = None
+    training += [Job(downstream.ENTRY, seed, task, "train") for seed, task in shared]
+    return training, evaluation
 
 
-def _worked(place: Execution, jobs: Sequence[Job], processes: int) -> Iterator[str]:
-    """The names of jobs as they are done, `processes` at a time; the first problem ends the run.
-
-    BenchmarkError also where the system ends a worker.
-    """
-    if processes == 1 or len(jobs) < 2:
-        for job in jobs:
-            yield _work(place, job, 0)
-        return
-    spawn = get_context("spawn")
-    numbers = spawn.Queue()
-    for number in range(processes):
-        numbers.put(number)
-    with ProcessPoolExecutor(min(processes, len(jobs)), spawn, _start, (processes, numbers)) as pool:
-        try:
-            waiting = [pool.submit(_work_here, place, job) for job in jobs]
-            for future in as_completed(waiting):
-                yield future.result()
-        except BrokenProcessPool as problem:
-            raise BenchmarkError(
-                f"one of {processes} workers was ended from outside",
-                "memory enough for so many jobs at a time",
-                "lower --processes, and run the same command again to go on",
-            ) from problem
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _start(processes: int, numbers: Any) -> None:
-    """In a new worker: its share of the threads, and its number, by which it has a device of its own."""
-    global _WORKER
-    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
-    _WORKER = numbers.get()
-
-
-_WORKER = 0
-
-
-def _work_here(place: Execution, job: Job) -> str:
-    return _work(place, job, _WORKER)
-
-
-def _work(place: Execution, job: Job, number: int) -> str:
-    """One job: learn, or (having learnt) ask, and write its lines whole or not at all."""
-    if job.part == "learn" or job.task is None:
-        learnt(place, job.entry, job.seed, job.task, number)
-        return job.name
-    lines = ask(place, job.entry, job.seed, job.task, job.name, number)
-    path = place.lines(job.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return job.name
-
-
-def _gather(place: Execution, jobs: Sequence[Job], command: str) -> Path:
-    """All lines in one file, in the order of the suite, and the page made of it."""
-    suite = place.suite
-    about: dict[str, Any] = provenance(command, suite.seeds[0]) | {
+def _report(execution: Execution, jobs: Sequence[Job], command: str) -> Path:
+    """Write all result lines to one file, in the order of the suite, and the page."""
+    suite = execution.suite
+    header: dict[str, Any] = provenance(command, suite.seeds[0]) | {
         "suite": suite.name, "title": suite.title, "axis": suite.axis, "seeds": list(suite.seeds),
-        "budget": budget_text(suite), "device": place.device,
+        "budget": suite.budget_text, "device": execution.device,
     }  # fmt: skip
-    results = place.output / "results.jsonl"
+    results = execution.output / "results.jsonl"
     with atomic_file(results) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"header": about}) + "\n")
+        file.write(json.dumps({"header": header}) + "\n")
         for job in jobs:
-            file.write(place.lines(job.name).read_text(encoding="utf-8"))
-    _picture(place, jobs)
-    page = place.output / "report.html"
+            file.write(execution.records_file(job).read_text(encoding="utf-8"))
+    _draw_contact_sheets(execution, jobs)
+    page = execution.output / "report.html"
     write_report(results, page)
     return page
 
 
-def _picture(place: Execution, jobs: Sequence[Job]) -> None:
-    """A sheet per kind of task: the first question of every task, and what every method with the first seed said."""
-    for kind in sorted({task.kind for task in place.tasks}):
-        sheet = ContactSheet(place.output / "pictures" / f"{kind}.png")
-        for task in (found for found in place.tasks if found.kind == kind):
-            question = asked_first(place, task)
-            mine = [job for job in jobs if job.task == task and job.seed == place.suite.seeds[0]]
-            if question is not None:
-                answers = {job.entry.label: _read(place.answer(job.name), question) for job in mine}
-                sheet.add(question, answers, f"{question.set} {task.name} {question.case}")
+def _draw_contact_sheets(execution: Execution, jobs: Sequence[Job]) -> None:
+    """A sheet per kind of task: the first case of every task, with the predictions of all methods' first seeds."""
+    for kind in sorted({task.kind for task in execution.tasks}):
+        sheet = ContactSheet(execution.output / "pictures" / f"{kind}.png")
+        for task in (task for task in execution.tasks if task.kind == kind):
+            case = next(execution.cases(task), None)
+            if case is not None:
+                own_jobs = [job for job in jobs if job.task == task and job.seed == execution.suite.seeds[0]]
+                files = {job.entry.label: execution.prediction_file(job) for job in own_jobs}
+                predictions = {label: _read_like(case.truth, path) for label, path in files.items()}
+                sheet.add(case, predictions, f"{case.card.name} {task.name} {case.case.name}")
 
 
-def _read(path: Path, question: EvalCase) -> Volume | LabelMap:
-    return read_labels(path) if isinstance(question.truth, LabelMap) else read(path)
+def _read_like(truth: Volume | LabelMap, path: Path) -> Volume | LabelMap:
+    return read_labels(path) if isinstance(truth, LabelMap) else read(path)

@@ -1,4 +1,4 @@
-"""How sure figures are: bootstrap intervals by patient, and paired tests of two methods over the same cases."""
+"""The uncertainty of figures: bootstrap intervals by patient, and paired tests of two methods over the same cases."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 Figures = Mapping[tuple[str, str], float]
 """One figure per case: (patient, case) -> value."""
 
-DRAWS = 2000  # of a bootstrap
+DRAWS = 2000  # resamples of a bootstrap
 FLIPS = 9999  # of a test, where there are too many patients to try them all
-_ALL_FLIPS = 12  # patients: 4096 ways to flip their signs
+_MAX_EXACT = 12  # patients: 4096 ways to flip their signs
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The figures of one method in one set and task. Groups of one set may share its patients; sets never do."""
+    """The figures of one method in one set and task. Groups of one set may share patients; different sets do not."""
 
     set: str
     figures: Figures
@@ -34,7 +34,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method less another, over the cases that both have: the mean difference with its interval, and p."""
+    """One method minus another, over the cases that both have: the mean difference with its interval, and p."""
 
     difference: Interval
     p: float
@@ -44,43 +44,43 @@ class Comparison:
 def interval(groups: Sequence[Group]) -> Interval:
     """The mean over groups of the mean over their cases, with its percentile interval by patient.
 
-    Groups weigh alike, whatever their size. Patients are redrawn within every set, with all their cases and in all
-    groups of the set at once. The draws are the same in every call.
+    Groups have equal weight, whatever their size. Patients are resampled within every set, with all their cases and in
+    all groups of the set at once. The resamples are the same in every call.
     """
     assert groups, "no figures"
-    means, redrawn = [], []
+    means, resampled = [], []
     for number, (patients, sums, counts) in enumerate(_by_patient(groups)):
         mean = sums.sum(axis=1) / counts.sum(axis=1)
-        drawn = _redraws(len(patients), number)
-        total = drawn @ counts.T
-        # A group that few patients of its set are in may miss out in a draw: it then stays at its mean.
+        times = _resamples(len(patients), number)
+        total = times @ counts.T
+        # A resample may contain no patient of a small group: the group then keeps its mean.
         with np.errstate(invalid="ignore"):  # figures that are not finite make intervals that are not
-            redrawn.append(np.where(total > 0, drawn @ sums.T / np.maximum(total, 1), mean))
+            resampled.append(np.where(total > 0, times @ sums.T / np.maximum(total, 1), mean))
         means.append(mean)
-    low, high = np.percentile(np.concatenate(redrawn, axis=1).mean(axis=1), (2.5, 97.5))
+    low, high = np.percentile(np.concatenate(resampled, axis=1).mean(axis=1), (2.5, 97.5))
     return Interval(float(np.concatenate(means).mean()), float(low), float(high))
 
 
 def compare(one: Sequence[Group], other: Sequence[Group]) -> Comparison:
     """A paired comparison of two methods, group by group, over the cases that both have figures of.
 
-    p is that of a two-sided permutation test: if both were alike, every patient's difference could as well have the
+    p is that of a two-sided permutation test: under the null hypothesis, every patient's difference could have the
     other sign, in all the patient's cases at once. Exact up to 12 patients, else by 9999 flips, the same in every call.
-    p is 1 where nothing differs, a figure is not finite, or no case is shared (the difference is then 0).
+    p is 1 if nothing differs, if a figure is not finite, or if no case is shared (the difference is then 0).
     """
     assert [group.set for group in one] == [group.set for group in other], "groups in one order"
     differences = []
-    for mine, its in zip(one, other, strict=True):
-        shared = [key for key in mine.figures if key in its.figures]
+    for left, right in zip(one, other, strict=True):
+        shared = [key for key in left.figures if key in right.figures]
         if shared:
-            differences.append(Group(mine.set, {key: mine.figures[key] - its.figures[key] for key in shared}))
+            differences.append(Group(left.set, {key: left.figures[key] - right.figures[key] for key in shared}))
     if not differences:
         return Comparison(Interval(0.0, 0.0, 0.0), 1.0, 0)
-    return Comparison(interval(differences), _flipped(differences), sum(len(g.figures) for g in differences))
+    return Comparison(interval(differences), _sign_flip_p(differences), sum(len(g.figures) for g in differences))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's correction: p values of several tests such that the chance of any false alarm stays below the level."""
+    """Holm's correction of the p values of several tests, which bounds the chance of any false positive."""
     order = np.argsort(ps, kind="stable")
     factors = len(ps) - np.arange(len(ps))
     corrected = np.minimum(1, np.maximum.accumulate(np.asarray(ps, np.float64)[order] * factors))
@@ -90,34 +90,34 @@ def holm(ps: Sequence[float]) -> list[float]:
 def _by_patient(groups: Sequence[Group]) -> Iterator[tuple[list[str], NDArray[np.float64], NDArray[np.float64]]]:
     """Of every set its patients (P,), and the sums and counts of their cases in each of its groups (G, P)."""
     for name in dict.fromkeys(group.set for group in groups):
-        own = [group.figures for group in groups if group.set == name]
-        patients = sorted({patient for figures in own for patient, _ in figures})
-        places = {patient: at for at, patient in enumerate(patients)}
-        sums, counts = np.zeros((2, len(own), len(patients)))
-        for number, figures in enumerate(own):
-            at = [places[patient] for patient, _ in figures]
+        members = [group.figures for group in groups if group.set == name]
+        patients = sorted({patient for figures in members for patient, _ in figures})
+        index = {patient: at for at, patient in enumerate(patients)}
+        sums, counts = np.zeros((2, len(members), len(patients)))
+        for number, figures in enumerate(members):
+            at = [index[patient] for patient, _ in figures]
             np.add.at(sums[number], at, list(figures.values()))
             np.add.at(counts[number], at, 1)
         yield patients, sums, counts
 
 
-def _flipped(differences: Sequence[Group]) -> float:
+def _sign_flip_p(differences: Sequence[Group]) -> float:
     """The p value of the mean over groups of mean differences when the signs of patients are flipped."""
     parts = [(sums / counts.sum(axis=1, keepdims=True)).sum(axis=0) for _, sums, counts in _by_patient(differences)]
-    weights = np.concatenate(parts) / len(differences)  # what every patient adds to the mean
+    weights = np.concatenate(parts) / len(differences)  # each patient's contribution to the mean
     if not np.isfinite(weights).all():
         return 1.0
     weights = weights[weights != 0]
-    said, slack = abs(weights.sum()), 1e-12 * np.abs(weights).sum()
-    if len(weights) <= _ALL_FLIPS:
+    observed, tolerance = abs(weights.sum()), 1e-12 * np.abs(weights).sum()
+    if len(weights) <= _MAX_EXACT:
         signs = 1.0 - 2.0 * (np.arange(2 ** len(weights))[:, None] >> np.arange(len(weights)) & 1)
-        return float((np.abs(signs @ weights) >= said - slack).mean())
-    extreme = (np.abs(_signs(len(weights)) @ weights) >= said - slack).sum()
+        return float((np.abs(signs @ weights) >= observed - tolerance).mean())
+    extreme = (np.abs(_signs(len(weights)) @ weights) >= observed - tolerance).sum()
     return float((1 + extreme) / (1 + FLIPS))
 
 
 @lru_cache(maxsize=64)
-def _redraws(patients: int, number: int) -> NDArray[np.float64]:
+def _resamples(patients: int, number: int) -> NDArray[np.float64]:
     """How often each patient of the set of that number is drawn: (draws, patients)."""
     rng = np.random.default_rng((number, patients))
     return rng.multinomial(patients, np.full(patients, 1 / patients), size=DRAWS).astype(np.float64)

@@ -1,61 +1,65 @@
-"""Suites: which methods are judged on which sets and tasks, with which budget; frozen values read from TOML."""
+"""Suites: which methods are compared on which sets and tasks, with which budget; frozen values read from TOML."""
 
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from mvg._plugins import contributions, named
-from mvg.benchmark import metrics
-from mvg.benchmark import rivals as baselines
-from mvg.benchmark.protocol.method import Budget, plain
+from mvg.benchmark import metrics, rivals
+from mvg.benchmark.protocol.method import Budget, file_name
 from mvg.benchmark.protocol.metric import Metric
 from mvg.errors import FileError, RecipeError
-from mvg.tasks import Task
-from mvg.tasks import kinds as task_kinds
+from mvg.tasks import Task, spec_of
 from mvg.training.precision import Precision
 from mvg.training.settings import read_settings
+
+_RENAMED = {"made": "synthetic", "kinds": "tasks_by_set"}
+_RENAMED_OPTIONS = {
+    "look": "zoom", "share": "budget_fraction", "reject": "min_probability", "patients": "max_patients",
+    "turn": "rotation",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One method of a suite. Further keys of its table are the baseline's own settings.
+    """One method of a suite; further keys of its table are the options of the rival.
 
-    baseline: its file in `baselines/`; label: what tables call it, unique in the suite, also as a file's name; x: its
-    place on the axis of a curve, where the suite names one.
+    rival: its file in `rivals/`; label: its name in tables, unique in the suite, also as a file's name; x: its place on
+    the axis of a curve, None if it belongs to none.
     """
 
-    baseline: str
+    rival: str
     label: str
-    settings: Any
+    options: Any
     x: float | None = None
 
     @property
     def module(self) -> ModuleType:
-        """The baseline's file."""
-        return named(baselines, self.baseline)
+        """The rival's file."""
+        return named(rivals, self.rival)
 
     @property
-    def learns(self) -> bool:
-        """Whether it spends the budget: weights that are named are asked as they are."""
-        ready = getattr(self.settings, "weights", "") and self.module.SCOPE == "generalist"
-        return self.module.SCOPE != "untrained" and not ready
+    def is_trained(self) -> bool:
+        """Whether it spends the budget: a generalist with ready weights does not."""
+        is_ready = getattr(self.options, "weights", "") and self.module.SCOPE == "generalist"
+        return self.module.SCOPE != "untrained" and not is_ready
 
 
 @dataclass(frozen=True)
 class Suite:
     """A benchmark.
 
-    title: for people; axis: what the entries' `x` counts, "" without a curve. sets: names (empty: all that are
-    found); unseen: those of them that are asked but never learnt from; folders: set -> folder below the data folder,
-    where it is not the set's name; tasks: kinds (empty: all); kinds: set -> its own kinds instead. prompts: how many
-    are shown; cases: queries per task and slices: of a query volume (0: all), evenly spaced. seeds: of learning, each
-    method learns once with each. minutes, samples: the equal budget (one of them is 0) per learning, or per learnt
-    task: a generalist that learns ten tasks then has it ten times. precision: in which all learn. metrics: names
-    (empty: all usual ones). made: judge on made data.
+    title: for people; axis: what the methods' `x` counts, "" without a curve. sets: names (empty: all that are found);
+    unseen: sets that are evaluated but never learned from; folders: set -> folder below the data folder, where it is
+    not the set's name. tasks: kinds of tasks (empty: all); tasks_by_set: set -> its own kinds instead. prompts: numbers
+    of prompts; cases: queries per task and slices: of a query volume (0: all), evenly spaced. seeds: each method trains
+    once with each. minutes, samples: the equal budget (one of them is 0) per training or per trained task: a generalist
+    that learns ten tasks then has it ten times. precision: of all training. metrics: names (empty: the default ones).
+    synthetic: use synthetic sets.
     """
 
     name: str
@@ -66,85 +70,95 @@ class Suite:
     unseen: tuple[str, ...] = ()
     folders: dict[str, str] = field(default_factory=dict, hash=False)
     tasks: tuple[str, ...] = ()
-    kinds: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    tasks_by_set: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     prompts: tuple[int, ...] = (1, 8)
     cases: int = 0
     slices: int = 0
     seeds: tuple[int, ...] = (0,)
     minutes: float = 0.0
     samples: int = 0
-    per: Literal["learning", "task"] = "learning"
+    per: Literal["training", "task"] = "training"
     precision: Precision = "auto"
     metrics: tuple[str, ...] = ()
-    made: bool = False
+    synthetic: bool = False
 
     def budget(self, tasks: int) -> Budget:
-        """What a learning of so many tasks may spend."""
+        """The budget of one training on so many tasks."""
         times = tasks if self.per == "task" else 1
         return Budget(self.minutes * times, self.samples * times)
 
-    def asks(self, task: Task) -> bool:
-        """Whether the task is judged at all: by its kind, and because a method serves it."""
-        some = self.kinds.get(task.card.name, self.tasks)
-        return (not some or task.kind in some) and any(entry.module.serves(task) for entry in self.methods)
+    @property
+    def budget_text(self) -> str:
+        """The budget in words."""
+        per = " per task" if self.per == "task" else ""
+        if self.minutes:
+            return f"{self.minutes:g} min{per}"
+        return f"{self.samples} samples{per}" if self.samples else "none"
+
+    def includes(self, task: Task) -> bool:
+        """Whether the task is evaluated: its kind is named, and a method serves it."""
+        kinds = self.tasks_by_set.get(task.card.name, self.tasks)
+        return (not kinds or task.kind in kinds) and any(entry.module.serves(task) for entry in self.methods)
 
     @property
-    def judges(self) -> dict[str, Metric]:
+    def used_metrics(self) -> dict[str, Metric]:
         """The metrics by file name."""
-        found = contributions(metrics)
-        usual = (name for name in found if found[name].METRIC.usual)
-        return {name: found[name].METRIC for name in self.metrics or usual}
+        known = {name: module.METRIC for name, module in contributions(metrics).items()}
+        defaults = (name for name, metric in known.items() if metric.is_default)
+        return {name: known[name] for name in self.metrics or defaults}
 
 
 def read_suite(path: Path) -> Suite:
     """Read a suite; FileError if it is no TOML, RecipeError for unknown keys, UnknownNameError for names."""
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise FileError(f"cannot read {path}: {problem.strerror}", "a suite (TOML)", "check the path") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise FileError(f"{path} is not TOML: {problem}", "a suite (TOML)", "correct that line") from problem
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}", "a suite (TOML)", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(f"{path} is not TOML: {error}", "a suite (TOML)", "correct that line") from error
     return suite_from(table, Path(path).stem)
 
 
 def suite_from(table: Mapping[str, Any], name: str) -> Suite:
     """Build a suite from plain values; its name is that of its file."""
-    table = {"title": name, **table}
-    given = table.pop("methods", [])
-    if not isinstance(given, list) or not given or not all(isinstance(entry, Mapping) for entry in given):
+    values = {"title": name, **table}
+    methods = values.pop("methods", [])
+    if not isinstance(methods, list) or not methods or not all(isinstance(entry, Mapping) for entry in methods):
         raise RecipeError(f"a suite without methods ({name})", "at least one table [[methods]]", "add one")
-    entries = tuple(_entry(entry, f"methods[{place}]") for place, entry in enumerate(given))
-    for reserved in ("name", "methods"):
-        if reserved in table:
-            raise RecipeError(f"unknown key '{reserved}'", "the suite's name is its file's", "remove it")
-    suite = read_settings(Suite, {**table, "name": name, "methods": ()})
-    suite = Suite(**{f.name: getattr(suite, f.name) for f in fields(suite)} | {"methods": entries})
+    entries = tuple(_entry(entry, f"methods[{at}].") for at, entry in enumerate(methods))
+    if "name" in values:
+        raise RecipeError("unknown key 'name'", "the suite's name is its file's", "remove it")
+    suite = replace(read_settings(Suite, {**values, "name": name, "methods": ()}, renamed=_RENAMED), methods=entries)
     _check(suite)
     return suite
 
 
 def _entry(table: Mapping[str, Any], where: str) -> Entry:
-    rest = dict(table)
-    baseline = str(rest.pop("baseline", ""))
-    module = named(baselines, baseline)
-    label, x = str(rest.pop("label", baseline)), rest.pop("x", None)
+    if "baseline" in table:
+        raise RecipeError(f"unknown key '{where}baseline'", f"its new name '{where}rival'", "rename it")
+    options = dict(table)
+    rival = str(options.pop("rival", ""))
+    module = named(rivals, rival)
+    label, x = str(options.pop("label", rival)), options.pop("x", None)
     if not isinstance(x, int | float | None):
-        raise RecipeError(f"{where}.x = {x!r}", "a number", "correct it")
-    return Entry(baseline, label, read_settings(module.Settings, rest, f"{where}."), None if x is None else float(x))
+        raise RecipeError(f"{where}x = {x!r}", "a number", "correct it")
+    return Entry(
+        rival, label, read_settings(module.Options, options, where, _RENAMED_OPTIONS), None if x is None else float(x)
+    )
 
 
 def _check(suite: Suite) -> None:
-    for kind in (*suite.tasks, *(kind for some in suite.kinds.values() for kind in some)):
-        named(task_kinds, kind)
+    for kind in (*suite.tasks, *(kind for kinds in suite.tasks_by_set.values() for kind in kinds)):
+        spec_of(kind)
     for metric in suite.metrics:
         named(metrics, metric)
-    files = Counter(plain(entry.label) for entry in suite.methods)
-    doubled = dict.fromkeys(entry.label for entry in suite.methods if files[plain(entry.label)] > 1)
+    files = Counter(file_name(entry.label) for entry in suite.methods)
+    repeated = dict.fromkeys(entry.label for entry in suite.methods if files[file_name(entry.label)] > 1)
     rules = [
         (
-            not doubled,
-            f"several methods called {', '.join(doubled)}",
-            "one label per method, other in letters or digits",
+            not repeated,
+            f"several methods called {', '.join(repeated)}",
+            "one label per method, different in letters or digits",
         ),
         (suite.minutes == 0 or suite.samples == 0, "minutes and samples", "one budget"),
         (suite.minutes >= 0 and suite.samples >= 0, "a negative budget", "minutes or samples above 0"),

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg._plugins import contributions, named
-from mvg.data.case import Card
+from mvg.data.case import Card, Case, DataSet
 from mvg.data.store import SliceRow, StoredSlice
+from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
 from mvg.tasks import kinds
+from mvg.tasks.case_pair import CaseFiles, CasePair
 
 TargetType = Literal["labels", "image", "field"]
 """What a target is: a label map, a picture in [0, 1], or a displacement field."""
@@ -64,10 +66,65 @@ class Task(ABC):
         stored: a whole slice or a crop; rng draws what is random about the task (voids, noise).
         """
 
+    @property
+    def image_channel(self) -> int | None:
+        """The channel of the card that is the image, None where it is not one of them."""
+        return None
+
+    @property
+    def target_channel(self) -> int | None:
+        """The channel of the card that is the target, None where it is not one of them."""
+        return None
+
+    @property
+    def named_window(self) -> Window | None:
+        """The window that the task uses for images in HU, None for the usual window of predictions."""
+        return None
+
+    def serves(self, case: Case) -> bool:
+        """Whether a case has what `case_pair` needs."""
+        return case.labels is not None if self.spec.target_type == "labels" else True
+
+    def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
+        """The image and the target of a whole case, on the grid of its files; rng as in `pair`.
+
+        The default is made of the pairs of the slices, so pictures are in [0, 1]. In a slice that the task does not
+        accept the target is the image, or background.
+        """
+        images, targets = [], []
+        for stored in files.slices():
+            image, target = self._pair_or_blank(stored, rng)
+            images.append(image[stored.row.box.index])
+            targets.append(target[stored.row.box.index])
+        first = files.image(0)
+        plane = first.plane
+        inputs = [first.from_pictures(np.stack(pictures), plane).voxels for pictures in zip(*images, strict=True)]
+        voxels = inputs[0] if len(inputs) == 1 else np.stack(inputs, axis=-1)
+        return CasePair(Volume(voxels, first.affine, first.header), first.from_pictures(np.stack(targets), plane))
+
+    def _pair_or_blank(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        if self.accepts(stored.row):
+            return self.pair(stored, rng)
+        picture = windowed(stored, 0)
+        target = np.zeros(picture.shape, np.uint8) if self.spec.target_type == "labels" else picture
+        return np.repeat(picture[None], self.spec.inputs, axis=0), target
+
 
 def tasks_for(card: Card) -> list[Task]:
     """Every task that a card offers, of all kinds."""
     return [task for kind in contributions(kinds).values() for task in kind.offered_by(card)]
+
+
+def evaluated_tasks(data: DataSet) -> list[Task]:
+    """The tasks of a set that a benchmark evaluates, those with label maps first.
+
+    They are all that the card offers, unless a kind's file chooses among them: `evaluated(tasks, data) -> list[Task]`.
+    """
+    chosen: list[Task] = []
+    for kind in contributions(kinds).values():
+        offered = kind.offered_by(data.card)
+        chosen += kind.evaluated(offered, data) if hasattr(kind, "evaluated") else offered
+    return sorted(chosen, key=lambda task: task.spec.target_type != "labels")
 
 
 def spec_of(kind: str) -> TaskSpec:

@@ -8,7 +8,7 @@ from PIL import Image
 from mvg.benchmark.protocol.cases import EvalCase
 from mvg.benchmark.protocol.method import Prompt
 from mvg.benchmark.report.contact_sheet import ContactSheet
-from mvg.data.case import Card
+from mvg.data.case import Card, Case
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import tasks_for
 
@@ -19,7 +19,7 @@ def test_a_sheet_shows_every_method_beside_the_truth(tmp_path: Path) -> None:
     image = Volume(labels.voxels * 50.0, labels.affine)
     prompt = Prompt("a", "p", image, labels)
     task = tasks_for(card)[-1]
-    case = EvalCase("synthetic", task, card, "c", "q", image, labels, (prompt,), {"whole": None}, None, "")
+    case = EvalCase(task, Case("c", "q", ()), image, labels, (prompt,), {"whole": None})
     sheet = ContactSheet(tmp_path / "new" / "sheet.png")
     empty = LabelMap(np.zeros_like(labels.voxels), labels.affine)
     sheet.add(case, {"a very long name that does not fit its picture at all": labels, "empty": empty}, "first")

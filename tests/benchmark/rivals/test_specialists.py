@@ -1,4 +1,4 @@
-"""Specialists learn one task, go on where they were cut off, and answer on the query's own grid."""
+"""Specialists train on one task, continue after an interruption, and predict on the query's own grid."""
 
 import json
 import sys
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mvg.benchmark.protocol.method import Budget, Request, TrainingData
-from mvg.benchmark.rivals import _supervised as supervised
-from mvg.benchmark.rivals import nnunet, pix2pix, resnet18, transunet, unet, vnet
-from mvg.benchmark.rivals._specialist import Specialist, specialist
-from mvg.benchmark.rivals._supervised import Learning
+from mvg.benchmark.rivals import _supervised, _training, nnunet, pix2pix, resnet18, transunet, unet, vnet
+from mvg.benchmark.rivals._options import TrainingOptions
+from mvg.benchmark.rivals._specialist import Specialist, fit_specialist
 from mvg.data import Store, prepare
 from mvg.data.case import split_of
 from mvg.errors import BenchmarkError, RecipeError
@@ -38,21 +37,21 @@ FORMS = [pytest.param(form, id=form.__name__.rsplit(".", 1)[-1]) for form in SMA
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set with two contrasts and two organs in the folder raw/mri, and made ready in prepared."""
+    """A set with two contrasts and two organs in the folder raw/mri, and prepared in the folder prepared."""
     folder = tmp_path_factory.mktemp("data")
     make_mri(folder / "raw/mri", dict.fromkeys(PATIENTS, (36, 32, 4)), channels=2)
     prepare([folder / "raw/mri"], folder / "prepared")
     return folder
 
 
-def lesson(data: Path, folder: Path, samples: int, kind: str = "segmentation", seed: int = 3) -> TrainingData:
+def training_data(data: Path, folder: Path, samples: int, kind: str = "segmentation", seed: int = 3) -> TrainingData:
     store = Store.open(data / "prepared")
     task = next(task for task in tasks_for(store.sets["mri"].card) if task.kind == kind)
     return TrainingData(store, (task,), Budget(samples=samples), seed, folder)
 
 
-def learnt(form: ModuleType, given: TrainingData, **changes: Any) -> Specialist:
-    method = form.learn(form.Settings(**{"size": 32, **SMALL[form], **changes}), given)
+def trained(form: ModuleType, given: TrainingData, **changes: Any) -> Specialist:
+    method = form.fit(form.Options(**{"size": 32, **SMALL[form], **changes}), given)
     assert isinstance(method, Specialist)
     return method
 
@@ -74,77 +73,77 @@ def same(one: Specialist, other: Specialist) -> bool:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_its_loss_falls_and_it_answers_on_the_grid(
+def test_its_loss_falls_and_it_predicts_on_the_grid_of_the_query(
     form: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, losses = supervised._step, []
+    update, losses = _supervised._update, []
 
     def noted(*given: Any) -> float:
-        losses.append(step(*given))
+        losses.append(update(*given))
         return losses[-1]
 
-    monkeypatch.setattr(supervised, "_step", noted)
-    method = learnt(form, lesson(data, tmp_path, 30, "synthesis" if form is pix2pix else "segmentation"))
-    assert method.steps == len(losses) == -(-30 // form.Settings(**SMALL[form]).batch)
-    assert method.loss == losses[-1] < 0.95 * losses[0]
+    monkeypatch.setattr(_supervised, "_update", noted)
+    method = trained(form, training_data(data, tmp_path, 30, "synthesis" if form is pix2pix else "segmentation"))
+    assert method.steps == len(losses) == -(-30 // form.Options(**SMALL[form]).batch)
+    assert method.log.losses[-1] == losses[-1] < 0.95 * losses[0]
     query = Volume(np.random.default_rng(0).normal(0, 1, (30, 21, 2)), AXIAL[[1, 0, 2, 3]])
-    answer = method(Request(method.task, query, ()))
-    assert answer.shape == query.shape
-    assert answer.affine.tobytes() == query.affine.tobytes()
+    prediction = method(Request(method.task, query, ()))
+    assert prediction.shape == query.shape
+    assert prediction.affine.tobytes() == query.affine.tobytes()
 
 
 def test_it_learns_where_an_organ_lies(data: Path, tmp_path: Path) -> None:
-    method = learnt(unet, lesson(data, tmp_path, 240))
+    method = trained(unet, training_data(data, tmp_path, 240))
     query = turned(read(data / f"raw/mri/imagesTr/{PATIENTS[0]}_0000.nii.gz"))
-    right = turned(read(data / f"raw/mri/labelsTr/{PATIENTS[0]}.nii.gz")).voxels == 1
-    answer = method(Request(method.task, query, ()))
-    assert isinstance(answer, LabelMap)
-    assert set(answer.values) <= {1, 2}
-    found = answer.voxels == 1
-    assert 2 * (found & right).sum() / (found.sum() + right.sum()) > 0.6
+    true = turned(read(data / f"raw/mri/labelsTr/{PATIENTS[0]}.nii.gz")).voxels == 1
+    prediction = method(Request(method.task, query, ()))
+    assert isinstance(prediction, LabelMap)
+    assert set(prediction.values) <= {1, 2}
+    found = prediction.voxels == 1
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.6
 
 
 def test_pictures_come_closer_to_the_truth_in_its_own_units(data: Path, tmp_path: Path) -> None:
-    method = learnt(unet, lesson(data, tmp_path, 320, "synthesis"))
+    method = trained(unet, training_data(data, tmp_path, 320, "synthesis"))
     query, truth = (read(data / f"raw/mri/imagesTr/{PATIENTS[0]}_000{channel}.nii.gz") for channel in (0, 1))
-    answer = method(Request(method.task, query, ()))
-    assert isinstance(answer, Volume)
-    assert np.abs(answer.voxels - truth.voxels).mean() < 0.6 * np.abs(query.voxels - truth.voxels).mean()
+    prediction = method(Request(method.task, query, ()))
+    assert isinstance(prediction, Volume)
+    assert np.abs(prediction.voxels - truth.voxels).mean() < 0.6 * np.abs(query.voxels - truth.voxels).mean()
 
 
 @pytest.mark.parametrize("form", [transunet, pix2pix], ids=["with dropout", "with a critic"])
-def test_a_lesson_that_was_cut_ends_as_one_that_was_not(
+def test_interrupted_training_ends_as_uninterrupted_training(
     form: ModuleType, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = "inpainting" if form is pix2pix else "segmentation"
-    whole = learnt(form, lesson(data, tmp_path / "whole", 28, kind), batch=4)
-    assert same(whole, learnt(form, lesson(data, tmp_path / "again", 28, kind), batch=4))
-    assert not same(whole, learnt(form, lesson(data, tmp_path / "other", 28, kind, seed=4), batch=4))
-    step, steps = supervised._step, []
+    whole = trained(form, training_data(data, tmp_path / "whole", 28, kind), batch=4)
+    assert same(whole, trained(form, training_data(data, tmp_path / "again", 28, kind), batch=4))
+    assert not same(whole, trained(form, training_data(data, tmp_path / "other", 28, kind, seed=4), batch=4))
+    update, steps = _supervised._update, []
 
     def cut(*given: Any) -> float:
         steps.append(given)
         if len(steps) == 5:
             raise KeyboardInterrupt
-        return step(*given)
+        return update(*given)
 
-    monkeypatch.setattr(supervised, "SAVE_EVERY", -1.0)
-    monkeypatch.setattr(supervised, "_step", cut)
+    monkeypatch.setattr(_training, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(_supervised, "_update", cut)
     with pytest.raises(KeyboardInterrupt):
-        learnt(form, lesson(data, tmp_path / "cut", 28, kind), batch=4)
-    rest = learnt(form, lesson(data, tmp_path / "cut", 28, kind), batch=4)
+        trained(form, training_data(data, tmp_path / "cut", 28, kind), batch=4)
+    rest = trained(form, training_data(data, tmp_path / "cut", 28, kind), batch=4)
     assert len(steps) == 5 + 3
     assert rest.steps == whole.steps == 7
     assert same(whole, rest)
-    again = learnt(form, lesson(data, tmp_path / "cut", 28, kind), batch=4)
+    again = trained(form, training_data(data, tmp_path / "cut", 28, kind), batch=4)
     assert len(steps) == 8
     assert same(whole, again)
-    with pytest.raises(BenchmarkError, match=r"checkpoint\.pt is not of this lesson \(seed\)"):
-        learnt(form, lesson(data, tmp_path / "cut", 28, kind, seed=4), batch=4)
+    with pytest.raises(BenchmarkError, match=r"checkpoint\.pt is not a checkpoint of this training \(seed\)"):
+        trained(form, training_data(data, tmp_path / "cut", 28, kind, seed=4), batch=4)
 
 
-class _Silent(nn.Module):
-    """Says 0 whatever it sees, and still has something to learn."""
+class _Zero(nn.Module):
+    """Outputs 0 for every image, and has a weight to train."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,26 +157,28 @@ def test_a_restoration_changes_the_raw_query_and_crops_are_not_resized(tmp_path:
     prepare([make_ct(tmp_path / "ct", cases=8, side=96)], tmp_path / "prepared")
     store = Store.open(tmp_path / "prepared")
     task = next(task for task in tasks_for(store.sets["ct"].card) if task.kind == "denoising")
-    method = specialist(
-        lambda outputs: _Silent(),
-        Learning(size=64, batch=2),
+    method = fit_specialist(
+        lambda outputs: _Zero(),
+        TrainingOptions(size=64, batch=2),
         TrainingData(store, (task,), Budget(samples=2), 0, tmp_path / "x"),
     )
     query = Volume(np.random.default_rng(0).normal(0, 800, (96, 96, 2)), AXIAL)
     np.testing.assert_allclose(method(Request(task, query, ())).voxels, query.voxels, atol=1e-3)
 
 
-def test_what_cannot_be_done_is_said(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = lesson(data, tmp_path, 8)
+def test_impossible_options_and_missing_slices_are_errors(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = training_data(data, tmp_path, 8)
     with pytest.raises(RecipeError, match="size = 40"):
-        unet.Settings(size=40)
+        unet.Options(size=40)
     with pytest.raises(RecipeError, match="halves 6 times"):
-        learnt(unet, given, widths=(8,) * 7)
-    with pytest.raises(BenchmarkError, match="nothing to learn"):
-        learnt(unet, replace(given, store=Store(given.store.folder, {})))
+        trained(unet, given, widths=(8,) * 7)
+    with pytest.raises(BenchmarkError, match="no slices to learn"):
+        trained(unet, replace(given, store=Store(given.store.folder, {})))
     monkeypatch.setitem(sys.modules, "monai.networks.nets", None)
     with pytest.raises(BenchmarkError, match=r"'\.\[benchmark\]'"):
-        learnt(unet, given)
+        trained(unet, given)
 
 
 FAKE = """#!{python}
@@ -221,24 +222,24 @@ def environment(tmp_path: Path) -> str:
     return str(tmp_path / "env/bin/python")
 
 
-def test_nnunet_is_run_by_its_commands(data: Path, tmp_path: Path, environment: str) -> None:
-    given = lesson(data, tmp_path / "learnt", 10_500)
-    method = nnunet.learn(nnunet.Settings(environment), given)
+def test_nnunet_runs_by_its_commands(data: Path, tmp_path: Path, environment: str) -> None:
+    given = training_data(data, tmp_path / "trained", 10_500)
+    method = nnunet.fit(nnunet.Options(environment), given)
     assert method.steps == 10 * 250  # the longest that it offers within 10500 slices, four at a time
-    about = json.loads((tmp_path / "learnt/raw/Dataset001_mvg/dataset.json").read_text())
+    about = json.loads((tmp_path / "trained/raw/Dataset001_mvg/dataset.json").read_text())
     assert about["labels"] == {"background": 0, "label 1": 1, "label 2": 2}
     query = turned(read(data / f"raw/mri/imagesTr/{PATIENTS[0]}_0000.nii.gz"))
     truth = turned(read(data / f"raw/mri/labelsTr/{PATIENTS[0]}.nii.gz")).voxels
-    answer = method(Request(given.tasks[0], query, ()))
-    assert answer.affine.tobytes() == query.affine.tobytes()
+    prediction = method(Request(given.tasks[0], query, ()))
+    assert prediction.affine.tobytes() == query.affine.tobytes()
     inside = truth > 0  # of organs, whose brightness differs
-    assert (answer.voxels[inside] == truth[inside]).mean() > 0.95
-    assert nnunet.learn(nnunet.Settings(environment), given).steps == method.steps  # nothing is learnt twice
+    assert (prediction.voxels[inside] == truth[inside]).mean() > 0.95
+    assert nnunet.fit(nnunet.Options(environment), given).steps == method.steps  # finished training is only loaded
 
 
-def test_nnunet_that_is_missing_or_fails_is_said(data: Path, tmp_path: Path, environment: str) -> None:
+def test_a_missing_or_failing_nnunet_is_an_error(data: Path, tmp_path: Path, environment: str) -> None:
     with pytest.raises(BenchmarkError, match="pip install nnunetv2"):
-        nnunet.learn(nnunet.Settings(), lesson(data, tmp_path / "none", 10))
+        nnunet.fit(nnunet.Options(), training_data(data, tmp_path / "none", 10))
     (Path(environment).parent / "nnUNetv2_train").write_text(f"#!{sys.executable}\nraise SystemExit('out of memory')\n")
     with pytest.raises(BenchmarkError, match=r"nnUNetv2_train failed \(out of memory"):
-        nnunet.learn(nnunet.Settings(environment), lesson(data, tmp_path / "bad", 10))
+        nnunet.fit(nnunet.Options(environment), training_data(data, tmp_path / "bad", 10))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.benchmark.metrics import dice, mae, psnr, ssim
-from mvg.benchmark.protocol.metric import Metric, Score
+from mvg.benchmark.protocol.metric import Metric, MetricInput
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
 
@@ -39,8 +39,8 @@ def label_measures(
     """Dice of each label over the whole volume, in [0, 1], higher is better. names: of the label values."""
 
     def dice_of(labels: LabelMap) -> dict[str, float]:
-        (figure,) = dice.METRIC.measure(Score(labels, truth, truth.plane, names, None, {"whole": None}))
-        return figure.parts  # a label that neither volume holds has no part, and counts as right
+        (figure,) = dice.METRIC.measure(MetricInput(labels, truth, truth.plane, names, None, {"whole": None}))
+        return figure.by_label  # a label that neither volume holds has no part, and counts as right
 
     ours, theirs = dice_of(prediction), None if rival is None else dice_of(rival)
     return [
@@ -59,7 +59,7 @@ def image_measures(
     window = Window.fit(truth.voxels, guess_modality(truth.voxels))
 
     def value_of(metric: Metric, volume: Volume) -> float:
-        return metric.measure(Score(volume, truth, truth.plane, {}, window, {"region": region}))[0].value
+        return metric.measure(MetricInput(volume, truth, truth.plane, {}, window, {"region": region}))[0].value
 
     return [
         Measure(

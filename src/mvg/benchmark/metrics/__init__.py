@@ -1,1 +1,1 @@
-"""How close an answer is to the truth: one file each, see `Metric` in judged.py."""
+"""Metrics: one file each, which offers METRIC (see `Metric` in protocol/metric.py)."""

@@ -1,4 +1,4 @@
-"""How many voxels an answer shares with the truth, label by label; what the overlap metrics are made of."""
+"""Counts the voxels that a prediction shares with the truth, label by label, for the overlap metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,44 +7,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.benchmark.protocol.metric import Measurements
+from mvg.benchmark.protocol.metric import MetricInput, Score
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Voxels of one label: in both label maps, in the answer, in the truth; at least one of them holds some."""
+    """Numbers of voxels of one label, of which prediction or truth have some."""
 
-    both: int
-    said: int
-    right: int
+    intersection: int
+    predicted: int
+    true: int
 
     @property
     def iou(self) -> float:
         """Intersection over union, in [0, 1]."""
-        return self.both / (self.said + self.right - self.both)
+        return self.intersection / (self.predicted + self.true - self.intersection)
 
     @property
     def dice(self) -> float:
         """Twice the intersection over the sum of both sizes, in [0, 1]."""
-        return 2 * self.both / (self.said + self.right)
+        return 2 * self.intersection / (self.predicted + self.true)
 
 
-def overlaps(answer: NDArray[Any], truth: NDArray[Any]) -> dict[int, Overlap]:
-    """The overlap of every label that the answer or the truth holds, in two label arrays of one shape, by value."""
-    where = (answer != 0) | (truth != 0)
-    said, right = answer[where], truth[where]
-    values = np.unique(np.concatenate((np.unique(said), np.unique(right), [0]))).astype(np.int64)
-    count, nothing = len(values), int(np.searchsorted(values, 0))
-    pairs = np.searchsorted(values, said) * count + np.searchsorted(values, right)
-    table = np.bincount(pairs, minlength=count * count).reshape(count, count)
+def overlaps(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[int, Overlap]:
+    """The overlap of every label of prediction or truth, by value; two label arrays of one shape."""
+    labeled = (prediction != 0) | (truth != 0)
+    predicted, true = prediction[labeled], truth[labeled]
+    values = np.unique(np.concatenate((np.unique(predicted), np.unique(true), [0]))).astype(np.int64)
+    count, background = len(values), int(np.searchsorted(values, 0))
+    pairs = np.searchsorted(values, predicted) * count + np.searchsorted(values, true)
+    confusion = np.bincount(pairs, minlength=count * count).reshape(count, count)
     return {
-        int(value): Overlap(int(table[at, at]), int(table[at].sum()), int(table[:, at].sum()))
+        int(value): Overlap(int(confusion[at, at]), int(confusion[at].sum()), int(confusion[:, at].sum()))
         for at, value in enumerate(values)
-        if at != nothing
+        if at != background
     }
 
 
-def mean_of(parts: Mapping[int, float], names: Mapping[int, str], nothing: float) -> list[Measurements]:
-    """The mean over labels as the figure of a case; `nothing` where neither side holds a label."""
-    by_name = {names.get(value, f"label {value}"): float(part) for value, part in parts.items()}
-    return [Measurements("whole", float(np.mean(list(by_name.values()))) if by_name else nothing, by_name)]
+def mean_over_labels(values: Mapping[int, float], inputs: MetricInput, if_empty: float) -> list[Score]:
+    """The mean over labels as the score of a case; `if_empty` where neither side has a label."""
+    by_label = {inputs.label_names.get(label, f"label {label}"): float(value) for label, value in values.items()}
+    return [Score("whole", float(np.mean(list(by_label.values()))) if by_label else if_empty, by_label)]

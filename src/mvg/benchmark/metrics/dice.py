@@ -1,13 +1,13 @@
 """Dice coefficient of whole label maps."""
 
-from mvg.benchmark.metrics._overlap import mean_of, overlaps
-from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.benchmark.metrics._overlap import mean_over_labels, overlaps
+from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 
 
-def measure(judged: Score) -> list[Measurements]:
-    """The mean Dice over the labels of truth or answer; a label that only one of them holds counts with 0."""
-    found = overlaps(judged.answer.voxels, judged.truth.voxels)
-    return mean_of({value: overlap.dice for value, overlap in found.items()}, judged.names, 1.0)
+def measure(inputs: MetricInput) -> list[Score]:
+    """The mean Dice over the labels of truth or prediction; a label that only one of them has counts with 0."""
+    by_label = overlaps(inputs.prediction.voxels, inputs.truth.voxels)
+    return mean_over_labels({label: overlap.dice for label, overlap in by_label.items()}, inputs, if_empty=1.0)
 
 
 METRIC = Metric(
@@ -15,8 +15,8 @@ METRIC = Metric(
     unit="",
     range=(0.0, 1.0),
     better="higher",
-    answers="labels",
-    library="mvg, voxel counts",
-    aggregation="per case over all voxels, mean over the labels present in truth or answer (1 where neither holds any)",
+    target_type="labels",
+    definition="mvg, voxel counts",
+    aggregation="per case over all voxels, mean over the labels in truth or prediction (1 where neither has any)",
     measure=measure,
 )

@@ -1,17 +1,17 @@
 """What a synthetic picture is good for: how well a segmentation of real pictures does on it."""
 
-from mvg.benchmark.metrics._overlap import mean_of, overlaps
-from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.benchmark.metrics._overlap import mean_over_labels, overlaps
+from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 from mvg.imaging.volume import Volume
 
 
-def measure(judged: Score) -> list[Measurements]:
-    """The mean Dice of the answer's segmentation against the case's labels; nothing where either is not to be had."""
-    if judged.segment is None or judged.labels is None:
+def measure(inputs: MetricInput) -> list[Score]:
+    """The mean Dice of the prediction's segmentation against the labels of the case; empty without either of them."""
+    if inputs.segment is None or inputs.labels is None:
         return []
-    assert isinstance(judged.answer, Volume)
-    found = overlaps(judged.segment(judged.answer).voxels, judged.labels.voxels)
-    return mean_of({value: overlap.dice for value, overlap in found.items()}, judged.names, 1.0)
+    assert isinstance(inputs.prediction, Volume)
+    by_label = overlaps(inputs.segment(inputs.prediction).voxels, inputs.labels.voxels)
+    return mean_over_labels({label: overlap.dice for label, overlap in by_label.items()}, inputs, if_empty=1.0)
 
 
 METRIC = Metric(
@@ -19,8 +19,8 @@ METRIC = Metric(
     unit="",
     range=(0.0, 1.0),
     better="higher",
-    answers="image",
-    library="mvg, voxel counts, by a segmentation that learnt from real images",
-    aggregation="per case, the whole answer is segmented; mean over the labels present in the truth or found",
+    target_type="image",
+    definition="mvg, voxel counts, by a segmentation that learned from real images",
+    aggregation="per case, the whole prediction is segmented; mean over the labels in the truth or the segmentation",
     measure=measure,
 )

@@ -1,27 +1,28 @@
-"""How much is painted of labels that are not there."""
+"""The volume of predicted labels that are not in the truth."""
 
 import numpy as np
 
-from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 
 
-def measure(judged: Score) -> list[Measurements]:
-    """The volume (ml) of all labels that the answer holds where the truth does not, and of each of them: in the whole
-    volume, and in single slices, which may lack what others show.
+def measure(inputs: MetricInput) -> list[Score]:
+    """The volume (ml) of all labels that the prediction has where the truth lacks them, in sum and for each label.
+
+    Region "whole": labels that the whole truth lacks. Region "slices": labels that the truth lacks in that slice.
     """
-    voxel = abs(float(np.linalg.det(judged.truth.affine[:3, :3]))) / 1000
-    said, right = (np.asarray(volume.pictures(judged.plane)) for volume in (judged.answer, judged.truth))
+    voxel = abs(float(np.linalg.det(inputs.truth.affine[:3, :3]))) / 1000
+    predicted, true = (np.asarray(volume.pictures(inputs.plane)) for volume in (inputs.prediction, inputs.truth))
     whole, slices = {}, {}
-    for value in np.unique(said[said != 0]):
-        name, painted = judged.names.get(int(value), f"label {value}"), (said == value).sum(axis=(1, 2))
-        there = (right == value).any(axis=(1, 2))
-        if not there.any():
-            whole[name] = float(painted.sum() * voxel)
-        if painted[~there].any():
-            slices[name] = float(painted[~there].sum() * voxel)
+    for label in np.unique(predicted[predicted != 0]):
+        name, counts = inputs.label_names.get(int(label), f"label {label}"), (predicted == label).sum(axis=(1, 2))
+        is_present = (true == label).any(axis=(1, 2))
+        if not is_present.any():
+            whole[name] = float(counts.sum() * voxel)
+        if counts[~is_present].any():
+            slices[name] = float(counts[~is_present].sum() * voxel)
     return [
-        Measurements(region, float(sum(parts.values())), parts)
-        for region, parts in (("whole", whole), ("slices", slices))
+        Score(region, float(sum(by_label.values())), by_label)
+        for region, by_label in (("whole", whole), ("slices", slices))
     ]
 
 
@@ -30,9 +31,9 @@ METRIC = Metric(
     unit="ml",
     range=(0.0, float("inf")),
     better="lower",
-    answers="labels",
-    library="mvg, voxel counts",
-    aggregation="per case, sum over the labels that the answer holds where the truth does not: not at all (whole), or "
-    "not in that slice (slices); 0 where none",
+    target_type="labels",
+    definition="mvg, voxel counts",
+    aggregation="per case, sum over the labels that the prediction has and the truth lacks: in the whole volume "
+    "(whole) or in that slice (slices); 0 where there are none",
     measure=measure,
 )

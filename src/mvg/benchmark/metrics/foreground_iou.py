@@ -1,25 +1,25 @@
-"""Intersection over union in slices that hold the class: the paper's probable mode, beside the honest one.
+"""Intersection over union in the slices that show the class: probably the paper's mode, beside the stricter `iou`.
 
-The paper does not state its aggregation. Slices without a class are passed over here, so that what is painted into
-them costs nothing: figures are higher than `iou`, and never to be mixed with them.
+The paper does not state its aggregation. Slices without a class are left out here, so false positives in them cost
+nothing: figures are higher than those of `iou` and must never be mixed with them.
 """
 
 import numpy as np
 
-from mvg.benchmark.metrics._overlap import mean_of
-from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.benchmark.metrics._overlap import mean_over_labels
+from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 
 
-def measure(judged: Score) -> list[Measurements]:
-    """Of every class of the truth the mean IoU over the slices that hold it; then the mean over classes."""
-    answer, truth = judged.answer.pictures(judged.plane), judged.truth.pictures(judged.plane)
-    parts: dict[int, float] = {}
-    for value in (int(found) for found in np.unique(truth) if found != 0):
-        held = (truth == value).any(axis=(1, 2))
-        said, right = answer[held] == value, truth[held] == value
-        both, either = (said & right).sum(axis=(1, 2)), (said | right).sum(axis=(1, 2))
-        parts[value] = float((both / either).mean())
-    return mean_of(parts, judged.names, 0.0) if parts else []
+def measure(inputs: MetricInput) -> list[Score]:
+    """For every label of the truth the mean IoU over the slices that show it; then the mean over labels."""
+    prediction, truth = inputs.prediction.pictures(inputs.plane), inputs.truth.pictures(inputs.plane)
+    by_label: dict[int, float] = {}
+    for label in np.unique(truth[truth != 0]).tolist():
+        slices = (truth == label).any(axis=(1, 2))
+        predicted, true = prediction[slices] == label, truth[slices] == label
+        intersection, union = (predicted & true).sum(axis=(1, 2)), (predicted | true).sum(axis=(1, 2))
+        by_label[int(label)] = float((intersection / union).mean())
+    return mean_over_labels(by_label, inputs, if_empty=0.0) if by_label else []
 
 
 METRIC = Metric(
@@ -27,11 +27,11 @@ METRIC = Metric(
     unit="",
     range=(0.0, 1.0),
     better="higher",
-    answers="labels",
-    library="mvg, voxel counts",
+    target_type="labels",
+    definition="mvg, voxel counts",
     aggregation=(
-        "per slice, of each class only the slices where the truth holds it, mean over slices, then over classes; cases "
-        "without a label are left out (the paper's probable mode: false positives elsewhere cost nothing)"
+        "per slice, of each class only the slices where the truth has it, mean over slices, then over classes; cases "
+        "without a label are left out (probably the paper's mode: false positives elsewhere cost nothing)"
     ),
     measure=measure,
 )

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from mvg.benchmark.metrics._likeness import difference, inside
-from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.benchmark.metrics._pictures import by_region, difference
+from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 
 
-def measure(judged: Score) -> list[Measurements]:
-    """The mean absolute error in every region, as a share of the window's width."""
-    error = np.abs(difference(judged))
-    return [Measurements(region, float(values.mean()), {}) for region, values in inside(error, judged)]
+def measure(inputs: MetricInput) -> list[Score]:
+    """The mean absolute error in every region, as a fraction of the window's width."""
+    errors = np.abs(difference(inputs))
+    return [Score(region, float(values.mean()), {}) for region, values in by_region(errors, inputs)]
 
 
 METRIC = Metric(
@@ -17,8 +17,8 @@ METRIC = Metric(
     unit="",
     range=(0.0, 1.0),
     better="lower",
-    answers="image",
-    library="mvg",
-    aggregation="per case, mean over the region's voxels, as a share of the intensity range that both are clipped to",
+    target_type="image",
+    definition="mvg",
+    aggregation="per case, mean over the region's voxels, as a fraction of the intensity range that clips both",
     measure=measure,
 )

@@ -1,12 +1,12 @@
-"""What a method itself thinks of its answer, without the truth; how that agrees with Dice is what the page tells."""
+"""A method's own estimate of the quality of its prediction; the report shows how it agrees with Dice."""
 
-from mvg.benchmark.protocol.metric import Measurements, Metric, Score
+from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 
 
-def measure(judged: Score) -> list[Measurements]:
-    """The method's estimate; nothing where it has none."""
-    said = None if judged.estimate is None else judged.estimate()
-    return [] if said is None else [Measurements("whole", said, {})]
+def measure(inputs: MetricInput) -> list[Score]:
+    """The method's estimate; empty where it has none."""
+    estimate = None if inputs.estimate is None else inputs.estimate()
+    return [] if estimate is None else [Score("whole", estimate, {})]
 
 
 METRIC = Metric(
@@ -14,9 +14,10 @@ METRIC = Metric(
     unit="",
     range=(0.0, 1.0),
     better="higher",
-    answers="labels",
-    library="mvg, the prompts' own targets answered from the query and its answer (reverse classification accuracy)",
+    target_type="labels",
+    definition="mvg, the targets of the prompts predicted from the query and its prediction (reverse classification "
+    "accuracy)",
     aggregation="per case, mean Dice over the labels of one slice of up to eight prompts",
     measure=measure,
-    usual=False,
+    is_default=False,
 )

@@ -1,1 +1,1 @@
-"""What is evaluated: cases, pairs, methods and metrics."""
+"""What is evaluated, and how: cases, pairs, methods and metrics."""

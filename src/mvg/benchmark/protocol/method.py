@@ -1,4 +1,4 @@
-"""What every method is handed, ours and the rivals alike: material to learn from, then requests. Never the truth."""
+"""What every method is handed, ours and the rivals alike: data to learn from, then requests. Never the truth."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Scope = Literal["untrained", "specialist", "generalist"]
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """One example pair on one grid; case and patient name it, so that encodings can be kept."""
+    """One example pair on one grid; case and patient name it, so that encodings can be cached."""
 
     case: str
     patient: str
@@ -30,7 +30,7 @@ class Prompt:
 class Request:
     """What a method may see: the task (with the set's card), the query, and prompts of other patients.
 
-    Inpainting: the void is where the query holds its smallest value, as in every prompt's image.
+    In an inpainting, the void is where the query has its smallest value; the same holds for the image of every prompt.
     """
 
     task: Task
@@ -39,13 +39,13 @@ class Request:
 
     @property
     def modality(self) -> str | None:
-        """What the set says of its intensities, as `Predictor.prompt` takes it: "CT" for HU, None to guess."""
+        """The modality as `Predictor.prompt` takes it: "CT" for images in HU, None to guess it."""
         return "CT" if self.task.card.units == "HU" else None
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a method may learn: minutes of wall time, or samples (query slices learnt from); one of them is 0.
+    """How long a method may train: minutes of wall time, or samples (query slices); one of them is 0.
 
     Methods with several phases split it themselves. Budgets are equal for all trained methods of a suite.
     """
@@ -53,24 +53,28 @@ class Budget:
     minutes: float = 0.0
     samples: int = 0
 
-    def done(self, seconds: float, samples: int) -> float:
-        """The share that is spent, 1 and more when it is over."""
+    def spent(self, seconds: float, samples: int) -> float:
+        """The fraction that is spent, 1 or more when training is over."""
         return seconds / (60 * self.minutes) if self.minutes > 0 else samples / max(1, self.samples)
 
+    def fraction(self, fraction: float) -> "Budget":
+        """A fraction of this budget."""
+        return Budget(self.minutes * fraction, round(self.samples * fraction))
 
-def plain(name: str) -> str:
-    """A name as a file's."""
+
+def file_name(name: str) -> str:
+    """A name without the characters that file names should not have."""
     return re.sub(r"[^\w.-]+", "_", name)
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a method may learn from: the "train" sides of prepared sets.
+    """What a method may learn from: the "train" side of prepared sets.
 
-    tasks: all that the suite asks (a specialist gets one of one set). folder: the method's own, for checkpoints: a
-    lesson that was cut short is gone on with, one that is over is only read back; OUT/learnt/METHOD/seedN for a
-    generalist, with /SET/TASK behind it for a specialist. device: as torch names it. precision:
-    of products and convolutions, as recipes name it; equal for all trained methods of a suite.
+    tasks: all trained tasks of the suite (one task of one set for a specialist). folder: for the method's checkpoints;
+    interrupted training continues, finished training is only loaded. It is OUTPUT/trained/METHOD/seedN for a
+    generalist and OUTPUT/trained/METHOD/seedN/SET/TASK for a specialist. device: as torch names it. precision: of
+    products and convolutions, as recipes name it; equal for all trained methods of a suite.
     """
 
     store: Store
@@ -82,40 +86,41 @@ class TrainingData:
     precision: Precision = "32-true"
 
     def autocast(self) -> torch.autocast:
-        """In which a network of plain torch learns."""
+        """The context in which a network of plain torch trains."""
         return torch.autocast(self.device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
 
 @runtime_checkable
 class Method(Protocol):
-    """A method that is ready to answer."""
+    """A method that is ready to predict.
+
+    It may also have `estimate(request, prediction) -> float | None`, its own estimate of the quality of a prediction,
+    in [0, 1], and `steps`, the number of its training steps.
+    """
 
     def __call__(self, request: Request) -> Volume | LabelMap:
-        """The answer on the query's own grid, affine bit for bit: label values of the card, or raw intensities.
-
-        A method may also have `estimate(request, answer) -> float | None`, in [0, 1]: how good it thinks an answer is.
-        """
+        """The prediction on the query's grid, with its very affine: label values of the card, or raw intensities."""
         ...
 
 
 @runtime_checkable
 class Rival(Protocol):
-    """What a file in `baselines/` offers: SCOPE, PROMPTED, a frozen dataclass Settings, `serves` and `learn`.
+    """What a file in `rivals/` offers: SCOPE, USES_PROMPTS, Options, `serves` and `fit`; and `check` where needed.
 
-    PROMPTED: whether answers depend on the prompts; what does not is asked once, whatever the numbers of prompts.
-    Settings: options that a suite may set (unknown keys are errors), every one with a default. Extra libraries are
-    imported inside of `learn`; where one is missing, it raises BenchmarkError with what to install. A file may also
-    offer `check(settings)`, which raises so before anything is learnt.
+    USES_PROMPTS: whether predictions depend on the prompts; without, a method predicts once for all numbers of prompts.
+    Options: a frozen dataclass of what a suite may set; every option has a default, and unknown keys are errors. Extra
+    libraries are imported inside of `fit`, which raises BenchmarkError with what to install where one is missing.
+    `check(options)`, where a file has it, raises the same errors before anything is trained.
     """
 
     SCOPE: Scope
-    PROMPTED: bool
-    Settings: type[Any]
+    USES_PROMPTS: bool
+    Options: type[Any]
 
     def serves(self, task: Task) -> bool:
-        """Whether the method can answer this task at all."""
+        """Whether the method can do this task at all."""
         ...
 
-    def learn(self, settings: Any, lesson: TrainingData) -> Method:
-        """Spend the budget (nothing for untrained methods); the same lesson and seed give the same method."""
+    def fit(self, options: Any, data: TrainingData) -> Method:
+        """Train for the budget (untrained methods only load); the same data and seed give the same method."""
         ...

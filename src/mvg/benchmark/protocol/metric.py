@@ -1,4 +1,4 @@
-"""What a metric gets to see, and what it says of itself."""
+"""What a metric is handed, and how it describes itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,23 +9,24 @@ from numpy.typing import NDArray
 
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
+from mvg.tasks import TargetType
 
 
 @dataclass(frozen=True, eq=False)
-class Score:
-    """An answer beside its truth, on one grid.
+class MetricInput:
+    """A prediction beside its truth, on one grid.
 
-    names: label value -> name, for label maps. plane: of the slices. window: raw intensities -> [0, 1], for pictures
-    (its range is told in every result line). regions: where pictures are measured, the most telling first: masks
-    (X, Y, Z), None for all voxels; label maps have the region "whole" alone. labels: the case's label map, where the
-    set has one, for metrics of what a synthetic image is good for. segment: a segmentation learnt from real images of
-    the answer's kind, or None. estimate: what the method itself thinks of its answer (it may take a while), or None.
+    plane: of the slices. label_names: label value -> name, for label maps. window: raw intensities -> [0, 1], for
+    pictures. regions: where pictures are measured, the most informative first: name -> mask (X, Y, Z), None for all
+    voxels; label maps have the region "whole" alone. labels: the label map of the case, where a segmentation of the
+    prediction can be compared with it; segment: a segmentation that learned from real images. estimate: computes the
+    method's own quality estimate, which may take a while. Each is None where there is none.
     """
 
-    answer: Volume | LabelMap
+    prediction: Volume | LabelMap
     truth: Volume | LabelMap
     plane: Plane
-    names: dict[int, str]
+    label_names: dict[int, str]
     window: Window | None
     regions: dict[str, NDArray[np.bool_] | None]
     labels: LabelMap | None = None
@@ -34,31 +35,31 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """A figure of one case in one region; parts: of every class, by name, where the figure is put together of them."""
+class Score:
+    """The figure of one case in one region; by_label: the figure of every label, by name, where it is their mean."""
 
     region: str
     value: float
-    parts: dict[str, float]
+    by_label: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Metric:
     """What a file in `metrics/` offers as METRIC.
 
-    name: as tables print it; unit: "", "dB", "mm", ...; range: least and most possible value; better: the direction;
-    answers: which answers it can judge; library: whose definition it is, with its settings; aggregation: how one case
-    gives one figure, and cases a mean. measure: the figures of one case, empty where it is not defined. usual: whether
-    a suite that names no metrics asks for it. check: raises BenchmarkError where its library is missing.
+    name: as tables print it; unit: "", "dB", "mm", ...; range: smallest and largest possible value; better: direction.
+    target_type: the predictions that it can measure. definition: whose it is, with its settings; aggregation: how a
+    case gives one figure. measure: the scores of one case, empty where the metric is not defined. is_default: suites
+    that name no metrics use it. check: raises BenchmarkError where its library is missing.
     """
 
     name: str
     unit: str
     range: tuple[float, float]
     better: Literal["higher", "lower"]
-    answers: Literal["labels", "image"]
-    library: str
+    target_type: TargetType
+    definition: str
     aggregation: str
-    measure: Callable[[Score], list[Measurements]]
-    usual: bool = True
+    measure: Callable[[MetricInput], list[Score]]
+    is_default: bool = True
     check: Callable[[], object] = lambda: None

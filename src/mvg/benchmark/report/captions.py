@@ -19,11 +19,11 @@ def caption(records: Sequence[Record]) -> str:
     """Everything that a reader needs to interpret the figures of one table."""
     first = records[0]
     sentences = [_metric(first.metric)]
-    if first.metric.answers == "image":
+    if first.metric.target_type == "image":
         sentences.append(f"Region: {region_name(first.region)}")
     if any(record.range for record in records):
         sentences.append(f"Intensity range: {_ranges(records)}")
-    sentences += [f"Definition: {first.metric.library}", f"Aggregation: {first.metric.aggregation}", _INTERVALS]
+    sentences += [f"Definition: {first.metric.definition}", f"Aggregation: {first.metric.aggregation}", _INTERVALS]
     seeds = sorted({record.seed for record in records})
     if len(seeds) > 1:
         listed = ", ".join(map(str, seeds))

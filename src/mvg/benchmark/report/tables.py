@@ -72,7 +72,7 @@ def _table(records: list[Record], suite: str, axis: str) -> Table:
 def _title(first: Record, suite: str, axis: str) -> str:
     metric = first.metric
     words = [f"{metric.name} ({metric.unit})" if metric.unit else metric.name, first.kind]
-    if metric.answers == "image" or first.region != "whole":
+    if metric.target_type == "image" or first.region != "whole":
         words.append(region_name(first.region))
     if axis:
         words.append(f"by {axis}")

@@ -1,1 +1,1 @@
-"""Methods that are judged, ours among them: one file each, see `Rival` in method.py."""
+"""Methods that are compared, ours among them: one file each, see `Rival` in protocol/method.py."""

@@ -44,17 +44,17 @@ class InContext:
     reading: Literal["binary", "colors"]
     shown: PredictionOptions
     device: str = "cpu"
-    learnt: TrainingLog = field(default_factory=TrainingLog)
+    log: TrainingLog = field(default_factory=TrainingLog)
 
     @property
     def steps(self) -> int:
         """Steps of the optimizer."""
-        return self.learnt.steps
+        return self.log.steps
 
     @property
     def samples(self) -> int:
         """Query slices learnt from."""
-        return self.learnt.samples
+        return self.log.samples
 
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The answer on the query's own grid, cut, prompted and restored as our predictor does."""

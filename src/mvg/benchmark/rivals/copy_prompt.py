@@ -13,59 +13,60 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"
-PROMPTED = True
+USES_PROMPTS = True
 _THUMBNAIL = 16  # pixels a side
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Nothing to choose."""
+class Options:
+    """There is nothing to choose."""
 
 
 def serves(task: Task) -> bool:
-    """Every task: its prompts have targets."""
-    return True
+    """Every task with one image: its prompts have targets."""
+    return task.spec.inputs == 1
 
 
-def learn(settings: Settings, lesson: TrainingData) -> Method:
-    """Nothing is learnt."""
-    return copied
+def fit(options: Options, data: TrainingData) -> Method:
+    """There is nothing to learn."""
+    return copy
 
 
-def copied(request: Request) -> Volume | LabelMap:
-    """The answer; with several prompts the one whose image looks most like the query slice (thumbnails' correlation).
+def copy(request: Request) -> Volume | LabelMap:
+    """The target slice of the prompt whose image correlates best with the query slice (as thumbnails).
 
     Raises PromptError without prompts.
     """
     query, prompts = request.query, request.prompts
     if not prompts:
-        raise PromptError("no prompts to copy from", "at least one", "ask with prompts")
+        raise PromptError("no prompts to copy from", "at least one", "give a prompt")
     plane = query.cut_along(prompts[0].image.plane)
     pictures = query.pictures(plane)
     rows, cols = pictures.shape[1:]
-    places = [_places(prompt, len(pictures)) for prompt in prompts]
-    sought = _thumbnails(pictures)
-    alike = np.stack([
-        (_thumbnails(prompt.image.pictures(prompt.image.plane)[at]) * sought).sum(axis=(1, 2))
-        for prompt, at in zip(prompts, places, strict=True)
+    indices = [_slice_indices(prompt, len(pictures)) for prompt in prompts]
+    thumbnails = _thumbnails(pictures)
+    similarity = np.stack([
+        (_thumbnails(prompt.image.pictures(prompt.image.plane)[chosen]) * thumbnails).sum(axis=(1, 2))
+        for prompt, chosen in zip(prompts, indices, strict=True)
     ])  # fmt: skip
-    answer = []
-    for at, best in enumerate(alike.argmax(axis=0)):
+    slices = []
+    for at, best in enumerate(similarity.argmax(axis=0)):
         prompt = prompts[best]
-        answer.append(_stretched(prompt.target.pictures(prompt.image.plane)[places[best][at]], rows, cols))
-    return query.from_pictures(np.stack(answer), plane)
+        slices.append(_stretched(prompt.target.pictures(prompt.image.plane)[indices[best][at]], rows, cols))
+    return query.from_pictures(np.stack(slices), plane)
 
 
-def _places(prompt: Prompt, count: int) -> NDArray[np.int64]:
+def _slice_indices(prompt: Prompt, count: int) -> NDArray[np.int64]:
+    """The prompt's slices at the relative positions of `count` query slices."""
     length = len(prompt.image.pictures(prompt.image.plane))
     return np.asarray((np.arange(count) + 0.5) * length / count, np.int64)
 
 
 def _stretched(picture: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:
     if np.issubdtype(picture.dtype, np.integer):
-        down = ((np.arange(rows) + 0.5) * picture.shape[0] / rows).astype(int)
-        across = ((np.arange(cols) + 0.5) * picture.shape[1] / cols).astype(int)
-        return np.asarray(picture[down[:, None], across])
+        y = ((np.arange(rows) + 0.5) * picture.shape[0] / rows).astype(int)
+        x = ((np.arange(cols) + 0.5) * picture.shape[1] / cols).astype(int)
+        return np.asarray(picture[y[:, None], x])
     return np.asarray(resize(picture, (rows, cols), order=1, preserve_range=True), np.float32)
 
 

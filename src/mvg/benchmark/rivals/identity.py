@@ -1,4 +1,4 @@
-"""Identity: the query itself, what one has without any restoration."""
+"""Identity: the query itself, which is what a restoration has to improve."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"
-PROMPTED = False
+USES_PROMPTS = False
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Nothing to choose."""
+class Options:
+    """There is nothing to choose."""
 
 
 def serves(task: Task) -> bool:
-    """Tasks whose answers are pictures."""
-    return task.spec.target_type == "image"
+    """Tasks that predict a picture from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type == "image"
 
 
-def learn(settings: Settings, lesson: TrainingData) -> Method:
-    """Nothing is learnt."""
+def fit(options: Options, data: TrainingData) -> Method:
+    """There is nothing to learn."""
     return unchanged
 
 

@@ -1,6 +1,6 @@
-"""The LVM form (Bai et al. 2024), written by us: pictures are tokens, and a causal transformer says the next one.
+"""LVM (Bai et al. 2024), reimplemented: pictures become tokens, and a causal transformer predicts the next one.
 
-A request is one sentence: image, target, image, target, ..., query; the answer is how the sentence goes on.
+A request is one sequence: image, target, image, target, ..., query; the prediction is its continuation.
 """
 
 import math
@@ -12,27 +12,29 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.benchmark.protocol.method import Budget, Scope, TrainingData
+from mvg.benchmark.protocol.method import Scope, TrainingData
+from mvg.benchmark.rivals._episodes import TrainingSetup, train_on_episodes
 from mvg.benchmark.rivals._in_context import InContext
-from mvg.benchmark.rivals._training import TrainingLog, TrainingSetup, first_weights, train_for_budget
+from mvg.benchmark.rivals._training import TrainingLog, initial_weights
 from mvg.canvas import Pairs
 from mvg.model.transformer import Block, ConvBlock, Positions, init_unit_variance
-from mvg.prediction.options import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions
 from mvg.tasks import Task
 from mvg.training.optimization import OptimizerSettings
 from mvg.training.requests import EpisodeSettings
 
 SCOPE: Scope = "generalist"
-PROMPTED = True
+USES_PROMPTS = True
 _CELL = 4
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """size, patch: pixels of a picture and of a token; steps: of each number that a token is made of, odd (their
-    product is the vocabulary); features: of the tokenizer; width, depth, heads: of the transformer; prompts: pairs in
-    the sentence; tokenizer: share of the budget; classes: fewest and most that are painted; labels: share of episodes
-    that are segmentation; batch: sentences per step; rate: peak; workers: that make episodes."""
+class Options:
+    """size, patch: pixels of a picture and of a token. steps: quantization steps of each number of a token, odd (their
+    product is the vocabulary); features: of the tokenizer; tokenizer: its fraction of the budget. width, depth, heads:
+    of the transformer. prompts: pairs in the sequence. classes: smallest and largest number that is painted; labels:
+    fraction of episodes that are segmentation. batch: sequences per step; rate: peak learning rate; workers: processes
+    that make episodes."""
 
     size: int = 128
     patch: int = 8
@@ -53,14 +55,14 @@ class PredictionOptions:
 class Tokenizer(nn.Module):
     """Pictures <-> tokens: each patch becomes a few numbers, rounded to few steps (finite scalar quantization)."""
 
-    def __init__(self, settings: PredictionOptions) -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
-        features, scale = settings.features, settings.patch // _CELL
+        features, scale = options.features, options.patch // _CELL
         self.steps: Tensor
-        self.places: Tensor
-        steps = torch.tensor(settings.steps)
+        self.strides: Tensor
+        steps = torch.tensor(options.steps)
         self.register_buffer("steps", steps)
-        self.register_buffer("places", torch.cumprod(torch.cat([torch.ones_like(steps[:1]), steps[:-1]]), 0))
+        self.register_buffer("strides", torch.cumprod(torch.cat([torch.ones_like(steps[:1]), steps[:-1]]), 0))
         self.enter = nn.Conv2d(_CELL**2, features, 3, padding=1)
         self.shrink = nn.Conv2d(features, features, scale, stride=scale)
         self.read = nn.Sequential(ConvBlock(features), ConvBlock(features), nn.Conv2d(features, len(steps), 1))
@@ -73,147 +75,145 @@ class Tokenizer(nn.Module):
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens there are."""
+        """The number of different tokens."""
         return int(self.steps.prod())
 
-    def rounded(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k h w"]:
-        """The numbers of each patch, in [-1, 1], with the gradient of numbers that are not rounded."""
-        found = self.enter(F.pixel_unshuffle(4 * (pictures - 0.5), _CELL))
-        free = self.read(self.shrink(F.gelu(found))).tanh()
-        reach = self._reach()
-        rounded: Tensor = free + ((free * reach).round() / reach - free).detach()
-        return rounded
+    def quantized(self, pictures: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b k h w"]:
+        """The numbers of each patch, in [-1, 1], rounded; gradients pass as if they were not rounded."""
+        features = self.enter(F.pixel_unshuffle(4 * (pictures - 0.5), _CELL))
+        continuous = self.read(self.shrink(F.gelu(features))).tanh()
+        scale = self._scale()
+        quantized: Tensor = continuous + ((continuous * scale).round() / scale - continuous).detach()
+        return quantized
 
-    def painted(self, numbers: Float[Tensor, "b k h w"]) -> Float[Tensor, "b 1 s s"]:
+    def decode(self, numbers: Float[Tensor, "b k h w"]) -> Float[Tensor, "b 1 s s"]:
         """Pictures from the numbers of their patches."""
-        said: Tensor = F.pixel_shuffle(self.leave(self.grow(self.write(numbers))), _CELL) + 0.5
-        return said
+        pictures: Tensor = F.pixel_shuffle(self.leave(self.grow(self.write(numbers))), _CELL) + 0.5
+        return pictures
 
     def tokens(self, pictures: Float[Tensor, "b 1 s s"]) -> Int[Tensor, "b t"]:
         """Pictures as tokens, row by row."""
-        reach = self._reach()
-        digits = (self.rounded(pictures) * reach + reach).round().long()
-        tokens: Tensor = (digits * self.places.view(-1, 1, 1)).sum(1)
+        scale = self._scale()
+        digits = (self.quantized(pictures) * scale + scale).round().long()
+        tokens: Tensor = (digits * self.strides.view(-1, 1, 1)).sum(1)
         return tokens.flatten(1)
 
     def pictures(self, tokens: Int[Tensor, "b t"], rows: int) -> Float[Tensor, "b 1 s s"]:
-        """Undo `tokens`, as far as that can be."""
-        digits = tokens[:, None] // self.places[:, None] % self.steps[:, None]
-        numbers = rearrange(digits, "b k (h w) -> b k h w", h=rows) / self._reach() - 1
-        return self.painted(numbers)
+        """The decoded pictures of tokens; rows: of tokens in a picture."""
+        digits = tokens[:, None] // self.strides[:, None] % self.steps[:, None]
+        numbers = rearrange(digits, "b k (h w) -> b k h w", h=rows) / self._scale() - 1
+        return self.decode(numbers)
 
-    def _reach(self) -> Float[Tensor, "k 1 1"]:
+    def _scale(self) -> Float[Tensor, "k 1 1"]:
         return ((self.steps - 1) / 2).view(-1, 1, 1)
 
 
-class Speaker(nn.Module):
-    """A causal transformer over the tokens of a sentence of pictures (rows x columns patches each)."""
+class TokenPredictor(nn.Module):
+    """A causal transformer over the tokens of a sequence of pictures (rows x columns patches each)."""
 
-    def __init__(self, settings: PredictionOptions) -> None:
+    def __init__(self, options: Options) -> None:
         super().__init__()
-        width = settings.width
-        self.rows, self.head_width = settings.size // settings.patch, width // settings.heads
-        self.words = nn.Embedding(math.prod(settings.steps), width)
+        width = options.width
+        self.rows, self.head_width = options.size // options.patch, width // options.heads
+        self.embedding = nn.Embedding(math.prod(options.steps), width)
         self.kind = nn.Parameter(torch.zeros(2, width))
         self.positions = Positions(width, self.head_width)
-        self.blocks = nn.ModuleList(Block(width, settings.heads) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(Block(width, options.heads) for _ in range(options.depth))
         self.norm = nn.LayerNorm(width)
-        self.next = nn.Linear(width, math.prod(settings.steps))
-        nn.init.normal_(self.words.weight, std=0.5)
+        self.next = nn.Linear(width, math.prod(options.steps))
+        nn.init.normal_(self.embedding.weight, std=0.5)
 
     def forward(
-        self, tokens: Int[Tensor, "b t"], start: int = 0, memory: list[tuple[Tensor, Tensor]] | None = None
+        self, tokens: Int[Tensor, "b t"], start: int = 0, cache: list[tuple[Tensor, Tensor]] | None = None
     ) -> Float[Tensor, "b t d"]:
-        """Features that tell the token after each; `tokens` are those from place `start` of the sentence on.
+        """Features that predict the token after each; `tokens` begin at position `start` of the sequence.
 
-        memory: per block keys and values (b, heads, places, e) of the whole sentence, filled as it grows; the tokens
+        cache: per block, keys and values (b, heads, positions, e) of the whole sequence, filled as it grows; the tokens
         are then the first ones, or a single one.
         """
         picture, count = self.rows**2, tokens.shape[1]
-        place = torch.arange(start, start + count, device=tokens.device)
-        where = self.positions(self.rows, self.rows)[place % picture] + self.kind[place // picture % 2]
-        x, rotation = self.words(tokens) + where, self._rotation(place)
+        position = torch.arange(start, start + count, device=tokens.device)
+        encoding = self.positions(self.rows, self.rows)[position % picture] + self.kind[position // picture % 2]
+        x, rotation = self.embedding(tokens) + encoding, self._rotation(position)
         for number, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             q, k, v = block.attention.project(block.norm1(x), rotation)
-            if memory is not None:
-                for kept, new in zip(memory[number], (k, v), strict=True):
-                    kept[:, :, start : start + count] = new
-                k, v = (kept[:, :, : start + count] for kept in memory[number])
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=count > 1)
-            x = block.finish(x, block.attention.out(rearrange(mixed, "b h t d -> b t (h d)")))
+            if cache is not None:
+                for cached, new in zip(cache[number], (k, v), strict=True):
+                    cached[:, :, start : start + count] = new
+                k, v = (cached[:, :, : start + count] for cached in cache[number])
+            attended = F.scaled_dot_product_attention(q, k, v, is_causal=count > 1)
+            x = block.finish(x, block.attention.out(rearrange(attended, "b h t d -> b t (h d)")))
         features: Tensor = self.norm(x)
         return features
 
-    def go_on(self, tokens: Int[Tensor, "b t"], count: int) -> Int[Tensor, "b m"]:
-        """The likeliest next `count` tokens, one after the other."""
-        batch, known = tokens.shape
-        room = (batch, self.words.embedding_dim // self.head_width, known + count, self.head_width)
-        memory = [
-            (torch.zeros(room, device=tokens.device), torch.zeros(room, device=tokens.device)) for _ in self.blocks
+    def continuation(self, tokens: Int[Tensor, "b t"], count: int) -> Int[Tensor, "b m"]:
+        """The next `count` tokens, the most probable one at each position."""
+        batch, length = tokens.shape
+        shape = (batch, self.embedding.embedding_dim // self.head_width, length + count, self.head_width)
+        cache = [
+            (torch.zeros(shape, device=tokens.device), torch.zeros(shape, device=tokens.device)) for _ in self.blocks
         ]
-        said = [self.next(self(tokens, 0, memory)[:, -1]).argmax(-1)]
-        while len(said) < count:
-            said.append(self.next(self(said[-1][:, None], known + len(said) - 1, memory)[:, -1]).argmax(-1))
-        return torch.stack(said, dim=1)
+        predicted = [self.next(self(tokens, 0, cache)[:, -1]).argmax(-1)]
+        while len(predicted) < count:
+            features = self(predicted[-1][:, None], length + len(predicted) - 1, cache)
+            predicted.append(self.next(features[:, -1]).argmax(-1))
+        return torch.stack(predicted, dim=1)
 
-    def _rotation(self, place: Int[Tensor, "t"]) -> Float[Tensor, "2 t e"]:
+    def _rotation(self, position: Int[Tensor, "t"]) -> Float[Tensor, "2 t e"]:
         half = self.head_width // 2
-        speed = 10000.0 ** (-torch.arange(half, device=place.device) / half)
-        angles = (place[:, None] * speed).repeat(1, 2)
+        frequency = 10000.0 ** (-torch.arange(half, device=position.device) / half)
+        angles = (position[:, None] * frequency).repeat(1, 2)
         return torch.stack([angles.cos(), angles.sin()])
 
 
 def serves(task: Task) -> bool:
-    """Everything: labels are painted."""
-    return True
+    """Label maps, which are painted, and pictures; from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type != "field"
 
 
-def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
-    """First the tokens, then the sentences made of them."""
-    with first_weights(lesson.seed):
-        tokenizer, speaker = Tokenizer(settings), Speaker(settings)
-    panels = settings.prompts + 1
+def fit(options: Options, data: TrainingData) -> InContext:
+    """Train the tokenizer, then the prediction of its tokens."""
+    with initial_weights(data.seed):
+        tokenizer, predictor = Tokenizer(options), TokenPredictor(options)
+    panels = options.prompts + 1
     episodes = EpisodeSettings(
-        batch=settings.batch, panels=(panels, panels), classes=settings.classes, label_fraction=settings.labels
+        batch=options.batch, panels=(panels, panels), classes=options.classes, label_fraction=options.labels
     )
-    course = TrainingSetup(
-        lesson.tasks, settings.size, episodes, OptimizerSettings(learning_rate=settings.rate), settings.workers
+    setup = TrainingSetup(
+        data.tasks, options.size, episodes, OptimizerSettings(learning_rate=options.rate), options.workers
     )
 
-    def spoken(images: Tensor, targets: Tensor) -> Tensor:
-        """Pictures of pairs (b, n, 1, s, s) in turn, as tokens (b, 2 n t)."""
+    def sequence_of(images: Tensor, targets: Tensor) -> Tensor:
+        """The pictures of pairs (b, n, 1, s, s), images and targets alternating, as tokens (b, 2 n t)."""
         pictures = torch.stack([images, targets], dim=2).flatten(0, 2)
         return rearrange(tokenizer.tokens(pictures), "(b n) t -> b (n t)", b=len(images))
 
-    def painting_loss(pairs: Pairs, drawn: torch.Generator) -> Tensor:
+    def tokenizer_loss(pairs: Pairs, generator: torch.Generator) -> Tensor:
         pairs = pairs.painted()
         pictures = torch.cat([pairs.images, pairs.targets]).flatten(0, 1)
-        said = tokenizer.painted(tokenizer.rounded(pictures)).float()
-        return F.smooth_l1_loss(said, pictures, beta=0.1)
+        decoded = tokenizer.decode(tokenizer.quantized(pictures)).float()
+        return F.smooth_l1_loss(decoded, pictures, beta=0.1)
 
-    def speaking_loss(pairs: Pairs, drawn: torch.Generator) -> Tensor:
+    def token_loss(pairs: Pairs, generator: torch.Generator) -> Tensor:
         pairs = pairs.painted()
         with torch.no_grad():
-            sentence = spoken(pairs.images, pairs.targets)
-        logits = speaker.next(speaker(sentence[:, :-1])).float()
-        return F.cross_entropy(logits.flatten(0, 1), sentence[:, 1:].flatten())
+            sequence = sequence_of(pairs.images, pairs.targets)
+        logits = predictor.next(predictor(sequence[:, :-1])).float()
+        return F.cross_entropy(logits.flatten(0, 1), sequence[:, 1:].flatten())
 
-    def ask(queries: Tensor, images: Tensor, targets: Tensor) -> Tensor:
-        sentence = torch.cat([spoken(images, targets), tokenizer.tokens(queries)], dim=1)
-        return tokenizer.pictures(speaker.go_on(sentence, speaker.rows**2), speaker.rows)
+    def predict(queries: Tensor, images: Tensor, targets: Tensor) -> Tensor:
+        sequence = torch.cat([sequence_of(images, targets), tokenizer.tokens(queries)], dim=1)
+        return tokenizer.pictures(predictor.continuation(sequence, predictor.rows**2), predictor.rows)
 
-    first = train_for_budget(tokenizer, painting_loss, course, _part(lesson, settings.tokenizer), "tokenizer")
-    second = train_for_budget(speaker, speaking_loss, course, _part(lesson, 1 - settings.tokenizer))
-    learnt = TrainingLog(
+    first_data = replace(data, budget=data.budget.fraction(options.tokenizer))
+    second_data = replace(data, budget=data.budget.fraction(1 - options.tokenizer))
+    first = train_on_episodes(tokenizer, tokenizer_loss, setup, first_data, "tokenizer")
+    second = train_on_episodes(predictor, token_loss, setup, second_data)
+    log = TrainingLog(
         first.steps + second.steps,
         first.samples + second.samples,
         first.seconds + second.seconds,
         first.losses + second.losses,
     )
-    return InContext(ask, settings.size, "colors", Shown(num_prompts=settings.prompts), lesson.device, learnt)
-
-
-def _part(lesson: TrainingData, share: float) -> TrainingData:
-    budget = lesson.budget
-    return replace(lesson, budget=Budget(share * budget.minutes, round(share * budget.samples)))
+    return InContext(predict, options.size, "colors", PredictionOptions(num_prompts=options.prompts), data.device, log)

@@ -1,11 +1,11 @@
-"""Ours: shipped weights as they are, or a model learnt in the benchmark by a recipe, within the equal budget."""
+"""Our model: shipped weights as they are, or a model that is trained here by a recipe, within the equal budget."""
 
 import json
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mvg.benchmark.protocol.method import Budget, Request, Scope, TrainingData
 from mvg.errors import FileError
@@ -23,28 +23,27 @@ from mvg.training.task_sources import predefined_colors, task_sources
 from mvg.training.train import store_of, train
 
 SCOPE: Scope = "generalist"
-PROMPTED = True
+USES_PROMPTS = True
 
 
 @dataclass(frozen=True)
-class Settings:
-    """weights: an id or folder, asked as it is (nothing is learnt); else a model learns.
+class Options:
+    """weights: an id or folder, used as it is; without, a model is trained.
 
-    recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining: share
-    of the budget that is spent on hidden image patches first, whose encoder then starts the model. share: part of the
-    suite's budget that is spent at all, for curves of quality against time. tune: seconds of tuning on the prompts of
-    every request first. slices: prompt slices shown per query slice (0: as many as there are prompt cases). The rest:
-    see `Predictor.prompt`.
+    recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining:
+    fraction of the budget that goes to hidden image patches first; the encoder is kept. budget_fraction: of the suite's
+    budget, for curves of quality against time. tune: seconds of tuning on the prompts of every request. slices: prompt
+    slices per query slice (0: as many as there are prompt cases). The rest: see `PredictionOptions`.
     """
 
     weights: str = ""
     recipe: str = ""
     changes: dict[str, Any] = field(default_factory=dict, hash=False)
     pretraining: float = 0.0
-    share: float = 1.0
+    budget_fraction: float = 1.0
     strategy: str = "alike_nearby"
     members: int = 1
-    zoom: str = "auto"
+    zoom: Literal["auto", "off"] = "auto"
     propagate: float = 0.0
     min_probability: float | None = None
     tune: float = 0.0
@@ -52,41 +51,41 @@ class Settings:
 
 
 def serves(task: Task) -> bool:
-    """Every task."""
-    return True
+    """Every task with one image."""
+    return task.spec.inputs == 1
 
 
-def check(settings: Settings) -> None:
-    """Whether the weights are there and whole, and the recipe can be read."""
-    if settings.weights:
-        verify_weights(settings.weights)
+def check(options: Options) -> None:
+    """Raise an error if the weights are missing or damaged, or the recipe cannot be read."""
+    if options.weights:
+        verify_weights(options.weights)
     else:
-        _table(settings)
+        _recipe_table(options)
 
 
-def learn(settings: Settings, lesson: TrainingData) -> "PromptedMethod":
-    """Load the weights, or learn for the budget as the recipe says."""
-    if settings.weights:
-        return PromptedMethod(load(settings.weights, lesson.device), settings)
-    recipe = recipe_for(settings, lesson)
-    lesson = replace(lesson, budget=part(lesson.budget, settings.share))
-    if settings.pretraining > 0:
-        recipe = replace(recipe, initialize=str(_pretrained(settings, lesson)))
-        lesson = replace(lesson, budget=part(lesson.budget, 1 - settings.pretraining))
-    recipe = timed(recipe, lesson.budget)
-    _note(recipe, lesson.folder)
-    checkpoint = train(recipe, RunLocation(lesson.folder, lesson.device))
-    model, about = averaged(checkpoint)
-    predictor = Predictor(model.to(lesson.device), str(lesson.folder))
-    return PromptedMethod(predictor, settings, about["step"], _colors(recipe))
+def fit(options: Options, data: TrainingData) -> "PromptedMethod":
+    """Load the weights, or train by the recipe for the budget."""
+    if options.weights:
+        return PromptedMethod(load(options.weights, data.device), options)
+    recipe = recipe_for(options, data)
+    data = replace(data, budget=data.budget.fraction(options.budget_fraction))
+    if options.pretraining > 0:
+        recipe = replace(recipe, initialize=str(_pretrained(options, data)))
+        data = replace(data, budget=data.budget.fraction(1 - options.pretraining))
+    recipe = with_budget(recipe, data.budget)
+    _write_recipe(recipe, data.folder)
+    checkpoint = train(recipe, RunLocation(data.folder, data.device))
+    model, content = averaged(checkpoint)
+    predictor = Predictor(model.to(data.device), str(data.folder))
+    return PromptedMethod(predictor, options, content["step"], _colors(recipe))
 
 
 Colors = Callable[[str, tuple[int, ...]], tuple[float, ...]]
-"""A set's name and label values -> the colors that they are asked in; none: as far apart as can be."""
+"""(name of a set, label values) -> their colors; empty for colors that are as different as possible."""
 
 
 def _colors(recipe: Recipe) -> Colors:
-    """The colors that were learnt; sets that were not learnt from have no predefined ones."""
+    """The colors of training; sets that were not in training have no predefined ones."""
     if recipe.episodes.coloring == "binary":
         return lambda name, values: (1.0,) * len(values)
     if recipe.episodes.coloring == "random":
@@ -95,30 +94,32 @@ def _colors(recipe: Recipe) -> Colors:
     return lambda name, values: predefined_colors(sources, name, values) if name in recipe.data.sets else ()
 
 
-def recipe_for(settings: Settings, lesson: TrainingData) -> Recipe:
-    """The recipe with the suite's changes, on the lesson's store, sets and kinds of tasks."""
-    data = {
-        "store": str(lesson.store.folder),
-        "sets": sorted({task.card.name for task in lesson.tasks}),
-        "tasks": sorted({task.kind for task in lesson.tasks}),
+def recipe_for(options: Options, data: TrainingData) -> Recipe:
+    """The recipe with the suite's changes, for the store, the sets and the kinds of tasks of `data`."""
+    data_table = {
+        "store": str(data.store.folder),
+        "sets": sorted({task.card.name for task in data.tasks}),
+        "tasks": sorted({task.kind for task in data.tasks}),
         "workers": 0,
     }
-    given = {"seed": lesson.seed, "precision": lesson.precision, "data": data}
-    return recipe_from(merged(merged(_table(settings), settings.changes), given))
+    fixed = {"seed": data.seed, "precision": data.precision, "data": data_table}
+    return recipe_from(merged(merged(_recipe_table(options), options.changes), fixed))
 
 
-def _table(settings: Settings) -> dict[str, Any]:
-    """The recipe's file; paths are meant from the folder that the benchmark is started in."""
+def _recipe_table(options: Options) -> dict[str, Any]:
+    """The content of the recipe's file; its path is relative to the working directory."""
     try:
-        return tomllib.loads(Path(settings.recipe).read_text(encoding="utf-8")) if settings.recipe else {}
-    except (OSError, ValueError) as problem:
+        return tomllib.loads(Path(options.recipe).read_text(encoding="utf-8")) if options.recipe else {}
+    except (OSError, ValueError) as error:
         raise FileError(
-            f"cannot read {settings.recipe} ({problem})", "a recipe (TOML)", "correct the suite, or start where it lies"
-        ) from problem
+            f"cannot read {options.recipe} ({error})",
+            "a recipe (TOML)",
+            "correct the suite, or start in the folder of the recipe",
+        ) from error
 
 
 def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A nested table with the values of another in place of its own; shares of objectives are replaced as a whole."""
+    """A nested table with values replaced by those of another; shares of objectives are replaced as a whole."""
     out = dict(table)
     for key, value in changes.items():
         inner = isinstance(value, Mapping) and isinstance(out.get(key), Mapping) and key not in ("labels", "image")
@@ -126,8 +127,8 @@ def merged(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return out
 
 
-def timed(recipe: Recipe, budget: Budget) -> Recipe:
-    """The recipe for just this budget; a request of n panels is n - 1 samples."""
+def with_budget(recipe: Recipe, budget: Budget) -> Recipe:
+    """The recipe with this budget; an episode of n panels counts as n - 1 samples."""
     if budget.minutes > 0:
         return replace(recipe, schedule=replace(recipe.schedule, minutes=budget.minutes))
     panels = sum(recipe.episodes.panels) / 2 - 1
@@ -136,67 +137,64 @@ def timed(recipe: Recipe, budget: Budget) -> Recipe:
 
 
 class PromptedMethod:
-    """A predictor as a method: prompts are shown once and kept while the same ones are asked about."""
+    """A predictor as a method; the last prompted tasks are cached."""
 
     def __init__(
-        self, predictor: Predictor, settings: Settings, steps: int = 0, colors: Colors = lambda name, values: ()
+        self, predictor: Predictor, options: Options, steps: int = 0, colors: Colors = lambda name, values: ()
     ) -> None:
-        self.predictor, self.settings, self.steps, self.colors = predictor, settings, steps, colors
-        self._shown: dict[tuple[str, ...], PromptedTask] = {}
+        self.predictor, self.options, self.steps, self.colors = predictor, options, steps, colors
+        self._cache: dict[tuple[str, ...], PromptedTask] = {}
 
     def __call__(self, request: Request) -> Volume | LabelMap:
-        """The answer from the request's prompts."""
+        """The prediction from the request's prompts."""
         return self._prompted(request)(request.query).volume
 
     def _prompted(self, request: Request) -> PromptedTask:
-        shown = sorted(request.prompts, key=lambda prompt: prompt.case)
-        key = (request.task.card.name, request.task.name, *(prompt.case for prompt in shown))
-        if key not in self._shown:
-            if len(self._shown) >= 2:  # one prompt and all prompts take turns
-                self._shown.pop(next(iter(self._shown)))
+        prompts = sorted(request.prompts, key=lambda prompt: prompt.case)
+        key = (request.task.card.name, request.task.name, *(prompt.case for prompt in prompts))
+        if key not in self._cache:
+            if len(self._cache) >= 2:  # requests alternate between one prompt and all
+                self._cache.pop(next(iter(self._cache)))
             prompted = self.predictor.prompt(
-                [prompt.image for prompt in shown],
-                [prompt.target for prompt in shown],
+                [prompt.image for prompt in prompts],
+                [prompt.target for prompt in prompts],
                 request.task.name,
-                self._options(len(shown)),
+                self._prediction_options(len(prompts)),
                 modality=request.modality,
             )
             colors = self.colors(request.task.card.name, prompted.prompts.values)
-            self._shown[key] = prompted.with_options(replace(prompted.options, colors=colors))
-            if self.settings.tune > 0:
-                self._shown[key], _ = tune(self._shown[key], self.settings.tune)
-        return self._shown[key]
+            self._cache[key] = prompted.with_options(replace(prompted.options, colors=colors))
+            if self.options.tune > 0:
+                self._cache[key], _ = tune(self._cache[key], self.options.tune)
+        return self._cache[key]
 
-    def _options(self, prompts: int) -> PredictionOptions:
-        settings = self.settings
+    def _prediction_options(self, prompts: int) -> PredictionOptions:
+        options = self.options
         return PredictionOptions(
-            settings.strategy, settings.slices or prompts, settings.members, zoom=settings.zoom,
-            propagate=settings.propagate, min_probability=settings.min_probability,
+            options.strategy, options.slices or prompts, options.members, zoom=options.zoom,
+            propagate=options.propagate, min_probability=options.min_probability,
         )  # fmt: skip
 
-    def estimate(self, request: Request, answer: Volume | LabelMap) -> float | None:
-        """How good the answer probably is, from the same prompts; None for pictures."""
-        return quality(self._prompted(request), request.query, answer) if isinstance(answer, LabelMap) else None
+    def estimate(self, request: Request, prediction: Volume | LabelMap) -> float | None:
+        """The quality estimate of a prediction, from the same prompts; None for pictures."""
+        if not isinstance(prediction, LabelMap):
+            return None
+        return quality(self._prompted(request), request.query, prediction)
 
 
-def _pretrained(settings: Settings, lesson: TrainingData) -> Path:
-    """Weights whose encoder has learnt to fill in hidden image patches, for its share of the budget."""
-    changes = merged(settings.changes, {"objectives": {"labels": {"pretraining": 1.0}, "image": {"pretraining": 1.0}}})
-    lesson = replace(lesson, folder=lesson.folder / "pretraining", budget=part(lesson.budget, settings.pretraining))
-    recipe = timed(recipe_for(replace(settings, changes=changes), lesson), lesson.budget)
-    weights = lesson.folder / "weights"
+def _pretrained(options: Options, data: TrainingData) -> Path:
+    """Weights whose encoder learned to fill in hidden image patches, for its fraction of the budget."""
+    changes = merged(options.changes, {"objectives": {"labels": {"pretraining": 1.0}, "image": {"pretraining": 1.0}}})
+    data = replace(data, folder=data.folder / "pretraining", budget=data.budget.fraction(options.pretraining))
+    recipe = with_budget(recipe_for(replace(options, changes=changes), data), data.budget)
+    weights = data.folder / "weights"
     if not (weights / "config.json").exists():
-        model, _ = averaged(train(recipe, RunLocation(lesson.folder, lesson.device)))
-        save_weights(model, weights, "# Encoder\n\nLearnt to fill in hidden image patches in a benchmark.\n")
+        model, _ = averaged(train(recipe, RunLocation(data.folder, data.device)))
+        save_weights(model, weights, "# Encoder\n\nLearned to fill in hidden image patches in a benchmark.\n")
     return weights
 
 
-def part(budget: Budget, share: float) -> Budget:
-    """A share of a budget."""
-    return Budget(budget.minutes * share, round(budget.samples * share))
-
-
-def _note(recipe: Recipe, folder: Path) -> None:
-    """What was learnt by, beside the checkpoint."""
+def _write_recipe(recipe: Recipe, folder: Path) -> None:
+    """Write the recipe of the training beside its checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.json").write_text(json.dumps(recipe.as_dict(), indent=2), encoding="utf-8")

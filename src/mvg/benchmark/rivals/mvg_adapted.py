@@ -1,8 +1,9 @@
-"""Ours, adapted: weights tuned on few cases of the asked set, by default on a single one (Table 4)."""
+"""Our model, adapted: weights tuned on few cases of the evaluated set, by default on a single one (Table 4)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from mvg.benchmark.protocol.method import Scope, TrainingData, plain
+from mvg.benchmark.protocol.method import Scope, TrainingData, file_name
 from mvg.benchmark.rivals import mvg
 from mvg.errors import BenchmarkError
 from mvg.model.weights import save_weights
@@ -10,59 +11,59 @@ from mvg.tasks import Task
 from mvg.training.checkpoint import averaged
 
 SCOPE: Scope = "specialist"
-PROMPTED = True
+USES_PROMPTS = True
 
 
 @dataclass(frozen=True)
-class Settings:
-    """weights: an id or folder to start from; after: or the label of an `mvg` in the same suite, which goes first.
+class Options:
+    """weights: an id or folder to start from; after: instead, the label of an `mvg` in the same suite, trained first.
 
-    patients: how many of the set are learnt from; share: of the budget that is spent; rate: the peak learning rate,
-    lower than in training from nothing; zoom: see `PredictionOptions`.
+    max_patients: of the set, that are learned from. budget_fraction: of the suite's budget. rate: the peak learning
+    rate, lower than in training from scratch. zoom: see `PredictionOptions`.
     """
 
     weights: str = "tiny"
     after: str = ""
-    patients: int = 1
-    share: float = 1.0
+    max_patients: int = 1
+    budget_fraction: float = 1.0
     rate: float = 2e-4
-    zoom: str = "off"
+    zoom: Literal["auto", "off"] = "off"
 
 
 def serves(task: Task) -> bool:
-    """Every task."""
-    return True
+    """Every task with one image."""
+    return task.spec.inputs == 1
 
 
-def learn(settings: Settings, lesson: TrainingData) -> mvg.PromptedMethod:
-    """Tune all weights on requests whose pairs may come from one patient, each changed at random by itself.
+def fit(options: Options, data: TrainingData) -> mvg.PromptedMethod:
+    """Tune all weights on episodes whose pairs may come from one patient, each with random changes of its own.
 
-    Raises BenchmarkError where `after` names no method that has learnt with this seed.
+    Raises BenchmarkError if `after` names no method that was trained with this seed.
     """
     changes = {
-        "start": _learnt_before(settings.after, lesson) if settings.after else settings.weights,
+        "start": _trained_before(options.after, data) if options.after else options.weights,
         "episodes": {
-            "max_patients": settings.patients,
+            "max_patients": options.max_patients,
             "prompt_patients": "any",
             "batch": 1,
             "panels": [2, 3],
             "empty_query_fraction": 0.2,
         },
-        "optimizer": {"learning_rate": settings.rate, "ema_decay": 0.99},
+        "optimizer": {"learning_rate": options.rate, "ema_decay": 0.99},
     }
-    return mvg.learn(mvg.Settings(changes=changes, share=settings.share, zoom=settings.zoom), lesson)
+    return mvg.fit(mvg.Options(changes=changes, budget_fraction=options.budget_fraction, zoom=options.zoom), data)
 
 
-def _learnt_before(label: str, lesson: TrainingData) -> str:
-    """The averaged weights of another method of the suite, in a folder of this lesson."""
-    checkpoint = lesson.folder.parents[3] / plain(label) / f"seed{lesson.seed}" / "checkpoint.pt"
+def _trained_before(label: str, data: TrainingData) -> str:
+    """The averaged weights of another method of the suite, as a folder of weights."""
+    checkpoint = data.folder.parents[3] / file_name(label) / f"seed{data.seed}" / "checkpoint.pt"
     if not checkpoint.is_file():
         raise BenchmarkError(
             f"no checkpoint of '{label}' ({checkpoint})",
-            "the label of an mvg that learns in this suite",
+            "the label of an mvg that is trained in this suite",
             "correct `after`",
         )
-    weights = lesson.folder / "start"
+    weights = data.folder / "start"
     if not (weights / "config.json").exists():
-        save_weights(averaged(checkpoint)[0], weights, "# Start\n\nLearnt in a benchmark.\n")
+        save_weights(averaged(checkpoint)[0], weights, "# Start\n\nTrained in a benchmark.\n")
     return str(weights)

@@ -1,20 +1,20 @@
-"""Ours, isolated: one model per task and set, learnt from nothing else (Table 5b)."""
+"""Our model, isolated: one model per task and set, trained on nothing else (Table 5b)."""
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
 from mvg.benchmark.rivals import mvg
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
-PROMPTED = True
-Settings = mvg.Settings
+USES_PROMPTS = True
+Options = mvg.Options
 check = mvg.check
 
 
 def serves(task: Task) -> bool:
-    """Every task."""
-    return True
+    """Every task with one image."""
+    return mvg.serves(task)
 
 
-def learn(settings: mvg.Settings, lesson: TrainingData) -> mvg.PromptedMethod:
-    """As `mvg` learns, from the lesson's one task."""
-    return mvg.learn(settings, lesson)
+def fit(options: mvg.Options, data: TrainingData) -> mvg.PromptedMethod:
+    """As `mvg`, on one task of one set."""
+    return mvg.fit(options, data)

@@ -7,20 +7,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
-from mvg.benchmark.rivals._specialist import Specialist, monai_is_there, networks, specialist
-from mvg.benchmark.rivals._supervised import Learning
+from mvg.benchmark.rivals._options import TrainingOptions
+from mvg.benchmark.rivals._specialist import Specialist, check_monai, fit_specialist, monai_networks
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
-PROMPTED = False
-check = monai_is_there
+USES_PROMPTS = False
+check = check_monai
 
 
 @dataclass(frozen=True)
-class Settings(Learning):
-    """stem: stride of the first convolution; 1 gives features at 1/16, as fits small squares, 2 at 1/32 of the side.
+class Options(TrainingOptions):
+    """stem: stride of the first convolution; 1 gives features at 1/16 of the side, good for small squares, 2 at 1/32.
 
-    width: channels between the decoder's convolutions. 11.5 million parameters, 11.2 of them the backbone's.
+    width: channels between the decoder's convolutions. 11.5 million parameters, of which the backbone has 11.2.
     """
 
     rate: float = 1e-3
@@ -29,11 +29,11 @@ class Settings(Learning):
 
 
 class ResNet18(nn.Module):
-    """Pictures (b, 1, s, s) -> (b, outputs, s, s), drawn from the last of the backbone's features alone."""
+    """Pictures (b, 1, s, s) -> (b, outputs, s, s), decoded from the last features of the backbone."""
 
     def __init__(self, backbone: nn.Module, width: int, outputs: int) -> None:
         super().__init__()
-        backbone.avgpool = nn.Identity()  # where MONAI's pools for a classifier
+        backbone.avgpool = nn.Identity()  # MONAI pools here for a classifier
         self.backbone = nn.Sequential(*backbone.children())
         self.first = nn.Conv2d(512, width, 3, padding=1)
         self.last = nn.Conv2d(width, outputs, 3, padding=1)
@@ -46,18 +46,18 @@ class ResNet18(nn.Module):
 
 
 def serves(task: Task) -> bool:
-    """Labels and pictures alike."""
-    return True
+    """Label maps and pictures, from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type != "field"
 
 
-def learn(settings: Settings, lesson: TrainingData) -> Specialist:
-    """Learn one task of one set."""
-    nets = networks()
+def fit(options: Options, data: TrainingData) -> Specialist:
+    """Train on one task of one set."""
+    nets = monai_networks()
 
-    def make(outputs: int) -> nn.Module:
+    def build(outputs: int) -> nn.Module:
         backbone = nets.resnet18(
-            spatial_dims=2, n_input_channels=1, conv1_t_size=7, conv1_t_stride=settings.stem, feed_forward=False
+            spatial_dims=2, n_input_channels=1, conv1_t_size=7, conv1_t_stride=options.stem, feed_forward=False
         )
-        return ResNet18(backbone, settings.width, outputs)
+        return ResNet18(backbone, options.width, outputs)
 
-    return specialist(make, settings, lesson)
+    return fit_specialist(build, options, data)

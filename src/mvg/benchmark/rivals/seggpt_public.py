@@ -1,6 +1,6 @@
-"""SegGPT with its authors' public weights, through transformers, from a folder that the user has: nothing is learnt.
+"""SegGPT with its authors' public weights, through transformers, from a folder that the user has; no training here.
 
-Classes are asked one by one, white on black; with several prompts their features are averaged in the query's half, as
+There is one pass per class, white on black. With several prompts, their features are averaged in the query's half, as
 its authors do.
 """
 
@@ -16,20 +16,20 @@ from torch import Tensor
 from mvg.benchmark.protocol.method import Scope, TrainingData
 from mvg.benchmark.rivals._in_context import InContext
 from mvg.errors import BenchmarkError
-from mvg.prediction.options import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"
-PROMPTED = True
-PLACE = "https://huggingface.co/BAAI/seggpt-vit-large"
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the natural images that it was learnt from
+USES_PROMPTS = True
+DOWNLOAD = "https://huggingface.co/BAAI/seggpt-vit-large"
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the natural images that it was trained on
 _SHARPNESS = 16.0  # logits per brightness: black is -8, white is 8
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """path: folder with config.json and weights; prompts: slices shown; embedding: what the network is told of the
-    request, "instance" as its authors do by default, or "semantic"."""
+class Options:
+    """path: folder with config.json and weights; prompts: slices per query slice; embedding: the kind of request, which
+    the network is given: "instance", the default of its authors, or "semantic"."""
 
     path: str = ""
     prompts: int = 8
@@ -37,61 +37,63 @@ class PredictionOptions:
 
 
 def serves(task: Task) -> bool:
-    """Segmentation, which it was made for."""
-    return task.spec.target_type == "labels"
+    """Label maps, from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type == "labels"
 
 
-def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
-    """Read the weights. Raises BenchmarkError where they or the library are missing."""
-    folder = Path(settings.path)
-    if not settings.path or not (folder / "config.json").is_file():
+def fit(options: Options, data: TrainingData) -> InContext:
+    """Read the weights. Raises BenchmarkError if they or the library are missing."""
+    folder = Path(options.path)
+    if not options.path or not (folder / "config.json").is_file():
         raise BenchmarkError(
-            f"no weights at path = '{settings.path}'",
+            f"no weights at path = '{options.path}'",
             "a folder with config.json and the weights of SegGPT",
-            f"download it from {PLACE} and set path to it",
+            f"download it from {DOWNLOAD} and set path to it",
         )
     try:
         library = import_module("transformers")
-    except ImportError as problem:
-        raise BenchmarkError("no transformers", "the library", "pip install transformers") from problem
+    except ImportError as error:
+        raise BenchmarkError("no transformers", "the library", "pip install transformers") from error
     try:
         network = library.SegGptForImageSegmentation.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as problem:
+    except (OSError, ValueError, RuntimeError) as error:
         raise BenchmarkError(
-            f"'{folder}' cannot be read ({(str(problem).splitlines() or [''])[0]})",
+            f"'{folder}' cannot be read ({(str(error).splitlines() or [''])[0]})",
             "the weights of SegGPT",
-            f"download them from {PLACE} again",
-        ) from problem
-    network.to(lesson.device).eval()
+            f"download them from {DOWNLOAD} again",
+        ) from error
+    network.to(data.device).eval()
     size = _side(network.config.image_size)
 
-    def ask(
+    def predict(
         queries: Float[Tensor, "b 1 s s"], images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]
     ) -> Float[Tensor, "b 1 s s"]:
         several = images.shape[1] > 1
-        found = []
-        for query, shown, masks in zip(queries, images, targets, strict=True):
-            said = network(
-                pixel_values=_natural(query[None]).expand(len(shown), -1, -1, -1),
-                prompt_pixel_values=_natural(shown),
+        predictions = []
+        for query, prompts, masks in zip(queries, images, targets, strict=True):
+            output = network(
+                pixel_values=_natural(query[None]).expand(len(prompts), -1, -1, -1),
+                prompt_pixel_values=_natural(prompts),
                 prompt_masks=_natural(masks),
                 feature_ensemble=several,
-                embedding_type=settings.embedding,
+                embedding_type=options.embedding,
             ).pred_masks.float()
-            lower = said[:, :, said.shape[2] // 2 :].mean(0)  # alike for all prompts where features were averaged
-            bright = (lower * lower.new_tensor(_STD)[:, None, None] + lower.new_tensor(_MEAN)[:, None, None]).mean(0)
-            found.append(_SHARPNESS * (bright.clamp(0, 1) - 0.5))
-        return torch.stack(found)[:, None]
+            lower = output[:, :, output.shape[2] // 2 :].mean(0)  # the same for all prompts if features were averaged
+            brightness = (lower * lower.new_tensor(_STD)[:, None, None] + lower.new_tensor(_MEAN)[:, None, None]).mean(
+                0
+            )
+            predictions.append(_SHARPNESS * (brightness.clamp(0, 1) - 0.5))
+        return torch.stack(predictions)[:, None]
 
-    return InContext(ask, size, "binary", Shown(num_prompts=settings.prompts), lesson.device)
+    return InContext(predict, size, "binary", PredictionOptions(num_prompts=options.prompts), data.device)
 
 
 def _natural(pictures: Float[Tensor, "n 1 s s"]) -> Float[Tensor, "n 3 s s"]:
-    """Gray pictures as the network knows pictures: three channels of about zero mean."""
+    """Gray pictures as the network expects them: three channels of about zero mean."""
     mean, std = (pictures.new_tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
     return (pictures - mean) / std
 
 
 def _side(canvas: Any) -> int:
-    """The side of one picture, given the canvas of two above one another: (rows, columns)."""
+    """The side of one picture, given the size of the canvas, which stacks two: (rows, columns)."""
     return int(canvas if isinstance(canvas, int) else canvas[-1])

@@ -1,6 +1,6 @@
 """TransUNet: residual convolutions, a transformer over the coarsest of their features, and a decoder with skips.
 
-Written from its description (Chen et al., 2021); no package offers it.
+Written from its description (Chen et al. 2021); no package offers it.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
-from mvg.benchmark.rivals._specialist import Specialist, halved, specialist
-from mvg.benchmark.rivals._supervised import Learning
+from mvg.benchmark.rivals._options import TrainingOptions
+from mvg.benchmark.rivals._specialist import Specialist, check_halvings, fit_specialist
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
-PROMPTED = False
+USES_PROMPTS = False
 _GROUPS = 8
 
 
 @dataclass(frozen=True)
-class Settings(Learning):
+class Options(TrainingOptions):
     """widths: channels at 1/2, 1/4, ... of the side, multiples of 8; blocks: residual blocks at each.
 
     hidden, depth, heads: of the transformer. The default has 2.9 million parameters. hidden 768, depth 12 and heads 12
@@ -38,69 +38,69 @@ class Settings(Learning):
 
 
 class TransUNet(nn.Module):
-    """Pictures (b, 1, s, s) -> (b, outputs, s, s); s is that of the settings."""
+    """Pictures (b, 1, s, s) -> (b, outputs, s, s); s is the `size` of the options."""
 
-    def __init__(self, settings: Settings, outputs: int) -> None:
+    def __init__(self, options: Options, outputs: int) -> None:
         super().__init__()
-        widths, hidden = settings.widths, settings.hidden
-        grid = settings.size // 2 ** len(widths)
+        widths, hidden = options.widths, options.hidden
+        grid = options.size // 2 ** len(widths)
         self.down = nn.ModuleList(
-            nn.Sequential(*(_Residual(a if n == 0 else b, b, 2 if n == 0 else 1) for n in range(settings.blocks)))
+            nn.Sequential(*(_Residual(a if n == 0 else b, b, 2 if n == 0 else 1) for n in range(options.blocks)))
             for a, b in zip((widths[0], *widths), widths, strict=False)
         )
-        self.stem = _convolved(1, widths[0])
+        self.stem = _conv_norm_relu(1, widths[0])
         self.embed = nn.Conv2d(widths[-1], hidden, 1)
-        self.place = nn.Parameter(0.02 * torch.randn(1, grid * grid, hidden))
+        self.positions = nn.Parameter(0.02 * torch.randn(1, grid * grid, hidden))
         layer = nn.TransformerEncoderLayer(
-            hidden, settings.heads, 4 * hidden, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+            hidden, options.heads, 4 * hidden, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
         )
-        self.look = nn.TransformerEncoder(layer, settings.depth, nn.LayerNorm(hidden), enable_nested_tensor=False)
-        self.bottom = _convolved(hidden, widths[-1])
+        self.transformer = nn.TransformerEncoder(layer, options.depth, nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.bottom = _conv_norm_relu(hidden, widths[-1])
         skips = (*widths[-2::-1], widths[0])  # the stem's, at full resolution, comes last
-        self.up = nn.ModuleList(_convolved(a + b, b) for a, b in zip((widths[-1], *skips), skips, strict=False))
+        self.up = nn.ModuleList(_conv_norm_relu(a + b, b) for a, b in zip((widths[-1], *skips), skips, strict=False))
         self.head = nn.Conv2d(widths[0], outputs, 3, padding=1)
 
     def forward(self, images: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b outputs s s"]:
-        kept = [self.stem(images)]
+        features = [self.stem(images)]
         for stage in self.down:
-            kept.append(stage(kept[-1]))
-        tokens = rearrange(self.embed(kept[-1]), "b c h w -> b (h w) c") + self.place
-        x = rearrange(self.look(tokens), "b (h w) c -> b c h w", h=kept[-1].shape[-1])
+            features.append(stage(features[-1]))
+        tokens = rearrange(self.embed(features[-1]), "b c h w -> b (h w) c") + self.positions
+        x = rearrange(self.transformer(tokens), "b (h w) c -> b c h w", h=features[-1].shape[-1])
         x = self.bottom(x)
-        for stage, skip in zip(self.up, kept[-2::-1], strict=True):
+        for stage, skip in zip(self.up, features[-2::-1], strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = stage(torch.cat([x, skip], dim=1))
-        said: Tensor = self.head(x)
-        return said
+        output: Tensor = self.head(x)
+        return output
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside a straight way, the first of them with a stride."""
+    """Two convolutions, the first with a stride, beside a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.first = _convolved(inputs, outputs, stride)
+        self.first = _conv_norm_relu(inputs, outputs, stride)
         self.second = nn.Sequential(
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.GroupNorm(_GROUPS, outputs)
         )
-        self.straight = nn.Conv2d(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else nn.Identity()
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.straight(x) + self.second(self.first(x)))
+        return F.relu(self.shortcut(x) + self.second(self.first(x)))
 
 
-def _convolved(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.GroupNorm(_GROUPS, outputs), nn.ReLU()
     )
 
 
 def serves(task: Task) -> bool:
-    """Labels and pictures alike."""
-    return True
+    """Label maps and pictures, from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type != "field"
 
 
-def learn(settings: Settings, lesson: TrainingData) -> Specialist:
-    """Learn one task of one set."""
-    halved(settings, len(settings.widths))
-    return specialist(lambda outputs: TransUNet(settings, outputs), settings, lesson)
+def fit(options: Options, data: TrainingData) -> Specialist:
+    """Train on one task of one set."""
+    check_halvings(options, len(options.widths))
+    return fit_specialist(lambda outputs: TransUNet(options, outputs), options, data)

@@ -3,38 +3,38 @@
 from dataclasses import dataclass
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
-from mvg.benchmark.rivals._specialist import Specialist, halved, monai_is_there, networks, specialist
-from mvg.benchmark.rivals._supervised import Learning
+from mvg.benchmark.rivals._options import TrainingOptions
+from mvg.benchmark.rivals._specialist import Specialist, check_halvings, check_monai, fit_specialist, monai_networks
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
-PROMPTED = False
-check = monai_is_there
+USES_PROMPTS = False
+check = check_monai
 
 
 @dataclass(frozen=True)
-class Settings(Learning):
-    """widths: channels at each resolution, the finest first, halved from one to the next.
+class Options(TrainingOptions):
+    """widths: channels at each resolution, the finest first, each half of the one before.
 
     The default has 1.6 million parameters; (32, 64, 128, 256, 512) has 7.8 and (64, 128, 256, 512, 1024) has 31
-    million, as the first U-Net had.
+    million, as the original U-Net.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 192)
 
 
 def serves(task: Task) -> bool:
-    """Labels and pictures alike."""
-    return True
+    """Label maps and pictures, from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type != "field"
 
 
-def learn(settings: Settings, lesson: TrainingData) -> Specialist:
-    """Learn one task of one set."""
-    depth, nets = len(settings.widths), networks()
-    halved(settings, depth - 1)
+def fit(options: Options, data: TrainingData) -> Specialist:
+    """Train on one task of one set."""
+    depth, nets = len(options.widths), monai_networks()
+    check_halvings(options, depth - 1)
     strides = [1, *[2] * (depth - 1)]
-    return specialist(
-        lambda outputs: nets.DynUNet(2, 1, outputs, [3] * depth, strides, strides[1:], filters=settings.widths),
-        settings,
-        lesson,
+    return fit_specialist(
+        lambda outputs: nets.DynUNet(2, 1, outputs, [3] * depth, strides, strides[1:], filters=options.widths),
+        options,
+        data,
     )

@@ -1,6 +1,6 @@
-"""The UniverSeg form (Butoi et al. 2023), written by us: a U-Net whose blocks let query and prompts interact.
+"""UniverSeg (Butoi et al. 2023), reimplemented: a U-Net whose blocks let query and prompts interact.
 
-Binary segmentation: one class at a time, N passes for N classes; any number of prompts, in no order.
+Binary segmentation: one pass per class; any number of prompts, whose order has no influence.
 """
 
 from collections.abc import Callable
@@ -14,22 +14,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
+from mvg.benchmark.rivals._episodes import TrainingSetup, train_on_episodes
 from mvg.benchmark.rivals._in_context import InContext
-from mvg.benchmark.rivals._training import TrainingSetup, first_weights, train_for_budget
+from mvg.benchmark.rivals._training import initial_weights
 from mvg.canvas import Pairs
-from mvg.prediction.options import PredictionOptions as Shown
+from mvg.prediction.options import PredictionOptions
 from mvg.tasks import Task
 from mvg.training.optimization import OptimizerSettings
 from mvg.training.requests import EpisodeSettings
 
 SCOPE: Scope = "generalist"
-PROMPTED = True
+USES_PROMPTS = True
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """size: picture side; widths: features per level, each at half the resolution; prompts: slices shown; panels:
-    fewest and most pairs of an episode; batch: queries per step; rate: peak; workers: that make episodes."""
+class Options:
+    """size: picture side; widths: features per level, each at half the resolution. prompts: slices per query slice.
+    panels: smallest and largest number of pairs in an episode; batch: queries per step; rate: peak learning rate;
+    workers: processes that make episodes."""
 
     size: int = 128
     widths: tuple[int, ...] = (24, 24, 24, 24)
@@ -43,7 +45,7 @@ class PredictionOptions:
 class CrossConv(nn.Conv2d):
     """A 3 x 3 convolution over the channels of the query followed by those of a prompt, for every prompt.
 
-    Convolutions are linear: the query's share is computed once and added to that of each prompt.
+    Convolutions are linear: the query's part is computed once and added to that of each prompt.
     """
 
     def __init__(self, query: int, prompt: int, features: int) -> None:
@@ -53,13 +55,13 @@ class CrossConv(nn.Conv2d):
     def forward(  # type: ignore[override]
         self, query: Float[Tensor, "b c h w"], prompts: Float[Tensor, "b n d h w"]
     ) -> Float[Tensor, "b n e h w"]:
-        mine = F.conv2d(query, self.weight[:, : self.split], self.bias, padding=1)
-        theirs = F.conv2d(prompts.flatten(0, 1), self.weight[:, self.split :], padding=1)
-        return mine[:, None] + rearrange(theirs, "(b n) e h w -> b n e h w", b=len(query))
+        of_query = F.conv2d(query, self.weight[:, : self.split], self.bias, padding=1)
+        of_prompts = F.conv2d(prompts.flatten(0, 1), self.weight[:, self.split :], padding=1)
+        return of_query[:, None] + rearrange(of_prompts, "(b n) e h w -> b n e h w", b=len(query))
 
 
 class CrossBlock(nn.Module):
-    """Each query-prompt pair convolved together; the query goes on with their mean, a prompt with its own."""
+    """Each query-prompt pair is convolved together; the query continues with the mean, a prompt with its own pair."""
 
     def __init__(self, query: int, prompt: int, features: int) -> None:
         super().__init__()
@@ -71,8 +73,10 @@ class CrossBlock(nn.Module):
         self, query: Float[Tensor, "b c h w"], prompts: Float[Tensor, "b n d h w"]
     ) -> tuple[Float[Tensor, "b e h w"], Float[Tensor, "b n e h w"]]:
         pairs = self.cross(query, prompts)
-        shown = F.leaky_relu(self.prompt(pairs.flatten(0, 1)))
-        return F.leaky_relu(self.query(pairs.mean(1))), rearrange(shown, "(b n) e h w -> b n e h w", b=len(query))
+        next_prompts = F.leaky_relu(self.prompt(pairs.flatten(0, 1)))
+        return F.leaky_relu(self.query(pairs.mean(1))), rearrange(
+            next_prompts, "(b n) e h w -> b n e h w", b=len(query)
+        )
 
     def last(self, query: Float[Tensor, "b c h w"], prompts: Float[Tensor, "b n d h w"]) -> Float[Tensor, "b e h w"]:
         """The query alone; the mean of all pairs is the pair with the mean prompt."""
@@ -80,7 +84,7 @@ class CrossBlock(nn.Module):
 
 
 class CrossUNet(nn.Module):
-    """Cross blocks down and up again with skips; logits of the class that the prompts' masks show."""
+    """Cross blocks down and up again with skips; outputs logits of the class of the prompts' masks."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -101,17 +105,17 @@ class CrossUNet(nn.Module):
     def forward(
         self, queries: Float[Tensor, "b 1 s s"], images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]
     ) -> Float[Tensor, "b 1 s s"]:
-        query, prompts, kept = queries, torch.cat([images, targets], dim=2), []
+        query, prompts, skips = queries, torch.cat([images, targets], dim=2), []
         for level, block in enumerate(self.down):
             if level:
                 query, prompts = F.max_pool2d(query, 2), _each(F.max_pool2d, prompts, 2)
             query, prompts = block(query, prompts)
-            kept.append((query, prompts))
+            skips.append((query, prompts))
         for block in self.up:
-            kept.pop()
-            skip, skips = kept[-1]
-            query = torch.cat([_grown(query), skip], dim=1)
-            prompts = torch.cat([_each(_grown, prompts), skips], dim=2)
+            skips.pop()
+            query_skip, prompts_skip = skips[-1]
+            query = torch.cat([_upsampled(query), query_skip], dim=1)
+            prompts = torch.cat([_each(_upsampled, prompts), prompts_skip], dim=2)
             if block is self.up[-1]:
                 query = cast(CrossBlock, block).last(query, prompts)
             else:
@@ -121,46 +125,46 @@ class CrossUNet(nn.Module):
 
 
 def overlap_loss(logits: Float[Tensor, "b 1 s s"], masks: Float[Tensor, "b 1 s s"]) -> Float[Tensor, ""]:
-    """Soft Dice of each query plus cross-entropy; an absent class costs what is painted falsely."""
+    """Soft Dice of each query plus cross-entropy; for an absent class, false positives cost."""
     logits = logits.float()
-    chance = logits.sigmoid()
-    floor = 1e-3 * masks[0].numel()
-    overlap = 2 * (chance * masks).sum((1, 2, 3)) + floor
-    dice = 1 - overlap / ((chance + masks).sum((1, 2, 3)) + floor)
+    probability = logits.sigmoid()
+    smoothing = 1e-3 * masks[0].numel()
+    intersection = 2 * (probability * masks).sum((1, 2, 3)) + smoothing
+    dice = 1 - intersection / ((probability + masks).sum((1, 2, 3)) + smoothing)
     return dice.mean() + F.binary_cross_entropy_with_logits(logits, masks)
 
 
 def serves(task: Task) -> bool:
-    """Segmentation alone."""
-    return task.spec.target_type == "labels"
+    """Label maps, from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type == "labels"
 
 
-def learn(settings: PredictionOptions, lesson: TrainingData) -> InContext:
-    """Learn on episodes of one random class each."""
-    with first_weights(lesson.seed):
-        network = CrossUNet(settings.widths)
+def fit(options: Options, data: TrainingData) -> InContext:
+    """Train on episodes of one random class each."""
+    with initial_weights(data.seed):
+        network = CrossUNet(options.widths)
 
-    def loss_of(pairs: Pairs, drawn: torch.Generator) -> Tensor:
+    def loss(pairs: Pairs, generator: torch.Generator) -> Tensor:
         logits = network(pairs.images[:, -1], pairs.images[:, :-1], pairs.targets[:, :-1])
         return overlap_loss(logits, pairs.targets[:, -1])
 
-    course = TrainingSetup(
-        tuple(task for task in lesson.tasks if serves(task)),
-        settings.size,
-        EpisodeSettings(batch=settings.batch, panels=settings.panels, coloring="binary"),
-        OptimizerSettings(learning_rate=settings.rate),
-        settings.workers,
+    setup = TrainingSetup(
+        tuple(task for task in data.tasks if serves(task)),
+        options.size,
+        EpisodeSettings(batch=options.batch, panels=options.panels, coloring="binary"),
+        OptimizerSettings(learning_rate=options.rate),
+        options.workers,
     )
-    learnt = train_for_budget(network, loss_of, course, lesson)
-    return InContext(network, settings.size, "binary", Shown(num_prompts=settings.prompts), lesson.device, learnt)
+    log = train_on_episodes(network, loss, setup, data)
+    return InContext(network, options.size, "binary", PredictionOptions(num_prompts=options.prompts), data.device, log)
 
 
-def _grown(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
+def _upsampled(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
     return F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=True)
 
 
 def _each(
-    change: Callable[..., Tensor], features: Float[Tensor, "b n c h w"], *more: Any
+    function: Callable[..., Tensor], features: Float[Tensor, "b n c h w"], *arguments: Any
 ) -> Float[Tensor, "b n c i j"]:
-    """The same change to the features of every prompt."""
-    return rearrange(change(features.flatten(0, 1), *more), "(b n) c h w -> b n c h w", b=len(features))
+    """The function applied to the features of every prompt."""
+    return rearrange(function(features.flatten(0, 1), *arguments), "(b n) c h w -> b n c h w", b=len(features))

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
-from mvg.benchmark.rivals._specialist import Specialist, monai_is_there, networks, specialist
-from mvg.benchmark.rivals._supervised import Learning
+from mvg.benchmark.rivals._options import TrainingOptions
+from mvg.benchmark.rivals._specialist import Specialist, check_monai, fit_specialist, monai_networks
 from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
-PROMPTED = False
-check = monai_is_there
+USES_PROMPTS = False
+check = check_monai
 
 
 @dataclass(frozen=True)
-class Settings(Learning):
+class Options(TrainingOptions):
     """dropout: share of channels dropped in the two deepest stages on the way down and up.
 
     MONAI fixes the widths (16 to 256): 9.4 million parameters.
@@ -24,17 +24,17 @@ class Settings(Learning):
 
 
 def serves(task: Task) -> bool:
-    """Labels and pictures alike."""
-    return True
+    """Label maps and pictures, from one image."""
+    return task.spec.inputs == 1 and task.spec.target_type != "field"
 
 
-def learn(settings: Settings, lesson: TrainingData) -> Specialist:
-    """Learn one task of one set."""
-    nets, share = networks(), settings.dropout
-    return specialist(
+def fit(options: Options, data: TrainingData) -> Specialist:
+    """Train on one task of one set."""
+    nets, share = monai_networks(), options.dropout
+    return fit_specialist(
         lambda outputs: nets.VNet(
             2, 1, outputs, dropout_prob_down=share, dropout_prob_up=(share, share), dropout_dim=2
         ),
-        settings,
-        lesson,
+        options,
+        data,
     )

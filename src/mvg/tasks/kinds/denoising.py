@@ -10,14 +10,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card
+from mvg.data.case import Card, Case, DataSet
 from mvg.data.store import SliceRow, StoredSlice
+from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
+from mvg.tasks.case_pair import CaseFiles, CasePair, evenly_spaced
 from mvg.tasks.projection import low_dose_noise
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
 DOSES = (0.5, 0.25, 0.1)  # shares of the full dose
 WINDOWS = ("soft tissue", "lung")
+_EVALUATED_DOSE = 0.25
+_SIMULATED_SLICES = 3  # of a case: the noise of one takes seconds at 512 x 512
+_AIR = -1000  # HU
 _MIN_FILLED = 0.05  # share of the picture that shows something; with less there is no body to denoise
 
 
@@ -37,6 +42,14 @@ class Denoising(Task):
 
     spec: ClassVar[TaskSpec] = SPEC
 
+    @property
+    def named_window(self) -> Window | None:
+        return Window.named(self.window) if self.card.units == "HU" else None
+
+    @property
+    def image_channel(self) -> int:
+        return self.channel
+
     def accepts(self, row: SliceRow) -> bool:
         return row.filled >= _MIN_FILLED and (self.dose is not None or row.target_window is not None)
 
@@ -49,6 +62,16 @@ class Denoising(Task):
         pixel = float(np.mean(stored.row.spacing))
         noise = low_dose_noise(whole, pixel, (stored.top, stored.left, len(full)), self.dose, rng)
         return window.apply(full + noise)[None], window.apply(full)
+
+    def serves(self, case: Case) -> bool:
+        return case.target is not None or self.dose is not None
+
+    def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
+        image = files.image(self.channel)
+        if self.dose is None:
+            return CasePair(image, files.target())
+        full = evenly_spaced(image, image.plane, _SIMULATED_SLICES)
+        return CasePair(_low_dose(full, self.dose, rng), full)
 
 
 def offered_by(card: Card) -> list[Task]:
@@ -65,6 +88,27 @@ def offered_by(card: Card) -> list[Task]:
         for dose in doses
         for window in windows
     ]
+
+
+def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
+    """The real low dose, else a simulated quarter of the dose, in the soft-tissue window."""
+    doses = [task for task in tasks if isinstance(task, Denoising) and task.window == WINDOWS[0]]
+    return [task for task in doses if task.dose in (None, _EVALUATED_DOSE)]
+
+
+def _low_dose(full: Volume, dose: float, rng: np.random.Generator) -> Volume:
+    """The volume with the noise of a dose in every slice, each surrounded by air up to a square."""
+    noisy = np.array(full.pictures(full.plane))
+    rows, columns = noisy.shape[1:]
+    side = max(rows, columns)
+    pixel = float(np.mean(full.pixel_spacing(full.plane)))
+    for picture in noisy:
+        square = np.full((side, side), _AIR, np.float32)
+        square[:rows, :columns] = picture
+        picture += low_dose_noise(square, pixel, (0, 0, side), dose, rng)[:rows, :columns]
+    image = full.from_pictures(noisy, full.plane)
+    assert isinstance(image, Volume)
+    return image
 
 
 def _name(channel: str, dose: float | None, window: str) -> str:

@@ -6,20 +6,27 @@ images, or with a label that names the void, provide the voids themselves.
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mvg.data.case import Card
+from mvg.data.case import Card, Case, DataSet
+from mvg.data.slicing import FULL_SCALE
 from mvg.data.store import SliceRow, StoredSlice
+from mvg.imaging.files import read_gray
+from mvg.imaging.volume import Plane, Volume
+from mvg.imaging.window import Window
+from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
 _LESION = re.compile(r"lesion|tumou?r|abnormal|edema|oedema|enhancing|necro|metasta|stroke|infarct|cancer|hematoma")
 _VOID = re.compile(r"void|inpaint")
 _MODALITIES = ("MRI", "CT")  # in a projection or an echo a void hides no tissue of its own
 _MIN_FILLED = 0.08  # share of the picture that shows something; with less no void fits
+_MIN_EVALUATED_SIDE = 96  # pixels; voids in smaller pictures are a few pixels
 _MARGIN = 3  # pixels between a void and a lesion
 
 
@@ -37,6 +44,10 @@ class Inpainting(Task):
     masks: str
 
     spec: ClassVar[TaskSpec] = SPEC
+
+    @property
+    def image_channel(self) -> int:
+        return self.channel
 
     def accepts(self, row: SliceRow) -> bool:
         if self.masks == "target":
@@ -61,6 +72,34 @@ class Inpainting(Task):
             healthy &= ~ndimage.binary_dilation(lesion, iterations=_MARGIN)
         return draw_voids(healthy, rng)
 
+    def serves(self, case: Case) -> bool:
+        return case.target is not None or self.masks != "target"
+
+    def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
+        whole = files.image(self.channel)
+        if self.masks == "target":
+            target = files.target()
+            return CasePair(whole, target, {"void": whole.voxels != target.voxels})
+        voids = self._voids(files, whole.plane, rng).astype(np.uint8)
+        void = whole.from_pictures(voids, whole.plane).voxels.astype(np.bool_)
+        image = Volume(np.where(void, whole.voxels.min(), whole.voxels), whole.affine, whole.header)
+        return CasePair(image, whole, {"void": void})
+
+    def _voids(self, files: CaseFiles, plane: Plane, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """The voids (n, rows, columns) of all slices, none in those that the task does not accept."""
+        first = files.image(0)
+        window = Window.fit(first.voxels, "other")
+        stored = np.rint(window.apply(first.pictures(plane)) * FULL_SCALE).astype(np.uint16)
+        label_map = files.labels()
+        labels = None if label_map is None else label_map.pictures(plane).astype(np.uint8)
+        voids = np.zeros(stored.shape, np.bool_)
+        for at, picture in enumerate(stored):
+            present = None if labels is None else labels[at]
+            row = files.row(at, len(stored), plane, picture, present)
+            if self.accepts(row):
+                voids[at] = self.void(StoredSlice(self.card, row, picture[None], present, None), rng)
+        return voids
+
 
 def offered_by(card: Card) -> list[Task]:
     """Every task of this kind that a data set with this card can serve."""
@@ -72,6 +111,19 @@ def offered_by(card: Card) -> list[Task]:
     if card.modality not in _MODALITIES or card.image_target is not None:
         return []
     return [Inpainting(f"inpainting:{name}", card, channel, "drawn") for channel, name in named]
+
+
+def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
+    """One task: real voids, else voids that are drawn into brain images of some size."""
+    informative = (task for task in tasks if isinstance(task, Inpainting) and _is_informative(task, data))
+    return list(islice(informative, 1))
+
+
+def _is_informative(task: Inpainting, data: DataSet) -> bool:
+    if task.masks != "drawn":
+        return True
+    image = read_gray(data.cases[0].images[0])
+    return data.card.region == "brain" and min(image.pictures(image.plane).shape[1:]) >= _MIN_EVALUATED_SIDE
 
 
 def _labelled(stored: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:

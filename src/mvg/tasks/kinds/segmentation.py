@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card
+from mvg.data.case import Card, DataSet
 from mvg.data.store import SliceRow, StoredSlice
+from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed
 
 SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom"))
@@ -17,15 +18,31 @@ class Segmentation(Task):
 
     spec: ClassVar[TaskSpec] = SPEC
 
+    @property
+    def image_channel(self) -> int:
+        return self.card.channels.index(self.name.removeprefix("segmentation:"))
+
     def accepts(self, row: SliceRow) -> bool:
         return row.labelled
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert stored.labels is not None, "only slices that the task accepts"
-        channel = self.card.channels.index(self.name.removeprefix("segmentation:"))
-        return windowed(stored, channel)[None], np.array(self.card.with_ignored_as_background(stored.labels), np.uint8)
+        return windowed(stored, self.image_channel)[None], np.array(
+            self.card.with_ignored_as_background(stored.labels), np.uint8
+        )
+
+    def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
+        labels = files.labels()
+        assert labels is not None, "only cases that the task serves"
+        return CasePair(files.image(self.image_channel), labels)
 
 
 def offered_by(card: Card) -> list[Task]:
     """Every task of this kind that a data set with this card can serve."""
     return [Segmentation(f"segmentation:{channel}", card) for channel in card.channels] if card.labels else []
+
+
+def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
+    """One task: of the channel that a label is named after, else of the first one."""
+    named = [task for task in tasks if any(task.name.split(":")[1] in name for name in data.card.labels.values())]
+    return (named or tasks)[:1]

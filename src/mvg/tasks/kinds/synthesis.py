@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card
+from mvg.data.case import Card, Case, DataSet
 from mvg.data.store import SliceRow, StoredSlice
+from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
+_MAX_EVALUATED = 3
 _MIN_FILLED = 0.02  # share of the picture that shows something; with less there is nothing to synthesize
 
 
@@ -26,6 +28,14 @@ class Synthesis(Task):
 
     spec: ClassVar[TaskSpec] = SPEC
 
+    @property
+    def image_channel(self) -> int:
+        return self.source
+
+    @property
+    def target_channel(self) -> int | None:
+        return self.goal
+
     def accepts(self, row: SliceRow) -> bool:
         return row.filled >= _MIN_FILLED and (self.goal is not None or row.target_window is not None)
 
@@ -34,6 +44,13 @@ class Synthesis(Task):
         if self.goal is not None:
             return image, windowed(stored, self.goal)
         return image, windowed_target(stored) if self.card.units == "HU" else stored.target_picture()
+
+    def serves(self, case: Case) -> bool:
+        return case.target is not None or self.goal is not None
+
+    def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
+        target = files.target() if self.goal is None else files.image(self.goal)
+        return CasePair(files.image(self.source), target, labels=files.labels())
 
 
 def offered_by(card: Card) -> list[Task]:
@@ -45,3 +62,12 @@ def offered_by(card: Card) -> list[Task]:
     if card.image_task == "synthesis":
         found += [Synthesis(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
     return found
+
+
+def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
+    """Up to three directions: those to the card's image target, else between the first channel and the others."""
+    directions = [task for task in tasks if isinstance(task, Synthesis)]
+    to_target = [task for task in directions if task.goal is None]
+    wanted = ((0, 1), (1, 0), (0, len(data.card.channels) - 1))
+    chosen = to_target or [task for task in directions if (task.source, task.goal) in wanted]
+    return list(chosen[:_MAX_EVALUATED])

@@ -1,0 +1,143 @@
+"""The pair (image, target) of a whole case, on the grid of its files: what evaluation asks of a task."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.data.case import Card, Case, LabelFiles
+from mvg.data.slicing import FULL_SCALE, labels_in
+from mvg.data.store import SliceRow, StoredSlice
+from mvg.imaging.files import read_gray
+from mvg.imaging.frame import Box
+from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import Window
+
+_AXES: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}  # of a canonical array
+_BACKGROUND = FULL_SCALE // 8  # of a stored picture: brighter pixels count as filled
+_Grid = TypeVar("_Grid", bound=Volume | LabelMap)
+
+
+@dataclass(frozen=True, eq=False)
+class CasePair:
+    """An image and its target on one grid.
+
+    regions: name -> mask (X, Y, Z), where predictions of pictures are measured first: the voids of an inpainting.
+    labels: the label map of the case, where a segmentation of the predicted picture can be compared with it.
+    """
+
+    image: Volume
+    target: Volume | LabelMap
+    regions: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    labels: LabelMap | None = None
+
+    def thinned(self, count: int) -> "CasePair":
+        """At most `count` slices of everything, evenly spaced along the image's plane."""
+        plane = self.image.plane
+        masks = {name: LabelMap(mask, self.image.affine) for name, mask in self.regions.items()}
+        return CasePair(
+            evenly_spaced(self.image, plane, count),
+            evenly_spaced(self.target, plane, count),
+            {name: evenly_spaced(mask, plane, count).voxels > 0 for name, mask in masks.items()},
+            None if self.labels is None else evenly_spaced(self.labels, plane, count),
+        )
+
+
+def read_case_labels(files: LabelFiles, card: Card) -> LabelMap:
+    """The label map of a case; labels that the card ignores are background."""
+    labels = labels_in(files)
+    return replace(labels, voxels=card.with_ignored_as_background(labels.voxels))
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of a case, read on request. The two readers may be replaced by ones that cache."""
+
+    case: Case
+    card: Card
+    read: Callable[[Path], Volume] = read_gray
+    read_labels: Callable[[LabelFiles, Card], LabelMap] = read_case_labels
+
+    def image(self, channel: int) -> Volume:
+        """The image of a channel, in the units of its file."""
+        return self.read(self.case.images[channel])
+
+    def target(self) -> Volume:
+        """The image target; only for cases that have one."""
+        assert self.case.target is not None, "only for cases with an image target"
+        return self.read(self.case.target)
+
+    def labels(self) -> LabelMap | None:
+        """The label map, None where the case has none."""
+        return None if self.case.labels is None else self.read_labels(self.case.labels, self.card)
+
+    def slices(self) -> Iterator[StoredSlice]:
+        """All slices along the plane of the first image, as the store keeps them, at the resolution of the files.
+
+        They are padded to squares with 0; `row.box` is the slice without the padding.
+        """
+        images = [self.image(at) for at in range(len(self.card.channels))]
+        plane, spacing = images[0].plane, images[0].pixel_spacing(images[0].plane)
+        windows = tuple(self._window(image) for image in images)
+        stored = np.stack([_stored(v, plane, w) for v, w in zip(images, windows, strict=True)], axis=1)
+        target, target_window = self._stored_target(plane)
+        label_map = self.labels()
+        labels = None if label_map is None else _square(label_map.pictures(plane).astype(np.uint8))
+        rows, columns = images[0].pictures(plane).shape[1:]
+        for at, channels in enumerate(stored):
+            mask = None if labels is None else labels[at]
+            row = self.row(at, len(stored), plane, channels[0, :rows, :columns], mask)
+            row = replace(
+                row, windows=windows, target_window=target_window, spacing=spacing, box=Box(0, 0, rows, columns)
+            )
+            yield StoredSlice(self.card, row, channels, mask, None if target is None else target[at])
+
+    def _stored_target(self, plane: Plane) -> tuple[NDArray[np.uint16] | None, Window | None]:
+        if self.case.target is None:
+            return None, None
+        window = self._window(self.target())
+        return _stored(self.target(), plane, window), window
+
+    def row(
+        self, index: int, count: int, plane: Plane, picture: NDArray[np.uint16], labels: NDArray[np.uint8] | None
+    ) -> SliceRow:
+        """What an index says of a slice; picture: the slice of the first image as stored. Windows are left out."""
+        case, filled = self.case, float((picture > _BACKGROUND).mean())
+        present = () if labels is None else tuple(int(value) for value in np.unique(labels) if value)
+        return SliceRow(
+            index, case.name, case.patient, index, count, plane, (), None, (1.0, 1.0), Box(0, 0, 1, 1),
+            labels is not None, present, filled, case.split,
+        )  # fmt: skip
+
+    def _window(self, volume: Volume) -> Window:
+        return Window.named("full") if self.card.units == "HU" else Window.fit(volume.voxels, "other")
+
+
+def evenly_spaced(volume: _Grid, plane: Plane, count: int) -> _Grid:
+    """At most `count` slices of a volume along a plane, evenly spaced, as a volume with thicker steps."""
+    length = len(volume.pictures(plane))
+    if length <= count:
+        return volume
+    canonical, axis = volume.canonical(), _AXES[plane]
+    step = -(-length // count)  # as far apart as it takes to span the whole
+    count = 1 + (length - 1) // step
+    first = (length - 1 - step * (count - 1)) // 2
+    affine = canonical.affine.copy()
+    affine[:3, 3] += affine[:3, axis] * first
+    affine[:3, axis] *= step
+    voxels = canonical.voxels.take(range(first, first + step * count, step), axis)
+    return type(volume)(voxels, affine)
+
+
+def _stored(volume: Volume, plane: Plane, window: Window) -> NDArray[np.uint16]:
+    return _square(np.rint(window.apply(volume.pictures(plane)) * FULL_SCALE).astype(np.uint16))
+
+
+def _square(pictures: NDArray[Any]) -> NDArray[Any]:
+    """Pictures (n, rows, columns) padded with 0 at the bottom or the right: (n, s, s)."""
+    rows, columns = pictures.shape[1:]
+    side = max(rows, columns)
+    return np.pad(pictures, ((0, 0), (0, side - rows), (0, side - columns)))
