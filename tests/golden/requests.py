@@ -50,10 +50,10 @@ def synthesis() -> Request:
 
 
 def inpainting() -> Request:
-    """Round voids on the left side of the brain; they alone are scored."""
-    t1 = _brain("t1")
-    prompts = [(_volume(_voided(_slices(t1, [z]), (40 + z // 2, 90))), _volume(_slices(t1, [z]))) for z in _PROMPTS]
-    whole, center = _slices(t1, _QUERY), (45, 130)
+    """Round voids in the left half of a whole brain, which is filled after its right half; they alone are scored."""
+    t1 = datasets.load_mni152_template(resolution=1)
+    prompts = [(_volume(_voided(_slices(t1, [z]), (60 + z // 2, 100))), _volume(_slices(t1, [z]))) for z in _PROMPTS]
+    whole, center = _slices(t1, _QUERY), (62, 95)
     region = _disc(whole.shape, center) & (_array(whole) > 0)
     return _request("inpainting", prompts, _volume(_voided(whole, center)), _array(whole), region)
 
