@@ -20,7 +20,7 @@ from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, sm
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes
+from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_channels
 from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
 from mvg.prediction.prompts.task_choice import UnnamedTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, plan_zoom
@@ -104,7 +104,7 @@ class Predictor:
         options = options or PredictionOptions()
         spec = task_spec(task)
         targets = UnnamedTargets(targets) if task is None else targets
-        reader = PairReader(PromptPairs(images, targets, names, modality), spec)
+        reader = PairReader(PromptPairs(images, targets, names, modality), spec, self.model.config.inputs)
         prompts = prepare(reader, SliceLayout(self.model.config.size))
         zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None
         return PromptedTask(self, spec, prompts, options, zoom)
@@ -141,12 +141,14 @@ class PromptedTask:
     def __call__(self, query: Volume, progress: Progress | None = None) -> Prediction:
         """The prediction for a query volume, slice by slice: memory grows by the prediction alone.
 
-        Raises GeometryError for a query with NaN or infinite voxels.
+        Raises GeometryError for a query with NaN or infinite voxels, PromptError for channels that the model does not
+        take.
         """
         if not np.isfinite([query.voxels.min(), query.voxels.max()]).all():  # NaN is both
             raise GeometryError(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
+        query = fit_channels(query, self.predictor.model.config.inputs, "the query")
         slices = QueryVolume.of(query, self.prompts, self.spec, self.predictor.model.config.size)
         passes = 1 if self.zoom is None or self.options.zoom == "off" else 1 + len(self.zoom.regions)
         counter = _Counter(progress, passes * len(slices))

@@ -49,7 +49,7 @@ def _as_prompts(task: PromptedTask, query: Volume, labels: LabelMap) -> PromptSe
     """The query and its prediction as prompts, cut as they were predicted."""
     prompts = task.prompts
     modality = None if prompts.modality == "other" else prompts.modality
-    reader = PairReader(PromptPairs([query], [labels], modality=modality), task.spec)
+    reader = PairReader(PromptPairs([query], [labels], modality=modality), task.spec, query.channels)
     size, plane = task.predictor.model.config.size, query.cut_along(prompts.plane)
     return prepare(reader, SliceLayout(size, None, prompts.values, plane))
 

@@ -1,5 +1,6 @@
 """Prompt pairs as users give them, read and windowed once each."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.frame import Spacing
-from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import Window, guess_modality
 from mvg.tasks import TaskSpec
 
 _KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
+_COLORS = 3  # red, green and blue
 _SAME_GRID = 0.1  # mm between corners of an image and its target
 
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap, covariant=True)
@@ -81,11 +83,13 @@ class WindowedPair:
 class PairReader:
     """Reads each pair once and keeps it while memory allows; a sequence of WindowedPair.
 
-    Indexing raises GeometryError for a pair on two grids, PromptError for a target that does not fit the task.
+    inputs: how many images the model takes, see `fit_channels`. Indexing raises GeometryError for a pair on two grids,
+    PromptError for a target or for channels that do not fit the task.
     """
 
     pairs: PromptPairs
     spec: TaskSpec
+    inputs: int = 1
     budget: int = _KEPT_BYTES
     _kept: dict[int, WindowedPair] = field(default_factory=dict)
 
@@ -108,6 +112,7 @@ class PairReader:
                 "image and target with one shape and affine",
                 "resample the target onto the image's grid",
             )
+        image = fit_channels(image, self.inputs, f"the image of prompt {name}")
         if self.spec.target_type == "labels" and not isinstance(target, LabelMap):
             target = _as_labels(target, name)
         modality = self.pairs.modality or guess_modality(image.voxels)
@@ -119,6 +124,23 @@ class PairReader:
         if self.spec.target_type == "labels":
             return None
         return window if self.spec.residual else Window.fit(target.voxels, guess_modality(target.voxels))
+
+
+def fit_channels(image: Volume, inputs: int, name: str) -> Volume:
+    """The image with as many channels as the model takes images: a picture in color becomes its luminance for one.
+
+    Raises PromptError, which names the image, for another number of channels.
+    """
+    if image.channels == inputs:
+        return image
+    if inputs == 1 and image.channels == _COLORS:
+        logging.getLogger("mvg").warning("%s has colors; its luminance is used", name)
+        return luminance(image)
+    raise PromptError(
+        f"{name} has {image.channels} channels",
+        f"{inputs}, as many as the weights take",
+        "hand over as many channels, or choose other weights",
+    )
 
 
 def windows_of(image: Volume, modality: str) -> tuple[Window, ...]:
