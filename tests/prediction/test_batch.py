@@ -12,6 +12,7 @@ from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
+from mvg.prediction import batch
 from mvg.prediction.batch import plan, predict_files, scale_of
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.output_files import output_folder, write_probabilities, write_qualities
@@ -91,14 +92,14 @@ def test_an_unexpected_error_costs_one_query_alone(
     query, _ = scan(seed=9)
     for name in ("a", "b"):
         write(query, tmp_path / f"{name}.nii.gz")
-    real = read
+    real = batch.read_gray
 
     def read_one(path: Path) -> Volume:
         if path.name == "a.nii.gz":
             raise ZeroDivisionError("a\nb")
         return real(path)
 
-    monkeypatch.setattr("mvg.prediction.batch.read", read_one)
+    monkeypatch.setattr("mvg.prediction.batch.read_gray", read_one)
     with output_folder(tmp_path / "out"):
         first, second = predict_files(
             task, plan([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], tmp_path / "out", "labels")

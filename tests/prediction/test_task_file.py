@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from mvg.errors import FileError, WeightsError
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction import task_file
+from mvg.model.weights import fingerprint
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.predictor import Predictor, PromptedTask
 from mvg.prediction.prompts.prompt_set import PromptSet
@@ -178,12 +178,14 @@ class TestFormerFormat:
             views.append(
                 {"chosen": view.indices, "mirrored": view.mirrored, "colors": view.colors, "panels": state.panels}
             )
-            tensors |= {f"encoded.{number}.{name}": tensor for name, tensor in state.tensors().items()}
+            parts = state.tensors()
+            assert {name.split(".")[0] for name in parts} <= {"keys", "values", "sums"}, "the names of format 2"
+            tensors |= {f"encoded.{number}.{name}": tensor for name, tensor in parts.items()}
         spec = task.spec
         description = {
             "format": 2,
             "weights": task.predictor.name,
-            "model": task_file.fingerprint(task.predictor.model),
+            "model": fingerprint(task.predictor.model),
             "asked": {
                 "kind": spec.kind,
                 "answers": spec.target_type,

@@ -84,7 +84,7 @@ def tune(
     step; `clock` returns the time in seconds.
     """
     requests = _Requests.of(task.prompts, task.spec.sampling == "tiles", task.options.colors, seed)
-    tuned = copy.deepcopy(task.predictor.model).train()
+    tuned = copy.deepcopy(task.predictor.model).train().requires_grad_()  # averaged weights are frozen
     average = averaged_copy(tuned, _OPTIMIZER.ema_decay)
     averaged = average.module
     assert isinstance(averaged, Generalist)

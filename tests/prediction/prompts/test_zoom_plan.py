@@ -49,7 +49,7 @@ def test_thin_labels_are_magnified_to_the_resolution_of_the_slices_and_fine_ones
     assert (plan and plan.magnification) == magnification
 
 
-def test_the_query_is_magnified_until_its_labels_fill_the_square_but_for_a_smaller_margin() -> None:
+def test_the_magnified_square_of_a_query_is_larger_than_its_labels_by_a_smaller_margin() -> None:
     plan = planned(32)
     assert plan is not None
     shape, spacing = (128, 128), (1.0, 1.0)
