@@ -1,4 +1,4 @@
-"""`mvg prepare` and `mvg train`: from a folder of images to weights that answer."""
+"""`mvg prepare` and `mvg train`: from a folder of images to weights that predict."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def store(run: Run, tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_from_a_folder_to_an_answer(store: Path, run: Run, tmp_path: Path) -> None:
+def test_from_a_folder_to_a_prediction(store: Path, run: Run, tmp_path: Path) -> None:
     recipe, output = tmp_path / "toy.toml", tmp_path / "run"
     recipe.write_text(RECIPE.format(store=store, steps=3))
     result = run("train", recipe, "--output", output, "--device", "cpu")
@@ -87,7 +87,7 @@ def test_a_run_takes_the_network_that_it_starts_from(store: Path, run: Run, tmp_
         assert picture.width == 5 * 48
 
 
-def test_validation_is_on_the_sets_and_kinds_that_are_learnt(store: Path, run: Run, tmp_path: Path) -> None:
+def test_validation_uses_the_sets_and_kinds_that_are_trained(store: Path, run: Run, tmp_path: Path) -> None:
     make_mri(tmp_path / "hands", {f"pat{number}": (32, 32, 3) for number in range(6, 13)})
     assert run("prepare", tmp_path / "hands", "--output", store).code == 0
     recipe, output = tmp_path / "toy.toml", tmp_path / "run"
@@ -99,7 +99,7 @@ def test_validation_is_on_the_sets_and_kinds_that_are_learnt(store: Path, run: R
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_writes_and_tells(store: Path, tmp_path: Path) -> None:
+def test_of_two_processes_one_writes_and_prints(store: Path, tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(RECIPE.format(store=store, steps=2))
     words = ["train", "toy.toml", "--output", "run", "--device", "cpu", "--processes", "2"]
     done = subprocess.run(
@@ -117,7 +117,7 @@ def test_of_two_processes_one_writes_and_tells(store: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--device", "gpuu"), "no device here is called 'gpuu'"),
         (("--device", "cuda:x"), "no device here is called 'cuda:x'"),
@@ -125,27 +125,27 @@ def test_of_two_processes_one_writes_and_tells(store: Path, tmp_path: Path) -> N
         (("--minutes", "inf"), "--minutes inf; expected more than 0"),
     ],
 )
-def test_what_cannot_be_asked_is_told_in_a_line(
-    words: tuple[object, ...], said: str, store: Path, run: Run, tmp_path: Path
+def test_an_impossible_option_is_an_error_of_one_line(
+    words: tuple[object, ...], message: str, store: Path, run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "toy.toml").write_text(RECIPE.format(store=store, steps=1))
     result = run("train", tmp_path / "toy.toml", "--output", tmp_path / "run", *words)
     assert result.code == 2
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("nonsense = 1\n", "nonsense"), ("[schedule]\nstepz = 1\n", "stepz"), ("not toml", "TOML"), (None, "toy.toml")],
 )
-def test_broken_recipes(text: str | None, said: str, run: Run, tmp_path: Path) -> None:
+def test_broken_recipes(text: str | None, message: str, run: Run, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "toy.toml").write_text(text)
     result = run("train", tmp_path / "toy.toml", "--output", tmp_path / "run")
     assert result.code == 2
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
 

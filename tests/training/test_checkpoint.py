@@ -1,4 +1,4 @@
-"""Checkpoints: what another run, program or version has written is told, and the rest is gone on from."""
+"""Checkpoints: those of other runs, programs and versions are errors, the others are resumed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,33 +16,33 @@ from mvg.training.train import train
 from tests.training.conftest import Make, run
 
 
-def test_a_run_goes_on_with_its_own_optimizer_alone(make_recipe: Make, tmp_path: Path) -> None:
+def test_a_run_is_resumed_only_with_its_own_optimizer(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(optimizer={"name": "muon"}), tmp_path)
     with pytest.raises(RecipeError, match="another optimizer"):
         train(make_recipe(schedule={"steps": 9}), RunLocation(tmp_path, "cpu"))
 
 
-def test_a_run_goes_on_with_the_settings_of_its_recipe(
+def test_a_resumed_run_uses_the_settings_of_its_recipe(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(make_recipe(schedule={"steps": 1}), tmp_path)
     made: list[Any] = []
-    monkeypatch.setattr(training, "optimizers_for", lambda *asked: made.extend(optimizers_for(*asked)) or made)
+    monkeypatch.setattr(training, "optimizers_for", lambda *settings: made.extend(optimizers_for(*settings)) or made)
     run(make_recipe(schedule={"steps": 2}, optimizer={"weight_decay": 0.3}), tmp_path)
     assert [group["weight_decay"] for group in made[0].param_groups] == [0.3, 0.0]
     assert {int(state["step"]) for state in made[0].state.values()} == {2}
 
 
-def test_checkpoints_outlive_the_keys_of_their_recipes(make_recipe: Make, tmp_path: Path) -> None:
+def test_a_checkpoint_with_old_keys_can_be_read(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(schedule={"steps": 1}), tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    state["about"]["recipe"]["episodes"] = {"classes": 3, "a key of before": 1}
+    state["about"]["recipe"]["episodes"] = {"classes": 3, "an old key": 1}
     torch.save(state, tmp_path / "checkpoint.pt")
     assert averaged(tmp_path / "checkpoint.pt")[0].config == make_recipe().model
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 torn"])
-def test_what_is_no_checkpoint_is_told(make_recipe: Make, tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_errors(make_recipe: Make, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(FileError, match=r"cannot read .*checkpoint\.pt"):
         averaged(tmp_path / "checkpoint.pt")
@@ -70,7 +70,7 @@ def test_a_checkpoint_from_before_a_key_of_the_model_is_of_its_default(make_reci
     assert len(run(replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path)) == 1
 
 
-def test_tensors_of_another_version_are_told(make_recipe: Make, tmp_path: Path) -> None:
+def test_tensors_of_another_version_are_an_error(make_recipe: Make, tmp_path: Path) -> None:
     run(make_recipe(schedule={"steps": 1}), tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     name = "form.ridge.log_ridge_penalty"

@@ -1,4 +1,4 @@
-"""Optimizers: every weight is one's, and matrices take steps of one length in all directions."""
+"""Optimizers: each weight belongs to one of them; Muon steps equally far in all directions of a matrix."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Recipes: what is unknown, ill typed or impossible is told before a run begins."""
+"""Recipes: unknown, wrongly typed and impossible values are errors before a run starts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_named_size_is_changed_by_the_other_keys() -> None:
     assert model.drop_path == 0.3
 
 
-def test_what_a_checkpoint_keeps_is_the_same_recipe_again() -> None:
+def test_plain_values_give_the_same_recipe_again() -> None:
     recipe = recipe_from({"seed": 5, "episodes": {"sizes": [32, 64]}, "objectives": {"image": {"masked": 1}}})
     assert recipe_from(recipe.as_dict()) == recipe
 
@@ -52,7 +52,7 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "found", "known"),
+    ("table", "message", "known"),
     [
         ({"sed": 1}, "unknown key 'sed'", "seed"),
         ({"optimizer": {"lr": 1}}, "unknown key 'optimizer.lr'", "learning_rate"),
@@ -65,15 +65,15 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
         ({"data": {"tasks": ["cooking"]}}, "no kind of task is called 'cooking'", "inpainting, segmentation"),
     ],
 )
-def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], found: str, known: str) -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], message: str, known: str) -> None:
     with pytest.raises((RecipeError, UnknownNameError)) as problem:
         recipe_from(table)
-    assert found in str(problem.value)
+    assert message in str(problem.value)
     assert known in str(problem.value)
 
 
 @pytest.mark.parametrize(
-    ("table", "found"),
+    ("table", "message"),
     [
         ({"seed": "1"}, "seed = '1'"),
         ({"seed": True}, "seed = True"),
@@ -91,10 +91,10 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, 
         ({"objectives": {"image": {"masked": "all"}}}, "objectives.image.masked = 'all'"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], found: str) -> None:
+def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match="expected") as problem:
         recipe_from(table)
-    assert found in str(problem.value)
+    assert message in str(problem.value)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_an_impossible_value_is_an_error(table: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_what_is_rare_but_possible_is_none(table: dict[str, Any]) -> None:
+def test_rare_values_are_allowed(table: dict[str, Any]) -> None:
     recipe = recipe_from(table)
     assert Generalist(recipe.model).config == recipe.model
 

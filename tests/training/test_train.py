@@ -33,7 +33,7 @@ EVERY = dict.fromkeys(("autoregressive", "masked", "pretraining", "whole_query")
     ("form", "precision", "optimizer"),
     [("matching", "bf16-mixed", "adamw"), ("matching", "bf16-mixed", "muon"), ("merged", "32-true", "adamw")],
 )
-def test_a_killed_run_goes_on_with_the_very_same_losses(
+def test_a_resumed_run_has_the_same_losses(
     make_recipe: Make, tmp_path: Path, form: str, precision: str, optimizer: str
 ) -> None:
     settings = {
@@ -75,7 +75,7 @@ def test_first_losses_are_what_they_were(make_recipe: Make, tmp_path: Path, form
     assert run(make_recipe(form, schedule={"steps": 3}), tmp_path) == pytest.approx(golden, rel=2e-3)
 
 
-def test_a_network_learns_what_it_sees_again_and_again(make_recipe: Make, tmp_path: Path) -> None:
+def test_the_loss_of_few_slices_falls(make_recipe: Make, tmp_path: Path) -> None:
     losses = run(
         make_recipe(schedule={"steps": 60}, optimizer={"learning_rate": 5e-3}, episodes={"label_fraction": 0.0}),
         tmp_path,
@@ -92,8 +92,8 @@ def muon(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[float]]:
         every = [p.grad for one in made for group in one.param_groups for p in group["params"] if p.grad is not None]
         norms.append(float(torch.nn.utils.get_total_norm(every)))
 
-    def optimizers(model: Generalist, *asked: Any) -> list[Any]:
-        made.extend(optimizers_for(model, *asked))
+    def optimizers(model: Generalist, *settings: Any) -> list[Any]:
+        made.extend(optimizers_for(model, *settings))
         made[0].register_step_pre_hook(noted)
         return made
 
@@ -113,10 +113,10 @@ def test_gradients_of_all_optimizers_are_clipped_as_one(
 def test_no_optimizer_takes_a_step_that_is_not_finite(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(model: Generalist, *asked: Any) -> list[Any]:
+    def broken(model: Generalist, *settings: Any) -> list[Any]:
         model.form.ridge.log_ridge_penalty.register_hook(lambda gradient: gradient * torch.nan)  # not one of Muon's
         before.update({name: weight.clone() for name, weight in model.state_dict().items()})
-        return optimizers_for(model, *asked)
+        return optimizers_for(model, *settings)
 
     before: dict[str, torch.Tensor] = {}
     monkeypatch.setattr(training, "optimizers_for", broken)
@@ -161,17 +161,17 @@ def test_the_rate_stays_until_it_falls(make_recipe: Make) -> None:
     assert recipe.optimizer.rate_at(1.0) == pytest.approx(0.0)
 
 
-def test_curves_and_validation_are_written_as_it_goes(make_recipe: Make, tmp_path: Path) -> None:
-    seen: list[int] = []
+def test_curves_and_validation_are_written_during_a_run(make_recipe: Make, tmp_path: Path) -> None:
+    validated: list[int] = []
 
     def validate(model: Generalist, folder: Path, step: int) -> dict[str, float]:
         assert not model.training
-        seen.append(step)
+        validated.append(step)
         return {"iou": 0.5}
 
     run(make_recipe(schedule={"steps": 4, "log_steps": 2, "validation_minutes": 0.0}), tmp_path, validate=validate)
     lines = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
-    assert seen == [1, 2, 3, 4, 4]
+    assert validated == [1, 2, 3, 4, 4]
     assert [line["step"] for line in lines if "rate" in line] == [2, 4]
     assert [line["iou"] for line in lines if "iou" in line] == [0.5] * 5
     assert all(any(name.startswith("loss/") for name in line) for line in lines if "rate" in line)
@@ -211,11 +211,11 @@ def test_sizes_are_those_of_the_network_that_is_started_from(make_recipe: Make, 
     coarse, fine = ({"model": {"patch": patch}} for patch in (16, 8))
     for name, model in (("coarse", coarse), ("fine", fine)):
         save_weights(Generalist(make_recipe(**model).model), tmp_path / name, "card")
-    asked = {"episodes": {"sizes": [24]}, "schedule": {"steps": 1}}
-    recipe = make_recipe(start=str(tmp_path / "coarse"), **fine, **asked)
+    settings = {"episodes": {"sizes": [24]}, "schedule": {"steps": 1}}
+    recipe = make_recipe(start=str(tmp_path / "coarse"), **fine, **settings)
     with pytest.raises(RecipeError, match="a picture side of 24; expected a multiple of 16"):
         run(recipe, tmp_path / "run")
-    run(make_recipe(start=str(tmp_path / "fine"), **coarse, **asked), tmp_path / "run")
+    run(make_recipe(start=str(tmp_path / "fine"), **coarse, **settings), tmp_path / "run")
     with pytest.raises(RecipeError, match="a picture side of 20; expected a multiple of 8"):
         run(make_recipe(start="gone", **coarse, episodes={"sizes": [20]}), tmp_path / "run")
 

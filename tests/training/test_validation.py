@@ -19,7 +19,7 @@ from tests.training.conftest import TRAIN, Make
 
 
 class Copies(Generalist):
-    """Answers with the first prompt's target, which is right where all patients are alike."""
+    """Predicts the target of the first prompt, which is right where all patients are equal."""
 
     def encode(self, features: ImageFeatures, targets: Tensor, target_type: TargetType) -> PromptState:
         self.first = targets[:, 0]
@@ -32,13 +32,13 @@ class Copies(Generalist):
 
 
 @pytest.mark.parametrize("model", [{"form": "matching"}, {"form": "matching", "paint": True}, {"form": "merged"}])
-def test_right_answers_score_one(store: Store, make_recipe: Make, tmp_path: Path, model: dict[str, Any]) -> None:
-    figures = validation(store, ValidationSettings(per_set=3, prompts=2))(
+def test_right_predictions_score_one(store: Store, make_recipe: Make, tmp_path: Path, model: dict[str, Any]) -> None:
+    scores = validation(store, ValidationSettings(per_set=3, prompts=2))(
         Copies(make_recipe(model=model).model), tmp_path, 12
     )
-    assert figures["iou/mri"] == figures["iou"] == pytest.approx(1.0)
-    assert 5 < figures["psnr/mri/synthesis"] < 60
-    assert {"psnr/mri/inpainting", "psnr/inpainting", "psnr/synthesis"} <= set(figures)
+    assert scores["iou/mri"] == scores["iou"] == pytest.approx(1.0)
+    assert 5 < scores["psnr/mri/synthesis"] < 60
+    assert {"psnr/mri/inpainting", "psnr/inpainting", "psnr/synthesis"} <= set(scores)
     with Image.open(tmp_path / "pictures/0000012.png") as picture:
         assert picture.width == 5 * 32
         assert picture.height % 32 == 0
@@ -53,7 +53,7 @@ def test_a_new_network_scores_badly_and_always_the_same(store: Store, make_recip
     assert one["iou/mri"] < 0.3
 
 
-def test_without_patients_to_validate_there_are_no_figures(make_recipe: Make, tmp_path: Path) -> None:
+def test_without_patients_to_validate_there_are_no_scores(make_recipe: Make, tmp_path: Path) -> None:
     make_mri(tmp_path / "raw/mri", dict.fromkeys(TRAIN[:3], (16, 16, 2)))
     prepare([tmp_path / "raw/mri"], tmp_path / "store")
     validate = validation(Store.open(tmp_path / "store"), ValidationSettings())
@@ -64,17 +64,17 @@ def test_without_patients_to_validate_there_are_no_figures(make_recipe: Make, tm
 def requests(
     store: Store, model: Generalist, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
 ) -> list[Pairs]:
-    """What a validation asks."""
-    asked: list[Pairs] = []
+    """The requests of a validation."""
+    requests_made: list[Pairs] = []
 
     def spy(model: Generalist, pairs: Pairs) -> Tensor:
-        asked.append(pairs)
+        requests_made.append(pairs)
         return predict(model, pairs)
 
     monkeypatch.setattr("mvg.training.validation.predict", spy)
     validation(store, ValidationSettings(per_set=4, prompts=2, **settings))(model.eval(), folder, 1)
-    assert asked
-    return asked
+    assert requests_made
+    return requests_made
 
 
 def test_queries_are_of_patients_that_are_never_trained_on(
@@ -87,11 +87,11 @@ def test_queries_are_of_patients_that_are_never_trained_on(
 
 
 @pytest.mark.parametrize(("coloring", "colors"), [("random", None), ("predefined", {(0.5, 1.0)}), ("binary", {(1.0,)})])
-def test_the_kinds_and_colors_that_are_learnt_are_asked(
+def test_requests_have_the_kinds_and_colors_of_training(
     store: Store, make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coloring: str, colors: Any
 ) -> None:
     model = Generalist(make_recipe("merged").model)
-    asked = requests(store, model, tmp_path, monkeypatch, kinds=("segmentation",), coloring=coloring)
-    assert {pairs.target_type for pairs in asked} == {"labels"}
-    shown = {tuple(sorted(pairs.colors[0].tolist())) for pairs in asked}
-    assert shown == colors if colors else len(shown) > 1
+    requests_made = requests(store, model, tmp_path, monkeypatch, kinds=("segmentation",), coloring=coloring)
+    assert {pairs.target_type for pairs in requests_made} == {"labels"}
+    colors_used = {tuple(sorted(pairs.colors[0].tolist())) for pairs in requests_made}
+    assert colors_used == colors if colors else len(colors_used) > 1

@@ -1,4 +1,4 @@
-"""`mvg train`: a recipe from a file, a run in a folder, and the weights that it ends with."""
+"""`mvg train`: a recipe from a file, a run in a folder, and the weights that it results in."""
 
 import json
 from dataclasses import replace
@@ -38,14 +38,10 @@ def run_recipe(
 ) -> Path:
     """Train as the recipe in `path` says and write the averaged model's weights; returns their folder.
 
-    minutes: wall time, None for what the recipe says; output: the run's folder, None for runs/NAME. A folder that holds
-    a run is only gone on with if `resume`; else FileError. Raises what `read_recipe` and `train` raise.
+    minutes: wall time, None for what the recipe says; output: the run's folder, None for runs/NAME. A folder that
+    holds a run is an error unless `resume`. Raises what `read_recipe` and `train` raise.
     """
-    recipe = read_recipe(path)
-    if minutes is not None:
-        if not 0 < minutes < inf:
-            raise RecipeError(f"--minutes {minutes:g}", "more than 0", "leave it out to train as the recipe says")
-        recipe = replace(recipe, schedule=replace(recipe.schedule, minutes=minutes))
+    recipe = _with_minutes(read_recipe(path), minutes)
     folder = output or Path("runs") / recipe.name
     if (folder / "checkpoint.pt").exists() and not resume:
         raise FileError(
@@ -62,8 +58,17 @@ def run_recipe(
     return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
 
 
+def _with_minutes(recipe: Recipe, minutes: float | None) -> Recipe:
+    """The recipe with another wall time, where one is given."""
+    if minutes is None:
+        return recipe
+    if not 0 < minutes < inf:
+        raise RecipeError(f"--minutes {minutes:g}", "more than 0", "leave it out to train as the recipe says")
+    return replace(recipe, schedule=replace(recipe.schedule, minutes=minutes))
+
+
 def _total(recipe: Recipe) -> int:
-    """Units of the progress bar: seconds by the clock, else steps."""
+    """Units of the progress bar: seconds of a run that goes by time, else steps."""
     return max(1, round(60 * recipe.schedule.minutes) if recipe.schedule.minutes > 0 else recipe.schedule.steps)
 
 

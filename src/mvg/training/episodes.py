@@ -68,8 +68,8 @@ class Episodes(Dataset[Pairs]):
         rng = np.random.default_rng([self.seed, step])
         settings = self.settings
         panels = int(rng.integers(settings.panels[0], settings.panels[1] + 1))
-        wanted: TargetType = "labels" if rng.random() < settings.label_fraction else "image"
-        target_type, panels = self._possible(wanted, panels)
+        preferred: TargetType = "labels" if rng.random() < settings.label_fraction else "image"
+        target_type, panels = self._possible(preferred, panels)
         size = int(rng.choice(settings.sizes or (self.size,)))
         classes = int(rng.integers(settings.classes[0], settings.classes[1] + 1))
         kinds = self._usable(target_type, panels)
@@ -86,11 +86,11 @@ class Episodes(Dataset[Pairs]):
         request = self.maker.make(source, patients, RequestShape(self.size, self.settings.classes[1]), rng)
         return stack([request], source.task.spec.target_type)
 
-    def _possible(self, wanted: TargetType, panels: int) -> tuple[TargetType, int]:
+    def _possible(self, preferred: TargetType, panels: int) -> tuple[TargetType, int]:
         """The target type and number of panels where tasks allow them, else fewer panels, else the other type."""
-        other: TargetType = "image" if wanted == "labels" else "labels"
+        other: TargetType = "image" if preferred == "labels" else "labels"
         fewest = self.settings.panels[0]
-        tries = ((wanted, panels), (wanted, fewest), (other, panels), (other, fewest))
+        tries = ((preferred, panels), (preferred, fewest), (other, panels), (other, fewest))
         return next((target_type, count) for target_type, count in tries if self._usable(target_type, count))
 
     def _usable(self, target_type: TargetType, panels: int) -> list[list[list[TaskSource]]]:

@@ -1,4 +1,4 @@
-"""What turns gradients into steps: AdamW alone, or Muon for the matrices and AdamW for the rest."""
+"""Optimizers by name: AdamW alone, or Muon for weights that are matrices and AdamW for the rest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,10 @@ from mvg.training.optimization import OptimizerSettings
 
 BETAS = (0.9, 0.95)
 """Of AdamW."""
-_THIN = 4  # matrices with fewer rows or columns are no matrices worth orthogonalizing
+_FEWEST = 4  # rows and columns of a weight that Muon takes
 _MOMENTUM = 0.95
-_ROUNDS, _QUINTIC = 5, (3.4445, -4.775, 2.0315)  # of Newton and Schulz, as Jordan chose them
-_AS_ADAMW = 0.2  # size of AdamW's steps
+_ITERATIONS, _COEFFICIENTS = 5, (3.4445, -4.775, 2.0315)  # Newton-Schulz iteration, values of Jordan (2024)
+_ADAMW_SIZE = 0.2  # root mean square of AdamW's steps
 
 
 class Muon(Optimizer):
@@ -34,12 +34,10 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step by the gradients."""
-        assert closure is None, "the loss is known by then"
+        """Update all weights that have a gradient."""
+        assert closure is None, "closures are not supported"
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
+            for weight in (weight for weight in group["params"] if weight.grad is not None):
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
@@ -48,15 +46,15 @@ class Muon(Optimizer):
                 matrix = weight.grad.lerp(mean, _MOMENTUM).reshape(len(weight), -1)
                 step = orthogonal(matrix.to(self.products)).to(weight.dtype).view_as(weight)
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.sub_(step, alpha=group["lr"] * _AS_ADAMW * max(matrix.shape) ** 0.5)
+                weight.sub_(step, alpha=group["lr"] * _ADAMW_SIZE * max(matrix.shape) ** 0.5)
 
 
 def orthogonal(matrix: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    """About the nearest matrix whose singular values are all 1, by rounds of a quintic polynomial of it."""
+    """About the nearest matrix whose singular values are all 1, by a quintic Newton-Schulz iteration."""
     flat = matrix if len(matrix) <= matrix.shape[1] else matrix.T
     flat = flat / flat.norm().clamp(min=1e-7)
-    first, third, fifth = _QUINTIC
-    for _ in range(_ROUNDS):
+    first, third, fifth = _COEFFICIENTS
+    for _ in range(_ITERATIONS):
         square = flat @ flat.T
         flat = torch.addmm(flat, torch.addmm(square, square, square, beta=third, alpha=fifth), flat, beta=first)
     return flat if len(matrix) <= matrix.shape[1] else flat.T
@@ -72,7 +70,7 @@ def optimizers_for(
     """
     learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
     weights = [p for name, p in learned.items() if name.endswith(".weight") and p.ndim >= 2]
-    matrices = [p for p in weights if settings.name == "muon" and min(len(p), p[0].numel()) >= _THIN]
+    matrices = [p for p in weights if settings.name == "muon" and min(len(p), p[0].numel()) >= _FEWEST]
     by_muon, decayed = ({id(p) for p in group} for group in (matrices, weights))
     groups = [
         {"params": [p for p in weights if id(p) not in by_muon], "weight_decay": settings.weight_decay},
