@@ -21,7 +21,8 @@ class Pairs:
     images: (b, n, i, s, s) in [0, 1], i images or channels per pair; targets: (b, n, c, s, s), for `labels` one channel
     of 0 and 1 per class, for `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a
     request to the batch's c; colors: (b, k) in (0, 1], the color of each of k classes in a painted target (k = c until
-    it is painted); patients: per request one name per pair ("" if unknown); names: of the classes, for reports.
+    it is painted); patients: per request one name per pair ("" if unknown); names: per request its set and
+    kind of task, "SET/KIND", in validation.
     """
 
     images: Float[Tensor, "b n i s s"]

@@ -56,7 +56,7 @@ def pictures(shape: str, panels: int, size: int = 32, batch: int = 2, seed: int 
     )
 
 
-def shown(shape: str, images: Tensor, share: float = 1.0, seed: int = 2) -> Tensor:
+def visible_patches(shape: str, images: Tensor, share: float = 1.0, seed: int = 2) -> Tensor:
     """Visible patches (batch, panels, h, w): all of them, or a random share."""
     batch, panels, _, rows, columns = images.shape
     draw, patch = torch.Generator().manual_seed(seed), SHAPES[shape].patch

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ModelOutput, PromptState, TargetType
-from tests.model.small import SHAPES, network, pictures, shown
+from tests.model.small import SHAPES, network, pictures, visible_patches
 
 pytestmark = pytest.mark.parametrize("shape", list(SHAPES))
 
@@ -23,7 +23,7 @@ TARGET_TYPES: tuple[TargetType, ...] = ("image", "labels")
 
 
 def maps(answer: ModelOutput) -> list[Tensor]:
-    """What is said of the targets."""
+    """The predictions of the targets."""
     return [part for part in answer[:2] if part is not None]
 
 
@@ -47,7 +47,7 @@ def test_one_pass_of_training_says_what_prediction_says(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=4)
     for target_type in TARGET_TYPES:
-        output = model(images, targets, shown(shape, images), "causal", 1, None, target_type)
+        output = model(images, targets, visible_patches(shape, images), "causal", 1, None, target_type)
         at_once = output.pictures if target_type == "image" else maps(output)[0]
         for panel in range(1, 4):
             features = model.embed(images[:, :panel].flatten(0, 1))
@@ -59,8 +59,8 @@ def test_one_pass_of_training_says_what_prediction_says(shape: str) -> None:
 def test_a_first_panel_left_out_changes_no_other_answer(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=3)
-    every = maps(model(images, targets, shown(shape, images), "causal", 0))
-    later = maps(model(images, targets, shown(shape, images), "causal", 2))
+    every = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
+    later = maps(model(images, targets, visible_patches(shape, images), "causal", 2))
     for whole, part in zip(every, later, strict=True):
         torch.testing.assert_close(whole[:, 2:], part, atol=3e-4, rtol=1e-3)
 
@@ -68,21 +68,21 @@ def test_a_first_panel_left_out_changes_no_other_answer(shape: str) -> None:
 def test_later_panels_leave_earlier_answers_unchanged(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=4)
-    before = maps(model(images, targets, shown(shape, images), "causal", 0))
+    before = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
     images[:, 2:], targets[:, 2:] = 1 - images[:, 2:], 0.3
-    after = maps(model(images, targets, shown(shape, images), "causal", 0))
+    after = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
     for old, new in zip(before, after, strict=True):
         torch.testing.assert_close(new[:, :2], old[:, :2], atol=1e-6, rtol=1e-6)
-        assert (new[:, 2:] - old[:, 2:]).abs().max() > 1e-2, "later answers do look at them"
+        assert (new[:, 2:] - old[:, 2:]).abs().max() > 1e-2, "later predictions depend on them"
 
 
 @pytest.mark.parametrize("panel", range(3))
 def test_no_target_leaks_into_its_own_answer(shape: str, panel: int) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=3)
-    before = maps(model(images, targets, shown(shape, images), "causal", 0))
+    before = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
     targets[:, panel] = 1 - targets[:, panel]
-    after = maps(model(images, targets, shown(shape, images), "causal", 0))
+    after = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
     for old, new in zip(before, after, strict=True):
         torch.testing.assert_close(new[:, : panel + 1], old[:, : panel + 1], atol=1e-6, rtol=1e-6)
         assert panel == 2 or (new[:, panel + 1 :] - old[:, panel + 1 :]).abs().max() > 1e-3
@@ -91,16 +91,30 @@ def test_no_target_leaks_into_its_own_answer(shape: str, panel: int) -> None:
 def test_hidden_targets_never_enter(shape: str) -> None:
     model, patch = network(shape), SHAPES[shape].patch
     images, targets = pictures(shape, panels=3)
-    visible = shown(shape, images, share=0.5)
+    visible = visible_patches(shape, images, share=0.5)
     hidden = (~visible).repeat_interleave(patch, -1).repeat_interleave(patch, -2)[:, :, None]
-    before = maps(model(images, targets, visible, "full", 0, shown(shape, images, share=0.7)))
+    before = maps(model(images, targets, visible, "full", 0, visible_patches(shape, images, share=0.7)))
     after = maps(
-        model(images, torch.where(hidden, 1 - targets, targets), visible, "full", 0, shown(shape, images, share=0.7))
+        model(
+            images,
+            torch.where(hidden, 1 - targets, targets),
+            visible,
+            "full",
+            0,
+            visible_patches(shape, images, share=0.7),
+        )
     )
-    seen = maps(
-        model(images, torch.where(hidden, targets, 1 - targets), visible, "full", 0, shown(shape, images, share=0.7))
+    other_visible = maps(
+        model(
+            images,
+            torch.where(hidden, targets, 1 - targets),
+            visible,
+            "full",
+            0,
+            visible_patches(shape, images, share=0.7),
+        )
     )
-    for old, new, other in zip(before, after, seen, strict=True):
+    for old, new, other in zip(before, after, other_visible, strict=True):
         torch.testing.assert_close(new, old, atol=1e-6, rtol=1e-6)
         assert (other - old).abs().max() > 1e-3, "visible ones do"
 
@@ -108,11 +122,13 @@ def test_hidden_targets_never_enter(shape: str) -> None:
 def test_hidden_image_patches_are_rebuilt_without_being_seen(shape: str) -> None:
     model, patch = network(shape), SHAPES[shape].patch
     images, targets = pictures(shape, panels=2)
-    visible = shown(shape, images, share=0.5)
+    visible = visible_patches(shape, images, share=0.5)
     hidden = (~visible).repeat_interleave(patch, -1).repeat_interleave(patch, -2)[:, :, None]
     for order in ("full", "images"):
-        before = model(images, targets, shown(shape, images), order, 0, visible).images
-        after = model(torch.where(hidden, 1 - images, images), targets, shown(shape, images), order, 0, visible).images
+        before = model(images, targets, visible_patches(shape, images), order, 0, visible).images
+        after = model(
+            torch.where(hidden, 1 - images, images), targets, visible_patches(shape, images), order, 0, visible
+        ).images
         assert before.shape == (2, 2, (32 // patch) ** 2, patch**2)
         torch.testing.assert_close(after, before, atol=1e-6, rtol=1e-6)
 
@@ -120,15 +136,15 @@ def test_hidden_image_patches_are_rebuilt_without_being_seen(shape: str) -> None
 def test_pretraining_looks_at_no_target_and_at_one_picture_at_a_time(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=2)
-    visible = shown(shape, images, share=0.5)
-    before = model(images, targets, shown(shape, images), "images", 0, visible)
+    visible = visible_patches(shape, images, share=0.5)
+    before = model(images, targets, visible_patches(shape, images), "images", 0, visible)
     images[:, 1] = 1 - images[:, 1]
-    after = model(images, 1 - targets, shown(shape, images), "images", 0, visible)
+    after = model(images, 1 - targets, visible_patches(shape, images), "images", 0, visible)
     assert before.logits is None
     assert before.pictures is None
     torch.testing.assert_close(after.images[:, 0], before.images[:, 0], atol=1e-6, rtol=1e-6)
     with pytest.raises(AssertionError, match="hidden patches"):
-        model(images, targets, shown(shape, images), "images")
+        model(images, targets, visible_patches(shape, images), "images")
 
 
 @pytest.mark.parametrize("patches", [1, 2, 5])

@@ -47,8 +47,8 @@ def hugging_face(state: dict[str, Tensor]) -> dict[str, Tensor]:
         part, kind = rest.rsplit(".", 1)
         prefix = f"vit.encoder.layer.{at}."
         if part == "attn.qkv":
-            for own, third in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                renamed[f"{prefix}attention.attention.{own}.{kind}"] = third
+            for block, third in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                renamed[f"{prefix}attention.attention.{block}.{kind}"] = third
         else:
             renamed[f"{prefix}{names[part]}.{kind}"] = tensor
     return {name: tensor.contiguous() for name, tensor in renamed.items()} | {"decoder.mask_token": torch.zeros(1)}
@@ -56,13 +56,13 @@ def hugging_face(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def reference_block(state: dict[str, Tensor], at: int, x: Tensor) -> Tensor:
     """One block of MAE, written out from its tensors."""
-    own = {name.removeprefix(f"blocks.{at}."): t for name, t in state.items() if name.startswith(f"blocks.{at}.")}
+    block = {name.removeprefix(f"blocks.{at}."): t for name, t in state.items() if name.startswith(f"blocks.{at}.")}
 
     def line(name: str, value: Tensor) -> Tensor:
-        return F.linear(value, own[f"{name}.weight"], own[f"{name}.bias"])
+        return F.linear(value, block[f"{name}.weight"], block[f"{name}.bias"])
 
     def norm(name: str) -> Tensor:
-        return F.layer_norm(x, (x.shape[-1],), own[f"{name}.weight"], own[f"{name}.bias"], eps=1e-6)
+        return F.layer_norm(x, (x.shape[-1],), block[f"{name}.weight"], block[f"{name}.bias"], eps=1e-6)
 
     batch, tokens, width = x.shape
     q, k, v = line("attn.qkv", norm("norm1")).reshape(batch, tokens, 3, HEADS, width // HEADS).permute(2, 0, 3, 1, 4)
@@ -103,8 +103,8 @@ def test_a_public_mae_computes_what_it_did_at_home(
     colors = (gray - MEAN[:, None, None]) / SPREAD[:, None, None]
     tokens = F.conv2d(colors, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=PATCH)
     assert isinstance(model.form.image_stem, LinearStem)
-    found, _ = model.form.image_stem(gray - 0.5)
-    torch.testing.assert_close(found, tokens.flatten(2).transpose(1, 2), atol=1e-4, rtol=1e-4)
+    ours, _ = model.form.image_stem(gray - 0.5)
+    torch.testing.assert_close(ours, tokens.flatten(2).transpose(1, 2), atol=1e-4, rtol=1e-4)
     for name, tensor in model.state_dict().items():
         taken_over = name.startswith(("form.blocks.", "form.image_stem."))
         assert torch.equal(tensor, before[name]) != taken_over, name
@@ -119,8 +119,8 @@ def test_patches_of_another_size_say_about_the_same_of_smooth_pictures() -> None
     small = _gray(state, "patch_embed.proj", 8)
     large = _gray(state, "patch_embed.proj", 16)
     assert small["stem.embed.weight"].shape == (WIDTH, 64)
-    flat = [F.linear(torch.full((1, side**2), 0.3), own["stem.embed.weight"], own["stem.embed.bias"])
-            for side, own in ((8, small), (16, large))]  # fmt: skip
+    flat = [F.linear(torch.full((1, side**2), 0.3), block["stem.embed.weight"], block["stem.embed.bias"])
+            for side, block in ((8, small), (16, large))]  # fmt: skip
     torch.testing.assert_close(flat[0], flat[1], atol=0.02 * float(flat[1].abs().max()), rtol=0)
 
 

@@ -10,7 +10,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.outputs import ModelOutput
 from mvg.model.ridge import Ridge, cell_weights
 from mvg.model.voids import void_filling
-from tests.model.small import SHAPES, drawn, pictures, shown
+from tests.model.small import SHAPES, drawn, pictures, visible_patches
 
 every_shape = pytest.mark.parametrize("shape", list(SHAPES))
 
@@ -37,7 +37,7 @@ def answered(model: Generalist, images: Tensor, targets: Tensor) -> Tensor:
 def test_one_pass_of_training_predicts_what_prediction_does(shape: str) -> None:
     model, (images, targets) = two_inputs(shape), studies(shape, panels=3)
     with torch.no_grad():
-        output = model(images, targets, shown(shape, images), "causal", 2, None, "image")
+        output = model(images, targets, visible_patches(shape, images), "causal", 2, None, "image")
         torch.testing.assert_close(output.pictures[:, 0], answered(model, images, targets), atol=3e-4, rtol=1e-3)
 
 
@@ -64,11 +64,11 @@ def test_the_gradient_reaches_both_inputs(shape: str) -> None:
 @every_shape
 def test_hidden_patches_of_both_inputs_are_reconstructed(shape: str) -> None:
     model, (images, targets) = two_inputs(shape), studies(shape, panels=2)
-    visible = shown(shape, images, share=0.5)
+    visible = visible_patches(shape, images, share=0.5)
     patch = SHAPES[shape].patch
     with torch.no_grad():
         for order in ("full", "images"):
-            output: ModelOutput = model(images, targets, shown(shape, images), order, 0, visible)
+            output: ModelOutput = model(images, targets, visible_patches(shape, images), order, 0, visible)
             assert output.images is not None
             assert output.images.shape == (2, 2, (32 // patch) ** 2, 2 * patch**2)
 

@@ -14,7 +14,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.matching import MatchingForm
 from mvg.model.outputs import PromptState, RidgeSolution, RidgeStatistics, TargetType
 from mvg.model.ridge import Ridge
-from tests.model.small import SHAPES, network, pictures, shown
+from tests.model.small import SHAPES, network, pictures, visible_patches
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,8 @@ def test_classes_may_come_in_any_order() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=3)
     order = [2, 0, 1]
-    before = model(images, targets, shown("matching", images), "causal", 0)
-    after = model(images, targets[:, :, order], shown("matching", images), "causal", 0)
+    before = model(images, targets, visible_patches("matching", images), "causal", 0)
+    after = model(images, targets[:, :, order], visible_patches("matching", images), "causal", 0)
     torch.testing.assert_close(after.logits, before.logits[:, :, order], atol=3e-4, rtol=1e-3)
     torch.testing.assert_close(after.pictures, before.pictures[:, :, order], atol=3e-4, rtol=1e-3)
 
@@ -37,8 +37,8 @@ def test_a_class_is_answered_without_looking_at_the_others() -> None:
     model = network("matching")
     images, targets = pictures("matching", panels=3)
     targets = (targets > 0.5).float()
-    together = model(images, targets, shown("matching", images), "causal", 0).logits
-    alone = model(images, targets[:, :, 1:2], shown("matching", images), "causal", 0).logits
+    together = model(images, targets, visible_patches("matching", images), "causal", 0).logits
+    alone = model(images, targets[:, :, 1:2], visible_patches("matching", images), "causal", 0).logits
     torch.testing.assert_close(alone, together[:, :, 1:2], atol=3e-4, rtol=1e-3)
 
 
@@ -128,19 +128,19 @@ def test_an_untrained_network_has_learnt_a_change_of_contrast_from_one_prompt() 
     fresh = Generalist(SHAPES["matching"]).eval()
     images, _ = scene()
     targets = 0.9 - 0.7 * images
-    said = fresh.answer(
+    prediction = fresh.answer(
         fresh.embed(images[:, 2]),
         fresh.encode(fresh.embed(images[:, :1].flatten(0, 1)), targets[:, :1], "image"),
         "image",
     )
-    assert (said - targets[:, 2]).abs().max() < 0.05
+    assert (prediction - targets[:, 2]).abs().max() < 0.05
 
 
 def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
     torch.manual_seed(0)
     fresh = Generalist(SHAPES["matching"]).eval()
     images, bright = scene()
-    found = (
+    predicted = (
         fresh.answer(
             fresh.embed(images[:, 2]),
             fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), bright[:, :2], "labels"),
@@ -148,14 +148,14 @@ def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
         )
         > 0
     )
-    overlap = (found & (bright[:, 2] > 0)).sum() / (found | (bright[:, 2] > 0)).sum()
+    overlap = (predicted & (bright[:, 2] > 0)).sum() / (predicted | (bright[:, 2] > 0)).sum()
     assert overlap > 0.8
     nothing = fresh.answer(
         fresh.embed(images[:, 2]),
         fresh.encode(fresh.embed(images[:, :2].flatten(0, 1)), 0 * bright[:, :2], "labels"),
         "labels",
     )
-    assert (nothing < 0).all(), "what no prompt shows is not found"
+    assert (nothing < 0).all(), "a class that no prompt shows is not predicted"
 
 
 def test_an_untrained_network_finds_the_same_patch_again() -> None:

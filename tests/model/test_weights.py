@@ -1,4 +1,4 @@
-"""Weights on disk: written whole, verified before use, and what is wrong with others told in one line."""
+"""Weights on disk: written whole, verified before use, and errors of one line."""
 
 import json
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_damaged_folders(damage: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"width": "wide"}, "model.width = 'wide'; expected a value like 256"),
         ({"size": True}, "model.size = True; expected a value like 128"),
@@ -107,12 +107,12 @@ def test_damaged_folders(damage: str, folder: Path) -> None:
     ],
     ids=str,
 )
-def test_an_impossible_config_is_refused(changed: dict[str, object], said: str, folder: Path) -> None:
+def test_an_impossible_config_is_refused(changed: dict[str, object], message: str, folder: Path) -> None:
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(about | {"config": about["config"] | changed}))
     with pytest.raises(WeightsError) as error:
         describe_weights(folder)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_config_may_hold_the_fields_of_the_other_form_too(folder: Path) -> None:

@@ -124,18 +124,12 @@ class MatchingForm(nn.Module):
         targets, visible = targets[:, :count], visible[:, :count]
 
         sums = self._statistics(prompts, targets.flatten(0, 1), visible.flatten(0, 1), target_type)
-        prefix = (
-            prefix_sums(rearrange(part, "(b n) ... -> b n ...", b=batch), first, panels, order).flatten(0, 1)
-            for part in sums
-        )
-        solution = self.ridge.solve(RidgeStatistics(*prefix), target_type)
+        solution = self.ridge.solve(prefix_sums(sums, batch, range(first, panels), order), target_type)
         keys_values = self._keys_values(prompts, targets, visible)
         matched = self._matched_panels(queries, keys_values, visible, order, first)
 
         output = self._decoded(queries, matched.flatten(0, 1), solution)
-        logits, pictures = (
-            None if maps is None else rearrange(maps, "(b n) ... -> b n ...", b=batch) for maps in output[:2]
-        )
+        logits, pictures = (None if maps is None else _panels(maps, batch) for maps in output[:2])
         rebuilt = None
         if image_visible is not None:
             rebuilt = self._reconstructed(features, batch, image_visible.shape[-2])
@@ -158,9 +152,7 @@ class MatchingForm(nn.Module):
         visible = torch.ones(batch, panels, side, side, dtype=torch.bool, device=targets.device)
         keys, values = zip(*self._keys_values(features, targets, visible), strict=True)
         sums = self._statistics(features, targets.flatten(0, 1), visible.flatten(0, 1), target_type)
-        return PromptState(
-            keys, values, panels, tuple(rearrange(part, "(b n) ... -> b n ...", b=batch).sum(1) for part in sums)
-        )
+        return PromptState(keys, values, panels, tuple(_panels(part, batch).sum(1) for part in sums))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Predict queries from encoded prompts (one set for all of them, or one set each)."""
@@ -216,7 +208,7 @@ class MatchingForm(nn.Module):
         batch, patches, matched = len(visible), visible[0, 0].numel(), []
         for depth, matching in enumerate(self._matchings()):
             keys, values = keys_values[depth]
-            panels = rearrange(queries.levels[:, depth], "(b n) ... -> b n ...", b=batch)
+            panels = _panels(queries.levels[:, depth], batch)
             if order == "full":
                 part = matching(panels.flatten(1, 2), keys, values, visible.flatten(1))
                 matched.append(rearrange(part, "b c (n t) w -> b n c t w", n=panels.shape[1]))
@@ -246,7 +238,7 @@ class MatchingForm(nn.Module):
         assert features.levels is not None
         times = self.patch // ImageEncoder.CELL
         cells = rearrange(features.levels[:, -1], "b (h i w j) d -> b (h w) (i j d)", h=rows, i=times, j=times)
-        out: Tensor = rearrange(self.image_head(cells), "(b n) ... -> b n ...", b=batch)
+        out: Tensor = _panels(self.image_head(cells), batch)
         return out
 
     def _patch_means(self, tokens: Float[Tensor, "*b t d"], rows: int) -> Float[Tensor, "*b p d"]:
@@ -258,14 +250,21 @@ class MatchingForm(nn.Module):
         return cast(list[Matching], list(self.matchings))
 
 
-def prefix_sums(
-    sums: Float[Tensor, "b m *rest"], first: int, panels: int, order: Literal["causal", "full"]
-) -> Float[Tensor, "b n *rest"]:
-    """Each panel's sums -> for every panel from `first` on, the sum over the panels that it is predicted from."""
-    if order == "full":
-        return sums.sum(1, keepdim=True).expand(-1, panels - first, *sums.shape[2:])
-    before = torch.cat([torch.zeros_like(sums[:, :1]), sums.cumsum(1)], dim=1)
-    return before[:, first:panels]
+def prefix_sums(sums: RidgeStatistics, batch: int, queries: range, order: Literal["causal", "full"]) -> RidgeStatistics:
+    """The sums of each panel of each request -> for each query panel, those of the panels that it is predicted from."""
+
+    def prefix(part: Float[Tensor, "b n *rest"]) -> Float[Tensor, "b q *rest"]:
+        if order == "full":
+            return part.sum(1, keepdim=True).expand(-1, len(queries), *part.shape[2:])
+        before = torch.cat([torch.zeros_like(part[:, :1]), part.cumsum(1)], dim=1)
+        return before[:, queries.start : queries.stop]
+
+    return RidgeStatistics(*(prefix(_panels(part, batch)).flatten(0, 1) for part in sums))
+
+
+def _panels(tensor: Tensor, batch: int) -> Tensor:
+    """Panels (b * n, ...) of all requests as (b, n, ...)."""
+    return rearrange(tensor, "(b n) ... -> b n ...", b=batch)
 
 
 def _upsampled(mask: Bool[Tensor, "b h w"], times: int) -> Bool[Tensor, "b i j"]:
