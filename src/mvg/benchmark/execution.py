@@ -78,16 +78,14 @@ def trained(execution: Execution, job: Job, worker: int) -> Method:
     The last method is cached, one only: it may be large.
     """
     task = None if job.entry.module.SCOPE == "generalist" else job.task
-    name = "/".join(
-        map(str, (execution.output, job.entry.label, job.seed, task and task.card.name, task and task.name))
-    )
-    if name not in _LAST:
+    key = (execution.output, job.entry.label, job.seed, task)
+    if key not in _LAST:
         _LAST.clear()
-        _LAST[name] = fit(execution, job.entry, job.seed, task, worker)
-    return _LAST[name]
+        _LAST[key] = fit(execution, job.entry, job.seed, task, worker)
+    return _LAST[key]
 
 
-_LAST: dict[str, Method] = {}
+_LAST: dict[tuple[Path, str, int, Task | None], Method] = {}
 
 
 def fit(execution: Execution, entry: Entry, seed: int, task: Task | None, worker: int) -> Method:

@@ -99,20 +99,20 @@ def test_interrupted_training_ends_as_uninterrupted_training(
     again = form.fit(chosen, training_data(store, tmp_path / "cut", 16, *kinds))
     assert again.log.losses == whole.log.losses
     inputs = (pictures(1, 0)[:, 0], pictures(1, 1), (pictures(1, 2) > 0.5).float())
-    assert torch.equal(again.ask(*inputs), whole.ask(*inputs))
+    assert torch.equal(again.predict(*inputs), whole.predict(*inputs))
     with monkeypatch.context() as patched:
         patched.setattr(_episodes, "loader", None)  # finished training is only loaded
         over = form.fit(chosen, training_data(store, tmp_path / "cut", 16, *kinds))
-    assert torch.equal(over.ask(*inputs), whole.ask(*inputs))
+    assert torch.equal(over.predict(*inputs), whole.predict(*inputs))
 
 
 def test_prompts_change_the_prediction(trained: InContext) -> None:
     query, images, targets = pictures(1, 0)[:, 0], pictures(1, 1), (pictures(1, 2) > 0.5).float()
-    output = trained.ask(query, images, targets)
+    output = trained.predict(query, images, targets)
     assert output.shape == query.shape
-    if trained.ask.__module__ != lvm.__name__:  # after so few steps it repeats one token, see its own test below
-        assert not torch.equal(output, trained.ask(query, images, torch.zeros_like(targets)))
-    alone = trained.ask(query[:1], images[:1], targets[:1])
+    if trained.predict.__module__ != lvm.__name__:  # after so few steps it repeats one token, see its own test below
+        assert not torch.equal(output, trained.predict(query, images, torch.zeros_like(targets)))
+    alone = trained.predict(query[:1], images[:1], targets[:1])
     assert torch.allclose(output[:1], alone, atol=1e-5), "queries of one batch do not mix"
 
 
@@ -122,9 +122,9 @@ def test_a_prediction_uses_no_more_slices_than_the_request_has_prompts(trained: 
 
     def spied(queries: Tensor, images: Tensor, targets: Tensor) -> Tensor:
         counts.add(images.shape[1])
-        return trained.ask(queries, images, targets)
+        return trained.predict(queries, images, targets)
 
-    method = replace(trained, ask=spied, shown=replace(trained.shown, num_prompts=3))
+    method = replace(trained, predict=spied, options=replace(trained.options, num_prompts=3))
     for prompts in (prompt_scans()[:1], prompt_scans()):
         counts.clear()
         method(Request(tasks(store, "segmentation")[0], query, prompts))
@@ -289,12 +289,12 @@ def test_lvm_predicts_token_by_token_what_it_predicts_at_once() -> None:
 def test_lvm_tokens_represent_the_quantized_numbers() -> None:
     torch.manual_seed(0)
     tokenizer = lvm.Tokenizer(options(lvm))
-    shown = pictures(1, 0)[:, 0]
-    tokens = tokenizer.tokens(shown)
+    images = pictures(1, 0)[:, 0]
+    tokens = tokenizer.tokens(images)
     assert tokens.shape == (2, 16)
     assert tokens.min() >= 0
     assert tokens.max() < 25
-    assert torch.allclose(tokenizer.pictures(tokens, 4), tokenizer.decode(tokenizer.quantized(shown)), atol=1e-5)
+    assert torch.allclose(tokenizer.pictures(tokens, 4), tokenizer.decode(tokenizer.quantized(images)), atol=1e-5)
 
 
 def public_weights() -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
-"""How in-context rivals answer: slice by slice, cut, prompted and restored as our predictor does."""
+"""How in-context rivals predict: slice by slice, with the framing, the prompts and the restoration of our predictor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -20,109 +20,113 @@ from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
 from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
 from mvg.prediction.selection.retrieval import thumbnails
-from mvg.tasks import TaskSpec
 
-_AT_ONCE = 8  # squares that are asked together
+_BATCH = 8  # squares of one forward pass
 
-
-Ask = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""What a network can be asked: (queries (b, 1, s, s), prompt images (b, n, 1, s, s), their targets (b, n, 1, s, s)) ->
-a picture per query (b, 1, s, s); all in [0, 1]. Targets are masks of one class (the answer: its logits), painted
-labels, or pictures."""
+Predict = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(queries (b, 1, s, s), prompt images (b, n, 1, s, s), prompt targets (b, n, 1, s, s)) -> one picture per query
+(b, 1, s, s). Pictures are in [0, 1]. Targets are masks of one class, for which the output is logits, painted labels, or
+pictures."""
 
 
 @dataclass(frozen=True, eq=False)
 class InContext:
-    """A rival that is ready to answer: a Method.
+    """A rival that is ready to predict: a Method.
 
-    size: the picture side; reading: labels are asked class by class, or painted in spaced colors; shown: how prompt
-    slices are chosen, one member; device: where the network lies; learnt: on what it stands.
+    size: the picture side. label_mode: "binary" for one pass per class, "colors" for all classes as one painted
+    picture. options: how prompt slices are chosen, with one ensemble member. device: where the network is.
     """
 
-    ask: Ask
+    predict: Predict
     size: int
-    reading: Literal["binary", "colors"]
-    shown: PredictionOptions
+    label_mode: Literal["binary", "colors"]
+    options: PredictionOptions
     device: str = "cpu"
     log: TrainingLog = field(default_factory=TrainingLog)
 
     @property
     def steps(self) -> int:
-        """Steps of the optimizer."""
+        """The number of training steps."""
         return self.log.steps
 
     @property
     def samples(self) -> int:
-        """Query slices learnt from."""
+        """The number of query slices in training."""
         return self.log.samples
 
     def __call__(self, request: Request) -> Volume | LabelMap:
-        """The answer on the query's own grid, cut, prompted and restored as our predictor does."""
-        images, targets = [prompt.image for prompt in request.prompts], [prompt.target for prompt in request.prompts]
-        asked = request.task.spec
-        names = [prompt.case for prompt in request.prompts]
-        reader = PairReader(PromptPairs(images, targets, names, request.modality), asked)
-        examples = prepare(reader, SliceLayout(self.size))
-        cut = QueryVolume.of(request.query, examples, asked, self.size)
-        table = smallest_integers(examples.values) if examples.values else np.zeros(1, np.float32)
-        answers = np.zeros(cut.shape, table.dtype)
-        at_once = max(1, _AT_ONCE // len(cut.frames))
-        for start in range(0, len(cut), at_once):
-            some = range(start, min(start + at_once, len(cut)))
-            slices = [self._slice(cut, at, examples, len(request.prompts)) for at in some]
-            for piece, said in zip(slices, self._said(slices), strict=True):
-                if examples.values:
-                    numbers = decode_labels(cut, _probabilities(piece, said, len(examples.values))).numbers
-                    answers[piece.at] = table[numbers]
+        """The prediction on the query's own grid."""
+        spec, given = request.task.spec, request.prompts
+        pairs = PromptPairs(
+            [p.image for p in given], [p.target for p in given], [p.case for p in given], request.modality
+        )
+        prompts = prepare(PairReader(pairs, spec), SliceLayout(self.size))
+        query = QueryVolume.of(request.query, prompts, spec, self.size)
+        values = smallest_integers(prompts.values) if prompts.values else np.zeros(1, np.float32)
+        slices = np.zeros(query.shape, values.dtype)
+        step = max(1, _BATCH // len(query.frames))
+        for start in range(0, len(query), step):
+            indices = range(start, min(start + step, len(query)))
+            inputs = [self._inputs(query, index, prompts, len(request.prompts)) for index in indices]
+            for part, output in zip(inputs, self._outputs(inputs), strict=True):
+                if prompts.values:
+                    classes = decode_labels(query, _probabilities(part, output, len(prompts.values))).numbers
+                    slices[part.index] = values[classes]
                 else:
-                    answers[piece.at] = _picture(cut, piece, said[:, 0].clip(0, 1), examples, asked)
-        return request.query.from_pictures(answers, cut.plane)
+                    picture = output[:, 0].clip(0, 1)
+                    slices[part.index] = (
+                        query.changed_by(part.index, part.squares, picture)
+                        if spec.residual
+                        else prompts.target_window.invert(query.restore(picture))
+                    )
+        return request.query.from_pictures(slices, query.plane)
 
-    def _slice(self, cut: QueryVolume, at: int, examples: PromptSet, most: int) -> "_Slice":
-        """A slice and what it is shown: no more prompt slices than the request has prompts, as ours."""
-        shown = replace(self.shown, num_prompts=min(most, self.shown.num_prompts))
-        squares, painted = cut.squares(at), bool(examples.values) and self.reading == "colors"
-        planner = ViewPlanner(examples, examples.retrieval_index, shown, painted)
-        described = cut.query_slice(at, squares, lambda square: thumbnails(squares[square : square + 1, 0])[0])
-        (view,) = planner.views(described)
-        present = np.flatnonzero(examples.classes_in(view.indices)) + 1 if examples.values else np.zeros(0, np.int64)
-        numbers = examples.targets[list(view.indices)]
-        if not examples.values:
-            targets = [examples.picture_batch(view.indices)]
-        elif painted:
-            targets = [coloring_of(view.colors or ()).paint(numbers)] if len(present) else []
-        else:
-            targets = [np.asarray(numbers == number, np.float32) for number in present]
-        return _Slice(at, squares[:, 0], examples.image_batch(view.indices)[:, 0], targets, present, view)
+    def _inputs(self, query: QueryVolume, index: int, prompts: PromptSet, limit: int) -> "_SliceInputs":
+        """The inputs of a query slice, with no more prompt slices than `limit`, the number of prompts."""
+        options = replace(self.options, num_prompts=min(limit, self.options.num_prompts))
+        squares, is_painted = query.squares(index), bool(prompts.values) and self.label_mode == "colors"
+        planner = ViewPlanner(prompts, prompts.retrieval_index, options, is_painted)
+        query_slice = query.query_slice(index, squares, lambda at: thumbnails(squares[at : at + 1, 0])[0])
+        (view,) = planner.views(query_slice)
+        present = np.flatnonzero(prompts.classes_in(view.indices)) + 1 if prompts.values else np.zeros(0, np.int64)
+        targets = self._targets(prompts, view, present)
+        return _SliceInputs(index, squares[:, 0], prompts.image_batch(view.indices)[:, 0], targets, present, view)
+
+    def _targets(self, prompts: PromptSet, view: PromptView, present: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """The prompt targets (n, s, s) of each pass; present: the classes in them."""
+        if not prompts.values:
+            return [prompts.picture_batch(view.indices)]
+        classes = prompts.targets[list(view.indices)]
+        if self.label_mode == "colors":
+            return [coloring_of(view.colors or ()).paint(classes)] if len(present) else []
+        return [np.asarray(classes == number, np.float32) for number in present]
 
     @torch.inference_mode()
-    def _said(self, slices: "list[_Slice]") -> Iterator[NDArray[np.float32]]:
-        """What the network says of each slice: (f, passes, s, s)."""
+    def _outputs(self, inputs: "Sequence[_SliceInputs]") -> Iterator[NDArray[np.float32]]:
+        """The network's output for each slice: (f, passes, s, s)."""
         passes = [
-            (np.broadcast_to(part, (len(piece.squares), *part.shape)) for part in (piece.images, target))
-            for piece in slices
-            for target in piece.targets
+            (np.broadcast_to(part, (len(one.squares), *part.shape)) for part in (one.images, target))
+            for one in inputs
+            for target in one.targets
         ]
-        said = torch.zeros(0, 1, self.size, self.size)
+        output = torch.zeros(0, 1, self.size, self.size)
         if passes:
             images, targets = (np.concatenate(parts) for parts in zip(*passes, strict=True))
-            queries = np.concatenate([piece.squares for piece in slices for _ in piece.targets])
-            parts = (
-                torch.from_numpy(part).to(self.device)
-                for part in (queries[:, None], images[:, :, None], targets[:, :, None])
-            )
-            chunks = zip(*(torch.split(part, _AT_ONCE) for part in parts), strict=True)
-            said = torch.cat([self.ask(*chunk).float().cpu() for chunk in chunks])
-        counts = [len(piece.targets) * len(piece.squares) for piece in slices]
-        for piece, own in zip(slices, torch.split(said, counts), strict=True):
-            yield own.reshape(len(piece.targets), len(piece.squares), *own.shape[-2:]).swapaxes(0, 1).numpy()
+            queries = np.concatenate([one.squares for one in inputs for _ in one.targets])
+            arrays = (queries[:, None], images[:, :, None], targets[:, :, None])
+            tensors = (torch.from_numpy(array).to(self.device) for array in arrays)
+            chunks = zip(*(torch.split(tensor, _BATCH) for tensor in tensors), strict=True)
+            output = torch.cat([self.predict(*chunk).float().cpu() for chunk in chunks])
+        counts = [len(one.targets) * len(one.squares) for one in inputs]
+        for one, part in zip(inputs, torch.split(output, counts), strict=True):
+            yield part.reshape(len(one.targets), len(one.squares), *part.shape[-2:]).swapaxes(0, 1).numpy()
 
 
 @dataclass(frozen=True, eq=False)
-class _Slice:
-    """A query slice: squares (f, s, s), prompt images (n, s, s), targets (n, s, s) once per pass, classes shown."""
+class _SliceInputs:
+    """A query slice: squares (f, s, s), prompt images (n, s, s), targets (n, s, s) of each pass, classes in them."""
 
-    at: int
+    index: int
     squares: NDArray[np.float32]
     images: NDArray[np.float32]
     targets: list[NDArray[np.float32]]
@@ -130,24 +134,15 @@ class _Slice:
     view: PromptView
 
 
-def _probabilities(piece: _Slice, said: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
-    """Background and all classes (f, K + 1, s, s); a class that no prompt shows has probability 0."""
-    found = np.zeros((len(said), classes + 1, *said.shape[-2:]), np.float32)
-    if not len(piece.present):
-        found[:, 0] = 1
-    elif piece.view.colors is not None:
-        coloring = coloring_of(piece.view.colors)
-        found[:, coloring.labels] = coloring.soft(said[:, 0]).swapaxes(0, 1)
+def _probabilities(inputs: _SliceInputs, output: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
+    """Of background and all classes (f, K + 1, s, s); a class that no prompt shows has probability 0."""
+    probabilities = np.zeros((len(output), classes + 1, *output.shape[-2:]), np.float32)
+    if not len(inputs.present):
+        probabilities[:, 0] = 1
+    elif inputs.view.colors is not None:
+        coloring = coloring_of(inputs.view.colors)
+        probabilities[:, coloring.labels] = coloring.soft(output[:, 0]).swapaxes(0, 1)
     else:
-        scores = torch.from_numpy(np.concatenate([np.zeros_like(said[:, :1]), said], axis=1))
-        found[:, [0, *piece.present]] = scores.softmax(dim=1).numpy()
-    return found
-
-
-def _picture(
-    cut: QueryVolume, piece: _Slice, said: NDArray[np.float32], examples: PromptSet, asked: TaskSpec
-) -> NDArray[np.float32]:
-    """A picture answer (rows, cols), raw; restorations change the raw query, also outside of its window."""
-    if asked.residual:
-        return cut.changed_by(piece.at, piece.squares, said)
-    return examples.target_window.invert(cut.restore(said))
+        logits = torch.from_numpy(np.concatenate([np.zeros_like(output[:, :1]), output], axis=1))
+        probabilities[:, [0, *inputs.present]] = logits.softmax(dim=1).numpy()
+    return probabilities

@@ -43,10 +43,23 @@ def serves(task: Task) -> bool:
 
 def fit(options: Options, data: TrainingData) -> InContext:
     """Read the weights. Raises BenchmarkError if they or the library are missing."""
-    folder = Path(options.path)
-    if not options.path or not (folder / "config.json").is_file():
+    network = _load(options.path).to(data.device).eval()
+
+    def predict(
+        queries: Float[Tensor, "b 1 s s"], images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]
+    ) -> Float[Tensor, "b 1 s s"]:
+        parts = zip(queries, images, targets, strict=True)
+        return torch.stack([_predict_one(network, *part, options.embedding) for part in parts])[:, None]
+
+    side = _side(network.config.image_size)
+    return InContext(predict, side, "binary", PredictionOptions(num_prompts=options.prompts), data.device)
+
+
+def _load(path: str) -> Any:
+    """The network with the weights of a folder."""
+    if not path or not (Path(path) / "config.json").is_file():
         raise BenchmarkError(
-            f"no weights at path = '{options.path}'",
+            f"no weights at path = '{path}'",
             "a folder with config.json and the weights of SegGPT",
             f"download it from {DOWNLOAD} and set path to it",
         )
@@ -55,37 +68,34 @@ def fit(options: Options, data: TrainingData) -> InContext:
     except ImportError as error:
         raise BenchmarkError("no transformers", "the library", "pip install transformers") from error
     try:
-        network = library.SegGptForImageSegmentation.from_pretrained(str(folder), local_files_only=True)
+        return library.SegGptForImageSegmentation.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise BenchmarkError(
-            f"'{folder}' cannot be read ({(str(error).splitlines() or [''])[0]})",
+            f"'{path}' cannot be read ({(str(error).splitlines() or [''])[0]})",
             "the weights of SegGPT",
             f"download them from {DOWNLOAD} again",
         ) from error
-    network.to(data.device).eval()
-    size = _side(network.config.image_size)
 
-    def predict(
-        queries: Float[Tensor, "b 1 s s"], images: Float[Tensor, "b n 1 s s"], targets: Float[Tensor, "b n 1 s s"]
-    ) -> Float[Tensor, "b 1 s s"]:
-        several = images.shape[1] > 1
-        predictions = []
-        for query, prompts, masks in zip(queries, images, targets, strict=True):
-            output = network(
-                pixel_values=_natural(query[None]).expand(len(prompts), -1, -1, -1),
-                prompt_pixel_values=_natural(prompts),
-                prompt_masks=_natural(masks),
-                feature_ensemble=several,
-                embedding_type=options.embedding,
-            ).pred_masks.float()
-            lower = output[:, :, output.shape[2] // 2 :].mean(0)  # the same for all prompts if features were averaged
-            brightness = (lower * lower.new_tensor(_STD)[:, None, None] + lower.new_tensor(_MEAN)[:, None, None]).mean(
-                0
-            )
-            predictions.append(_SHARPNESS * (brightness.clamp(0, 1) - 0.5))
-        return torch.stack(predictions)[:, None]
 
-    return InContext(predict, size, "binary", PredictionOptions(num_prompts=options.prompts), data.device)
+def _predict_one(
+    network: Any,
+    query: Float[Tensor, "1 s s"],
+    images: Float[Tensor, "n 1 s s"],
+    masks: Float[Tensor, "n 1 s s"],
+    embedding: str,
+) -> Float[Tensor, "s s"]:
+    """Logits of the class of the masks."""
+    output: Tensor = network(
+        pixel_values=_natural(query[None]).expand(len(images), -1, -1, -1),
+        prompt_pixel_values=_natural(images),
+        prompt_masks=_natural(masks),
+        feature_ensemble=len(images) > 1,
+        embedding_type=embedding,
+    ).pred_masks.float()
+    lower = output[:, :, output.shape[2] // 2 :].mean(0)  # the same for all prompts if features were averaged
+    mean, std = (lower.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
+    brightness = (lower * std + mean).mean(0)
+    return _SHARPNESS * (brightness.clamp(0, 1) - 0.5)
 
 
 def _natural(pictures: Float[Tensor, "n 1 s s"]) -> Float[Tensor, "n 3 s s"]:
