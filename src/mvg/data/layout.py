@@ -1,4 +1,4 @@
-"""What the files of `data/sets` share: search published folders, report what is missing, split by patient."""
+"""Functions shared by the files of `data/sets`: search folders, report missing files, split by patient."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from mvg.data.case import Card, Case, DataSet, Split
 from mvg.errors import FileError
 
-# Hashed before every patient's name where we choose the split; it never changes.
+# Hashed before every patient's name where the owners define no split. It must never change.
 _SALT = "mvg-table-1:"
 
 
@@ -17,8 +17,8 @@ _SALT = "mvg-table-1:"
 class Published:
     """A data set as its owners publish it.
 
-    card: its description, with the name of its file in `data/sets`. tree: the files that are read, in one line.
-    access: where and how to get it. split: which patients are held out, and how many, in one line.
+    card: the description; its name is the name of the file in `data/sets`. tree: the files that are read, in one line.
+    access: where and how to get the set. split: which patients are held out, and how many, in one line.
     """
 
     card: Card
@@ -31,37 +31,39 @@ class Published:
         return FileError(message, f"the {self.card.title} as published, {self.tree}", f"complete it ({self.access})")
 
     def files(self, folder: Path, pattern: str) -> dict[str, Path]:
-        """As `matching`; FileError where nothing matches."""
-        files = matching(folder, pattern)
+        """As `paths_matching`; FileError when nothing matches."""
+        files = paths_matching(folder, pattern)
         if not files:
             lacks = "holds no case" if folder.is_dir() else "is missing"
             raise self.incomplete(f"'{folder}' {lacks}")
         return files
 
-    def existing(self, path: Path) -> Path:
-        """The path itself; FileError where nothing is there."""
+    def require(self, path: Path) -> Path:
+        """Returns the path; FileError when it does not exist."""
         if not path.exists():
             raise self.incomplete(f"'{path}' is missing")
         return path
 
-    def labeled(self, images: Path, pattern: str, labels: Path, called: str, split: Split | None = None) -> list[Case]:
-        """A case per file of the folder `images` that matches, named by the pattern's first group.
+    def labeled_cases(
+        self, images: Path, pattern: str, labels: Path, label_name: str, split: Split | None = None
+    ) -> list[Case]:
+        """One case for each file in the folder `images` that matches; the pattern's first group is its name.
 
-        Its label map lies in the folder `labels` under the name `called`, in which {} stands for that group.
-        FileError where either of the two is missing.
+        Its label map is in the folder `labels` and has the file name `label_name`, where {} stands for that group.
+        FileError when an image or a label map is missing.
         """
         files = self.files(images, pattern)
-        before, after = (re.escape(part) for part in called.split("{}"))
-        alone = sorted(set(matching(labels, f"{before}(.+){after}")) - set(files))
-        scans = {name for name in alone if re.fullmatch(pattern, _image_name(files, name))}
+        before, after = (re.escape(part) for part in label_name.split("{}"))
+        without_image = sorted(set(paths_matching(labels, f"{before}(.+){after}")) - set(files))
+        scans = {name for name in without_image if re.fullmatch(pattern, _image_name(files, name))}
         if scans:
-            raise self.incomplete(f"'{images}' lacks the image of '{labels / called.format(min(scans))}'")
+            raise self.incomplete(f"'{images}' lacks the image of '{labels / label_name.format(min(scans))}'")
         return [
             Case(
                 name,
                 self.card.patient_of(name),
                 (path,),
-                self.existing(labels / called.format(name)),
+                self.require(labels / label_name.format(name)),
                 owner_split=split,
             )
             for name, path in files.items()
@@ -78,25 +80,25 @@ def _image_name(files: Mapping[str, Path], name: str) -> str:
     return path.name.replace(known, name)
 
 
-def matching(folder: Path, pattern: str) -> dict[str, Path]:
-    """First group of the pattern -> path, for all entries of `folder` whose whole name matches; {} without a folder."""
+def paths_matching(folder: Path, pattern: str) -> dict[str, Path]:
+    """First group of the pattern -> path, for each entry of `folder` whose whole name matches; {} without a folder."""
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return {match.group(1): path for path in paths if (match := re.fullmatch(pattern, path.name))}
 
 
-def within(folder: Path, name: str, *ways: str) -> Path:
-    """The first of `folder` and its subfolders `ways` that holds `name`; `folder` where none does.
+def folder_with(folder: Path, name: str, *subfolders: str) -> Path:
+    """The first of `folder` and its `subfolders` that holds `name`; `folder` when none does.
 
-    Archives wrap their content in folders, and either end of these may be handed over.
+    Archives wrap their content in folders; users may give the outer or the inner folder.
     """
-    return next((folder / way for way in ("", *ways) if (folder / way / name).exists()), folder)
+    return next((folder / path for path in ("", *subfolders) if (folder / path / name).exists()), folder)
 
 
-def held_out(cases: Sequence[Case], train: int, val: int) -> list[Case]:
-    """The cases split at train : val, by patient, for sets without a published split.
+def split_by_ratio(cases: Sequence[Case], train: int, val: int) -> list[Case]:
+    """Splits the cases at train : val by patient, for sets without a published split.
 
-    The patients with the smallest md5 of their name are in "val": exactly the ratio of Table 1 where the set is
-    complete, about that ratio in a part of it. With two patients or more, both splits have one.
+    The patients with the smallest md5 of their name are in "val". The ratio is exactly that of Table 1 when the set is
+    complete, and about that when it is not. With two or more patients, no split is empty.
     """
     patients = sorted({case.patient for case in cases}, key=_digest)
     count = round(len(patients) * val / (train + val))
@@ -105,12 +107,15 @@ def held_out(cases: Sequence[Case], train: int, val: int) -> list[Case]:
 
 
 def is_held_out(patient: str, train: int, val: int) -> bool:
-    """Whether a patient is in "val" at about train : val, by the md5 of the name alone: the same in every set."""
+    """Whether a patient is in "val", at about train : val.
+
+    Only the md5 of the name decides, so that a patient is in the same split of every set.
+    """
     return int(_digest(patient), 16) * (train + val) < val * 16**32
 
 
-def by_patient(cases: Sequence[Case]) -> list[Case]:
-    """The cases; a patient whom the owners put in both splits is in "val" with all cases, so that none leaks."""
+def keep_patients_together(cases: Sequence[Case]) -> list[Case]:
+    """Moves all cases of a patient to "val" when the owners put the patient in both splits, so that none leaks."""
     patients_of_val = {case.patient for case in cases if case.owner_split == "val"}
     return [replace(case, owner_split="val") if case.patient in patients_of_val else case for case in cases]
 

@@ -1,7 +1,7 @@
 """Data sets and layouts on disk: one file each, with `recognises(folder) -> bool` and `open(folder) -> DataSet`.
 
-Published sets also have `SET`, a `mvg.data.layout.Published`, and are read in the layout of their download. `nnunet` is
-the layout for all other data: it is used only where no published set recognises the folder.
+The file of a published set also has `SET`, a `mvg.data.layout.Published`; the set is read as it was downloaded.
+`nnunet` is the layout for all other data and is used only when no published set recognises the folder.
 """
 
 import sys
@@ -11,36 +11,36 @@ from mvg._plugins import contributions, named
 from mvg.data.case import DataSet
 from mvg.errors import FileError
 
-_ANY = "nnunet"
+_FALLBACK = "nnunet"
 
 
 def open_set(name: str, folder: Path) -> DataSet:
-    """The set of that name in a folder.
+    """Opens the set `name` in a folder.
 
-    Raises UnknownNameError, which lists the known names, and FileError, which names what is missing.
+    Raises UnknownNameError, which lists the known names, and FileError, which names the missing files.
     """
     data_set: DataSet = named(sys.modules[__name__], name).open(Path(folder))
     return data_set
 
 
 def open_folder(folder: Path) -> DataSet:
-    """The data set in a folder, by the set or layout that recognises it; FileError when none does, or several do."""
-    names = _claimed_by(folder)
+    """Opens a folder as the only set or layout that recognises it; FileError when there is none or more than one."""
+    names = _recognised_in(folder)
     if len(names) > 1:
         raise FileError(f"{folder} holds several data sets, {' and '.join(names)}", "one", "name the set to open")
     return open_set(names[0], folder)
 
 
 def sets_in(folder: Path) -> list[DataSet]:
-    """Every data set in a folder: one, or more where a download holds several; FileError when none is recognised."""
-    return [open_set(name, folder) for name in _claimed_by(folder)]
+    """Opens every data set in a folder; some downloads hold several. FileError when none is recognised."""
+    return [open_set(name, folder) for name in _recognised_in(folder)]
 
 
-def _claimed_by(folder: Path) -> list[str]:
+def _recognised_in(folder: Path) -> list[str]:
     layouts = contributions(sys.modules[__name__])
-    names = [name for name, layout in layouts.items() if name != _ANY and layout.recognises(folder)]
-    if not names and layouts[_ANY].recognises(folder):
-        return [_ANY]
+    names = [name for name, layout in layouts.items() if name != _FALLBACK and layout.recognises(folder)]
+    if not names and layouts[_FALLBACK].recognises(folder):
+        return [_FALLBACK]
     if not names:
         raise FileError(
             f"{folder} {'holds no data set' if folder.is_dir() else 'is not a folder'}",

@@ -1,24 +1,24 @@
 """AMOS 2022, CT: 15 abdominal organs in scans of several centres, scanners, phases and diseases.
 
 Owners: The Chinese University of Hong Kong (Shenzhen) with two hospitals of Longgang district, Shenzhen.
-Terms: the challenge names CC BY-NC-SA 4.0; those on the download page count.
+Terms: CC BY-NC-SA 4.0 according to the challenge; the terms on the download page apply.
 Access: amos22.zip at https://zenodo.org/records/7262581, linked from https://amos22.grand-challenge.org; no
 registration.
 
     FOLDER/imagesTr/amos_0001.nii.gz  ...      FOLDER/labelsTr/amos_0001.nii.gz  ...
     FOLDER/imagesVa/amos_0008.nii.gz  ...      FOLDER/labelsVa/amos_0008.nii.gz  ...
 
-CT have the numbers up to 500; those above are MRI, the set `amos_mri`. imagesTs, whose labels are not public, is not
-read.
+Numbers up to 500 are CT; higher ones are MRI (the set `amos_mri`). imagesTs is not read, because its labels are not
+public.
 
-Split: the owners' training scans, and their validation scans held out: 200 and 100. The paper's 240 and 120 are the
-same two folders with the MRI counted in (200 + 40 and 100 + 20).
+Split: the owners' 200 training scans and 100 validation scans (held out). The paper's 240 and 120 are the same two
+folders including MRI (200 + 40 and 100 + 20).
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, DataSet
-from mvg.data.layout import Published, matching, within
+from mvg.data.layout import Published, folder_with, paths_matching
 
 _NAME = r"(amos_0(?:[0-4]\d\d|500))\.nii\.gz"
 ORGANS = {
@@ -57,18 +57,18 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether imagesTr, here or in amos22, holds scans called as AMOS calls its CT."""
-    return bool(matching(root_of(folder) / "imagesTr", _NAME))
+    """Whether imagesTr, in this folder or in amos22, holds scans with the names of AMOS CT."""
+    return bool(paths_matching(root_of(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """The labelled CT of AMOS; FileError for a missing folder or label map."""
+    """Opens the labelled CT of AMOS; FileError when a folder or label map is missing."""
     root = root_of(folder)
-    train = SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
-    val = SET.labeled(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")
+    train = SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
+    val = SET.labeled_cases(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")
     return SET.data_set([*train, *val])
 
 
 def root_of(folder: Path) -> Path:
-    """The folder with imagesTr: this one, or amos22 in it."""
-    return within(folder, "imagesTr", "amos22")
+    """The folder that holds imagesTr: this one, or amos22 in it."""
+    return folder_with(folder, "imagesTr", "amos22")

@@ -1,20 +1,20 @@
-"""AMOS 2022, MRI: the same 15 organs as `amos_ct`, from the same download; bladder and prostate or uterus hardly occur.
+"""AMOS 2022, MRI: the same 15 organs as `amos_ct`, from the same download; bladder and prostate or uterus are rare.
 
 Owners, terms, access: as `amos_ct`.
 
     FOLDER/imagesTr/amos_0507.nii.gz  ...      FOLDER/labelsTr/amos_0507.nii.gz  ...
     FOLDER/imagesVa/amos_0517.nii.gz  ...      FOLDER/labelsVa/amos_0517.nii.gz  ...
 
-MRI have the numbers above 500.
+Numbers above 500 are MRI.
 
-Split: the owners' training scans, and their validation scans held out: 40 and 20. The paper has 60 and 50: it may
-have trained on both folders and asked for scans whose labels are not public.
+Split: the owners' 40 training scans and 20 validation scans (held out). The paper has 60 and 50: perhaps it trained on
+both folders and was tested on scans whose labels are not public.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, DataSet
-from mvg.data.layout import Published, matching
+from mvg.data.layout import Published, paths_matching
 from mvg.data.sets.amos_ct import ORGANS, root_of
 
 _NAME = r"(amos_(?!0[0-4]\d\d|0500)\d{4})\.nii\.gz"
@@ -36,13 +36,13 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether imagesTr, here or in amos22, holds scans called as AMOS calls its MRI."""
-    return bool(matching(root_of(folder) / "imagesTr", _NAME))
+    """Whether imagesTr, in this folder or in amos22, holds scans with the names of AMOS MRI."""
+    return bool(paths_matching(root_of(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """The labelled MRI of AMOS; FileError for a missing folder or label map."""
+    """Opens the labelled MRI of AMOS; FileError when a folder or label map is missing."""
     root = root_of(folder)
-    train = SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
-    val = SET.labeled(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")
+    train = SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
+    val = SET.labeled_cases(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")
     return SET.data_set([*train, *val])

@@ -1,21 +1,20 @@
 """BTCV, "beyond the cranial vault": 13 abdominal organs in portal venous CT of 30 patients; also called Synapse.
 
 Owners: Vanderbilt University (MICCAI 2015 challenge on multi-atlas labelling).
-Terms: those accepted with the registration at Synapse.
+Terms: those of the registration at Synapse.
 Access: register at https://www.synapse.org, join the challenge syn3193805, download Abdomen/RawData.zip.
 
     FOLDER/RawData/Training/img/img0001.nii.gz  ...      FOLDER/RawData/Training/label/label0001.nii.gz  ...
 
 RawData/Testing has no labels and is not read.
 
-Split: 21 and 9, the paper's counts. It does not say which; ours are held out by patient, as `layout.held_out` draws
-them.
+Split: 21 and 9 scans, as in the paper, which does not list them; `layout.split_by_ratio` chooses them.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, DataSet
-from mvg.data.layout import Published, held_out, matching, within
+from mvg.data.layout import Published, folder_with, paths_matching, split_by_ratio
 
 _NAME = r"img(\d{4})\.nii\.gz"
 SET = Published(
@@ -51,15 +50,15 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether the folder, or RawData/Training in it, holds img/img0001.nii.gz or the like."""
-    return bool(matching(_root(folder) / "img", _NAME))
+    """Whether the folder, or RawData/Training in it, holds files such as img/img0001.nii.gz."""
+    return bool(paths_matching(_root(folder) / "img", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """The labelled scans of BTCV; FileError for a missing folder or label map."""
+    """Opens the labelled scans of BTCV; FileError when a folder or label map is missing."""
     root = _root(folder)
-    return SET.data_set(held_out(SET.labeled(root / "img", _NAME, root / "label", "label{}.nii.gz"), 21, 9))
+    return SET.data_set(split_by_ratio(SET.labeled_cases(root / "img", _NAME, root / "label", "label{}.nii.gz"), 21, 9))
 
 
 def _root(folder: Path) -> Path:
-    return within(folder, "img", "Training", "RawData/Training", "Abdomen/RawData/Training")
+    return folder_with(folder, "img", "Training", "RawData/Training", "Abdomen/RawData/Training")

@@ -1,8 +1,8 @@
-"""Montgomery County chest X-rays: both lungs in 138 frontal films, 58 of them with signs of tuberculosis.
+"""Montgomery County chest X-rays: both lungs in 138 frontal X-rays, 58 of them with signs of tuberculosis.
 
 Owners: U.S. National Library of Medicine, with the Department of Health and Human Services of Montgomery County,
 Maryland.
-Terms: free for research; the papers below are to be cited.
+Terms: free for research; the papers below must be cited.
 Access: MontgomerySet at https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets; no registration.
 
     FOLDER/CXR_png/MCUCXR_0001_0.png  ...
@@ -10,14 +10,14 @@ Access: MontgomerySet at https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Che
 
 The two masks become one label.
 
-Split: 15 : 6, the paper's share. It takes 21 films ("defect detection", cited by a review) and does not say which,
-nor of which set; ours are all 138, 99 and 39, held out by patient, as `layout.held_out` draws them.
+Split: 15 : 6, the paper's ratio. The paper uses 21 X-rays ("defect detection", cited by a review) and does not name
+them or their set. Here `layout.split_by_ratio` splits all 138 into 99 and 39.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.layout import Published, held_out, matching, within
+from mvg.data.layout import Published, folder_with, paths_matching, split_by_ratio
 
 _NAME = r"(MCUCXR_\d{4}_\d)\.png"
 SET = Published(
@@ -41,18 +41,18 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether CXR_png, here or in MontgomerySet, holds films called as these are."""
-    return bool(matching(_root(folder) / "CXR_png", _NAME))
+    """Whether CXR_png, in this folder or in MontgomerySet, holds X-rays with the names of this set."""
+    return bool(paths_matching(_root(folder) / "CXR_png", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """All films with both masks as one label; FileError for a missing mask."""
+    """Opens all X-rays with both masks as one label; FileError when a mask is missing."""
     root, cases = _root(folder), []
-    for name, film in SET.files(root / "CXR_png", _NAME).items():
-        masks = [SET.existing(root / "ManualMask" / side / film.name) for side in ("leftMask", "rightMask")]
-        cases.append(Case(name, SET.card.patient_of(name), (film,), tuple((mask, 1) for mask in masks)))
-    return SET.data_set(held_out(cases, 15, 6))
+    for name, image in SET.files(root / "CXR_png", _NAME).items():
+        masks = [SET.require(root / "ManualMask" / side / image.name) for side in ("leftMask", "rightMask")]
+        cases.append(Case(name, SET.card.patient_of(name), (image,), tuple((mask, 1) for mask in masks)))
+    return SET.data_set(split_by_ratio(cases, 15, 6))
 
 
 def _root(folder: Path) -> Path:
-    return within(folder, "CXR_png", "MontgomerySet", "NLM-MontgomeryCXRSet/MontgomerySet")
+    return folder_with(folder, "CXR_png", "MontgomerySet", "NLM-MontgomeryCXRSet/MontgomerySet")

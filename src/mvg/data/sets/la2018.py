@@ -6,18 +6,18 @@ Access: https://www.cardiacatlas.org/atriaseg2018-challenge/atria-seg-data.
 
     FOLDER/Training Set/ID/lgemri.nrrd      FOLDER/Training Set/ID/laendo.nrrd      ...
 
-Label maps hold 255, which is read as 1. "Testing Set" (54 scans) is not read: the counts of Table 1 fit the training
-scans.
+Label maps hold 255, which is read as 1. "Testing Set" (54 scans) is not read, because the numbers of Table 1 match the
+training scans.
 
-Split: 80 and 20 of the 100 scans (the paper has 81 and 20). It does not say which; ours are held out as
-`layout.held_out` draws them. Some patients were scanned before and after ablation and the names do not tell who:
-scans count as patients.
+Split: 80 and 20 of the 100 scans (81 and 20 in the paper, which does not list them); `layout.split_by_ratio` chooses
+them. Some patients were scanned before and after ablation, but the names do not show which scans belong together:
+every scan counts as a patient.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.layout import Published, held_out, matching
+from mvg.data.layout import Published, paths_matching, split_by_ratio
 
 _IMAGE, _LABELS = "lgemri.nrrd", "laendo.nrrd"
 SET = Published(
@@ -46,16 +46,16 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """The 100 training scans; FileError for a missing image or label map."""
+    """Opens the 100 training scans; FileError when an image or label map is missing."""
     cases = []
     for path in _scans(folder):
-        image, labels = SET.existing(path / _IMAGE), SET.existing(path / _LABELS)
+        image, labels = SET.require(path / _IMAGE), SET.require(path / _LABELS)
         cases.append(Case(path.name, SET.card.patient_of(path.name), (image,), ((labels, 1),)))
     if not cases:
         raise SET.incomplete(f"'{folder}' has no scan in a folder called Training Set")
-    return SET.data_set(held_out(cases, 80, 20))
+    return SET.data_set(split_by_ratio(cases, 80, 20))
 
 
 def _scans(folder: Path) -> list[Path]:
-    parts = matching(folder, r"(?i)(training[ _]set)").values()
-    return [path for part in parts for path in matching(part, r"(.+)").values() if path.is_dir()]
+    parts = paths_matching(folder, r"(?i)(training[ _]set)").values()
+    return [path for part in parts for path in paths_matching(part, r"(.+)").values() if path.is_dir()]

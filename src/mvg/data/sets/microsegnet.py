@@ -8,17 +8,17 @@ Access: Micro_Ultrasound_Prostate_Segmentation_Dataset.zip at https://zenodo.org
     FOLDER/test/micro_ultrasound_scans/microUS_test_01.nii.gz  ...
     FOLDER/test/expert_annotations/expert_annotation_test_01.nii.gz  ...
 
-The outlines of students and clinicians beside these are not read. Whatever is not 0 in an outline is prostate.
+The annotations by students and clinicians are not read. Every value but 0 in an annotation is prostate.
 
-Split: the owners' train and test, 55 and 20, as in the paper.
+Split: the owners' training and test scans, 55 and 20, as in the paper.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet, Split
-from mvg.data.layout import Published, matching, within
+from mvg.data.layout import Published, folder_with, paths_matching
 
-_SCANS, _OUTLINES = "micro_ultrasound_scans", "expert_annotations"
+_SCANS, _ANNOTATIONS = "micro_ultrasound_scans", "expert_annotations"
 SET = Published(
     Card(
         name="microsegnet",
@@ -38,26 +38,26 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether train/micro_ultrasound_scans, here or in the archive's own folder, holds scans."""
-    return bool(matching(_root(folder) / "train" / _SCANS, _called("train")))
+    """Whether train/micro_ultrasound_scans, in this folder or in the folder of the archive, holds scans."""
+    return bool(paths_matching(_root(folder) / "train" / _SCANS, _scan_pattern("train")))
 
 
 def open(folder: Path) -> DataSet:
-    """All 75 scans with the expert's outlines; FileError for a missing folder or outline."""
+    """Opens all 75 scans with the expert's annotations; FileError when a folder or annotation is missing."""
     return SET.data_set([*_cases(_root(folder) / "train", "train"), *_cases(_root(folder) / "test", "val")])
 
 
 def _cases(folder: Path, split: Split) -> list[Case]:
     cases = []
-    for name, scan in SET.files(folder / _SCANS, _called(folder.name)).items():
-        outline = SET.existing(folder / _OUTLINES / f"expert_annotation_{name}.nii.gz")
-        cases.append(Case(name, SET.card.patient_of(name), (scan,), ((outline, 1),), owner_split=split))
+    for name, scan in SET.files(folder / _SCANS, _scan_pattern(folder.name)).items():
+        annotation = SET.require(folder / _ANNOTATIONS / f"expert_annotation_{name}.nii.gz")
+        cases.append(Case(name, SET.card.patient_of(name), (scan,), ((annotation, 1),), owner_split=split))
     return cases
 
 
-def _called(part: str) -> str:
+def _scan_pattern(part: str) -> str:
     return rf"microUS_({part}_\d+)\.nii\.gz"
 
 
 def _root(folder: Path) -> Path:
-    return within(folder, "train", "Micro_Ultrasound_Prostate_Segmentation_Dataset")
+    return folder_with(folder, "train", "Micro_Ultrasound_Prostate_Segmentation_Dataset")

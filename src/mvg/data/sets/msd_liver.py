@@ -5,16 +5,16 @@ Access: Task03_Liver.tar at http://medicaldecathlon.com; no registration.
 
     FOLDER/imagesTr/liver_0.nii.gz  ...      FOLDER/labelsTr/liver_0.nii.gz  ...
 
-imagesTs has no labels and is not read. Names have no channel, unlike nnU-Net's.
+imagesTs has no labels and is not read. File names have no channel number, unlike those of nnU-Net.
 
-Split: the paper keeps this set unseen (Table 4) and names no cases. Prompts and queries are told apart by
-`case.split_of`: of the 131 scans about one in five is held out.
+Split: the paper does not train on this set (Table 4) and lists no cases. `case.split_of` separates prompts from
+queries: about one in five of the 131 scans is held out.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, DataSet
-from mvg.data.layout import Published, matching, within
+from mvg.data.layout import Published, folder_with, paths_matching
 
 _NAME = r"(liver_\d{1,3})\.nii\.gz"
 SET = Published(
@@ -37,15 +37,15 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether imagesTr, here or in Task03_Liver, holds scans called as this task calls them."""
-    return bool(matching(_root(folder) / "imagesTr", _NAME))
+    """Whether imagesTr, in this folder or in Task03_Liver, holds scans with the names of this task."""
+    return bool(paths_matching(_root(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """The labelled scans of the task; FileError for a missing folder or label map."""
+    """Opens the labelled scans of the task; FileError when a folder or label map is missing."""
     root = _root(folder)
-    return SET.data_set(SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz"))
+    return SET.data_set(SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz"))
 
 
 def _root(folder: Path) -> Path:
-    return within(folder, "imagesTr", "Task03_Liver")
+    return folder_with(folder, "imagesTr", "Task03_Liver")

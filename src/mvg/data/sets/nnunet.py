@@ -1,4 +1,4 @@
-"""Any folder in the nnU-Net raw layout: the universal way in.
+"""Any folder in the nnU-Net raw layout: the way to use data that no published set covers.
 
 FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _0001, ...
 FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
@@ -7,8 +7,8 @@ FOLDER/dataset.json                  channel_names, labels, file_ending (optiona
                                      name, modality, region, units ("HU", of all pictures), patient, targets,
                                      target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
 
-`patient` is a regular expression whose match at the start of a case's name is the patient, or, where names do not tell
-who was scanned twice, a table {case: patient} of all cases.
+`patient` is a regular expression whose match at the start of a case's name is the patient. When names do not show which
+cases are of one patient, it is a table {case: patient} of all cases.
 """
 
 import json
@@ -25,7 +25,7 @@ from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.window import guess_modality
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")
-_PICTURE_TASKS = ("denoising", "inpainting", "synthesis")
+_IMAGE_TASKS = ("denoising", "inpainting", "synthesis")
 
 
 def recognises(folder: Path) -> bool:
@@ -34,10 +34,10 @@ def recognises(folder: Path) -> bool:
 
 
 def open(folder: Path) -> DataSet:
-    """The data set in `folder`; without dataset.json the card comes from the folder's name, its files and label values.
+    """Opens the data set in `folder`; without dataset.json its card follows from the folder's name, files and labels.
 
-    Raises FileError for a missing or empty imagesTr, gaps in the channels, or a dataset.json that cannot be read or
-    understood.
+    Raises FileError for a missing or empty imagesTr, missing channels, or a dataset.json that cannot be read or has
+    invalid entries.
     """
     images, description = _images(folder), _description(folder)
     labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
@@ -48,14 +48,14 @@ def open(folder: Path) -> DataSet:
 
 
 def _patients(folder: Path, description: dict[str, Any], cases: Iterable[str], card: Card) -> dict[str, str]:
-    """Case -> patient: by the table of the description where it has one, else by the card's pattern."""
+    """Case -> patient, from the table of the description if there is one, else by the card's pattern."""
     table = description.get("patient")
     if not isinstance(table, dict):
         return {case: card.patient_of(case) for case in cases}
     unnamed = [case for case in cases if not isinstance(table.get(case), str) or not table[case]]
     if unnamed:
         raise FileError(
-            f"'patient' in {folder / 'dataset.json'} names none for {len(unnamed)} cases (the first is {unnamed[0]})",
+            f"'patient' in {folder / 'dataset.json'} lacks {len(unnamed)} cases (the first is {unnamed[0]})",
             "a name for every case, or a regular expression for all",
             "add the cases to the table",
         )
@@ -67,42 +67,42 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _by_case(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
-    """Case name -> its file in `folder`, empty when there is no such folder; files of no case are left out."""
-    found = {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
-    matching = {name: found[name] for name in cases if name in found}
-    if found and not matching:
+    """Case name -> its file in `folder`; empty when the folder does not exist. Files of no case are ignored."""
+    files = {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
+    file_of = {name: files[name] for name in cases if name in files}
+    if files and not file_of:
         raise FileError(
-            f"no file in {folder} is called as a case of imagesTr (the first is {next(iter(found.values())).name})",
-            f"names such as {next(iter(cases))}, without a channel",
+            f"no file in {folder} has the name of a case of imagesTr (the first is {next(iter(files.values())).name})",
+            f"names such as {next(iter(cases))}, without a channel number",
             "rename the files",
         )
-    return matching
+    return file_of
 
 
 def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
     """Case name -> its images by channel; every case must have the same channels 0, 1, ..."""
-    where = folder / "imagesTr"
-    if not where.is_dir():
+    image_folder = folder / "imagesTr"
+    if not image_folder.is_dir():
         raise FileError(f"{folder} has no imagesTr", "the nnU-Net raw layout, imagesTr/CASE_0000.*", "check the path")
-    found: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in _files(where):
+    files: dict[str, dict[int, Path]] = defaultdict(dict)
+    for path in _files(image_folder):
         if match := _CHANNEL.match(stem_of(path)):
-            found[match.group(1)][int(match.group(2))] = path
-    if not found:
+            files[match.group(1)][int(match.group(2))] = path
+    if not files:
         raise FileError(
-            f"no image called CASE_0000.* in {where}",
-            "file names that end in a channel of four digits",
+            f"no image called CASE_0000.* in {image_folder}",
+            "file names that end in a channel number of four digits",
             "rename the images, for example liver7.nii.gz to liver7_0000.nii.gz",
         )
-    count = max(len(channels) for channels in found.values())
-    for name, channels in found.items():
+    count = max(len(channels) for channels in files.values())
+    for name, channels in files.items():
         if sorted(channels) != list(range(count)):
             raise FileError(
-                f"case {name} in {where} has the channels {', '.join(f'{c:04d}' for c in sorted(channels))}",
+                f"case {name} in {image_folder} has the channels {', '.join(f'{c:04d}' for c in sorted(channels))}",
                 f"{count} channels from 0000 on, as in the other cases",
                 "add the missing images or remove the case",
             )
-    return {name: tuple(found[name][channel] for channel in range(count)) for name in sorted(found)}
+    return {name: tuple(files[name][channel] for channel in range(count)) for name in sorted(files)}
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -121,29 +121,30 @@ def _description(folder: Path) -> dict[str, Any]:
         _channels(description, 0)
     except (re.error, ValueError, TypeError, AttributeError) as error:
         raise FileError(
-            f"{path} has a 'patient', 'labels' or 'channel_names' that cannot be understood ({error})",
+            f"{path} has a 'patient', 'labels' or 'channel_names' that is not valid ({error})",
             "a regular expression or a table of cases, label names with their values, and numbers with channel names",
             "correct the file",
         ) from error
-    if description.get("target_task", _PICTURE_TASKS[0]) not in _PICTURE_TASKS:
+    if description.get("target_task", _IMAGE_TASKS[0]) not in _IMAGE_TASKS:
         raise FileError(
             f"{path} has target_task = {description['target_task']!r}",
-            f"one of {', '.join(_PICTURE_TASKS)}",
+            f"one of {', '.join(_IMAGE_TASKS)}",
             "correct the file",
         )
     return description
 
 
 def _channels(description: dict[str, Any], count: int) -> tuple[str, ...]:
-    """The name of every channel; those that have one in common are told apart by their numbers."""
+    """The name of every channel; names that occur twice are followed by the channel number."""
+    # The first version of nnU-Net calls the key "modality".
     old = description.get("modality") if isinstance(description.get("modality"), dict) else None
     known = {str(channel): str(name) for channel, name in (description.get("channel_names") or old or {}).items()}
     names = [known.get(str(channel), f"channel {channel}") for channel in range(count)]
-    return tuple(f"{name} {at}" if names.count(name) > 1 else name for at, name in enumerate(names))
+    return tuple(f"{name} {channel}" if names.count(name) > 1 else name for channel, name in enumerate(names))
 
 
 def _pattern(description: dict[str, Any]) -> str:
-    """The patient's pattern; with a table of patients a case's whole name stands for it."""
+    """The pattern of patients; with a table of patients it matches the whole name of a case."""
     value = description.get("patient", ".+")
     return ".+" if isinstance(value, dict) else str(value)
 
@@ -158,9 +159,9 @@ def _card(
     first = next(iter(images.values()))
     value = description.get("modality", "")
     modality, units = "" if isinstance(value, dict) else str(value), str(description.get("units", ""))
-    # Whether a CT holds HU cannot be told from nnU-Net's own keys, and asking the values costs a case.
-    pictures = (*first, *list(targets.values())[:1])
-    if "units" not in description and modality in ("", "CT") and all(_in_hu(path, modality) for path in pictures):
+    # The keys of nnU-Net do not say whether a CT is in HU; the values of one case do.
+    paths = (*first, *list(targets.values())[:1])
+    if "units" not in description and modality in ("", "CT") and all(_in_hu(path, modality) for path in paths):
         units, modality = "HU", "CT"
     target = str(description.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
     channels = _channels(description, len(first))
@@ -182,18 +183,18 @@ def _card(
 
 
 def _in_hu(path: Path, modality: str) -> bool:
-    """Whether a picture looks like HU; less is asked of one that is said to be CT."""
+    """Whether an image seems to be in HU; for a known CT, negative values are enough."""
     voxels = read(path).voxels
     return guess_modality(voxels) == "CT" or (modality == "CT" and bool(voxels.min() < 0))
 
 
 def _name(folder: Path) -> str:
-    """What the folder is called; of a link, the link's own name."""
+    """The name of the folder; of a link, the name of the link, not that of its target."""
     return Path(os.path.abspath(folder)).name
 
 
 def _guess_task(*names: str | None) -> str:
-    """The task an image target answers, by the words in the names of channels and target."""
+    """The task kind of an image target, guessed from words in the names of channels and target."""
     words = " ".join(name or "" for name in names).lower()
     if re.search(r"dose|nois", words):
         return "denoising"
@@ -201,20 +202,20 @@ def _guess_task(*names: str | None) -> str:
 
 
 def _named_labels(description: object, labels: dict[str, Path]) -> dict[int, str]:
-    """Label value -> name, from dataset.json, else from the values in the label maps; empty without label maps."""
+    """Label value -> name, from dataset.json or else from the values in the label maps; empty without label maps."""
     if labels and not description:
-        found = {value for path in labels.values() for value in read_labels(path).values}
-        return {value: f"label {value}" for value in sorted(found)}
+        values = {value for path in labels.values() for value in read_labels(path).values}
+        return {value: f"label {value}" for value in sorted(values)}
     return _values(description or {}) if labels else {}
 
 
 def _values(description: Any) -> dict[int, str]:
-    """Label value -> name, from either form of nnU-Net: {"liver": 1} or {"1": "liver"}; background left out."""
+    """Label value -> name, without background, from either form of nnU-Net: {"liver": 1} or {"1": "liver"}."""
     named: dict[int, str] = {}
     for key, value in description.items():
         if isinstance(value, list):  # a region of several values (nnU-Net's region-based training)
-            for part in value:
-                named.setdefault(int(part), f"label {part}")
+            for label in value:
+                named.setdefault(int(label), f"label {label}")
         elif isinstance(value, int) or not str(key).isdigit():
             named[int(value)] = str(key)
         else:  # the first version of the layout: {"1": "liver"}

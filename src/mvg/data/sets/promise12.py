@@ -1,24 +1,24 @@
 """PROMISE12: the prostate in transversal T2-weighted MRI of several centres, scanners and protocols.
 
 Owners: the organisers of the MICCAI 2012 challenge (Radboud University Medical Center and others).
-Terms: LICENSE.TXT beside the archives; the challenge asks for its paper to be cited.
+Terms: LICENSE.TXT beside the archives; the paper of the challenge must be cited.
 Access: training_data.zip and test_data.zip at https://zenodo.org/records/8026660 or, after registration, at
 https://promise12.grand-challenge.org.
 
     FOLDER/training_data/Case00.mhd (+ .raw)      FOLDER/training_data/Case00_segmentation.mhd (+ .raw)  ...
     FOLDER/test_data/Case00.mhd (+ .raw)          FOLDER/test_data/Case00_segmentation.mhd (+ .raw)      ...
 
-Older downloads have TrainingData_Part1, _Part2 and _Part3 instead, and test cases without segmentations. Numbers
-begin anew in test_data, so cases are called train_Case00 and test_Case00.
+Older downloads have TrainingData_Part1, _Part2 and _Part3 instead, and their test cases have no segmentations. Numbers
+start again at 0 in test_data, so the cases are called train_Case00 and test_Case00.
 
-Split: the owners' training and test cases, 50 and 30, as in the paper. Where no test case has a segmentation, the
-training cases are split by `layout.held_out` at the same share: 31 and 19.
+Split: the owners' training and test cases, 50 and 30, as in the paper. When no test case has a segmentation,
+`layout.split_by_ratio` splits the training cases at the same ratio: 31 and 19.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, Case, DataSet, Split
-from mvg.data.layout import Published, held_out, matching
+from mvg.data.layout import Published, paths_matching, split_by_ratio
 
 _NAME = r"(Case\d{2})\.mhd"
 _TRAINING = ("training_data", "TrainingData_Part1", "TrainingData_Part2", "TrainingData_Part3")
@@ -41,25 +41,25 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder of training cases holds Case00.mhd or the like."""
-    return any(matching(folder / part, _NAME) for part in _TRAINING)
+    """Whether a folder of training cases holds files such as Case00.mhd."""
+    return any(paths_matching(folder / part, _NAME) for part in _TRAINING)
 
 
 def open(folder: Path) -> DataSet:
-    """All labelled cases; FileError for a missing segmentation, or the missing voxels of a header."""
+    """Opens all labelled cases; FileError when a segmentation or the .raw file of a header is missing."""
     parts = [part for part in _TRAINING if (folder / part).is_dir()] or [_TRAINING[0]]
     train = [case for part in parts for case in _cases(folder / part, "train")]
-    if matching(folder / "test_data", r"(Case\d{2})_segmentation\.mhd"):
+    if paths_matching(folder / "test_data", r"(Case\d{2})_segmentation\.mhd"):
         return SET.data_set([*train, *_cases(folder / "test_data", "val")])
-    return SET.data_set(held_out(train, 50, 30))
+    return SET.data_set(split_by_ratio(train, 50, 30))
 
 
 def _cases(folder: Path, split: Split) -> list[Case]:
     cases = []
     for number, image in SET.files(folder, _NAME).items():
-        labels = SET.existing(folder / f"{number}_segmentation.mhd")
+        labels = SET.require(folder / f"{number}_segmentation.mhd")
         for header in (image, labels):
-            SET.existing(header.with_suffix(".raw"))
+            SET.require(header.with_suffix(".raw"))
         name = f"{'train' if split == 'train' else 'test'}_{number}"
         cases.append(Case(name, SET.card.patient_of(name), (image,), labels, owner_split=split))
     return cases

@@ -2,20 +2,20 @@
 
 Owners: University of Electronic Science and Technology of China (HiLab) with hospitals in Chengdu.
 Terms: academic research only; not for clinical or commercial use.
-Access: write to the authors as https://github.com/HiLab-git/WORD says; they send the password of WORD-V0.1.0.zip.
+Access: ask the authors for the password of WORD-V0.1.0.zip, as described at https://github.com/HiLab-git/WORD.
 
     FOLDER/imagesTr/word_0002.nii.gz   ...      FOLDER/labelsTr/word_0002.nii.gz   ...
     FOLDER/imagesVal/word_0001.nii.gz  ...      FOLDER/labelsVal/word_0001.nii.gz  ...
 
-imagesTs (30 scans) is not read: Table 1 counts without it.
+imagesTs (30 scans) is not read, because Table 1 does not include it.
 
-Split: the owners' training scans, and their validation scans held out: 100 and 20, as in the paper.
+Split: the owners' 100 training scans and 20 validation scans (held out), as in the paper.
 """
 
 from pathlib import Path
 
 from mvg.data.case import Card, DataSet
-from mvg.data.layout import Published, matching, within
+from mvg.data.layout import Published, folder_with, paths_matching
 
 _NAME = r"(word_\d{4})\.nii\.gz"
 SET = Published(
@@ -55,17 +55,17 @@ SET = Published(
 
 
 def recognises(folder: Path) -> bool:
-    """Whether imagesTr, here or in WORD-V0.1.0, holds scans called as WORD calls them."""
-    return bool(matching(_root(folder) / "imagesTr", _NAME))
+    """Whether imagesTr, in this folder or in WORD-V0.1.0, holds scans with the names of WORD."""
+    return bool(paths_matching(_root(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """The training and validation scans of WORD; FileError for a missing folder or label map."""
+    """Opens the training and validation scans of WORD; FileError when a folder or label map is missing."""
     root = _root(folder)
-    train = SET.labeled(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
-    val = SET.labeled(root / "imagesVal", _NAME, root / "labelsVal", "{}.nii.gz", "val")
+    train = SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
+    val = SET.labeled_cases(root / "imagesVal", _NAME, root / "labelsVal", "{}.nii.gz", "val")
     return SET.data_set([*train, *val])
 
 
 def _root(folder: Path) -> Path:
-    return within(folder, "imagesTr", "WORD-V0.1.0")
+    return folder_with(folder, "imagesTr", "WORD-V0.1.0")
