@@ -47,7 +47,7 @@ def test_a_step_is_always_the_same(store: Store, drawn: list[Pairs]) -> None:
     assert not any(same(episodes(store, seed=1)[step], drawn[step]) for step in range(3))
 
 
-def test_processes_are_asked_alike_but_shown_their_own(store: Store, drawn: list[Pairs]) -> None:
+def test_processes_share_the_kind_of_request_and_draw_their_own_slices(store: Store, drawn: list[Pairs]) -> None:
     other = episodes(store, rank=1)
     for step in range(12):
         assert other[step].images.shape == drawn[step].images.shape, "or processes would wait for one another"
@@ -129,8 +129,8 @@ def test_prompts_always_show_something_and_queries_lack_it_as_often_as_they_do(s
     for absent in (0.0, 1.0):
         made = episodes(store, replace(SETTINGS, label_fraction=1.0, empty_query_fraction=absent, position_jitter=0.5))
         pairs = [made[step].targets for step in range(60)]
-        shown = [target[row, :-1].any().item() for target in pairs for row in range(2)]
-        assert np.mean(shown) > 0.9
+        nonempty = [target[row, :-1].any().item() for target in pairs for row in range(2)]
+        assert np.mean(nonempty) > 0.9
         shares.append(np.mean([target[row, -1].any().item() for target in pairs for row in range(2)]))
     assert shares[1] < shares[0]
 
@@ -150,9 +150,9 @@ def test_pairs_of_chosen_patients_end_with_the_query(store: Store) -> None:
 
 def test_sources_keep_to_their_side(store: Store) -> None:
     for split in ("train", "val"):
-        found = task_sources(store, (split,), ())
+        sources = task_sources(store, (split,), ())
         patients = {
-            p for kinds in found.values() for sets in kinds.values() for s in sets for one in s for p in one.patients
+            p for kinds in sources.values() for sets in kinds.values() for s in sets for one in s for p in one.patients
         }
         assert {split_of(patient) for patient in patients} == {split}
 
@@ -199,15 +199,15 @@ def test_one_patient_is_enough_where_any_may_prompt(store: Store) -> None:
     assert not torch.equal(pairs.images[0, 0], pairs.images[0, 1]), "changed at random, each pair by itself"
 
 
-def test_close_looks_show_labels_larger(store: Store) -> None:
+def test_zoomed_requests_magnify_labels(store: Store) -> None:
     plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
-    def shown(focus: float) -> float:
-        settings = replace(SETTINGS, label_fraction=1.0, empty_query_fraction=0.0, zoom_fraction=focus)
+    def visible_share(zoom_fraction: float) -> float:
+        settings = replace(SETTINGS, label_fraction=1.0, empty_query_fraction=0.0, zoom_fraction=zoom_fraction)
         made = Episodes(EpisodeData(store), settings, plain, 32, seed=0)
         return float(np.mean([float(made[step].targets.sum(2).mean()) for step in range(12)]))
 
-    assert shown(1.0) > 1.5 * shown(0.0)
+    assert visible_share(1.0) > 1.5 * visible_share(0.0)
 
 
 def test_pictures_of_an_episode_share_their_curve(store: Store) -> None:
@@ -215,11 +215,13 @@ def test_pictures_of_an_episode_share_their_curve(store: Store) -> None:
     plain = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, remap_fraction=1.0)
     made = Episodes(EpisodeData(store, kinds=("inpainting",)), settings, plain, 32, seed=0)
     pairs = next(made[step] for step in range(20) if made[step].names[0].startswith("mri"))
-    told = []
+    medians = []
     for image, target in zip(pairs.images[0], pairs.targets[0], strict=True):
         levels = (image * 20).round()  # rims of voids aside, a level is a level of the target
-        told.append({int(one): float(target[levels == one].median()) for one in levels.unique() if one > 6})
-    shared = set(told[0]) & set(told[1])
+        medians.append({int(one): float(target[levels == one].median()) for one in levels.unique() if one > 6})
+    shared = set(medians[0]) & set(medians[1])
     assert len(shared) > 3
-    assert all(abs(told[0][one] - told[1][one]) < 0.15 for one in shared), "one intensity, one answer, in all panels"
-    assert any(abs(told[0][one] - one / 20) > 0.2 for one in shared), "and not the intensity itself"
+    assert all(abs(medians[0][one] - medians[1][one]) < 0.15 for one in shared), (
+        "one intensity, one answer, in all panels"
+    )
+    assert any(abs(medians[0][one] - one / 20) > 0.2 for one in shared), "and not the intensity itself"

@@ -40,14 +40,14 @@ def cost(pairs: Pairs, logits: Tensor | None, painted: Tensor, scored: Tensor | 
     return loss_of(ModelOutput(logits, painted, None), batch_of(pairs, scored), pairs, PATCH, SETTINGS).item()
 
 
-def certain(targets: Tensor) -> Tensor:
+def confident_logits(targets: Tensor) -> Tensor:
     """Logits that are sure of these targets."""
     return 20 * (2 * targets - 1)
 
 
 def test_perfect_classes_cost_nothing_and_worse_ones_more() -> None:
     pairs = truth()
-    moved = [cost(pairs, certain(pairs.targets.roll(by, -1)), pairs.targets) for by in (0, 1, 2, 4)]
+    moved = [cost(pairs, confident_logits(pairs.targets.roll(by, -1)), pairs.targets) for by in (0, 1, 2, 4)]
     assert moved[0] < 1e-3
     assert moved == sorted(moved)
     assert moved[1] > 0.1
@@ -94,10 +94,10 @@ def test_where_a_class_is_absent_false_positives_cost() -> None:
                   pairs.patients, pairs.target_type)  # fmt: skip
     costs = []
     for side in (0, 1, 3, 8):
-        said = torch.zeros_like(pairs.targets)
-        said[..., :side, :side] = 1
-        said[:, :, 1] = 0
-        costs.append(cost(pairs, certain(said), pairs.targets[:, :, :1]))
+        predicted = torch.zeros_like(pairs.targets)
+        predicted[..., :side, :side] = 1
+        predicted[:, :, 1] = 0
+        costs.append(cost(pairs, confident_logits(predicted), pairs.targets[:, :, :1]))
     assert costs[0] < 1e-3
     assert costs == sorted(costs)
     assert costs[2] > 0.4
@@ -108,11 +108,11 @@ def test_what_is_not_scored_costs_nothing(kind: TargetType) -> None:
     pairs = truth(kind)
     scored = torch.ones(2, 3, 4, 4)
     scored[..., 2:, :] = 0
-    said = pairs.targets.clone()
-    said[..., 8:, :] = 1 - said[..., 8:, :]
-    logits = certain(said) if kind == "labels" else None
-    assert cost(pairs, logits, said if kind == "image" else said[:, :, :1], scored) < 1e-3
-    assert cost(pairs, logits, said if kind == "image" else said[:, :, :1]) > 0.1
+    predicted = pairs.targets.clone()
+    predicted[..., 8:, :] = 1 - predicted[..., 8:, :]
+    logits = confident_logits(predicted) if kind == "labels" else None
+    assert cost(pairs, logits, predicted if kind == "image" else predicted[:, :, :1], scored) < 1e-3
+    assert cost(pairs, logits, predicted if kind == "image" else predicted[:, :, :1]) > 0.1
 
 
 @pytest.mark.parametrize("kind", ["labels", "image"])
@@ -122,9 +122,11 @@ def test_half_a_weight_is_half_the_cost(kind: TargetType) -> None:
     scored[:, 0] = 0.5
     costs = []
     for panel in (0, 1):
-        said = pairs.targets.clone()
-        said[:, panel] = said[:, panel].roll(3, -1)
-        costs.append(cost(pairs, certain(said) if kind == "labels" else None, said[:, :, :1], scored))
+        predicted = pairs.targets.clone()
+        predicted[:, panel] = predicted[:, panel].roll(3, -1)
+        costs.append(
+            cost(pairs, confident_logits(predicted) if kind == "labels" else None, predicted[:, :, :1], scored)
+        )
     if kind == "labels":
         assert costs[0] == pytest.approx(costs[1] / 2, rel=0.02)
     else:
@@ -136,13 +138,14 @@ def test_hidden_image_patches_cost_where_they_were_hidden_alone() -> None:
     hidden = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     hidden[:, 1, 2, 3] = True
     exact = image_patches(pairs.images, PATCH)
-    asked = TrainingBatch(batch_of(pairs).canvas, "images", 0, None, hidden)
+    batch = TrainingBatch(batch_of(pairs).canvas, "images", 0, None, hidden)
     wrong = exact.clone()
     wrong[:, 1, 11] += 0.5
     elsewhere = exact.clone()
     elsewhere[:, 1, 10] += 0.5
     costs = [
-        loss_of(ModelOutput(None, None, said), asked, pairs, PATCH, SETTINGS) for said in (exact, elsewhere, wrong)
+        loss_of(ModelOutput(None, None, predicted), batch, pairs, PATCH, SETTINGS)
+        for predicted in (exact, elsewhere, wrong)
     ]
     assert costs[0] == costs[1] == 0
     assert float(costs[2]) == pytest.approx(SETTINGS.image_patches * (0.5 - SETTINGS.smooth_l1_beta / 2), rel=1e-4)
@@ -164,5 +167,5 @@ def test_own_scale_makes_a_small_void_cost_as_much_as_a_large_one() -> None:
 def test_own_scale_forgives_noise_below_its_floor() -> None:
     pairs = truth("image")
     pairs = Pairs(pairs.targets + 1e-6, pairs.targets, pairs.used, pairs.colors, pairs.patients, "image")
-    said = ModelOutput(None, pairs.images.clone(), None)
-    assert loss_of(said, batch_of(pairs), pairs, PATCH, LossSettings(relative_floor=0.01)).item() < 0.01
+    predicted = ModelOutput(None, pairs.images.clone(), None)
+    assert loss_of(predicted, batch_of(pairs), pairs, PATCH, LossSettings(relative_floor=0.01)).item() < 0.01

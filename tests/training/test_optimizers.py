@@ -51,16 +51,16 @@ def test_a_matrix_goes_equally_far_in_all_directions() -> None:
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (40, 2, 3, 3)])
 def test_matrices_take_the_steps_of_pytorchs_muon(products: torch.dtype, off: float, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    own, other = (nn.Parameter(part) for part in torch.randn(shape).expand(2, *shape).clone())
-    ours = Muon([own], 1e-2, 0.1, products)
+    mine, other = (nn.Parameter(part) for part in torch.randn(shape).expand(2, *shape).clone())
+    ours = Muon([mine], 1e-2, 0.1, products)
     other = nn.Parameter(other.detach().flatten(1))
     theirs = TorchMuon([other], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(4):
-        own.grad = torch.randn(shape)
-        other.grad = own.grad.flatten(1).clone()
+        mine.grad = torch.randn(shape)
+        other.grad = mine.grad.flatten(1).clone()
         ours.step()
         theirs.step()  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(own.flatten(1), other, atol=off, rtol=0)
+    torch.testing.assert_close(mine.flatten(1), other, atol=off, rtol=0)
 
 
 def test_gradients_are_forgotten() -> None:
@@ -99,8 +99,8 @@ def test_what_is_learnt_beside_layers_does_not_decay(name: OptimizerName, shape:
     for p in model.parameters():
         nn.init.normal_(p)
         p.grad = torch.zeros_like(p)
-    before = {own: p.detach().clone() for own, p in model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for optimizer in optimizers_for(model, OptimizerSettings(name, 1e-2, 0.5)):
         optimizer.step()
-    moved = {own for own, p in model.named_parameters() if not torch.equal(p, before[own])}
-    assert moved == {own for own, p in before.items() if own.endswith(".weight") and p.ndim >= 2}
+    moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name, p in before.items() if name.endswith(".weight") and p.ndim >= 2}

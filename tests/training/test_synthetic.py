@@ -1,4 +1,4 @@
-"""Regions made on the fly: connected, of a fair size, and found again in changed copies of one picture."""
+"""Synthetic regions are connected, of a suitable size, and segmented in changed copies of one picture."""
 
 from dataclasses import replace
 
