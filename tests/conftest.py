@@ -22,7 +22,7 @@ import numpy as np
 
 from mvg.tasks.task import Task, TaskSpec
 
-SPEC = TaskSpec("{name}")
+SPEC = TaskSpec("{name}", inputs={inputs})
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class {title}(Task):
 
     def pair(self, piece, rng):
         picture = piece.picture(0)
-        return picture[None], np.sqrt(picture)
+        return np.stack([picture] * {inputs}), np.sqrt(picture)
 
 
 def offered_by(card):
@@ -50,14 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def new_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Adds a file with a new kind of task, of that name, to the folder of kinds while the test runs."""
+def new_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Adds a file with a new kind of task, of that name and number of images, to the folder of kinds during a test."""
     folder = tmp_path / "new_kinds"
     folder.mkdir()
     monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(folder)])
 
-    def add(name: str) -> None:
-        source = NEW_KIND.format(name=name, title=name.capitalize())
+    def add(name: str, inputs: int = 1) -> None:
+        source = NEW_KIND.format(name=name, title=name.capitalize(), inputs=inputs)
         (folder / f"{name}.py").write_text(source.lstrip(), encoding="utf-8")
 
     yield add

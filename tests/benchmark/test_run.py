@@ -21,6 +21,7 @@ from mvg.benchmark.suite import Suite, suite_from
 from mvg.benchmark.synthetic_sets import make_synthetic_sets
 from mvg.data import open_folder
 from mvg.errors import BenchmarkError, FileError, MvgError
+from tests.prediction.learner import tiny_config
 
 TABLE: dict[str, Any] = {
     "synthetic": True, "tasks": ["segmentation", "synthesis"], "prompts": [1, 2], "cases": 2, "slices": 2,
@@ -259,7 +260,7 @@ def test_a_broken_set_is_an_error_and_not_skipped(done: tuple[Path, list[dict[st
         sets_of(suite, tmp_path / "data", tmp_path)
 
 
-def test_a_new_kind_of_task_in_one_file_is_evaluated(tmp_path: Path, new_kind: Callable[[str], None]) -> None:
+def test_a_new_kind_of_task_in_one_file_is_evaluated(tmp_path: Path, new_kind: Callable[..., None]) -> None:
     new_kind("brightening")
     methods = [
         {"rival": "copy_prompt"}, {"rival": "identity"}, {"rival": "mean_fill"}, {"rival": "mvg", "weights": "tiny"},
@@ -273,4 +274,16 @@ def test_a_new_kind_of_task_in_one_file_is_evaluated(tmp_path: Path, new_kind: C
         (metric, region) for metric in ("MAE", "PSNR") for region in ("body", "whole")
     }
     assert all(line["value"] > 0 for line in lines)
+    assert (tmp_path / "out" / "pictures" / "brightening.png").is_file()
+
+
+def test_a_new_kind_of_task_with_two_images_is_evaluated(tmp_path: Path, new_kind: Callable[..., None]) -> None:
+    new_kind("brightening", inputs=2)
+    model = tiny_config().as_dict() | {"inputs": 2}
+    changes = {"model": model, "episodes": {"batch": 1, "panels": [2, 2]}}
+    methods = [{"rival": "mvg", "label": "two images", "changes": changes}, {"rival": "mvg", "weights": "tiny"}]
+    table = TABLE | {"tasks": ["brightening"], "methods": methods, "prompts": [1], "cases": 1, "samples": 2}
+    lines = run(suite_from(table, "new"), tmp_path / "out")[1:]
+    assert {line["task"] for line in lines} == {"brightening:first"}
+    assert {line["method"] for line in lines} == {"two images"}, "the shipped weights take one image"
     assert (tmp_path / "out" / "pictures" / "brightening.png").is_file()

@@ -93,7 +93,7 @@ def test_channels_of_image_and_target_are_those_of_the_card(heads: DataSet) -> N
 
 @pytest.mark.parametrize("shape", [(40, 30, 4), (30, 40, 4), (40, 4, 30)])
 def test_without_a_method_of_its_own_a_task_gives_the_pairs_of_its_slices(
-    tmp_path: Path, shape: tuple[int, int, int], new_kind: Callable[[str], None]
+    tmp_path: Path, shape: tuple[int, int, int], new_kind: Callable[..., None]
 ) -> None:
     new_kind("brightening")
     affine = np.diag([-1.0, -1.0, 3.0, 1.0]) if shape[2] == 4 else np.diag([-1.0, -3.0, 1.0, 1.0])

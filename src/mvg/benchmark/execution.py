@@ -92,7 +92,7 @@ def fit(execution: Execution, entry: Entry, seed: int, task: Task | None, worker
     """Train a method on all trained tasks of the suite (task: None) or on one; finished training is only loaded."""
     suite, module = execution.suite, entry.module
     tasks = (task,) if task is not None else tuple(t for t in execution.tasks if t.card.name not in suite.unseen)
-    tasks = tuple(t for t in tasks if module.serves(t))
+    tasks = tuple(t for t in tasks if entry.serves(t))
     folder = execution.output / "trained" / file_name(entry.label) / f"seed{seed}"
     if task is not None:
         folder = folder / task.card.name / file_name(task.name)

@@ -85,7 +85,7 @@ def _jobs(execution: Execution) -> tuple[list[Job], list[Job]]:
         for seed in suite.seeds[:1] if is_untrained else suite.seeds:
             if entry.module.SCOPE == "generalist":
                 training.append(Job(entry, seed, None, "train"))
-            tasks = (task for task in execution.tasks if entry.module.serves(task))
+            tasks = (task for task in execution.tasks if entry.serves(task))
             evaluation += [Job(entry, seed, task, "evaluate") for task in tasks]
     shared: dict[tuple[int, Task], None] = {}
     for job in evaluation:

@@ -42,6 +42,11 @@ class Entry:
         """The rival's file."""
         return named(rivals, self.rival)
 
+    def serves(self, task: Task) -> bool:
+        """Whether the method can do the task, which shows as many images as the method takes."""
+        inputs = self.module.inputs(self.options) if hasattr(self.module, "inputs") else 1
+        return bool(self.module.serves(task)) and task.spec.inputs == inputs
+
     @property
     def is_trained(self) -> bool:
         """Whether it spends the budget: a generalist with ready weights does not."""
@@ -98,7 +103,7 @@ class Suite:
     def includes(self, task: Task) -> bool:
         """Whether the task is evaluated: its kind is named, and a method serves it."""
         kinds = self.tasks_by_set.get(task.card.name, self.tasks)
-        return (not kinds or task.kind in kinds) and any(entry.module.serves(task) for entry in self.methods)
+        return (not kinds or task.kind in kinds) and any(entry.serves(task) for entry in self.methods)
 
     @property
     def used_metrics(self) -> dict[str, Metric]:

@@ -110,7 +110,8 @@ class Rival(Protocol):
     USES_PROMPTS: whether predictions depend on the prompts; without, a method predicts once for all numbers of prompts.
     Options: a frozen dataclass of what a suite may set; every option has a default, and unknown keys are errors. Extra
     libraries are imported inside of `fit`, which raises BenchmarkError with what to install where one is missing.
-    `check(options)`, where a file has it, raises the same errors before anything is trained.
+    `check(options)`, where a file has it, raises the same errors before anything is trained; `inputs(options)` is the
+    number of images that the method takes, 1 without it.
     """
 
     SCOPE: Scope

@@ -82,6 +82,8 @@ def _image(volume: Volume, plane: Plane, index: int, window: Window | None = Non
     """A slice (side, side) in [0, 1]; window: of its intensities, fitted to the whole volume by default."""
     window = window or Window.fit(volume.voxels)
     slices = volume.pictures(plane)
+    if slices.ndim == 4:  # of several input images, the first
+        slices = slices[:, 0]
     frame = Frame.letterbox(slices.shape[1:], volume.pixel_spacing(plane), _SIDE)
     return frame.apply(window.apply(slices[index]))
 

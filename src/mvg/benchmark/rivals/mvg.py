@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mvg.benchmark.protocol.method import Budget, Request, Scope, TrainingData
 from mvg.errors import FileError
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.weights import save_weights, verify_weights
+from mvg.model.weights import describe_weights, save_weights, verify_weights
 from mvg.prediction.finetuning import tune
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask, load
@@ -51,8 +51,16 @@ class Options:
 
 
 def serves(task: Task) -> bool:
-    """Every task with one image."""
-    return task.spec.inputs == 1
+    """Every task."""
+    return True
+
+
+def inputs(options: Options) -> int:
+    """The number of images that the model takes."""
+    if options.weights:
+        return describe_weights(options.weights).config.inputs
+    recipe = merged(_recipe_table(options), options.changes)
+    return int(recipe.get("model", {}).get("inputs", 1))
 
 
 def check(options: Options) -> None:

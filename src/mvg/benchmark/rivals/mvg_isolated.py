@@ -8,10 +8,11 @@ SCOPE: Scope = "specialist"
 USES_PROMPTS = True
 Options = mvg.Options
 check = mvg.check
+inputs = mvg.inputs
 
 
 def serves(task: Task) -> bool:
-    """Every task with one image."""
+    """Every task."""
     return mvg.serves(task)
 
 
