@@ -223,6 +223,15 @@ def test_options_that_a_saved_task_does_not_have(run: Run, user: Path, weights: 
     assert run(*common, file, "--uncertainty").code == 0
 
 
+def test_options_replace_those_of_a_saved_task(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "boxes.mvgtask"
+    common = ("predict", user / "scan.nii.gz", "--output", tmp_path / "out", "--prompts")
+    assert run(*common, user / "prompts", "--weights", weights, "--zoom", "off", "--save-task", file).code == 0
+    for probability, is_labeled in ((0, True), (1, False)):
+        assert run(*common, file, "--min-probability", probability).code == 0
+        assert read_labels(tmp_path / "out" / "scan.nii.gz").voxels.any() == is_labeled
+
+
 @pytest.mark.parametrize(
     ("former", "present"), [(("--look", "whole"), "--zoom off"), (("--look=close",), "--zoom auto"),
                             (("--reject", "0.5"), "--min-probability")]

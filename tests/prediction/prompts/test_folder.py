@@ -134,6 +134,13 @@ def test_flat_pictures_of_many_values_are_not_mistaken_for_labels(tmp_path: Path
         open_prompts(tmp_path)
 
 
+def test_few_whole_numbers_are_labels_even_if_they_are_scattered(tmp_path: Path) -> None:
+    labels = LabelMap(np.random.default_rng(0).integers(0, 20, (30, 30, 2)), np.eye(4))
+    put(labels, tmp_path / "images" / "a.nii.gz")
+    put(labels, tmp_path / "targets" / "a.nii.gz")
+    assert open_prompts(tmp_path).task == "segmentation"
+
+
 def test_white_masks_and_many_labels_are_labels(tmp_path: Path) -> None:
     mask = np.zeros((70, 70, 1), np.uint8)
     mask[5:65, 5:65, 0] = np.kron(np.arange(36, dtype=np.uint8).reshape(6, 6) * 7, np.ones((10, 10), np.uint8))
@@ -163,12 +170,14 @@ def test_synthesis_between_channels(tmp_path: Path) -> None:
 
 
 def test_the_channel_that_the_queries_are_named_after(tmp_path: Path) -> None:
-    folder = nnunet(tmp_path, channels=2)
+    folder = nnunet(tmp_path, channels=3)
     assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b_0001.nii.gz")]).channel == "channel 1"
     assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b.nii.gz")]).channel == "channel 0"
+    assert open_prompts(folder, queries=[Path("a_0001.nii.gz"), Path("b_0002.nii.gz")]).channel == "channel 0"
+    assert open_prompts(folder, queries=[Path("a_0007.nii.gz")]).channel == "channel 0"
     assert open_prompts(folder, "segmentation:1").channel == "channel 1"
-    with pytest.raises(UnknownNameError, match="channel 0, channel 1"):
-        open_prompts(folder, "segmentation:2")
+    with pytest.raises(UnknownNameError, match="channel 0, channel 1, channel 2"):
+        open_prompts(folder, "segmentation:3")
 
 
 def test_files_are_read_one_at_a_time_with_progress(tmp_path: Path) -> None:
