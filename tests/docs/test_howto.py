@@ -41,7 +41,7 @@ def labels(seed: int) -> LabelMap:
     return LabelMap(ball(seed).astype(np.uint8), AFFINE)
 
 
-def put(content: Volume | LabelMap, path: Path) -> None:
+def write_to(content: Volume | LabelMap, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write(content, path)
 
@@ -51,17 +51,17 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the pages take for granted: scans, prompts, two contrasts, noisy pairs, a data set and weights."""
     folder = tmp_path_factory.mktemp("workspace")
     for seed in (1, 2):
-        put(volume(seed), folder / f"scans/scan{seed}.nii.gz")
+        write_to(volume(seed), folder / f"scans/scan{seed}.nii.gz")
     for seed in (1, 2, 3):
-        put(volume(seed), folder / f"prompts/images/case{seed}.nii.gz")
-        put(labels(seed), folder / f"prompts/targets/case{seed}.nii.gz")
-        put(volume(seed, noise=0.2), folder / f"denoising/images/case{seed}.nii.gz")
-        put(volume(seed, noise=0.01), folder / f"denoising/targets/case{seed}.nii.gz")
+        write_to(volume(seed), folder / f"prompts/images/case{seed}.nii.gz")
+        write_to(labels(seed), folder / f"prompts/targets/case{seed}.nii.gz")
+        write_to(volume(seed, noise=0.2), folder / f"denoising/images/case{seed}.nii.gz")
+        write_to(volume(seed, noise=0.01), folder / f"denoising/targets/case{seed}.nii.gz")
         for channel, brightness in enumerate((0.6, -0.15)):
-            put(volume(seed, brightness), folder / f"contrasts/prompts/imagesTr/case{seed}_000{channel}.nii.gz")
-        put(labels(seed), folder / f"contrasts/prompts/labelsTr/case{seed}.nii.gz")
+            write_to(volume(seed, brightness), folder / f"contrasts/prompts/imagesTr/case{seed}_000{channel}.nii.gz")
+        write_to(labels(seed), folder / f"contrasts/prompts/labelsTr/case{seed}.nii.gz")
     for channel, brightness in enumerate((0.6, -0.15)):
-        put(volume(4, brightness), folder / f"contrasts/queries/scan_000{channel}.nii.gz")
+        write_to(volume(4, brightness), folder / f"contrasts/queries/scan_000{channel}.nii.gz")
     (folder / "contrasts/prompts/dataset.json").write_text(
         '{"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "ball": 1}, "file_ending": ".nii.gz"}'
     )
