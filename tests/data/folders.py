@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-AXIAL = np.diag([-1.0, -1.0, 3.0, 1.0])  # coarsest along z: cut axially
+AXIAL = np.diag([-1.0, -1.0, 3.0, 1.0])  # coarsest along z, so that slices are axial
 
 
 def write_image(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64] = AXIAL) -> None:
-    """A volume (X, Y, Z) as NIfTI; (X, Y, 1) as PNG where the name says so."""
+    """Writes a volume (X, Y, Z) as NIfTI, or (X, Y, 1) as PNG if `path` ends in .png."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png":
         Image.fromarray(voxels[:, :, 0].T.astype(np.uint8)).save(path)
@@ -22,15 +22,15 @@ def write_image(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64] = 
         nibabel.save(nibabel.Nifti1Image(voxels, affine), path)
 
 
-def described(folder: Path, **facts: Any) -> Path:
-    """Writes dataset.json with these keys."""
+def write_description(folder: Path, **entries: Any) -> Path:
+    """Writes dataset.json with these entries; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps(facts))
+    (folder / "dataset.json").write_text(json.dumps(entries))
     return folder
 
 
 def body(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A bright ellipsoid with two organs (labels 1 and 2) on black, and its labels; the last slice has no label."""
+    """A bright cylinder with two organs (labels 1 and 2) on black, and its labels; the last slice has no label."""
     x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     inside = (x / 0.8) ** 2 + (y / 0.9) ** 2 < 1
     labels = np.where(np.hypot(x - 0.3, y) < 0.25, 1, np.where(np.hypot(x + 0.3, y + 0.1) < 0.2, 2, 0))
@@ -42,7 +42,7 @@ def body(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray
 def make_mri(
     folder: Path, cases: Mapping[str, tuple[int, int, int]], channels: int = 1, ending: str = ".nii.gz"
 ) -> Path:
-    """A labelled set: cases maps a case's name to its shape; further channels are other functions of the same body."""
+    """A labelled set; `cases` maps names to shapes; further channels show the same body in another contrast."""
     rng = np.random.default_rng(len(cases))
     for name, shape in cases.items():
         image, labels = body(shape, rng)
@@ -50,7 +50,7 @@ def make_mri(
             picture = image if channel == 0 else np.where(image > 0, 250 - image // (channel + 1), 0).astype(np.uint8)
             write_image(folder / f"imagesTr/{name}_{channel:04d}{ending}", picture)
         write_image(folder / f"labelsTr/{name}{ending}", labels)
-    return described(
+    return write_description(
         folder,
         channel_names={str(c): f"contrast {c}" for c in range(channels)},
         labels={"background": 0, "left organ": 1, "right tumor": 2},
@@ -62,7 +62,7 @@ def make_mri(
 
 
 def make_ct(folder: Path, cases: int = 2, side: int = 96, target: bool = False) -> Path:
-    """Water cylinders in HU, one slice each; with `target`, noisy images and the clean cylinders as targets."""
+    """Cylinders in HU, one slice each; with `target`, noisy images and the clean cylinders as targets."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     clean = np.where(np.hypot(x, y) < 0.4 * side, 40, -1000).astype(np.int16)[:, :, None]
@@ -72,5 +72,7 @@ def make_ct(folder: Path, cases: int = 2, side: int = 96, target: bool = False) 
         write_image(folder / f"imagesTr/scan{case}_0000.nii.gz", noisy if target else clean, affine)
         if target:
             write_image(folder / f"targetsTr/scan{case}.nii.gz", clean, affine)
-    facts = {"targets": "targetsTr: CT, full dose"} if target else {}
-    return described(folder, channel_names={"0": "CT, low dose" if target else "CT"}, modality="CT", labels={}, **facts)
+    entries = {"targets": "targetsTr: CT, full dose"} if target else {}
+    return write_description(
+        folder, channel_names={"0": "CT, low dose" if target else "CT"}, modality="CT", labels={}, **entries
+    )

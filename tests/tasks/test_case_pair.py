@@ -11,7 +11,7 @@ from mvg.data import DataSet, open_folder
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import CaseFiles, Task, evaluated_tasks, tasks_for
-from tests.data.folders import AXIAL, described, make_ct, make_mri, write_image
+from tests.data.folders import AXIAL, make_ct, make_mri, write_description, write_image
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,9 @@ def test_real_voids_and_real_noise_are_the_files_themselves(tmp_path: Path) -> N
     voided = np.where(np.arange(40)[:, None, None] < 8, np.float32(0), whole)
     write_image(tmp_path / "voids/imagesTr/a_0000.nii.gz", voided)
     write_image(tmp_path / "voids/targetsTr/a.nii.gz", whole)
-    described(tmp_path / "voids", channel_names={"0": "T1"}, labels={}, target_task="inpainting", modality="MRI")
+    write_description(
+        tmp_path / "voids", channel_names={"0": "T1"}, labels={}, target_task="inpainting", modality="MRI"
+    )
     voids = open_folder(tmp_path / "voids")
     (task,) = evaluated_tasks(voids)
     pair = task.case_pair(CaseFiles(voids.cases[0], voids.card), rng)
@@ -99,7 +101,7 @@ def test_without_a_method_of_its_own_a_task_gives_the_pairs_of_its_slices(
     affine = np.diag([-1.0, -1.0, 3.0, 1.0]) if shape[2] == 4 else np.diag([-1.0, -3.0, 1.0, 1.0])
     voxels = np.random.default_rng(0).uniform(0, 100, shape).astype(np.float32)
     write_image(tmp_path / "set/imagesTr/a_0000.nii.gz", voxels, affine)
-    described(tmp_path / "set", channel_names={"0": "T1"}, labels={}, modality="MRI")
+    write_description(tmp_path / "set", channel_names={"0": "T1"}, labels={}, modality="MRI")
     data = open_folder(tmp_path / "set")
     (task,) = (task for task in evaluated_tasks(data) if task.kind == "brightening")
     pair = task.case_pair(CaseFiles(data.cases[0], data.card), np.random.default_rng(0))

@@ -16,7 +16,7 @@ from mvg.imaging import Window
 from mvg.tasks import Task, kinds, tasks_for
 from mvg.tasks.kinds.inpainting import Inpainting, blob, body, draw_voids
 from mvg.tasks.projection import low_dose_noise
-from tests.data.folders import described, make_ct, make_mri, write_image
+from tests.data.folders import make_ct, make_mri, write_description, write_image
 
 
 def prepared(folder: Path) -> StoredSet:
@@ -31,7 +31,7 @@ def task_of(stored: StoredSet, name: str) -> Any:
 def heads(tmp_path: Path, **changes: Any) -> StoredSet:
     folder = make_mri(tmp_path / "heads", {"pat1": (60, 64, 3)}, channels=2)
     if changes:
-        described(folder, **changes)
+        write_description(folder, **changes)
     return prepared(folder)
 
 
@@ -56,7 +56,7 @@ def test_segmentation_of_hu_shows_soft_tissue(tmp_path: Path) -> None:
     folder = make_ct(tmp_path / "ct")
     for case in ("scan0", "scan1"):
         write_image(folder / f"labelsTr/{case}.nii.gz", np.ones((96, 96, 1), np.uint8), np.diag([-2.0, -2.0, 5.0, 1.0]))
-    stored = prepared(described(folder, channel_names={"0": "CT"}, modality="CT", labels={"all": 1}))
+    stored = prepared(write_description(folder, channel_names={"0": "CT"}, modality="CT", labels={"all": 1}))
     (image,), _ = task_of(stored, "segmentation:CT").pair(stored[0], rng())
     assert image[48, 48] == pytest.approx((40 + 160) / 400, abs=1e-3)
     assert image[0, 0] == 0
@@ -70,7 +70,9 @@ def test_synthesis_goes_from_contrast_to_contrast(tmp_path: Path) -> None:
 
 
 def test_other_image_targets_are_synthesis_too(tmp_path: Path) -> None:
-    stored = prepared(described(make_ct(tmp_path / "pairs", target=True), targets="targetsTr: MR", modality="other"))
+    stored = prepared(
+        write_description(make_ct(tmp_path / "pairs", target=True), targets="targetsTr: MR", modality="other")
+    )
     assert [task.kind for task in tasks_for(stored.card)] == ["synthesis"]
     (image,), target = task_of(stored, "synthesis:channel 0->MR").pair(stored[0], rng())
     assert image.std() > 0
@@ -108,7 +110,7 @@ def test_a_label_that_names_the_void_provides_the_voids(tmp_path: Path) -> None:
 def test_real_voided_images_are_used_unchanged(tmp_path: Path) -> None:
     folder = make_mri(tmp_path / "local", {"pat1": (60, 64, 3)})
     write_image(folder / "targetsTr/pat1.nii.gz", np.full((60, 64, 3), 60, np.uint8))
-    stored = prepared(described(folder, channel_names={"0": "T1 voided"}, targets="T1", modality="MRI"))
+    stored = prepared(write_description(folder, channel_names={"0": "T1 voided"}, targets="T1", modality="MRI"))
     (task,) = (task for task in tasks_for(stored.card) if task.kind == "inpainting")
     (image,), target = task.pair(stored[0], rng())
     assert np.array_equal(image, stored[0].picture(0))

@@ -1,4 +1,4 @@
-"""What a data set is before anything is read: its card, its cases and its split by patient."""
+"""Describes a data set before any image is read: its card, its cases and its split by patient."""
 
 import hashlib
 import re
@@ -12,30 +12,30 @@ from numpy.typing import NDArray
 from mvg.errors import FileError
 
 Split = Literal["train", "val"]
-"""The part of a data set that a patient belongs to; "val" is held out: the test cases of the paper (Table 1)."""
+"""The split of a patient; "val" is held out from training and holds the test cases of the paper (Table 1)."""
 
-# A label map, or masks that make one: in each file, every voxel that is not 0 stands for the value beside it.
+# A label map, or (mask, label value) pairs: every voxel of the mask that is not 0 gets the label value.
 LabelFiles = Path | tuple[tuple[Path, int], ...]
 
-# Hashed before every patient's name. Chosen so that small public sets, too, have about a fifth of their patients in
-# "val". It never changes, or published scores would mix the two splits.
+# Hashed before every patient's name. It was chosen so that also small public sets have about a fifth of their patients
+# in "val". It must never change, or published scores would mix the two splits.
 _SALT = "mvg-2510:"
 
 
 def split_of(patient: str) -> Split:
-    """The split of a patient where the owners of a set define none: "val" for about one in five, by md5."""
+    """The split of a patient when the owners of a set define none: "val" for about one in five, by md5."""
     return "val" if int(hashlib.md5((_SALT + patient).encode()).hexdigest(), 16) % 5 == 0 else "train"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a data set holds, and under which terms; tasks are offered from this alone.
+    """Describes the contents and terms of a data set; which tasks it offers depends only on this.
 
-    name: short and unique, the folder's name; title: for people.
+    name: short and unique, the folder's name; title: the name to display.
     modality: "CT", "MRI", "ultrasound", "X-ray", ... or "other"; region: "brain", "abdomen", ... or "" if unknown.
     units: "HU" when images hold Hounsfield units, else "" (arbitrary intensities).
-    channels: one name per registered image of a case; labels: value (1..255) -> name, background left out.
-    image_target: name of the target picture, or None; image_task: the task kind which that target answers
+    channels: one name per registered image of a case; labels: value (1..255) -> name, without background.
+    image_target: name of the target image, or None; image_task: the kind of task that predicts it
     ("denoising", "inpainting" or "synthesis"), "" without a target.
     patient: regular expression; its match at the start of a case's name is the patient.
     """
@@ -56,7 +56,7 @@ class Card:
 
     @property
     def ignored(self) -> tuple[int, ...]:
-        """Label values that nnU-Net calls "ignore": regions without annotation, which count as background."""
+        """Label values named "ignore" (as in nnU-Net): regions without annotation, which count as background."""
         return tuple(value for value, name in self.labels.items() if name == "ignore")
 
     def with_ignored_as_background(self, labels: NDArray[Any]) -> NDArray[Any]:
@@ -68,7 +68,7 @@ class Card:
         match = re.match(self.patient, case)
         if match is None or not match.group(0):
             raise FileError(
-                f"case '{case}' of {self.name} has no patient by the pattern '{self.patient}'",
+                f"case '{case}' of {self.name} does not match the pattern of patients, '{self.patient}'",
                 "a match at the start of every case's name",
                 "correct 'patient' in dataset.json",
             )
@@ -77,9 +77,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Case:
-    """One study: registered images (one path per channel), and its label map and image target where there are any.
+    """One study: registered images (one path per channel), and a label map and an image target if there are any.
 
-    owner_split: the split that the owners of the set put it in; None for sets without a split.
+    owner_split: the split that the owners of the set define for it; None for sets without a split.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Case:
 
     @property
     def split(self) -> Split:
-        """The owners' split where there is one, else that of `split_of`."""
+        """The split of the owners if there is one, else that of `split_of`."""
         return self.owner_split or split_of(self.patient)
 
     @property
@@ -119,5 +119,5 @@ class DataSet:
                 )
 
     def of_split(self, split: Split) -> "DataSet":
-        """The cases of one split; no patient is in both."""
+        """The cases of one split; no patient is in both splits."""
         return replace(self, cases=tuple(case for case in self.cases if case.split == split))

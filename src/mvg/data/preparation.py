@@ -27,19 +27,21 @@ _Entry = dict[str, Any]  # the JSON of a case in the index
 def prepare(
     folders: Sequence[Path], output: Path, progress: Progress | None = None, held_out: Sequence[HeldOut] | None = None
 ) -> tuple[str, ...]:
-    """Writes the slices of every data set in `folders` to `output`, one folder per set, named as its card.
+    """Writes the slices of every data set in `folders` to `output`, one folder per set, named by its card.
 
-    A complete set whose files have not changed is left as it is. An interrupted run continues with the case at which
-    it stopped, and its result has the same bytes as that of an uninterrupted run. `progress(set, done, total)` counts
-    cases. Raises FileError or GeometryError, which name the file; no file is left half-written. Raises FileError
-    before anything is written where a case is in `held_out`. Returns the lines of `check_held_out`.
+    A complete set whose files have not changed stays untouched. An interrupted run continues with the case at which it
+    stopped and gives the same bytes as an uninterrupted run. `progress(set, done, total)` counts cases. Raises
+    FileError or GeometryError, which name the file; no file is left half-written. Raises FileError before anything is
+    written when a case is in `held_out`. Returns the lines of `check_held_out`.
     """
     sets = [(Path(folder), data_set) for folder in folders for data_set in sets_in(Path(folder))]
     notes = tuple(line for folder, data_set in sets for line in check_held_out(data_set, folder, held_out or ()))
     names = [data_set.card.name for _, data_set in sets]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise FileError(
-            f"several folders are called {', '.join(doubled)}", "one name per data set", "rename or leave out a folder"
+            f"several data sets are called {', '.join(repeated)}",
+            "one name per set",
+            "rename or leave out a folder",
         )
     for folder, data_set in sets:
         target = Path(output) / data_set.card.name
@@ -52,7 +54,7 @@ def prepare(
 
 
 def prepare_sets(sets: Sequence[DataSet], output: Path, progress: Progress | None = None) -> None:
-    """As `prepare`, for data sets that are open."""
+    """Does what `prepare` does, for data sets that are already open."""
     for data_set in sets:
         target = Path(output) / data_set.card.name
         try:
@@ -60,7 +62,7 @@ def prepare_sets(sets: Sequence[DataSet], output: Path, progress: Progress | Non
         except OSError as error:
             raise FileError(
                 f"{error.strerror or error} at {error.filename or target}",
-                f"room and permission to write to {output}",
+                f"space and permission to write to {output}",
                 "free space or choose another output",
             ) from error
 
@@ -91,13 +93,13 @@ def _is_complete(data_set: DataSet, folder: Path) -> bool:
         known = (index["format"], index["card"], [case["source"] for case in index["cases"]])
     except (OSError, ValueError, KeyError):
         return False
-    card = json.loads(json.dumps(asdict(data_set.card)))  # tuples as lists and keys as strings, as the index has them
+    card = json.loads(json.dumps(asdict(data_set.card)))  # tuples become lists and keys strings, as in the index
     needed = (FORMAT, card, [source_of(case, data_set.card) for case in data_set.cases])
     return needed == known and all((folder / name).is_file() for name in index["arrays"])
 
 
 def source_of(case: Case, card: Card) -> list[str]:
-    """The source of a part: patient, units, files with size and time of change; another source makes it anew."""
+    """Identifies the input of a part: patient, units, files with size and time. If it changes, the part is remade."""
     files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in case.files]
     values = [f"as {value}" for _, value in case.labels] if isinstance(case.labels, tuple) else []
     return [f"{FORMAT} {case.patient} {card.units}", *files, *values, *([case.owner_split] if case.owner_split else [])]
@@ -129,7 +131,7 @@ def _write_part(path: Path, slices: CaseSlices, source: list[str], case: Case) -
         "box": [slices.box.top, slices.box.left, slices.box.rows, slices.box.cols],
         "labelled": slices.labels is not None,
         "present": [[]] * count if slices.labels is None else [np.unique(p[p > 0]).tolist() for p in slices.labels],
-        "filled": [round(float(share), 4) for share in _filled(slices)],
+        "filled": [round(float(fraction), 4) for fraction in _foreground_fractions(slices)],
     }
     layers = zip(_LAYERS, (slices.images, slices.labels, slices.target), strict=True)
     arrays: dict[str, NDArray[Any]] = {name: array for name, array in layers if array is not None}
@@ -137,14 +139,14 @@ def _write_part(path: Path, slices: CaseSlices, source: list[str], case: Case) -
         np.savez(file, allow_pickle=False, entry=np.array(json.dumps(entry)), **arrays)
 
 
-def _filled(slices: CaseSlices) -> NDArray[np.float64]:
-    """The fraction of each slice brighter than an eighth of the window: -500 HU in CT, background elsewhere."""
+def _foreground_fractions(slices: CaseSlices) -> NDArray[np.float64]:
+    """The fraction of each slice that is brighter than an eighth of the window, which is -500 HU in CT."""
     is_bright = slices.images[:, 0][slices.box.index] > FULL_SCALE // 8
     return np.asarray(is_bright.mean(axis=(1, 2)), np.float64)
 
 
 def _assemble(data_set: DataSet, folder: Path) -> None:
-    """Joins the parts of all cases, each centered in the square of the set; the index is written last."""
+    """Joins the parts of all cases, each centered in the square of the set, and writes the index last."""
     paths = [_part_path(folder / "parts", case) for case in data_set.cases]
     parts = [(path, _read_entry(path)) for path in paths]
     entries = [entry for _, entry in parts]
@@ -165,14 +167,14 @@ def _assemble(data_set: DataSet, folder: Path) -> None:
         "side": side,
         "arrays": [f"{name}.npy" for name in _LAYERS if needed[name]],
         "card": asdict(data_set.card),
-        "cases": [_moved(entry, side) for entry in entries],
+        "cases": [_with_shifted_box(entry, side) for entry in entries],
     }
     with atomic_file(folder / INDEX) as temporary:
         temporary.write_bytes(json.dumps(index, indent=1).encode())
 
 
-def _moved(entry: _Entry, side: int) -> _Entry:
-    """The entry of a part whose squares were centered in squares of `side` pixels."""
+def _with_shifted_box(entry: _Entry, side: int) -> _Entry:
+    """The entry of a part after its squares are centered in squares of `side` pixels."""
     shift = (side - entry["side"]) // 2
     top, left, rows, cols = entry["box"]
     kept = {key: value for key, value in entry.items() if key != "side"}
@@ -182,7 +184,7 @@ def _moved(entry: _Entry, side: int) -> _Entry:
 def _join(
     path: Path, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], parts: Sequence[tuple[Path, _Entry]]
 ) -> None:
-    """Writes one layer of all parts as an array (n, *shape), case by case, so that memory stays flat."""
+    """Writes one layer of all parts as an array (n, *shape), case by case, so that memory does not grow."""
     count = sum(entry["count"] for _, entry in parts)
     header = header_data_from_array_1_0(np.empty((0, *shape), dtype)) | {"shape": (count, *shape)}
     with atomic_file(path) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Cuts one case into the slices that the store keeps: windowed, framed, in 16 bits."""
+"""Cuts one case into the slices that the store holds: windowed, framed, in 16 bits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from mvg.imaging.frame import Box, Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
 
-LARGEST = 512  # no stored picture is larger
-FULL_SCALE = 65535  # what 1.0 is stored as
+MAX_SIDE = 512  # pixels; larger pictures are shrunk
+FULL_SCALE = 65535  # the stored value of 1.0
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class CaseSlices:
     """All slices of one case along its plane, including empty ones.
 
     images: (n, C, s, s) uint16, [0, 1] scaled to 65535; labels: (n, s, s) uint8; target: (n, s, s) uint16, as images.
-    windows: one per channel, target_window: the target's; both give raw intensities back from [0, 1].
-    box: where the picture lies in the s x s square; spacing: (row, column) mm of a stored pixel.
+    windows: one per channel; target_window: that of the target; both convert [0, 1] back to raw intensities.
+    box: the part of the s x s square that holds the picture; spacing: (row, column) mm of a stored pixel.
     """
 
     images: NDArray[np.uint16]
@@ -37,9 +37,9 @@ class CaseSlices:
 
 
 def slice_case(case: Case, card: Card) -> CaseSlices:
-    """Reads a case and cuts it into square slices; larger ones are shrunk to 512 pixels, none is enlarged.
+    """Reads a case and cuts it into square slices; those above 512 pixels are shrunk, none is enlarged.
 
-    Raises FileError for unreadable files and labels that the card does not name or that do not fit into 8 bit,
+    Raises FileError for unreadable files and for labels that the card does not name or that do not fit into 8 bits,
     GeometryError for files on different grids.
     """
     channels = [read_gray(path) for path in case.images]
@@ -53,7 +53,7 @@ def slice_case(case: Case, card: Card) -> CaseSlices:
 
     labels, target, target_window = None, None, None
     if case.labels is not None:
-        label_map, path = labels_in(case.labels), case.files[len(case.images)]
+        label_map, path = read_label_files(case.labels), case.files[len(case.images)]
         _check_grid(label_map, path, channels[0], case.images[0])
         _check_values(label_map, path, card)
         labels = frame.apply_labels(label_map.pictures(plane)).astype(np.uint8)
@@ -67,8 +67,8 @@ def slice_case(case: Case, card: Card) -> CaseSlices:
     return CaseSlices(images, labels, target, plane, windows, target_window, frame.target, spacing)
 
 
-def labels_in(files: LabelFiles) -> LabelMap:
-    """The label map of a case; where masks overlap, the last one counts. GeometryError when their grids differ."""
+def read_label_files(files: LabelFiles) -> LabelMap:
+    """Reads the label map of a case; where masks overlap, the last counts. GeometryError when their grids differ."""
     if isinstance(files, Path):
         return read_labels(files)
     masks = [read_labels(path) for path, _ in files]
@@ -90,14 +90,14 @@ def _check_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap,
 
 
 def _window(volume: Volume, card: Card) -> Window:
-    """The percentiles of the volume; the full range for Hounsfield units, so that tasks can choose their windows."""
+    """The percentile window; the full range for Hounsfield units, so that tasks can choose their windows later."""
     return Window.named("full") if card.units == "HU" else Window.fit(volume.voxels, "other")
 
 
 def _frame(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> Frame:
-    """The smallest square that holds the picture in its physical aspect at its finer spacing, at most 512."""
+    """The smallest square that holds the picture in its physical aspect at its finer spacing, at most 512 pixels."""
     extent = max(shape[0] * pixel_spacing[0], shape[1] * pixel_spacing[1])
-    side = min(LARGEST, max(1, round(extent / min(pixel_spacing))))
+    side = min(MAX_SIDE, max(1, round(extent / min(pixel_spacing))))
     return Frame.padded(shape, pixel_spacing, side)
 
 
@@ -112,5 +112,5 @@ def _check_values(labels: LabelMap, path: Path, card: Card) -> None:
         raise FileError(
             f"{path} holds the label values {', '.join(map(str, unknown or labels.values))}",
             f"values of 0 to 255 among those of {card.name}: {', '.join(map(str, card.labels))}",
-            "renumber the labels, or name them in dataset.json where the set has one",
+            "renumber the labels, or name them in dataset.json if the set has one",
         )

@@ -35,10 +35,10 @@ _FULL_SCALE = np.float32(1 / 65535)
 class SliceRow:
     """The entry of one slice in the index.
 
-    number: its place in the arrays; case, patient; index: its place in its volume of `count` slices along `plane`.
+    number: index in the arrays; case, patient: names; index: position in the volume of `count` slices along `plane`.
     windows, target_window: convert [0, 1] to raw intensities; spacing: (row, column) mm of a stored pixel.
-    box: where the picture lies in the square; labelled: whether its case has a label map; present: the labels in it.
-    filled: the share of the picture that is brighter than background; split: of its patient.
+    box: the part of the square that holds the picture; has_labels: whether the case has a label map; label_values:
+    those in the slice. foreground_fraction: fraction of the picture brighter than background; split: of the patient.
     """
 
     number: int
@@ -51,9 +51,9 @@ class SliceRow:
     target_window: Window | None
     spacing: tuple[float, float]
     box: Box
-    labelled: bool
-    present: tuple[int, ...]
-    filled: float
+    has_labels: bool
+    label_values: tuple[int, ...]
+    foreground_fraction: float
     split: Split
 
     @property
@@ -66,8 +66,8 @@ class SliceRow:
 class StoredSlice:
     """One prepared slice: images (C, s, s) and target (s, s) uint16 of [0, 1] * 65535, labels (s, s) uint8.
 
-    `crop` keeps the uncropped slice in `whole` (and where the crop lies in it in `top`, `left`), because physics that
-    acts along rays needs the whole body.
+    `crop` keeps the slice in `uncropped` and the position of the crop in `top` and `left`, because the noise of a CT
+    depends on the whole body.
     """
 
     card: Card
@@ -75,12 +75,12 @@ class StoredSlice:
     images: NDArray[np.uint16]
     labels: NDArray[np.uint8] | None
     target: NDArray[np.uint16] | None
-    whole: "StoredSlice | None" = None
+    uncropped: "StoredSlice | None" = None
     top: int = 0
     left: int = 0
 
     def picture(self, channel: int) -> NDArray[np.float32]:
-        """One channel (s, s) in [0, 1], in the window that it was stored with."""
+        """One channel (s, s) in [0, 1], in the window in which it is stored."""
         return _as_float(self.images[channel])
 
     def raw(self, channel: int) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ class StoredSlice:
         return self.row.windows[channel].invert(self.picture(channel))
 
     def target_picture(self) -> NDArray[np.float32]:
-        """The image target (s, s) in [0, 1], in the window that it was stored with."""
+        """The image target (s, s) in [0, 1], in the window in which it is stored."""
         assert self.target is not None, "only for slices with an image target"
         return _as_float(self.target)
 
@@ -98,14 +98,14 @@ class StoredSlice:
         return self.row.target_window.invert(self.target_picture())
 
     def crop(self, top: int, left: int, size: int) -> "StoredSlice":
-        """The square of `size` pixels from row `top` and column `left` on, which lies inside this slice."""
+        """The square of `size` pixels from row `top` and column `left` on; it must lie inside this slice."""
         index = (..., slice(top, top + size), slice(left, left + size))
         cropped = replace(
             self,
             images=self.images[index],
             labels=None if self.labels is None else self.labels[index],
             target=None if self.target is None else self.target[index],
-            whole=self.whole or self,
+            uncropped=self.uncropped or self,
             top=self.top + top,
             left=self.left + left,
         )
@@ -113,12 +113,12 @@ class StoredSlice:
         return cropped
 
     def random_crop(self, size: int, rng: np.random.Generator) -> "StoredSlice":
-        """A random square of `size` pixels centered on foreground; the whole slice where it is not larger."""
+        """A random square of `size` pixels centered on foreground; the slice itself when it is not larger."""
         side = self.images.shape[-1]
         if side <= size:
             return self
-        inside = np.argwhere(self.images[0, ::8, ::8] > 65535 // 8)  # above -500 HU in the full window
-        middle = rng.choice(inside) * 8 if len(inside) else np.array([side // 2, side // 2])
+        foreground = np.argwhere(self.images[0, ::8, ::8] > 65535 // 8)  # above -500 HU in the full window
+        middle = rng.choice(foreground) * 8 if len(foreground) else np.array([side // 2, side // 2])
         top, left = np.clip(middle + rng.integers(-4, 5, 2) - size // 2, 0, side - size)
         return self.crop(int(top), int(left), size)
 
@@ -126,11 +126,11 @@ class StoredSlice:
 class StoredSet:
     """All prepared slices of one data set: a sequence of StoredSlice. Cheap to pickle; arrays open on first use.
 
-    card: the description of the set; side: S; rows: one SliceRow per slice.
+    card: the description of the set; side: side of the stored squares in pixels; rows: one SliceRow per slice.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens OUTPUT/SET; raises FileError when it is not complete or of another version."""
+        """Opens OUTPUT/SET; raises FileError when it is incomplete or has another format version."""
         self.folder = Path(folder).resolve()
         index = _read_index(self.folder)
         self.side: int = index["side"]
@@ -148,7 +148,7 @@ class StoredSet:
 
     def __getitem__(self, number: int) -> StoredSlice:
         row = self.rows[number]
-        labels = self.labels[row.number] if self.labels is not None and row.labelled else None
+        labels = self.labels[row.number] if self.labels is not None and row.has_labels else None
         target = self.targets[row.number] if self.targets is not None and row.target_window is not None else None
         return StoredSlice(self.card, row, self.images[row.number], labels, target)
 
@@ -181,7 +181,7 @@ class StoredSet:
         if len(array) != len(self.rows):
             raise FileError(
                 f"{self.folder / name} holds {len(array)} slices",
-                f"{len(self.rows)}, as {INDEX} says",
+                f"{len(self.rows)}, the number in {INDEX}",
                 "prepare the set again",
             )
         return np.asarray(array)
@@ -232,7 +232,7 @@ def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
         windows = tuple(Window(*edges) for edges in case["windows"])
         target_window = Window(*case["target_window"]) if case["target_window"] else None
         for index in range(case["count"]):
-            present = tuple(case["present"][index]) if case["labelled"] else ()
+            label_values = tuple(case["present"][index]) if case["labelled"] else ()
             rows.append(
                 SliceRow(
                     number=len(rows),
@@ -245,10 +245,10 @@ def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
                     target_window=target_window,
                     spacing=tuple(case["spacing"]),
                     box=Box(*case["box"]),
-                    labelled=case["labelled"],
-                    present=present,
-                    filled=case["filled"][index],
-                    split=case.get("split") or split_of(case["patient"]),  # older stores do not name it
+                    has_labels=case["labelled"],
+                    label_values=label_values,
+                    foreground_fraction=case["filled"][index],
+                    split=case.get("split") or split_of(case["patient"]),  # older stores have no split
                 )
             )
     return tuple(rows)

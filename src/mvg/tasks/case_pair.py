@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, LabelFiles
-from mvg.data.slicing import FULL_SCALE, labels_in
+from mvg.data.slicing import FULL_SCALE, read_label_files
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box
@@ -48,7 +48,7 @@ class CasePair:
 
 def read_case_labels(files: LabelFiles, card: Card) -> LabelMap:
     """The label map of a case; labels that the card ignores are background."""
-    labels = labels_in(files)
+    labels = read_label_files(files)
     return replace(labels, voxels=card.with_ignored_as_background(labels.voxels))
 
 

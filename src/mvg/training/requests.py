@@ -118,7 +118,7 @@ class RequestMaker:
         for _ in range(_TRIES):
             anchor = rows[int(rng.choice(source.patients[patients[-1]]))].position
             numbers = [self._nearest_slice(source, patient, anchor, rng) for patient in patients]
-            *prompts, query = (bool(rows[number].present) for number in numbers)
+            *prompts, query = (bool(rows[number].label_values) for number in numbers)
             useful = any(prompts) and (query or rng.random() < self.settings.empty_query_fraction)
             if useful or source.task.spec.target_type != "labels":
                 break

@@ -12,7 +12,7 @@ from mvg.data import open_folder
 from mvg.data.case import split_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import CasePair, evaluated_tasks, tasks_for
-from tests.data.folders import described, make_ct, make_mri
+from tests.data.folders import make_ct, make_mri, write_description
 
 NAMES = [f"pat{number}" for number in range(40)]
 QUERIES = [name for name in NAMES if split_of(name) == "val"][:2]
@@ -51,7 +51,7 @@ def test_the_first_prompt_differs_from_query_to_query(folder: Path) -> None:
 def test_ignored_labels_are_neither_in_prompts_nor_in_the_truth(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "heads")
     facts = {"patient": r"pat\d+", "channel_names": {"0": "one", "1": "other"}}
-    described(tmp_path / "heads", labels={"background": 0, "organ": 1, "ignore": 2}, **facts)
+    write_description(tmp_path / "heads", labels={"background": 0, "organ": 1, "ignore": 2}, **facts)
     data = open_folder(tmp_path / "heads")
     for name in ("segmentation:one", "synthesis:one->other"):
         task = next(task for task in tasks_for(data.card) if task.name == name)

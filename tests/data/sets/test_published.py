@@ -9,7 +9,7 @@ import pytest
 from mvg._plugins import contributions
 from mvg.data import Store, open_folder, open_set, prepare, sets, sets_in
 from mvg.data.case import Card, Case, DataSet, split_of
-from mvg.data.slicing import labels_in, slice_case
+from mvg.data.slicing import read_label_files, slice_case
 from mvg.errors import FileError, UnknownNameError
 from tests.data.folders import make_mri, write_image
 from tests.data.sets.trees import TREES, Tree, image, labels, promise12_before_2023
@@ -109,7 +109,7 @@ def test_terms_and_access_are_told(name: str) -> None:
 def test_masks_become_label_values(trees: dict[str, tuple[Path, Tree]]) -> None:
     film = open_folder(trees["cxr_lungs"][0]).cases[0]
     assert film.labels is not None
-    merged = labels_in(film.labels).voxels[:, :, 0].T
+    merged = read_label_files(film.labels).voxels[:, :, 0].T
     assert merged[6, 20] == merged[6, 5] == 1
     assert merged.sum() == 2 * 15 * 9
 

@@ -23,7 +23,7 @@ WINDOWS = ("soft tissue", "lung")
 _EVALUATED_DOSE = 0.25
 _SIMULATED_SLICES = 3  # of a case: the noise of one takes seconds at 512 x 512
 _AIR = -1000  # HU
-_MIN_FILLED = 0.05  # share of the picture that shows something; with less there is no body to denoise
+_MIN_FOREGROUND = 0.05  # share of the picture that shows something; with less there is no body to denoise
 
 
 SPEC = TaskSpec("denoising", sampling="tiles", residual=True)
@@ -51,14 +51,14 @@ class Denoising(Task):
         return self.channel
 
     def accepts(self, row: SliceRow) -> bool:
-        return row.filled >= _MIN_FILLED and (self.dose is not None or row.target_window is not None)
+        return row.foreground_fraction >= _MIN_FOREGROUND and (self.dose is not None or row.target_window is not None)
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         window = Window.named(self.window)
         if self.dose is None:
             return windowed(stored, self.channel, window)[None], windowed_target(stored, window)
         full = stored.raw(self.channel)
-        whole = stored.whole.raw(self.channel) if stored.whole else full
+        whole = stored.uncropped.raw(self.channel) if stored.uncropped else full
         pixel = float(np.mean(stored.row.spacing))
         noise = low_dose_noise(whole, pixel, (stored.top, stored.left, len(full)), self.dose, rng)
         return window.apply(full + noise)[None], window.apply(full)

@@ -25,7 +25,7 @@ from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 _LESION = re.compile(r"lesion|tumou?r|abnormal|edema|oedema|enhancing|necro|metasta|stroke|infarct|cancer|hematoma")
 _VOID = re.compile(r"void|inpaint")
 _MODALITIES = ("MRI", "CT")  # in a projection or an echo a void hides no tissue of its own
-_MIN_FILLED = 0.08  # share of the picture that shows something; with less no void fits
+_MIN_FOREGROUND = 0.08  # share of the picture that shows something; with less no void fits
 _MIN_EVALUATED_SIDE = 96  # pixels; voids in smaller pictures are a few pixels
 _MARGIN = 3  # pixels between a void and a lesion
 
@@ -53,8 +53,8 @@ class Inpainting(Task):
         if self.masks == "target":
             return row.target_window is not None
         if self.masks == "labels":
-            return any(_VOID.search(self.card.labels.get(value, "").lower()) for value in row.present)
-        return row.filled >= _MIN_FILLED
+            return any(_VOID.search(self.card.labels.get(value, "").lower()) for value in row.label_values)
+        return row.foreground_fraction >= _MIN_FOREGROUND
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         picture = windowed(stored, self.channel)

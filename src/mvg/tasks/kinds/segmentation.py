@@ -23,7 +23,7 @@ class Segmentation(Task):
         return self.card.channels.index(self.name.removeprefix("segmentation:"))
 
     def accepts(self, row: SliceRow) -> bool:
-        return row.labelled
+        return row.has_labels
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert stored.labels is not None, "only slices that the task accepts"

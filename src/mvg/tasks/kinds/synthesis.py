@@ -13,7 +13,7 @@ from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
 _MAX_EVALUATED = 3
-_MIN_FILLED = 0.02  # share of the picture that shows something; with less there is nothing to synthesize
+_MIN_FOREGROUND = 0.02  # share of the picture that shows something; with less there is nothing to synthesize
 
 
 SPEC = TaskSpec("synthesis")
@@ -37,7 +37,7 @@ class Synthesis(Task):
         return self.goal
 
     def accepts(self, row: SliceRow) -> bool:
-        return row.filled >= _MIN_FILLED and (self.goal is not None or row.target_window is not None)
+        return row.foreground_fraction >= _MIN_FOREGROUND and (self.goal is not None or row.target_window is not None)
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         image = windowed(stored, self.source)[None]
