@@ -15,6 +15,7 @@ test: lint types docs tests
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check src tests profiling
+	$(BIN)/pylint --score=n src/mvg # finds copies
 
 types: .venv/ready
 	$(BIN)/mypy

@@ -44,8 +44,8 @@ def test_tuning_helps_on_a_new_query(volumes: int, monkeypatch: pytest.MonkeyPat
     assert result.steps == 150, "a step takes two seconds of this clock"
     query, truth = scan(seed=9)
 
-    def error(some: PromptedTask) -> float:
-        return float((some(query).volume.voxels != truth.voxels).mean())
+    def error(task: PromptedTask) -> float:
+        return float((task(query).volume.voxels != truth.voxels).mean())
 
     assert error(tuned) < error(task)
     assert all(torch.equal(first[name], value) for name, value in task.predictor.model.state_dict().items())
@@ -80,8 +80,8 @@ def test_fixed_colors_are_trained(colors: tuple[float, ...]) -> None:
     assert len(task.prompts.values) == len(colors)
     batches = requests_of(task, colors).batches(np.random.default_rng(0))
     drawn = [tuple(pairs.colors[0].tolist()) for pairs, _ in zip(batches, range(20), strict=False)]
-    assert all(len(set(some)) == len(some) for some in drawn)
-    assert {round(color, 6) for some in drawn for color in some} == set(colors)
+    assert all(len(set(colors)) == len(colors) for colors in drawn)
+    assert {round(color, 6) for request in drawn for color in request} == set(colors)
 
 
 def test_prompts_that_were_trained_on_determine_no_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:

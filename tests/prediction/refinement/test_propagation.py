@@ -63,7 +63,9 @@ def test_slices_below_the_confidence_do_not_become_prompts() -> None:
     query, _ = scan(seed=9)
     models = [Unsure(), Unsure(), Unsure()]
     options: list[dict[str, Any]] = [{}, {"propagate": 0.95}, {"propagate": 0.4}]
-    plain, strict, _ = (prompted(model, zoom="off", **some)(query) for model, some in zip(models, options, strict=True))
+    plain, strict, _ = (
+        prompted(model, zoom="off", **changes)(query) for model, changes in zip(models, options, strict=True)
+    )
     assert models[0].encoded == models[1].encoded < models[2].encoded
     assert np.array_equal(plain.volume.voxels, strict.volume.voxels)
 

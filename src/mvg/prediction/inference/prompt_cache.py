@@ -98,8 +98,8 @@ class PromptCache:
                 batch = missing[start : start + _BATCH]
                 images = self.prompts.image_batch(batch)
                 features = embed(self.model, images[..., ::-1].copy() if mirrored else images)
-                for place, number in enumerate(batch):
-                    fresh[number] = features[place : place + 1]
+                for row, number in enumerate(batch):
+                    fresh[number] = features[row : row + 1]
                     self._features.put((number, mirrored), fresh[number])
             kept = [fresh[number] if number in fresh else self._features.get((number, mirrored)) for number in indices]
         return kept[0] if len(kept) == 1 else ImageFeatures.concatenate(kept)

@@ -125,7 +125,7 @@ class QueryFeatures:
         parts = [embed(self._model, squares[start : start + _BATCH]) for start in range(0, len(squares), _BATCH)]
         features = parts[0] if len(parts) == 1 else ImageFeatures.concatenate(parts)
         frames = len(self.query.frames)
-        return [features[place * frames : (place + 1) * frames] for place in range(len(numbers))]
+        return [features[row * frames : (row + 1) * frames] for row in range(len(numbers))]
 
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:

@@ -167,9 +167,9 @@ def _planned(
     for start in range(0, len(query), batch):
         numbers = range(start, min(start + batch, len(query)))
         features = context.features.get(numbers)
-        for place, number in enumerate(numbers):
+        for row, number in enumerate(numbers):
             squares = query.squares(number)
-            of_slice = features[place * frames : (place + 1) * frames]
+            of_slice = features[row * frames : (row + 1) * frames]
             described = query.query_slice(number, squares, _describer(of_slice))
             views = planner.views(described, extra(number))
             if context.model.config.independent_prompts:
@@ -192,8 +192,8 @@ def _answered(
         part = {mirrored: whole[start : start + _BATCH] for mirrored, whole in features.items()}
         parts.append(ensemble_output(context.cache, part.__getitem__, views))
     output = EnsembleOutput.concatenate(parts)
-    for place, number in enumerate(numbers):
-        yield _SliceOutput(number, output[place * frames : (place + 1) * frames], views)
+    for row, number in enumerate(numbers):
+        yield _SliceOutput(number, output[row * frames : (row + 1) * frames], views)
 
 
 def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:

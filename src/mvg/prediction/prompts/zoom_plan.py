@@ -144,7 +144,7 @@ def _frame_at(
     covered = max(extent) / magnification
     # The center of a region may be this far from that of the slices; not at all along an axis that it covers whole.
     free = [max(0.0, length - covered) / 2 / step for length, step in zip(extent, spacing, strict=True)]
-    center = [length / 2 + place * reach for place, length, reach in zip(position, shape, free, strict=True)]
+    center = [length / 2 + offset * reach for offset, length, reach in zip(position, shape, free, strict=True)]
     return Frame.near(shape, spacing, size, (center[0], center[1]), magnification)
 
 
