@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+HEADS = {"pat1": (20, 24, 4), "pat2": (33, 18, 3), "pat3": (24, 24, 5)}  # case -> shape
 AXIAL = np.diag([-1.0, -1.0, 3.0, 1.0])  # coarsest along z, so that slices are axial
 
 
@@ -76,3 +77,8 @@ def make_ct(folder: Path, cases: int = 2, side: int = 96, target: bool = False) 
     return write_description(
         folder, channel_names={"0": "CT, low dose" if target else "CT"}, modality="CT", labels={}, **entries
     )
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Relative path -> bytes, for every file below `folder`."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
