@@ -1,4 +1,4 @@
-"""Laws are checked on the same cases every time, however busy the machine is."""
+"""Hypothesis draws the same examples in every run, without a time limit."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""Affines and small volumes in every orientation, for the tests of this folder."""
+"""Affines and small volumes in every orientation, for the tests of imaging."""
 
 from itertools import permutations, product
 from typing import Any
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from mvg.imaging import LabelMap, Volume
 
-# The 48 signed permutations: each array axis along one world axis, in either sense.
+# The 48 signed permutations: each array axis is parallel to one world axis, in either direction.
 ORIENTATIONS = [
     np.array(
-        [[sign if column == row_of else 0 for row_of, sign in zip(order, signs, strict=True)] for column in range(3)]
+        [[sign if row == world_axis else 0 for world_axis, sign in zip(order, signs, strict=True)] for row in range(3)]
     )
     for order, signs in product(permutations(range(3)), product((1.0, -1.0), repeat=3))
 ]
@@ -26,33 +26,33 @@ def affine_of(
     spacing: tuple[float, float, float] = SPACING,
     tilt: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> NDArray[np.float64]:
-    """An affine of that orientation, turned by `tilt` radians about the three world axes."""
-    turn = np.eye(3)
+    """An affine of this orientation, rotated by `tilt` radians about the three world axes."""
+    rotation = np.eye(3)
     for (first, second), angle in zip(((0, 1), (0, 2), (1, 2)), tilt, strict=True):
         step = np.eye(3)
         step[[first, first, second, second], [first, second, first, second]] = (
             np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle),
         )  # fmt: skip
-        turn = step @ turn
+        rotation = step @ rotation
     affine = np.eye(4)
-    affine[:3, :3] = turn @ orientation * spacing
+    affine[:3, :3] = rotation @ orientation * spacing
     affine[:3, 3] = ORIGIN
     return affine
 
 
 def volume_of(affine: NDArray[Any], shape: tuple[int, int, int] = (4, 5, 6)) -> Volume:
-    """Every voxel another value, with negatives and fractions."""
+    """A volume whose voxels all differ, with negative and fractional values."""
     return Volume(np.arange(np.prod(shape), dtype=np.float32).reshape(shape) / 4 - 20, affine)
 
 
 def labels_of(affine: NDArray[Any], shape: tuple[int, int, int] = (4, 5, 6)) -> LabelMap:
-    """Labels whose values no rounding survives by luck."""
+    """Labels with large and small values, so that any rounding changes some of them."""
     values = np.array([0, 1, 205, 1000, 3, 65535], np.int32)
     return LabelMap(values[np.arange(np.prod(shape)).reshape(shape) % len(values)], affine)
 
 
 def same(left: Volume | LabelMap, right: Volume | LabelMap) -> bool:
-    """Equal type, voxels and affine, to the last bit."""
+    """Whether type, voxels and affine are equal, to the last bit."""
     return (
         type(left) is type(right)
         and np.array_equal(left.voxels, right.voxels)

@@ -1,4 +1,4 @@
-"""Channels: every operation on a volume of several channels does to each what it does to a volume of one."""
+"""Every operation on a volume with several channels treats each channel like a volume with one."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ tilts = st.sampled_from([(0.0, 0.0, 0.0), (0.3, -0.2, 0.1)])
 
 
 def channels_of(affine: NDArray[np.float64], shape: tuple[int, int, int] = (4, 5, 6), count: int = 3) -> Volume:
-    """Channels that differ in every voxel."""
+    """A volume whose channels differ in every voxel."""
     one = volume_of(affine, shape).voxels
     return Volume(np.stack([one * (k + 1) + k for k in range(count)], axis=-1), affine)
 
@@ -37,7 +37,7 @@ OPERATIONS: dict[str, Callable[[Volume], Volume]] = {
 @pytest.mark.parametrize("operation", OPERATIONS)
 @given(shapes, st.integers(2, 4), tilts)
 @settings(max_examples=5, deadline=None)
-def test_every_channel_is_treated_as_a_volume_of_its_own(
+def test_every_channel_is_treated_like_a_separate_volume(
     orientation: NDArray[np.float64],
     operation: str,
     shape: tuple[int, int, int],
@@ -45,23 +45,23 @@ def test_every_channel_is_treated_as_a_volume_of_its_own(
     tilt: tuple[float, float, float],
 ) -> None:
     volume = channels_of(affine_of(orientation, tilt=tilt), shape, count)
-    outside = volume.voxels.min()  # what lies outside of the field is one value for all channels
-    together = OPERATIONS[operation](volume)
-    assert together.channels == count
+    outside = volume.voxels.min()  # one value for all channels where the grids do not overlap
+    result = OPERATIONS[operation](volume)
+    assert result.channels == count
     for number in range(count):
-        alone = OPERATIONS[operation](channel(volume, number))
-        voxels = channel(together, number).voxels
-        inside = (voxels != outside) & (alone.voxels != alone.voxels.min())
-        np.testing.assert_allclose(voxels[inside], alone.voxels[inside], rtol=1e-6)
-        np.testing.assert_array_equal(together.affine, alone.affine)
-        assert operation == "resample" or same(channel(together, number), alone)
+        single = OPERATIONS[operation](channel(volume, number))
+        voxels = channel(result, number).voxels
+        inside = (voxels != outside) & (single.voxels != single.voxels.min())
+        np.testing.assert_allclose(voxels[inside], single.voxels[inside], rtol=1e-6)
+        np.testing.assert_array_equal(result.affine, single.affine)
+        assert operation == "resample" or same(channel(result, number), single)
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("plane", PLANES)
 @given(shapes, st.integers(2, 4), tilts)
 @settings(max_examples=5, deadline=None)
-def test_pictures_have_their_channels_before_rows_and_return(
+def test_pictures_have_channels_before_rows_and_convert_back(
     orientation: NDArray[np.float64],
     plane: Plane,
     shape: tuple[int, int, int],
@@ -88,7 +88,7 @@ def test_geometry_does_not_depend_on_channels(affine: NDArray[np.float64], shape
     assert all(one.pixel_spacing(plane) == several.pixel_spacing(plane) for plane in PLANES)
 
 
-def test_predictions_may_have_other_channels_than_their_image() -> None:
+def test_predictions_can_have_fewer_channels_than_their_image() -> None:
     volume = channels_of(affine_of(ORIENTATIONS[29]))
     labels = volume.from_pictures(volume.pictures("coronal")[:, 0] > 3, "coronal")
     assert isinstance(labels, LabelMap)
@@ -103,7 +103,7 @@ def test_a_channel_axis_of_length_one_is_dropped() -> None:
     assert volume.pictures("axial").ndim == 3
 
 
-def test_labels_have_no_channels() -> None:
+def test_label_maps_with_channels_are_refused() -> None:
     with pytest.raises(GeometryError, match="labels of shape"):
         LabelMap(np.zeros((2, 3, 4, 3), np.uint8), np.eye(4))
 
@@ -123,8 +123,8 @@ def test_luminance_of_one_channel_is_the_image_itself() -> None:
         luminance(channels_of(np.eye(4), count=2))
 
 
-def test_resampled_labels_and_edges_follow_the_nearest_voxel() -> None:
-    """At ties, the later voxel; up to half a voxel beyond the outermost ones, these; farther away, the background."""
+def test_resampling_takes_the_nearest_label_and_extends_edges_by_half_a_voxel() -> None:
+    """At ties the later voxel counts; more than half a voxel outside of the grid is background."""
     labels = labels_of(np.eye(4), (6, 1, 1))
     grid = Volume(np.zeros((16, 1, 1)), np.array([[0.5, 0, 0, -1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]))
     values = labels.voxels.ravel().tolist()
