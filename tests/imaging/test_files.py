@@ -1,4 +1,4 @@
-"""Files: every format returns the grid, the affine and the values it was given."""
+"""Every file format returns the grid, the affine and the values that were written."""
 
 from pathlib import Path
 
@@ -17,44 +17,44 @@ VOLUMES = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npz", ".h5", "
 reuses_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 
 
-def passes(original: Volume | LabelMap, path: Path) -> Volume | LabelMap:
-    """Written and read, twice: what was read once must return bit for bit."""
+def write_and_read(original: Volume | LabelMap, path: Path) -> Volume | LabelMap:
+    """Writes and reads twice; the second result must equal the first one bit for bit."""
     reader = read if isinstance(original, Volume) else read_labels
     write(original, path)
-    once = reader(path)
-    again = path.with_name(f"again-{path.name}")
-    write(once, again)
-    assert same(reader(again), once)
-    return once
+    first = reader(path)
+    second_path = path.with_name(f"again-{path.name}")
+    write(first, second_path)
+    assert same(reader(second_path), first)
+    return first
 
 
 @pytest.mark.parametrize("suffix", VOLUMES)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_every_orientation_through_every_format(orientation: NDArray[np.float64], suffix: str, tmp_path: Path) -> None:
+def test_every_format_keeps_every_orientation(orientation: NDArray[np.float64], suffix: str, tmp_path: Path) -> None:
     for original in (volume_of(affine_of(orientation)), labels_of(affine_of(orientation))):
-        found = passes(original, tmp_path / f"scan{suffix}")
-        np.testing.assert_array_equal(found.voxels, original.voxels)
-        np.testing.assert_allclose(found.affine, original.affine, rtol=1e-6, atol=1e-5)
-        assert found.axcodes == original.axcodes
+        result = write_and_read(original, tmp_path / f"scan{suffix}")
+        np.testing.assert_array_equal(result.voxels, original.voxels)
+        np.testing.assert_allclose(result.affine, original.affine, rtol=1e-6, atol=1e-5)
+        assert result.axcodes == original.axcodes
 
 
 @pytest.mark.parametrize("suffix", VOLUMES)
 @given(affine=affines(), shape=shapes)
 @reuses_folder
-def test_any_affine_through_every_format(
+def test_every_format_keeps_any_affine(
     affine: NDArray[np.float64], shape: tuple[int, int, int], suffix: str, tmp_path: Path
 ) -> None:
     original = volume_of(affine, shape)
-    found = passes(original, tmp_path / f"scan{suffix}")
-    np.testing.assert_array_equal(found.voxels, original.voxels)
-    np.testing.assert_allclose(found.affine, original.affine, rtol=1e-5, atol=1e-4)
+    result = write_and_read(original, tmp_path / f"scan{suffix}")
+    np.testing.assert_array_equal(result.voxels, original.voxels)
+    np.testing.assert_allclose(result.affine, original.affine, rtol=1e-5, atol=1e-4)
     if suffix in (".npz", ".h5", ".hdf5"):
-        assert same(found, original)
+        assert same(result, original)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".mhd", ".nrrd"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS[::6])
-def test_other_readers_see_every_voxel_at_its_place(
+def test_simpleitk_reads_voxels_at_the_same_positions(
     orientation: NDArray[np.float64], suffix: str, tmp_path: Path
 ) -> None:
     volume = volume_of(affine_of(orientation, tilt=(0.3, -0.2, 0.1)))
@@ -67,23 +67,25 @@ def test_other_readers_see_every_voxel_at_its_place(
 
 
 @pytest.mark.parametrize("suffix", VOLUMES)
-def test_results_on_a_grid_keep_its_affine_bit_for_bit(suffix: str, tmp_path: Path) -> None:
+def test_results_keep_the_affine_of_their_query_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     write(volume_of(affine_of(ORIENTATIONS[29], tilt=(0.3, -0.2, 0.1))), tmp_path / f"query{suffix}")
     query = read(tmp_path / f"query{suffix}")
-    for answer in (
+    for result in (
         query.like(query.canonical().voxels > 0),
         query.from_pictures(query.pictures("coronal") * 2, "coronal"),
         volume_of(affine_of(np.eye(3)), (9, 9, 9)).resample(query),
     ):
-        write(answer, tmp_path / f"answer{suffix}")
-        assert read(tmp_path / f"answer{suffix}").affine.tobytes() == query.affine.tobytes()
+        write(result, tmp_path / f"result{suffix}")
+        assert read(tmp_path / f"result{suffix}").affine.tobytes() == query.affine.tobytes()
 
 
-def nifti(path: Path, sform: int, qform: int, shear: float = 0.0, second: bool = False, swap: bool = False) -> None:
+def write_nifti(
+    path: Path, sform: int, qform: int, shear: float = 0.0, is_nifti2: bool = False, is_big_endian: bool = False
+) -> None:
     affine = affine_of(ORIENTATIONS[17], tilt=(0.31, -0.22, 0.13))
     affine[0, 1] += shear
-    image_class = nibabel.Nifti2Image if second else nibabel.Nifti1Image
-    header = image_class.header_class(endianness=">" if swap else "<")
+    image_class = nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image
+    header = image_class.header_class(endianness=">" if is_big_endian else "<")
     image = image_class(np.arange(60, dtype=np.int16).reshape(3, 4, 5), affine, header)
     image.set_qform(affine_of(ORIENTATIONS[17], tilt=(0.3, 0.2, 0.1)), code=qform)
     image.set_sform(affine, code=sform)
@@ -92,38 +94,38 @@ def nifti(path: Path, sform: int, qform: int, shear: float = 0.0, second: bool =
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize(
-    ("sform", "qform", "shear", "second", "swap"),
+    ("sform", "qform", "shear", "is_nifti2", "is_big_endian"),
     [(1, 0, 0, False, False), (0, 1, 0, False, False), (2, 1, 0, False, False), (0, 0, 0, False, False),
      (4, 3, 0.4, False, False), (0, 2, 0, True, False), (2, 1, 0, True, False), (0, 1, 0, False, True),
      (1, 1, 0, True, True)],
 )  # fmt: skip
-def test_nifti_geometry_returns_as_it_was_spelled(
-    suffix: str, sform: int, qform: int, shear: float, second: bool, swap: bool, tmp_path: Path
+def test_nifti_results_have_the_sform_and_qform_of_their_query(
+    suffix: str, sform: int, qform: int, shear: float, is_nifti2: bool, is_big_endian: bool, tmp_path: Path
 ) -> None:
-    nifti(tmp_path / f"query{suffix}", sform, qform, shear, second, swap)
+    write_nifti(tmp_path / f"query{suffix}", sform, qform, shear, is_nifti2, is_big_endian)
     query = read(tmp_path / f"query{suffix}")
-    write(LabelMap((query.voxels > 30).astype(np.int64), query.affine, query.header), tmp_path / f"answer{suffix}")
-    before, after = nibabel.load(tmp_path / f"query{suffix}"), nibabel.load(tmp_path / f"answer{suffix}")
+    write(LabelMap((query.voxels > 30).astype(np.int64), query.affine, query.header), tmp_path / f"result{suffix}")
+    before, after = nibabel.load(tmp_path / f"query{suffix}"), nibabel.load(tmp_path / f"result{suffix}")
     assert query.affine.tobytes() == before.affine.tobytes() == after.affine.tobytes()
-    for spelled, again in zip(
+    for expected, written in zip(
         (*before.get_sform(coded=True), *before.get_qform(coded=True)),
         (*after.get_sform(coded=True), *after.get_qform(coded=True)),
         strict=True,
     ):
-        np.testing.assert_array_equal(spelled, again)
+        np.testing.assert_array_equal(expected, written)
     assert type(before) is type(after)
     assert after.get_data_dtype() == np.uint8
 
 
-def test_nifti_in_other_units_is_read_in_millimetres(tmp_path: Path) -> None:
+def test_nifti_in_meters_is_read_in_millimeters_and_written_in_meters(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(np.zeros((3, 4, 5), np.uint8), np.diag([0.001, 0.002, 0.003, 1]))
     image.header.set_xyzt_units("meter")
     image.to_filename(tmp_path / "query.nii")
     query = read(tmp_path / "query.nii")
     assert query.spacing == pytest.approx((1, 2, 3))
-    write(query, tmp_path / "answer.nii")
-    assert nibabel.load(tmp_path / "answer.nii").header.get_xyzt_units()[0] == "meter"
-    assert same(read(tmp_path / "answer.nii"), query)
+    write(query, tmp_path / "result.nii")
+    assert nibabel.load(tmp_path / "result.nii").header.get_xyzt_units()[0] == "meter"
+    assert same(read(tmp_path / "result.nii"), query)
 
 
 def test_nifti_slope_and_intercept_are_applied(tmp_path: Path) -> None:
@@ -138,17 +140,17 @@ def test_nifti_slope_and_intercept_are_applied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [*VOLUMES, ".png", ".tif", ".bmp"])
-def test_label_values_return_exactly(suffix: str, tmp_path: Path) -> None:
-    most = {".bmp": 255, ".png": 65535, ".tif": 65535}.get(suffix, 2**31 - 1)
+def test_every_format_keeps_label_values_exactly(suffix: str, tmp_path: Path) -> None:
+    largest = {".bmp": 255, ".png": 65535, ".tif": 65535}.get(suffix, 2**31 - 1)
     for top in (1, 205, 1000, 65535, 100_000, 2**31 - 1):
-        if top <= most:
+        if top <= largest:
             labels = LabelMap(np.array([0, 1, top - 1, top]).reshape(2, 2, 1), np.diag([-1.0, -1.0, 1.0, 1.0]))
             write(labels, tmp_path / f"labels{suffix}")
             np.testing.assert_array_equal(read_labels(tmp_path / f"labels{suffix}").voxels, labels.voxels)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".npz"])
-def test_labels_stored_as_floats_are_read_when_whole(suffix: str, tmp_path: Path) -> None:
+def test_labels_stored_as_whole_floats_are_read_and_fractions_are_refused(suffix: str, tmp_path: Path) -> None:
     write(Volume(np.arange(8.0).reshape(2, 2, 2), np.eye(4)), tmp_path / f"labels{suffix}")
     assert read_labels(tmp_path / f"labels{suffix}").voxels.tolist() == np.arange(8).reshape(2, 2, 2).tolist()
     write(Volume(np.arange(8.0).reshape(2, 2, 2) / 2, np.eye(4)), tmp_path / f"labels{suffix}")
@@ -157,20 +159,20 @@ def test_labels_stored_as_floats_are_read_when_whole(suffix: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".mhd"])
-def test_spacings_and_rounded_directions_return_as_they_were_spelled(suffix: str, tmp_path: Path) -> None:
+def test_metaimage_results_have_the_spacing_and_direction_of_their_query(suffix: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.zeros((5, 4, 3), np.int16))
     image.SetSpacing((0.7, 1.3, 3.1))
     image.SetDirection((0.866, -0.5, 0, 0.5, 0.866, 0, 0, 0, 1))  # not quite of length 1
     sitk.WriteImage(image, str(tmp_path / f"query{suffix}"))
     query = read(tmp_path / f"query{suffix}")
-    write(query.like(query.canonical().voxels > 0), tmp_path / f"answer{suffix}")
-    answer = sitk.ReadImage(str(tmp_path / f"answer{suffix}"))
-    assert answer.GetSpacing() == image.GetSpacing()
-    assert answer.GetDirection() == image.GetDirection()
+    write(query.like(query.canonical().voxels > 0), tmp_path / f"result{suffix}")
+    result = sitk.ReadImage(str(tmp_path / f"result{suffix}"))
+    assert result.GetSpacing() == image.GetSpacing()
+    assert result.GetDirection() == image.GetDirection()
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
-def test_sheared_axes_need_a_format_that_holds_them(suffix: str, tmp_path: Path) -> None:
+def test_formats_that_cannot_hold_sheared_axes_refuse_them(suffix: str, tmp_path: Path) -> None:
     affine = affine_of(np.eye(3))
     affine[0, 1] = 0.5
     with pytest.raises(GeometryError, match=r"write \.nii\.gz instead"):
@@ -178,7 +180,7 @@ def test_sheared_axes_need_a_format_that_holds_them(suffix: str, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-def test_flat_and_singly_longer_arrays_are_one_volume(tmp_path: Path) -> None:
+def test_arrays_of_two_axes_or_with_a_last_axis_of_one_are_volumes(tmp_path: Path) -> None:
     nibabel.Nifti1Image(np.zeros((3, 4), np.float32), np.eye(4)).to_filename(tmp_path / "flat.nii")
     nibabel.Nifti1Image(np.zeros((3, 4, 5, 1), np.float32), np.eye(4)).to_filename(tmp_path / "long.nii")
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 3), np.float32)), str(tmp_path / "flat.mha"))
@@ -194,12 +196,12 @@ def test_flat_and_singly_longer_arrays_are_one_volume(tmp_path: Path) -> None:
      ("1.2.840.5", "", "1.2.840.5"),
      (".nii.gz", "", ".nii.gz"), ("x/y.z/scan.mha", ".mha", "scan"), ("case_0000.nrrd", ".nrrd", "case_0000")],
 )  # fmt: skip
-def test_suffixes_name_formats(name: str, suffix: str, stem: str) -> None:
+def test_names_are_split_into_stem_and_suffix(name: str, suffix: str, stem: str) -> None:
     assert (suffix_of(name), stem_of(name)) == (suffix, stem)
     assert (suffix_of(Path(name)), stem_of(Path(name))) == (suffix, stem)
 
 
-def test_capital_suffixes_are_understood(tmp_path: Path) -> None:
+def test_suffixes_in_capitals_are_read_and_written(tmp_path: Path) -> None:
     for name in ("A.NII.GZ", "A.MHA", "A.MHD", "A.NRRD", "A.NPZ", "A.H5"):
         write(volume_of(np.eye(4)), tmp_path / name)
         np.testing.assert_array_equal(read(tmp_path / name).voxels, volume_of(np.eye(4)).voxels)

@@ -1,4 +1,4 @@
-"""Frames: the way into the square and back."""
+"""Frames map pictures into squares and back."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ frames = st.builds(
 
 
 @given(frames)
-def test_constants_pass_unchanged_and_the_rest_is_zero(frame: Frame) -> None:
+def test_constant_pictures_stay_constant_and_padding_is_zero(frame: Frame) -> None:
     square = frame.apply(np.full(frame.shape, 3.0))
     inside = np.zeros_like(square, bool)
     inside[frame.target.index] = True
@@ -30,7 +30,7 @@ def test_constants_pass_unchanged_and_the_rest_is_zero(frame: Frame) -> None:
 
 
 @given(frames)
-def test_labels_return_exactly_where_nothing_shrank(frame: Frame) -> None:
+def test_labels_are_restored_exactly_where_they_were_not_shrunk(frame: Frame) -> None:
     labels = np.arange(np.prod(frame.shape), dtype=np.int32).reshape(frame.shape) + 1000
     square = frame.apply_labels(labels)
     assert square.dtype == labels.dtype
@@ -40,7 +40,7 @@ def test_labels_return_exactly_where_nothing_shrank(frame: Frame) -> None:
 
 
 @given(frames)
-def test_physical_aspect_is_kept_and_centred(frame: Frame) -> None:
+def test_pictures_are_centred(frame: Frame) -> None:
     target = frame.target
     assert 0 <= target.top <= frame.size - target.rows
     assert 0 <= target.left <= frame.size - target.cols
@@ -57,7 +57,9 @@ def test_physical_aspect_is_kept_and_centred(frame: Frame) -> None:
         ((20, 10), (1, 1), 64, 32),
     ],
 )
-def test_letterbox_fills_the_square(shape: tuple[int, int], spacing: tuple[float, float], rows: int, cols: int) -> None:
+def test_letterbox_fills_the_square_in_the_physical_aspect(
+    shape: tuple[int, int], spacing: tuple[float, float], rows: int, cols: int
+) -> None:
     target = Frame.letterbox(shape, spacing, 64).target
     assert (target.rows, target.cols) == (rows, cols)
 
@@ -71,54 +73,54 @@ def test_small_pictures_are_only_padded(rows: int, cols: int, mm: float) -> None
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(64, 150))
-def test_smooth_pictures_return_when_enlarged(rows: int, cols: int, size: int) -> None:
+def test_smooth_pictures_are_restored_after_enlargement(rows: int, cols: int, size: int) -> None:
     frame = Frame.letterbox((rows, cols), (1.0, 1.0), size)
     down, across = np.mgrid[:rows, :cols]
     ramp = down + 2.0 * across
-    back = frame.restore(frame.apply(ramp))
-    # Within a quarter of the step between pixels; at the border, where growing repeats pixels, within a whole one.
-    np.testing.assert_allclose(back[1:-1, 1:-1], ramp[1:-1, 1:-1], atol=0.25)
-    assert np.abs(back - ramp).max() < 1
+    restored = frame.restore(frame.apply(ramp))
+    # Errors are below a quarter of the step between pixels, and below one step at the border, where pixels repeat.
+    np.testing.assert_allclose(restored[1:-1, 1:-1], ramp[1:-1, 1:-1], atol=0.25)
+    assert np.abs(restored - ramp).max() < 1
 
 
-def test_shrinking_averages_instead_of_skipping() -> None:
+def test_shrinking_averages_pixels() -> None:
     stripes = np.tile([0.0, 1.0], (64, 32))
     small = Frame.letterbox((64, 64), (1, 1), 16).apply(stripes)
     np.testing.assert_allclose(small[:, 1:-1], 0.5, atol=1e-6)
 
 
-def test_shrinking_agrees_with_an_independent_resizer() -> None:
+def test_shrinking_agrees_with_pillow() -> None:
     from PIL import Image
 
     picture = np.random.default_rng(0).random((60, 90), np.float32)
-    ours = Frame.letterbox((60, 90), (1, 1), 30).apply(picture)[5:25]
-    theirs = np.asarray(Image.fromarray(picture).resize((30, 20), Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    shrunk = Frame.letterbox((60, 90), (1, 1), 30).apply(picture)[5:25]
+    reference = np.asarray(Image.fromarray(picture).resize((30, 20), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(shrunk, reference, atol=1e-5)
 
 
 @given(frames, st.integers(0, 3))
-def test_stacks_are_framed_one_by_one(frame: Frame, extra: int) -> None:
-    stack = np.random.default_rng(0).random((*[2] * extra, *frame.shape), np.float32)
+def test_each_picture_of_a_stack_is_framed_separately(frame: Frame, stack_axes: int) -> None:
+    stack = np.random.default_rng(0).random((*[2] * stack_axes, *frame.shape), np.float32)
     squares = frame.apply(stack)
-    assert squares.shape == (*[2] * extra, frame.size, frame.size)
-    first = (0,) * extra
+    assert squares.shape == (*[2] * stack_axes, frame.size, frame.size)
+    first = (0,) * stack_axes
     np.testing.assert_allclose(squares[first], frame.apply(stack[first]), atol=1e-6)
     np.testing.assert_allclose(frame.restore(squares)[first], frame.restore(squares[first]), atol=1e-6)
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(4, 40), st.data())
-def test_tiles_cover_and_return_the_picture(rows: int, cols: int, size: int, data: st.DataObject) -> None:
+def test_tiles_cover_the_picture_and_restore_it(rows: int, cols: int, size: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, size - 1).filter(lambda overlap: size - overlap >= 4))
     tiles = Frame.tiles((rows, cols), size, overlap)
     picture = np.random.default_rng(0).random((2, rows, cols), np.float32)
     squares = [tile.apply(picture) for tile in tiles]
     assert all(square.shape == (2, size, size) for square in squares)
     np.testing.assert_allclose(assemble(tiles, squares), picture, rtol=1e-4, atol=1e-5)
-    seen = sum(tile.restore(np.ones((size, size))) for tile in tiles)
-    assert seen.min() >= 1
+    covered = sum(tile.restore(np.ones((size, size))) for tile in tiles)
+    assert covered.min() >= 1
 
 
-def test_neighbouring_tiles_overlap_as_asked() -> None:
+def test_neighbouring_tiles_have_at_least_the_overlap() -> None:
     tiles = Frame.tiles((100, 40), 40, 10)
     tops = sorted({tile.source.top for tile in tiles})
     assert all(second - first <= 30 for first, second in pairwise(tops))
@@ -136,16 +138,16 @@ def test_wrong_shapes_and_overlaps_are_refused() -> None:
         Frame.letterbox((4, 5), (0, 1), 8)
 
 
-near = st.builds(
-    lambda rows, cols, row_mm, col_mm, size, down, across, closer: Frame.near(
-        (rows, cols), (row_mm, col_mm), size, (down * rows, across * cols), closer
+zoomed_frames = st.builds(
+    lambda rows, cols, row_mm, col_mm, size, down, across, magnification: Frame.zoomed(
+        (rows, cols), (row_mm, col_mm), size, (down * rows, across * cols), magnification
     ),
     sides, sides, st.floats(0.5, 2), st.floats(0.5, 2), sizes, st.floats(0, 1), st.floats(0, 1), st.floats(1, 4),
 )  # fmt: skip
 
 
-@given(near)
-def test_a_close_look_lies_inside_picture_and_square(frame: Frame) -> None:
+@given(zoomed_frames)
+def test_zoomed_boxes_lie_inside_picture_and_square(frame: Frame) -> None:
     for box, (rows, cols) in ((frame.source, frame.shape), (frame.target, (frame.size, frame.size))):
         assert 0 <= box.top <= box.top + box.rows <= rows
         assert 0 <= box.left <= box.left + box.cols <= cols
@@ -154,15 +156,15 @@ def test_a_close_look_lies_inside_picture_and_square(frame: Frame) -> None:
     restored = frame.restore(frame.apply(np.full(frame.shape, 3.0)))
     np.testing.assert_allclose(restored[frame.source.index], 3, rtol=1e-5)
     restored[frame.source.index] = 0
-    assert (restored == 0).all(), "nothing is said of what is not seen"
+    assert (restored == 0).all(), "restored pixels outside of the source are zero"
 
 
-def test_a_close_look_is_centred_and_as_close_as_asked() -> None:
-    frame = Frame.near((100, 200), (2.0, 1.0), 50, (40.0, 120.0), 4.0)  # 200 mm wide: 50 mm are seen
+def test_zoomed_frames_have_the_center_and_the_magnification() -> None:
+    frame = Frame.zoomed((100, 200), (2.0, 1.0), 50, (40.0, 120.0), 4.0)  # 50 of 200 mm are visible
     assert (frame.source.top, frame.source.rows) == (28, 25)
     assert (frame.source.left, frame.source.cols) == (95, 50)
     assert (frame.target.rows, frame.target.cols) == (50, 50)
-    corner = Frame.near((100, 200), (2.0, 1.0), 50, (0.0, 0.0), 4.0)
+    corner = Frame.zoomed((100, 200), (2.0, 1.0), 50, (0.0, 0.0), 4.0)
     assert (corner.source.top, corner.source.left) == (0, 0)
     assert 24 <= corner.target.top <= 26
     assert corner.target.left == 25

@@ -1,4 +1,4 @@
-"""Volumes: orientation, pictures and resampling, as laws over all orientations."""
+"""Volumes: orientation, pictures and resampling, tested in all orientations."""
 
 import pickle
 from dataclasses import FrozenInstanceError
@@ -17,14 +17,14 @@ from tests.imaging.grids import ORIENTATIONS, affine_of, affines, labels_of, sam
 PLANES: list[Plane] = ["axial", "coronal", "sagittal"]
 
 
-def world(volume: Volume | LabelMap) -> dict[tuple[float, ...], float]:
-    """Where each value lies in the patient."""
+def values_by_position(volume: Volume | LabelMap) -> dict[tuple[float, ...], float]:
+    """Position in the patient (mm) -> value, for every voxel."""
     index = np.indices(volume.shape).reshape(3, -1)
     points = np.round(volume.affine[:3, :3] @ index + volume.affine[:3, 3:], 4) + 0.0
     return {tuple(point): float(value) for point, value in zip(points.T, volume.voxels.ravel(), strict=True)}
 
 
-def test_arrays_cannot_be_changed() -> None:
+def test_arrays_are_read_only_copies() -> None:
     array = np.zeros((2, 3, 4), np.float32)
     volume = Volume(array, np.eye(4))
     array[0] = 1
@@ -38,7 +38,7 @@ def test_arrays_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 4, 5, 2, 2), (0, 4, 5), (3, 4, 5, 0)])
-def test_other_than_three_filled_axes_are_refused(shape: tuple[int, ...]) -> None:
+def test_arrays_without_three_axes_of_positive_length_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(GeometryError, match="three axes"):
         Volume(np.zeros(shape), np.eye(4))
     with pytest.raises(GeometryError, match="three axes"):
@@ -46,12 +46,12 @@ def test_other_than_three_filled_axes_are_refused(shape: tuple[int, ...]) -> Non
 
 
 @pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.eye(3), np.full((4, 4), np.nan), np.diag([1, 1, 0, 1])])
-def test_useless_affines_are_refused(affine: NDArray[np.float64]) -> None:
+def test_affines_that_are_not_invertible_are_refused(affine: NDArray[np.float64]) -> None:
     with pytest.raises(GeometryError, match="invertible"):
         Volume(np.zeros((2, 2, 2)), affine)
 
 
-def test_fractions_are_no_labels() -> None:
+def test_label_maps_of_floats_are_refused() -> None:
     with pytest.raises(GeometryError, match="integer"):
         LabelMap(np.zeros((2, 2, 2)), np.eye(4))
 
@@ -67,7 +67,7 @@ def test_canonical_axes_point_left_posterior_superior(orientation: NDArray[np.fl
     assert volume.axcodes == aff2axcodes(volume.affine)
     assert canonical.axcodes == ("L", "P", "S")
     assert canonical.spacing == pytest.approx([volume.spacing[np.abs(orientation[axis]).argmax()] for axis in range(3)])
-    assert world(canonical) == world(volume)
+    assert values_by_position(canonical) == values_by_position(volume)
 
 
 @given(affines(), shapes)
@@ -88,10 +88,10 @@ def test_from_pictures_undoes_pictures(affine: NDArray[np.float64], shape: tuple
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS[::5])
-def test_pictures_are_displayed_as_radiologists_do(orientation: NDArray[np.float64]) -> None:
+def test_pictures_are_in_radiological_display_convention(orientation: NDArray[np.float64]) -> None:
     blank = volume_of(affine_of(orientation, (1.0, 1.0, 1.0)), (7, 7, 7))
-    place = np.indices(blank.shape).reshape(3, -1)
-    right, front, up = (blank.affine[:3, :3] @ place + blank.affine[:3, 3:]).reshape(3, *blank.shape)
+    index = np.indices(blank.shape).reshape(3, -1)
+    right, front, up = (blank.affine[:3, :3] @ index + blank.affine[:3, 3:]).reshape(3, *blank.shape)
     for plane, rows, cols in (
         ("axial", -front, -right), ("coronal", -up, -right), ("sagittal", -up, -front),
     ):  # fmt: skip
@@ -126,13 +126,13 @@ def test_plane_is_cut_across_the_coarsest_axis(
     assert volume_of(affine_of(orientation, tuple(array_spacing))).plane == plane
 
 
-def test_plane_of_a_single_slice_is_its_own() -> None:
+def test_the_plane_of_a_single_slice_is_that_of_the_slice() -> None:
     assert volume_of(np.diag([1, 1, 9, 1]), (5, 1, 6)).plane == "coronal"
     assert volume_of(np.diag([1, 1, 9, 1]), (1, 5, 6)).plane == "sagittal"
     assert volume_of(np.diag([1, 9, 1, 1]), (5, 6, 1)).plane == "axial"
 
 
-def test_wrong_shapes_are_refused() -> None:
+def test_pictures_of_another_shape_are_refused() -> None:
     volume = volume_of(affine_of(ORIENTATIONS[13]))
     with pytest.raises(GeometryError, match="canonical"):
         volume.like(np.zeros((9, 9, 9)))
@@ -140,7 +140,7 @@ def test_wrong_shapes_are_refused() -> None:
         volume.from_pictures(np.zeros((9, 9, 9)), "axial")
 
 
-def test_same_grid_compares_places() -> None:
+def test_same_grid_compares_shape_and_position() -> None:
     volume = volume_of(affine_of(np.eye(3)))
     moved = volume.affine.copy()
     moved[0, 3] += 0.1
@@ -150,7 +150,7 @@ def test_same_grid_compares_places() -> None:
 
 
 @given(affines(), shapes)
-def test_resampling_to_the_own_grid_changes_nothing(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> None:
+def test_resampling_to_the_same_grid_changes_nothing(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> None:
     volume, labels = volume_of(affine, shape), labels_of(affine, shape)
     assert same(volume.resample(labels), volume)
     assert same(labels.resample(volume), labels)
@@ -159,13 +159,13 @@ def test_resampling_to_the_own_grid_changes_nothing(affine: NDArray[np.float64],
 @given(affines(), shapes)
 def test_resampling_to_canonical_and_back_is_exact(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> None:
     volume, labels = volume_of(affine, shape), labels_of(affine, shape)
-    there = volume.resample(volume.canonical())
-    np.testing.assert_allclose(there.voxels, volume.canonical().voxels, atol=1e-3)
-    np.testing.assert_allclose(there.resample(volume).voxels, volume.voxels, atol=1e-3)
+    canonical = volume.resample(volume.canonical())
+    np.testing.assert_allclose(canonical.voxels, volume.canonical().voxels, atol=1e-3)
+    np.testing.assert_allclose(canonical.resample(volume).voxels, volume.voxels, atol=1e-3)
     assert same(labels.resample(labels.canonical()).resample(labels), labels)
 
 
-def test_resampling_interpolates_pictures_and_never_labels() -> None:
+def test_resampling_interpolates_images_but_not_labels() -> None:
     fine = Volume(np.zeros((7, 5, 6)), affine_of(np.eye(3), (0.35, 1.3, 3.1)))
     half = volume_of(affine_of(np.eye(3))).resample(fine)
     np.testing.assert_allclose(half.voxels[1], (half.voxels[0] + half.voxels[2]) / 2)
@@ -174,13 +174,13 @@ def test_resampling_interpolates_pictures_and_never_labels() -> None:
     assert labels.voxels.dtype == np.int32
 
 
-def test_outside_of_the_field_is_the_minimum_or_background() -> None:
+def test_resampling_outside_of_the_grid_gives_the_minimum_or_background() -> None:
     far = affine_of(np.eye(3))
     far[:3, 3] += 1000
     assert (volume_of(affine_of(np.eye(3))).resample(volume_of(far)).voxels == -20).all()
     assert (labels_of(affine_of(np.eye(3))).resample(volume_of(far)).voxels == 0).all()
 
 
-def test_volumes_travel_to_other_processes() -> None:
+def test_volumes_can_be_pickled() -> None:
     volume = volume_of(affine_of(ORIENTATIONS[3]))
     assert same(pickle.loads(pickle.dumps(volume)), volume)

@@ -61,7 +61,7 @@ class Frame:
         return cls(shape, size, Box(0, 0, *shape), target)
 
     @classmethod
-    def near(
+    def zoomed(
         cls,
         shape: tuple[int, int],
         pixel_spacing: Spacing,
@@ -71,8 +71,8 @@ class Frame:
     ) -> "Frame":
         """As `letterbox`, magnified about `center` (row, column); 0 beyond the picture."""
         extent = max(extent_of(shape, pixel_spacing)) / magnification
-        spans = [_visible_span(length, spacing, at, extent, size)
-                 for length, spacing, at in zip(shape, pixel_spacing, center, strict=True)]  # fmt: skip
+        spans = [_visible_span(length, spacing, middle, extent, size)
+                 for length, spacing, middle in zip(shape, pixel_spacing, center, strict=True)]  # fmt: skip
         (top, rows, to_row, to_rows), (left, cols, to_col, to_cols) = spans
         return cls(shape, size, Box(top, left, rows, cols), Box(to_row, to_col, to_rows, to_cols))
 
@@ -129,7 +129,7 @@ class Frame:
 
 
 def _visible_span(length: int, spacing: float, middle: float, extent: float, size: int) -> tuple[int, int, int, int]:
-    """One axis of `Frame.near`: first pixel and number of pixels of the picture, and the same of the square."""
+    """One axis of `Frame.zoomed`: first pixel and number of pixels of the picture, and the same of the square."""
     pixels = extent / spacing  # of the picture, along the square
     first = round(middle - pixels / 2)
     start, stop = max(0, first), min(length, max(first + round(pixels), 1))

@@ -134,7 +134,7 @@ def test_a_label_that_was_rejected_in_a_slice_does_not_come_back_in_regions() ->
 
 def test_every_pixel_belongs_to_the_frame_with_the_nearest_center() -> None:
     centers = [(float(row), float(col)) for row in (12, 48) for col in (8, 32)]
-    frames = tuple(Frame.near((60, 40), (1.0, 1.0), 16, center, 1.6) for center in centers)
+    frames = tuple(Frame.zoomed((60, 40), (1.0, 1.0), 16, center, 1.6) for center in centers)
     chosen = nearest_frame(frames, (60, 40))
     assert chosen[5, 5] == 0
     assert chosen[5, 35] == 1

@@ -69,7 +69,7 @@ class ZoomPlan:
         magnification = min(self.magnification, 1 / (_QUERY_MARGIN * extent.size))
         if magnification < max(_MIN_MAGNIFICATION, _SIMILAR_SCALE * self.magnification):
             return ()
-        return (Frame.near(shape, spacing, size, extent.center, magnification),)
+        return (Frame.zoomed(shape, spacing, size, extent.center, magnification),)
 
 
 def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
@@ -91,7 +91,7 @@ def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
         extent = extents[number] or Extent((shape[0] / 2, shape[1] / 2), 1.0)
         return tuple(
-            Frame.near(shape, spacing, size, extent.center, magnification)
+            Frame.zoomed(shape, spacing, size, extent.center, magnification)
             if position is None
             else _frame_at(position, shape, spacing, size, magnification)
             for position in positions
@@ -145,7 +145,7 @@ def _frame_at(
     # The center of a region may be this far from that of the slices; not at all along an axis that it covers whole.
     free = [max(0.0, length - covered) / 2 / step for length, step in zip(extent, spacing, strict=True)]
     center = [length / 2 + offset * reach for offset, length, reach in zip(position, shape, free, strict=True)]
-    return Frame.near(shape, spacing, size, (center[0], center[1]), magnification)
+    return Frame.zoomed(shape, spacing, size, (center[0], center[1]), magnification)
 
 
 def _measured(reader: PairReader, size: int, plane: Plane) -> tuple[list[Extent | None], float]:
