@@ -30,14 +30,14 @@ def test_the_smoke_suite_runs_from_nothing_to_its_page(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
 
 
-def test_problems_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_errors_are_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text('methods = [{ rival = "nonesuch" }]', encoding="utf-8")
-    told = command(str(tmp_path / "broken.toml"))
-    assert told.returncode == 2
-    assert told.stderr.startswith("mvg: no rival is called 'nonesuch'; expected one of ")
-    assert told.stderr.count("\n") == 1
+    result = command(str(tmp_path / "broken.toml"))
+    assert result.returncode == 2
+    assert result.stderr.startswith("mvg: no rival is called 'nonesuch'; expected one of ")
+    assert result.stderr.count("\n") == 1
     (tmp_path / "paper.toml").write_text('sets = ["word"]\nmethods = [{ rival = "copy_prompt" }]', encoding="utf-8")
-    told = command(str(tmp_path / "paper.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "out"))
-    assert told.returncode == 2
-    assert "WORD" in told.stderr
-    assert told.stderr.count("\n") == 1
+    result = command(str(tmp_path / "paper.toml"), "--data", str(tmp_path), "--output", str(tmp_path / "out"))
+    assert result.returncode == 2
+    assert "WORD" in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -65,6 +65,11 @@ def test_report_shows_the_measures_of_the_predictions(page: str, output: Path) -
         assert f'<td>Dice, {name}</td><td class="value">{measure.text}</td>' in page
         assert f"rgb{color_of(1)}" in page
     assert "copying the nearest prompt&#39;s target" in page
+    exhibit = void_of_a_person(0)
+    predicted, truth_image = (read(output / exhibit.name / f"{name}.nii.gz") for name in ("answer", "truth"))
+    measure, *_ = image_measures(predicted, truth_image, exhibit.query, exhibit.region)
+    assert measure.text != image_measures(predicted, truth_image, None, None)[0].text, "the void alone is measured"
+    assert f'<td class="value">{measure.text}</td><td>{measure.rival_text}</td>' in page
     assert "leaving the query as it is" in page
 
 
@@ -138,6 +143,21 @@ def test_panels_show_the_nearest_prompt_and_outline_voids() -> None:
     nearest = int(np.argmin(distances))
     alone = replace(exhibit, images=exhibit.images[nearest:][:1], targets=exhibit.targets[nearest:][:1])
     assert np.array_equal(panels(replace(result, exhibit=alone), 0)[0].picture, drawn[0].picture)
+
+
+def test_the_rival_copies_the_nearest_prompt() -> None:
+    exhibit = tissues()
+    rival, name = demo._rival(exhibit)
+    assert rival is not None
+    assert name.startswith("copying")
+    assert rival.same_grid(exhibit.query)
+    for index in range(rival.shape[2]):
+        copied = rival.voxels[:, :, index]
+        candidates = exhibit.targets[index : index + 2]  # one before and one after the slice, equally near
+        assert any(np.array_equal(copied, target.voxels[:, :, 0]) for target in candidates)
+    untouched, name = demo._rival(void_of_a_person(0))
+    assert isinstance(untouched, Volume)
+    assert name.startswith("leaving")
 
 
 def test_a_missing_package_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

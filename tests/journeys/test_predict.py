@@ -273,7 +273,9 @@ def test_warnings_of_mvg_are_lines_and_those_of_libraries_are_not_printed(
     def warn(*_arguments: object) -> tuple[()]:
         logging.getLogger("mvg.imaging").warning("two\n lines of %s", "a warning")
         logging.getLogger("mvg.imaging").info("an info")
-        logging.getLogger("nibabel.global").error("an error of a library")
+        library = logging.getLogger("library")
+        monkeypatch.setattr(library, "handlers", [logging.StreamHandler(sys.stderr)])
+        library.error("an error of a library")
         return ()
 
     monkeypatch.setattr("mvg.app.predicting.write_qualities", warn)
