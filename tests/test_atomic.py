@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all, whatever stops the writer."""
+"""Files and folders are written completely or not at all, however the writer is stopped."""
 
 import os
 import stat
@@ -38,7 +38,7 @@ def test_a_file_is_replaced_only_when_the_block_ends(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_files_beside_the_target_come_along(tmp_path: Path) -> None:
+def test_other_files_of_the_same_write_are_moved_with_the_target(tmp_path: Path) -> None:
     with atomic_file(tmp_path / "scan.mhd") as temporary:
         temporary.with_suffix(".raw").write_text("voxels")
         temporary.write_text("header")
@@ -52,7 +52,7 @@ def write_and_stop(writer: AbstractContextManager[Path], error: type[BaseExcepti
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_interrupted_writer_leaves_everything_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_interrupted_writer_changes_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "file").write_text("old")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "part").write_text("old")
@@ -63,7 +63,7 @@ def test_an_interrupted_writer_leaves_everything_as_it_was(tmp_path: Path, error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def test_a_folder_is_replaced_with_all_that_it_held(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_with_all_of_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     for name in ("old", "new"):
         with atomic_folder(folder) as fresh:
@@ -73,19 +73,19 @@ def test_a_folder_is_replaced_with_all_that_it_held(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_folder_returns_when_the_new_one_cannot_take_its_place(
+def test_the_old_folder_is_restored_when_the_new_one_cannot_be_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "old").touch()
     rename = Path.rename
 
-    def refuse(path: Path, target: Path) -> Path:
+    def fail_for_new(path: Path, target: Path) -> Path:
         if (path / "new").exists():
             raise PermissionError
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "rename", fail_for_new)
     with pytest.raises(PermissionError), atomic_folder(tmp_path / "weights") as fresh:
         (fresh / "new").touch()
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["old"]
@@ -101,25 +101,25 @@ def test_only_expected_errors_are_converted(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="defect"), atomic_file(tmp_path / "file", unwritable, (Exception,)):
         raise ValueError("defect")
     with pytest.raises(WeightsError, match="damaged"), atomic_file(tmp_path / "file", unwritable, (Exception,)):
-        raise WeightsError("damaged", "whole ones", "load them again")
+        raise WeightsError("damaged", "complete ones", "load them again")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
-def test_files_get_the_permissions_of_new_files(tmp_path: Path) -> None:
+def test_written_files_have_the_usual_permissions(tmp_path: Path) -> None:
     usual = tmp_path / "usual"
     usual.touch()
     with atomic_file(tmp_path / "file") as temporary:
         temporary.touch(mode=0o600)
     with atomic_folder(tmp_path / "folder") as fresh:
         (fresh / "part").touch(mode=0o600)
-    (tmp_path / "made").mkdir()
+    (tmp_path / "usual_folder").mkdir()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (usual, tmp_path / "file", tmp_path / "folder" / "part")}
     assert len(modes) == 1
-    assert (tmp_path / "folder").stat().st_mode == (tmp_path / "made").stat().st_mode
+    assert (tmp_path / "folder").stat().st_mode == (tmp_path / "usual_folder").stat().st_mode
 
 
-@pytest.mark.skipif(os.name != "posix", reason="asks whether a process runs")
-def test_the_next_process_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="needs to know whether a process runs")
+def test_the_next_process_removes_the_files_of_a_killed_one(tmp_path: Path) -> None:
     path = tmp_path / "file"
     subprocess.run([sys.executable, "-c", KILLED, path], check=False)
     assert [entry.name.startswith(".writing-") for entry in tmp_path.iterdir()] == [True]
@@ -128,8 +128,8 @@ def test_the_next_process_removes_what_a_killed_one_left(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="asks whether a process runs")
-def test_work_of_a_running_process_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="needs to know whether a process runs")
+def test_temporary_files_of_a_running_process_are_kept(tmp_path: Path) -> None:
     waiting = KILLED.replace("os.kill(os.getpid(), signal.SIGKILL)", "print(flush=True); sys.stdin.read()")
     command = [sys.executable, "-c", waiting, str(tmp_path / "other")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:

@@ -1,4 +1,4 @@
-"""What the model may receive."""
+"""The canvas holds only what the model may receive."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from mvg.canvas import Pairs, compose, everywhere, image_patches, spread
 PATCH = 4
 
 
-def made(patients: tuple[tuple[str, ...], ...] = (("a", "b", "c"), ("d", "e", "f")), channels: int = 2) -> Pairs:
+def make_pairs(patients: tuple[tuple[str, ...], ...] = (("a", "b", "c"), ("d", "e", "f")), channels: int = 2) -> Pairs:
     draw = torch.Generator().manual_seed(0)
     batch, panels = len(patients), len(patients[0])
     return Pairs(
@@ -23,28 +23,28 @@ def made(patients: tuple[tuple[str, ...], ...] = (("a", "b", "c"), ("d", "e", "f
     )
 
 
-def some(pairs: Pairs, seed: int = 1) -> torch.Tensor:
+def random_patches(pairs: Pairs, seed: int = 1) -> torch.Tensor:
     return torch.rand(*pairs.images.shape[:2], 4, 4, generator=torch.Generator().manual_seed(seed)) < 0.5
 
 
-def test_what_is_hidden_is_blank_and_the_rest_as_it_was() -> None:
-    pairs = made()
-    visible, image_visible = some(pairs), some(pairs, seed=2)
+def test_hidden_patches_are_blank_and_visible_ones_unchanged() -> None:
+    pairs = make_pairs()
+    visible, image_visible = random_patches(pairs), random_patches(pairs, seed=2)
     canvas = compose(pairs, visible, image_visible)
-    for given, composed, seen in (
+    for original, composed, mask in (
         (pairs.targets, canvas.targets, spread(visible, 16)),
         (pairs.images, canvas.images, spread(image_visible, 16)),
     ):
-        seen = seen.expand_as(given)
-        assert torch.equal(composed[seen], given[seen])
-        assert (composed[~seen] == 0).all()
+        visible_pixels = mask.expand_as(original)
+        assert torch.equal(composed[visible_pixels], original[visible_pixels])
+        assert (composed[~visible_pixels] == 0).all()
     assert canvas.visible is visible
     assert canvas.image_visible is image_visible
 
 
-def test_values_under_hidden_patches_change_nothing() -> None:
-    pairs = made()
-    visible, image_visible = some(pairs), some(pairs, seed=2)
+def test_values_under_hidden_patches_do_not_reach_the_canvas() -> None:
+    pairs = make_pairs()
+    visible, image_visible = random_patches(pairs), random_patches(pairs, seed=2)
     other = Pairs(
         torch.where(spread(image_visible, 16), pairs.images, 0.77),
         torch.where(spread(visible, 16), pairs.targets, 0.33),
@@ -58,8 +58,8 @@ def test_values_under_hidden_patches_change_nothing() -> None:
     assert torch.equal(one.targets, two.targets)
 
 
-def test_images_pass_untouched_where_none_is_hidden() -> None:
-    pairs = made()
+def test_pairs_without_hidden_patches_are_unchanged() -> None:
+    pairs = make_pairs()
     canvas = compose(pairs, everywhere(pairs, PATCH))
     assert torch.equal(canvas.images, pairs.images)
     assert torch.equal(canvas.targets, pairs.targets)
@@ -68,23 +68,23 @@ def test_images_pass_untouched_where_none_is_hidden() -> None:
 
 @pytest.mark.parametrize("first_query", [-1, 2])
 def test_a_query_is_not_prompted_by_its_own_patient(first_query: int) -> None:
-    pairs = made((("a", "b", "c"), ("d", "e", "d")))
+    pairs = make_pairs((("a", "b", "c"), ("d", "e", "d")))
     with pytest.raises(AssertionError, match="patient d prompts its own query"):
         compose(pairs, everywhere(pairs, PATCH), first_query=first_query)
 
 
-def test_where_all_panels_are_asked_none_may_repeat_a_patient() -> None:
-    pairs = made((("a", "a", "c"),))
-    compose(pairs, everywhere(pairs, PATCH))  # prompts alone may
+def test_when_all_panels_are_queries_each_needs_another_patient() -> None:
+    pairs = make_pairs((("a", "a", "c"),))
+    compose(pairs, everywhere(pairs, PATCH))  # prompts may be of one patient
     with pytest.raises(AssertionError, match="patient a"):
         compose(pairs, everywhere(pairs, PATCH), first_query=0)
 
 
 def test_unknown_patients_are_not_compared() -> None:
-    compose(made((("", "", ""),)), everywhere(made((("", "", ""),)), PATCH), first_query=0)
+    compose(make_pairs((("", "", ""),)), everywhere(make_pairs((("", "", ""),)), PATCH), first_query=0)
 
 
-def test_one_value_per_patch_is_spread_over_its_pixels() -> None:
+def test_a_value_per_patch_is_repeated_over_its_pixels() -> None:
     visible = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
     visible[0, 0, 0, 1] = True
     pixels = spread(visible, 6)
@@ -94,7 +94,7 @@ def test_one_value_per_patch_is_spread_over_its_pixels() -> None:
 
 
 def test_classes_are_painted_in_their_colors() -> None:
-    pairs = made()
+    pairs = make_pairs()
     painted = pairs.painted()
     expected = 0.4 * pairs.targets[:, :, :1] + 1.0 * pairs.targets[:, :, 1:]
     torch.testing.assert_close(painted.targets, expected)
@@ -102,13 +102,13 @@ def test_classes_are_painted_in_their_colors() -> None:
     assert torch.equal(painted.images, pairs.images)
 
 
-def test_pictures_are_not_painted() -> None:
-    pairs = replace(made(), target_type="image")
+def test_image_targets_are_not_painted() -> None:
+    pairs = replace(make_pairs(), target_type="image")
     assert pairs.painted() is pairs
 
 
-def test_moving_keeps_everything() -> None:
-    pairs = made()
+def test_moving_to_a_device_keeps_all_fields() -> None:
+    pairs = make_pairs()
     moved = pairs.to(torch.device("cpu"))
     assert torch.equal(moved.colors, pairs.colors)
     assert (moved.patients, moved.target_type, moved.names) == (pairs.patients, pairs.target_type, pairs.names)

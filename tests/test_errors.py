@@ -1,4 +1,4 @@
-"""Problems are one line, wherever they were found."""
+"""Errors are one line and can be pickled."""
 
 import pickle
 
@@ -8,7 +8,7 @@ from mvg.errors import FileError, MvgError, UnknownNameError
 
 
 @pytest.mark.parametrize("error_class", [MvgError, *MvgError.__subclasses__()])
-def test_a_problem_comes_back_from_another_process_as_it_was(error_class: type[MvgError]) -> None:
+def test_errors_can_be_pickled(error_class: type[MvgError]) -> None:
     arguments = (
         ("layout", "nonesuch", ("this", "that"))
         if error_class is UnknownNameError
@@ -20,5 +20,5 @@ def test_a_problem_comes_back_from_another_process_as_it_was(error_class: type[M
     assert (str(restored), restored.message, restored.action) == (str(error), error.message, error.action)
 
 
-def test_a_problem_is_one_line() -> None:
+def test_the_message_is_one_line() -> None:
     assert str(FileError("no\nfile", "a  file", "make one")) == "no file; expected a file; make one."

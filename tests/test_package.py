@@ -1,4 +1,4 @@
-"""The package itself: its public names, and what it does to the environment before torch is loaded."""
+"""The public names of the package, and the variables that it sets before torch is loaded."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 
 def run_python(code: str, **variables: str) -> str:
-    """What code prints in a new process whose environment sets only these of OpenMP's variables for waiting."""
+    """Output of `code` in a new process in which only these of OpenMP's variables for waiting are set."""
     environment = {name: value for name, value in os.environ.items() if name not in WAITING} | variables
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=120
@@ -26,7 +26,7 @@ def run_python(code: str, **variables: str) -> str:
     return done.stdout.strip() + done.stderr
 
 
-def test_public_names() -> None:
+def test_the_package_has_its_public_names() -> None:
     assert set(mvg.__all__) == PUBLIC
     assert dir(mvg) == sorted(PUBLIC)
     for name in PUBLIC:
@@ -35,7 +35,7 @@ def test_public_names() -> None:
         _ = mvg.nonesuch
 
 
-def test_names_are_loaded_on_first_use() -> None:
+def test_heavy_modules_are_imported_on_first_use() -> None:
     heavy = "sorted({'torch', 'numpy', 'SimpleITK', 'scipy'} & set(sys.modules))"
     assert run_python(f"import sys, mvg; print({heavy})") == "[]"
     assert run_python("import mvg; print(mvg.FileError.__name__, mvg.LabelMap.__name__)") == "FileError LabelMap"
@@ -46,7 +46,7 @@ def test_threads_sleep_while_they_wait(module: str) -> None:
     assert run_python(f"import os, {module}; print(os.environ['OMP_WAIT_POLICY'])") == "passive"
 
 
-def test_openmp_reads_that_threads_sleep() -> None:
+def test_openmp_uses_the_setting() -> None:
     settings = run_python("import mvg, torch", OMP_DISPLAY_ENV="VERBOSE")
     if "GOMP_SPINCOUNT" not in settings:
         pytest.skip("this torch comes without GNU OpenMP")
@@ -63,7 +63,7 @@ def test_threads_of_worker_processes_sleep_too() -> None:
 
 
 @pytest.mark.parametrize("name", WAITING)
-def test_the_users_choice_stays(name: str) -> None:
+def test_a_setting_of_the_user_is_kept(name: str) -> None:
     code = f"import os, mvg; print([os.environ.get(name) for name in {WAITING}])"
     assert run_python(code, **{name: "ACTIVE"}) == str(["ACTIVE" if other == name else None for other in WAITING])
 

@@ -1,4 +1,4 @@
-"""The pair of a whole case: on the grid of its files, by the task itself; which tasks and cases are evaluated."""
+"""The pair that a task makes of a whole case, and which tasks and cases are evaluated."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +25,7 @@ def task_named(data: DataSet, name: str) -> Task:
     return next(task for task in tasks_for(data.card) if task.name == name)
 
 
-def test_segmentation_and_synthesis_are_the_files_themselves(heads: DataSet) -> None:
+def test_pairs_of_segmentation_and_synthesis_are_the_files(heads: DataSet) -> None:
     case, rng = heads.cases[0], np.random.default_rng(0)
     first, second = (read(path) for path in case.images)
     assert isinstance(case.labels, Path)
@@ -40,7 +40,7 @@ def test_segmentation_and_synthesis_are_the_files_themselves(heads: DataSet) -> 
     np.testing.assert_array_equal(pair.labels.voxels, labels.voxels)
 
 
-def test_real_voids_and_real_noise_are_the_files_themselves(tmp_path: Path) -> None:
+def test_pairs_with_real_voids_or_real_noise_are_the_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     whole = rng.uniform(1, 200, (40, 44, 5)).astype(np.float32)
     voided = np.where(np.arange(40)[:, None, None] < 8, np.float32(0), whole)
@@ -61,7 +61,7 @@ def test_real_voids_and_real_noise_are_the_files_themselves(tmp_path: Path) -> N
     np.testing.assert_array_equal(pair.target.voxels, read(noisy.cases[0].target).voxels)
 
 
-def test_only_cases_with_what_the_task_needs_are_served(heads: DataSet, tmp_path: Path) -> None:
+def test_a_task_serves_cases_that_have_its_target(heads: DataSet, tmp_path: Path) -> None:
     case = heads.cases[0]
     unlabeled = replace(case, labels=None)
     segmentation = task_named(heads, "segmentation:contrast 0")
@@ -74,7 +74,7 @@ def test_only_cases_with_what_the_task_needs_are_served(heads: DataSet, tmp_path
     assert not denoising.serves(replace(pairs.cases[0], target=None))
 
 
-def test_evaluated_tasks_are_few_and_begin_with_label_maps(heads: DataSet, tmp_path: Path) -> None:
+def test_evaluated_tasks_are_few_and_start_with_segmentation(heads: DataSet, tmp_path: Path) -> None:
     assert [task.kind for task in evaluated_tasks(heads)] == ["segmentation", "inpainting", "synthesis", "synthesis"]
     named = replace(heads, card=replace(heads.card, labels={1: "lesion of contrast 1"}))
     assert evaluated_tasks(named)[0].name == "segmentation:contrast 1"
@@ -94,7 +94,7 @@ def test_channels_of_image_and_target_are_those_of_the_card(heads: DataSet) -> N
 
 
 @pytest.mark.parametrize("shape", [(40, 30, 4), (30, 40, 4), (40, 4, 30)])
-def test_without_a_method_of_its_own_a_task_gives_the_pairs_of_its_slices(
+def test_a_task_without_case_pair_assembles_the_pairs_of_its_slices(
     tmp_path: Path, shape: tuple[int, int, int], new_kind: Callable[..., None]
 ) -> None:
     new_kind("brightening")
@@ -112,7 +112,7 @@ def test_without_a_method_of_its_own_a_task_gives_the_pairs_of_its_slices(
     np.testing.assert_allclose(pair.target.voxels, np.sqrt(pair.image.voxels), atol=1e-5)
 
 
-def test_slices_that_a_task_does_not_accept_are_left_as_they_are(heads: DataSet) -> None:
+def test_slices_that_a_task_does_not_accept_have_an_empty_target(heads: DataSet) -> None:
     class Refusing(type(task_named(heads, "segmentation:contrast 0"))):  # type: ignore[misc]
         case_pair = Task.case_pair
 

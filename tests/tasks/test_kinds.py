@@ -52,7 +52,7 @@ def test_ignored_labels_are_background(tmp_path: Path) -> None:
     assert set(np.unique(target)) == {0, 1}
 
 
-def test_segmentation_of_hu_shows_soft_tissue(tmp_path: Path) -> None:
+def test_segmentation_of_ct_in_hu_uses_the_soft_tissue_window(tmp_path: Path) -> None:
     folder = make_ct(tmp_path / "ct")
     for case in ("scan0", "scan1"):
         write_image(folder / f"labelsTr/{case}.nii.gz", np.ones((96, 96, 1), np.uint8), np.diag([-2.0, -2.0, 5.0, 1.0]))
@@ -62,14 +62,14 @@ def test_segmentation_of_hu_shows_soft_tissue(tmp_path: Path) -> None:
     assert image[0, 0] == 0
 
 
-def test_synthesis_goes_from_contrast_to_contrast(tmp_path: Path) -> None:
+def test_synthesis_pairs_one_contrast_with_another(tmp_path: Path) -> None:
     stored = heads(tmp_path)
     (image,), target = task_of(stored, "synthesis:contrast 1->contrast 0").pair(stored[1], rng())
     assert np.array_equal(image, stored[1].picture(1))
     assert np.array_equal(target, stored[1].picture(0))
 
 
-def test_other_image_targets_are_synthesis_too(tmp_path: Path) -> None:
+def test_an_image_target_of_another_modality_is_synthesis(tmp_path: Path) -> None:
     stored = prepared(
         write_description(make_ct(tmp_path / "pairs", target=True), targets="targetsTr: MR", modality="other")
     )
@@ -79,7 +79,7 @@ def test_other_image_targets_are_synthesis_too(tmp_path: Path) -> None:
     assert np.array_equal(target, stored[0].target_picture())
 
 
-def test_inpainting_voids_a_region_of_the_body_and_its_target_is_the_whole_picture(tmp_path: Path) -> None:
+def test_inpainting_removes_a_region_of_the_body_and_its_target_is_the_complete_picture(tmp_path: Path) -> None:
     stored = heads(tmp_path, modality="MRI", region="brain", labels={"organ": 1, "other": 2})
     (image,), target = task_of(stored, "inpainting:channel 1").pair(stored[0], rng())
     voided = image != target
@@ -89,7 +89,7 @@ def test_inpainting_voids_a_region_of_the_body_and_its_target_is_the_whole_pictu
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_voids_keep_away_from_lesions(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+def test_voids_keep_a_distance_from_lesions(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     stored = heads(tmp_path_factory.mktemp("lesion"))
     task = task_of(stored, "inpainting:contrast 0")
     void = task.void(stored[0], rng(seed))
@@ -114,12 +114,12 @@ def test_real_voided_images_are_used_unchanged(tmp_path: Path) -> None:
     (task,) = (task for task in tasks_for(stored.card) if task.kind == "inpainting")
     (image,), target = task.pair(stored[0], rng())
     assert np.array_equal(image, stored[0].picture(0))
-    window = stored[0].row.windows[0]  # one scale for query and answer
+    window = stored[0].row.windows[0]  # one window for image and target
     assert target[stored[0].row.box.index] == pytest.approx(float(window.apply(np.full(1, 60.0))[0]), abs=1e-3)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_voids_are_smooth_and_inside(seed: int) -> None:
+def test_voids_are_smooth_and_inside_healthy_tissue(seed: int) -> None:
     healthy = np.hypot(*(np.mgrid[:96, :80] - np.array([48, 40])[:, None, None])) < 36
     void = draw_voids(healthy, rng(seed))
     assert void.any()
@@ -130,7 +130,7 @@ def test_voids_are_smooth_and_inside(seed: int) -> None:
     assert region.sum() > 0.8 * ndimage.binary_opening(region, iterations=2).sum() > 0.6 * region.sum()
 
 
-def test_without_healthy_tissue_nothing_is_voided() -> None:
+def test_without_healthy_tissue_the_void_is_empty() -> None:
     assert not draw_voids(np.zeros((16, 16), bool), rng()).any()
 
 
@@ -151,7 +151,7 @@ def test_denoising_adds_noise_to_a_crop_and_its_target_is_the_original(tmp_path:
     assert not np.array_equal(image, task.pair(crop, rng(1))[0][0])
 
 
-def test_the_noise_of_a_crop_is_that_of_its_place_in_the_slice(tmp_path: Path) -> None:
+def test_a_crop_has_the_noise_of_its_position_in_the_slice(tmp_path: Path) -> None:
     stored = prepared(make_ct(tmp_path / "ct"))
     crop = stored[0].crop(40, 12, 32)
     (image,), _ = task_of(stored, "denoising:CT@50%").pair(crop, rng())
@@ -176,7 +176,7 @@ def test_real_pairs_are_used_unchanged(tmp_path: Path) -> None:
     assert np.array_equal(target, soft.apply(stored[0].raw_target()))
 
 
-def test_kinds_are_stored_by_their_file_names() -> None:
+def test_kinds_are_known_by_their_file_names() -> None:
     assert sorted(contributions(kinds)) == ["denoising", "inpainting", "segmentation", "synthesis"]
     assert named(kinds, "inpainting").Inpainting is Inpainting
     with pytest.raises(UnknownNameError, match="denoising, inpainting, segmentation, synthesis"):
