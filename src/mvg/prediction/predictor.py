@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import guess_modality
 from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import fingerprint, load_weights
@@ -26,6 +27,7 @@ from mvg.prediction.prompts.task_choice import UnnamedTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, plan_zoom
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
+from mvg.prediction.session import Session, SessionStart, check_values
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
 
@@ -109,6 +111,15 @@ class Predictor:
         zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None
         return PromptedTask(self, spec, prompts, options, zoom)
 
+    def open(self, volume: Volume, labels: Sequence[int], modality: str | None = None) -> Session:
+        """Label a volume slice by slice, without any example pair; `labels`: the values that may be used.
+
+        Raises PromptError for no values, more than 255, or 0 among them.
+        """
+        check_values(labels)
+        volume = fit_channels(volume, self.model.config.inputs, "the volume")
+        return Session(self.model, volume, SessionStart(tuple(labels), modality or guess_modality(volume.voxels)))
+
     def load_task(self, path: str | Path) -> "PromptedTask":
         """A saved task for this model. Raises FileError, or WeightsError for another picture size."""
         contents = task_file.load(Path(path))
@@ -159,6 +170,19 @@ class PromptedTask:
         prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
         counter.finish()
         return self._on_grid(prediction, query, slices.plane)
+
+    def open(self, volume: Volume) -> Session:
+        """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures."""
+        if self.spec.target_type != "labels":
+            raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
+        volume = fit_channels(volume, self.predictor.model.config.inputs, "the volume")
+        modality = guess_modality(volume.voxels) if self.prompts.modality == "other" else self.prompts.modality
+        return Session(self.predictor.model, volume, SessionStart(self.prompts.values, modality, self._labels))
+
+    def _labels(self, volume: Volume) -> LabelMap:
+        labels = self(volume).volume
+        assert isinstance(labels, LabelMap)
+        return labels
 
     def with_options(self, options: PredictionOptions) -> "PromptedTask":
         """The same prompts, used with other options.

@@ -1,0 +1,164 @@
+"""Sessions: corrections of one volume are prompts of its other slices, and stay as they were given."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+
+from mvg.errors import GeometryError, PromptError
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.session import Session, SessionStart, axis_of
+from tests.prediction.learner import SIZE, Learner
+from tests.prediction.scans import scan
+
+START = SessionStart((3, 700), "other")
+
+
+def session_of(volume: Volume) -> Session:
+    return Session(Learner(), volume, START)
+
+
+def slice_of(labels: LabelMap, session: Session, index: int) -> np.ndarray:
+    return labels.voxels.take(index, axis_of(session.volume, session.plane))
+
+
+def test_one_corrected_slice_is_the_prompt_of_all_others() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    prediction = session.predict()
+    assert np.array_equal(prediction.voxels, truth.voxels)
+    assert prediction.affine.tobytes() == volume.affine.tobytes()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("signs", list(product((1, -1), repeat=3)))
+def test_corrections_are_in_array_order_in_every_orientation(order: tuple[int, ...], signs: tuple[int, ...]) -> None:
+    affine = np.eye(4)
+    for axis, (world, sign) in enumerate(zip(order, signs, strict=True)):
+        affine[:3, axis] = 0
+        affine[world, axis] = sign * (1.2, 1.2, 5.0)[world]
+    shape = tuple(6 if world == 2 else SIZE for world in order)
+    volume, truth = scan((shape[0], shape[1], shape[2]), affine)
+    session = session_of(volume)
+    session.correct(1, slice_of(truth, session, 1))
+    assert np.array_equal(session.predict().voxels, truth.voxels)
+
+
+def test_a_corrected_slice_stays_as_it_was_given_also_where_it_is_wrong() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    drawn = np.zeros_like(slice_of(truth, session, 4))
+    drawn[3:9, 5:8] = 700
+    session.correct(4, drawn)
+    assert np.array_equal(slice_of(session.predict(), session, 4), drawn)
+
+
+def test_strokes_stay_and_the_rest_of_their_slice_is_predicted() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    stroke = np.full(slice_of(truth, session, 4).shape, 255)
+    stroke[0:3, 0:4] = 3
+    session.correct(4, stroke)
+    predicted, expected = slice_of(session.predict(), session, 4), slice_of(truth, session, 4).copy()
+    expected[0:3, 0:4] = 3
+    assert np.array_equal(predicted, expected)
+
+
+def test_a_slice_of_another_plane_keeps_its_voxels() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    axis, expected = axis_of(volume, "sagittal"), truth.voxels.copy()
+    assert axis == 0
+    expected[7, :, 4] = 700
+    session.correct(7, expected.take(7, axis), "sagittal")
+    assert np.array_equal(session.predict().voxels, expected)
+
+
+def test_undo_and_redo_go_through_all_corrections() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    wrong = np.where(slice_of(truth, session, 3) > 0, 3, 0)
+    predictions = []
+    for index, labels in ((2, slice_of(truth, session, 2)), (3, wrong), (2, wrong)):
+        session.correct(index, labels)
+        predictions.append(session.predict().voxels)
+    assert session.undo()
+    assert np.array_equal(session.predict().voxels, predictions[1])
+    assert session.undo()
+    assert np.array_equal(session.predict().voxels, predictions[0])
+    assert session.redo()
+    assert session.redo()
+    assert not session.redo()
+    assert np.array_equal(session.predict().voxels, predictions[2])
+    for _ in range(3):
+        assert session.undo()
+    assert not session.undo()
+    with pytest.raises(PromptError, match="label one slice first"):
+        session.predict()
+
+
+def test_a_correction_encodes_its_own_slice_alone() -> None:
+    volume, truth = scan((32, 32, 12))
+    learner = Learner()
+    session = Session(learner, volume, START)
+    for index in (1, 6, 11):
+        session.correct(index, slice_of(truth, session, index))
+    session.predict()
+    embedded, encoded = learner.embedded, learner.encoded
+    session.correct(9, slice_of(truth, session, 9))
+    session.predict()
+    assert learner.embedded == embedded, "every slice was embedded before"
+    assert learner.encoded == encoded + 1
+
+
+def test_impossible_corrections_are_refused_and_leave_the_session_unharmed() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    before = session.predict().voxels
+    with pytest.raises(GeometryError, match="in array order"):
+        session.correct(3, np.zeros((5, 5), int))
+    with pytest.raises(GeometryError, match="slice 6 of 6"):
+        session.correct(6, slice_of(truth, session, 2))
+    with pytest.raises(PromptError, match="label 9 in a correction; expected one of 0, 3, 700"):
+        session.correct(3, np.full_like(slice_of(truth, session, 3), 9))
+    assert len(session.corrections) == 1
+    assert np.array_equal(session.predict().voxels, before)
+
+
+def test_a_session_of_a_task_begins_with_its_prediction_and_goes_on_from_corrections() -> None:
+    (image, labels), (volume, truth) = scan(seed=0), scan(seed=9)
+    task = Predictor(Learner()).prompt([image], [labels])
+    session = task.open(volume)
+    assert np.array_equal(session.predict().voxels, task(volume).volume.voxels)
+    drawn = slice_of(truth, session, 2)
+    session.correct(2, np.where(drawn == 3, 700, 0))
+    prediction = session.predict()
+    assert not (prediction.voxels == 3).any(), "the correction holds no 3, and it is the prompt"
+    assert np.array_equal(slice_of(prediction, session, 2), np.where(drawn == 3, 700, 0))
+
+
+def test_a_session_without_examples_names_its_labels() -> None:
+    volume, truth = scan()
+    session = Predictor(Learner()).open(volume, labels=[3, 700])
+    with pytest.raises(PromptError, match="label one slice first"):
+        session.predict()
+    session.correct(2, slice_of(truth, session, 2))
+    assert np.array_equal(session.predict().voxels, truth.voxels)
+
+
+@pytest.mark.parametrize("labels", [[], [0, 1], [2, 2], list(range(1, 300))])
+def test_impossible_labels_are_refused(labels: list[int]) -> None:
+    with pytest.raises(PromptError, match="1 to 255 different values other than 0"):
+        Predictor(Learner()).open(scan()[0], labels)
+
+
+def test_pictures_have_no_sessions() -> None:
+    image, _ = scan()
+    with pytest.raises(PromptError, match="a task that predicts labels"):
+        Predictor(Learner()).prompt([image], [image], "denoising").open(image)
