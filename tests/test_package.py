@@ -10,7 +10,7 @@ import mvg
 
 PUBLIC = {
     "BenchmarkError", "FileError", "GeometryError", "LabelMap", "MvgError", "Prediction", "PredictionOptions",
-    "Predictor", "PromptError", "PromptedTask", "RecipeError", "UnknownNameError", "Volume", "WeightsError",
+    "Predictor", "PromptError", "PromptedTask", "RecipeError", "Session", "UnknownNameError", "Volume", "WeightsError",
     "__version__", "load", "load_task", "read", "read_labels", "write",
 }  # fmt: skip
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from mvg.imaging.files import read, read_labels, write
     from mvg.imaging.volume import LabelMap, Volume
     from mvg.prediction.options import PredictionOptions
-    from mvg.prediction.predictor import Prediction, Predictor, PromptedTask, load, load_task
+    from mvg.prediction.predictor import Predictor, PromptedTask, load, load_task
+    from mvg.prediction.result import Prediction
+    from mvg.prediction.session import Session
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "PromptError",
     "PromptedTask",
     "RecipeError",
+    "Session",
     "UnknownNameError",
     "Volume",
     "WeightsError",
@@ -67,7 +70,9 @@ _MODULES = {
     "mvg.imaging.files": ("read", "read_labels", "write"),
     "mvg.imaging.volume": ("LabelMap", "Volume"),
     "mvg.prediction.options": ("PredictionOptions",),
-    "mvg.prediction.predictor": ("Prediction", "Predictor", "PromptedTask", "load", "load_task"),
+    "mvg.prediction.session": ("Session",),
+    "mvg.prediction.result": ("Prediction",),
+    "mvg.prediction.predictor": ("Predictor", "PromptedTask", "load", "load_task"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -27,7 +27,7 @@ def test_one_corrected_slice_is_the_prompt_of_all_others() -> None:
     volume, truth = scan()
     session = session_of(volume)
     session.correct(2, slice_of(truth, session, 2))
-    prediction = session.predict()
+    prediction = session.predict().volume
     assert np.array_equal(prediction.voxels, truth.voxels)
     assert prediction.affine.tobytes() == volume.affine.tobytes()
 
@@ -43,7 +43,7 @@ def test_corrections_are_in_array_order_in_every_orientation(order: tuple[int, .
     volume, truth = scan((shape[0], shape[1], shape[2]), affine)
     session = session_of(volume)
     session.correct(1, slice_of(truth, session, 1))
-    assert np.array_equal(session.predict().voxels, truth.voxels)
+    assert np.array_equal(session.predict().volume.voxels, truth.voxels)
 
 
 def test_a_corrected_slice_stays_as_it_was_given_also_where_it_is_wrong() -> None:
@@ -53,7 +53,7 @@ def test_a_corrected_slice_stays_as_it_was_given_also_where_it_is_wrong() -> Non
     drawn = np.zeros_like(slice_of(truth, session, 4))
     drawn[3:9, 5:8] = 700
     session.correct(4, drawn)
-    assert np.array_equal(slice_of(session.predict(), session, 4), drawn)
+    assert np.array_equal(slice_of(session.predict().volume, session, 4), drawn)
 
 
 def test_strokes_stay_and_the_rest_of_their_slice_is_predicted() -> None:
@@ -63,7 +63,7 @@ def test_strokes_stay_and_the_rest_of_their_slice_is_predicted() -> None:
     stroke = np.full(slice_of(truth, session, 4).shape, 255)
     stroke[0:3, 0:4] = 3
     session.correct(4, stroke)
-    predicted, expected = slice_of(session.predict(), session, 4), slice_of(truth, session, 4).copy()
+    predicted, expected = slice_of(session.predict().volume, session, 4), slice_of(truth, session, 4).copy()
     expected[0:3, 0:4] = 3
     assert np.array_equal(predicted, expected)
 
@@ -76,7 +76,7 @@ def test_a_slice_of_another_plane_keeps_its_voxels() -> None:
     assert axis == 0
     expected[7, :, 4] = 700
     session.correct(7, expected.take(7, axis), "sagittal")
-    assert np.array_equal(session.predict().voxels, expected)
+    assert np.array_equal(session.predict().volume.voxels, expected)
 
 
 def test_undo_and_redo_go_through_all_corrections() -> None:
@@ -86,15 +86,15 @@ def test_undo_and_redo_go_through_all_corrections() -> None:
     predictions = []
     for index, labels in ((2, slice_of(truth, session, 2)), (3, wrong), (2, wrong)):
         session.correct(index, labels)
-        predictions.append(session.predict().voxels)
+        predictions.append(session.predict().volume.voxels)
     assert session.undo()
-    assert np.array_equal(session.predict().voxels, predictions[1])
+    assert np.array_equal(session.predict().volume.voxels, predictions[1])
     assert session.undo()
-    assert np.array_equal(session.predict().voxels, predictions[0])
+    assert np.array_equal(session.predict().volume.voxels, predictions[0])
     assert session.redo()
     assert session.redo()
     assert not session.redo()
-    assert np.array_equal(session.predict().voxels, predictions[2])
+    assert np.array_equal(session.predict().volume.voxels, predictions[2])
     for _ in range(3):
         assert session.undo()
     assert not session.undo()
@@ -120,7 +120,7 @@ def test_impossible_corrections_are_refused_and_leave_the_session_unharmed() -> 
     volume, truth = scan()
     session = session_of(volume)
     session.correct(2, slice_of(truth, session, 2))
-    before = session.predict().voxels
+    before = session.predict().volume.voxels
     with pytest.raises(GeometryError, match="in array order"):
         session.correct(3, np.zeros((5, 5), int))
     with pytest.raises(GeometryError, match="slice 6 of 6"):
@@ -128,17 +128,17 @@ def test_impossible_corrections_are_refused_and_leave_the_session_unharmed() -> 
     with pytest.raises(PromptError, match="label 9 in a correction; expected one of 0, 3, 700"):
         session.correct(3, np.full_like(slice_of(truth, session, 3), 9))
     assert len(session.corrections) == 1
-    assert np.array_equal(session.predict().voxels, before)
+    assert np.array_equal(session.predict().volume.voxels, before)
 
 
 def test_a_session_of_a_task_begins_with_its_prediction_and_goes_on_from_corrections() -> None:
     (image, labels), (volume, truth) = scan(seed=0), scan(seed=9)
     task = Predictor(Learner()).prompt([image], [labels])
     session = task.open(volume)
-    assert np.array_equal(session.predict().voxels, task(volume).volume.voxels)
+    assert np.array_equal(session.predict().volume.voxels, task(volume).volume.voxels)
     drawn = slice_of(truth, session, 2)
     session.correct(2, np.where(drawn == 3, 700, 0))
-    prediction = session.predict()
+    prediction = session.predict().volume
     assert not (prediction.voxels == 3).any(), "the correction holds no 3, and it is the prompt"
     assert np.array_equal(slice_of(prediction, session, 2), np.where(drawn == 3, 700, 0))
 
@@ -149,7 +149,7 @@ def test_a_session_without_examples_names_its_labels() -> None:
     with pytest.raises(PromptError, match="label one slice first"):
         session.predict()
     session.correct(2, slice_of(truth, session, 2))
-    assert np.array_equal(session.predict().voxels, truth.voxels)
+    assert np.array_equal(session.predict().volume.voxels, truth.voxels)
 
 
 @pytest.mark.parametrize("labels", [[], [0, 1], [2, 2], list(range(1, 300))])

@@ -38,8 +38,8 @@ class Annotations:
 
     def set_slice(self, axis: int, index: int, numbers: NDArray[np.uint8], known: NDArray[np.bool_]) -> Edit:
         """Write the known pixels of one slice, in array order; pixels that are not known keep what they had."""
-        place = _place(axis, index)
-        before = self.numbers[place].copy(), self.known[place].copy()
+        where = _slice_index(axis, index)
+        before = self.numbers[where].copy(), self.known[where].copy()
         after = np.where(known, numbers, before[0]), np.maximum(before[1], known.astype(np.uint8))
         edit = Edit(axis, index, before, (after[0].astype(np.uint8), after[1]))
         self._write(edit.axis, edit.index, edit.after)
@@ -75,8 +75,8 @@ class Annotations:
         return tuple(self._done)
 
     def _write(self, axis: int, index: int, values: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
-        place = _place(axis, index)
-        self.numbers[place], self.known[place] = values
+        where = _slice_index(axis, index)
+        self.numbers[where], self.known[where] = values
 
 
 def check_slice(volume: Volume, axis: int, index: int, labels: NDArray[np.integer]) -> None:
@@ -93,7 +93,7 @@ def check_slice(volume: Volume, axis: int, index: int, labels: NDArray[np.intege
         )
 
 
-def _place(axis: int, index: int) -> tuple[slice | int, ...]:
+def _slice_index(axis: int, index: int) -> tuple[slice | int, ...]:
     return tuple(index if number == axis else slice(None) for number in range(3))
 
 

@@ -18,7 +18,8 @@ from mvg.prediction.output_files import (
     write_probabilities,
     write_volume,
 )
-from mvg.prediction.predictor import Prediction, PromptedTask
+from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.result import Prediction
 
 _DICOM = ("", ".dcm", ".dicom", ".ima")  # predictions for these become NIfTI
 _NIFTI = ".nii.gz"

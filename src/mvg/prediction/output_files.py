@@ -16,7 +16,7 @@ from mvg.imaging.files import suffix_of, write
 from mvg.imaging.formats import nifti
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
-from mvg.prediction.predictor import ClassProbabilities
+from mvg.prediction.result import ClassProbabilities
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _MAXIMA = (255, 65535)  # of 8 and of 16 bits

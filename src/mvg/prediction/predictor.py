@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from mvg.prediction.prompts.task_choice import UnnamedTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, plan_zoom
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
+from mvg.prediction.result import ClassProbabilities, Prediction
 from mvg.prediction.session import Session, SessionStart, check_values
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
@@ -35,44 +35,6 @@ _ZOOM_CACHE_BYTES = 2**30  # encoded prompts of all magnified regions together
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClassProbabilities:
-    """The probability of each class, 0 for background, on the grid of the query.
-
-    values: background and the label values, in the order of `slices` (K + 1, n, rows, cols) float16.
-    """
-
-    values: tuple[int, ...]
-    slices: NDArray[np.float16]
-    query: Volume
-    plane: Plane
-
-    def of(self, value: int) -> Volume:
-        """The probability of one label value; PromptError for a value that the task lacks."""
-        if value not in self.values:
-            raise PromptError(f"label {value}", f"one of {', '.join(map(str, self.values))}", "choose one of these")
-        slices = self.slices[self.values.index(value)].astype(np.float32)
-        slices.flags.writeable = False
-        volume = self.query.from_pictures(slices, self.plane)
-        assert isinstance(volume, Volume)
-        return volume
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """The answer to a query, on the query's own grid (affine bit for bit).
-
-    volume: a LabelMap, or a Volume in raw intensities. uncertainty: a Volume in [0, 1], if asked for or from an
-    ensemble, else None. Labels: entropy of the class probabilities over the largest possible entropy. Pictures: twice
-    the standard deviation over the members of an ensemble; 1 is the whole window. probabilities: of a segmentation,
-    if asked for; they are those before labels were rejected.
-    """
-
-    volume: LabelMap | Volume
-    uncertainty: Volume | None = None
-    probabilities: ClassProbabilities | None = None
 
 
 class Predictor:

@@ -17,6 +17,7 @@ from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
 from mvg.prediction.inference.same_volume import SameVolume
 from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.prompts.zoom_plan import Extent, label_extent
+from mvg.prediction.result import Prediction
 
 _MARGIN = 1.5  # size of the magnified square, in sizes of the annotated labels
 _KEPT_MARGIN = 1.2  # the square stays as it is while the labels lie within, with this margin
@@ -45,7 +46,7 @@ class Session:
 
     session = predictor.open(volume, labels=[1, 2])
     session.correct(40, labels)             # voxels.take(40, axis) of a label map, in array order
-    prediction = session.predict().volume   # the corrected slice as it was given, all others predicted
+    labels = session.predict().volume       # the corrected slice as it was given, all others predicted
     """
 
     def __init__(self, model: Generalist, volume: Volume, start: SessionStart) -> None:
@@ -84,8 +85,8 @@ class Session:
         """The corrections in effect."""
         return self._annotations.history
 
-    def predict(self) -> LabelMap:
-        """The labels of the whole volume; corrected voxels are as they were given, bit for bit.
+    def predict(self) -> Prediction:
+        """The labels of the whole volume on its own grid; corrected voxels are as they were given, bit for bit.
 
         Raises PromptError where nothing was corrected and there is no task.
         """
@@ -97,9 +98,7 @@ class Session:
             predicted = self._first()
         labels = smallest_integers(self._start.values)[np.where(known > 0, numbers, predicted)]
         labels.flags.writeable = False
-        result = self.volume.from_pictures(labels, self.plane)
-        assert isinstance(result, LabelMap)
-        return result
+        return Prediction(self.volume.from_pictures(labels, self.plane))
 
     def _predicted(self, numbers: NDArray[np.uint8], complete: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Class numbers of all slices, from the slices that are annotated completely."""
@@ -146,7 +145,7 @@ class Session:
         magnification = min(_MAX_MAGNIFICATION, 1 / (_MARGIN * extent.size))
         if magnification < _MIN_MAGNIFICATION:
             return whole
-        return Frame.near(shape, spacing, size, extent.center, magnification)
+        return Frame.zoomed(shape, spacing, size, extent.center, magnification)
 
     def _numbered(self, labels: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
         values = (0, *self._start.values)
