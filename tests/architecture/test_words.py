@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.architecture.sources import functions, layer_of, trees
+from tests.architecture.sources import functions, trees
 
 # Refused as a part of any name.
 WORDS = {
@@ -19,7 +19,6 @@ CLASSES = {
     "Learnt", "Lesson", "Measured", "Piece", "Place", "Prompts", "Question", "Rise", "Said", "Shelf", "Source", "Spot",
     "Step", "TargetStream", "View", "Watch", "Where", "Wishes",
 }  # fmt: skip
-UNFINISHED = {"benchmark", "model", "tasks", "training"}
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -51,7 +50,7 @@ def refused(tree: ast.AST) -> set[str]:
 
 
 def test_names_are_words_of_the_field() -> None:
-    offenders = {str(path): sorted(refused(tree)) for path, tree in trees().items() if layer_of(path) not in UNFINISHED}
+    offenders = {str(path): sorted(refused(tree)) for path, tree in trees().items()}
     assert {path: names for path, names in offenders.items() if names} == {}
 
 

@@ -120,8 +120,8 @@ def _draw_contact_sheets(execution: Execution, jobs: Sequence[Job]) -> None:
         for task in (task for task in execution.tasks if task.kind == kind):
             case = next(execution.cases(task), None)
             if case is not None:
-                own_jobs = [job for job in jobs if job.task == task and job.seed == execution.suite.seeds[0]]
-                files = {job.entry.label: execution.prediction_file(job) for job in own_jobs}
+                task_jobs = [job for job in jobs if job.task == task and job.seed == execution.suite.seeds[0]]
+                files = {job.entry.label: execution.prediction_file(job) for job in task_jobs}
                 predictions = {label: _read_like(case.truth, path) for label, path in files.items()}
                 sheet.add(case, predictions, f"{case.card.name} {task.name} {case.case.name}")
 

@@ -171,6 +171,6 @@ def _check(suite: Suite) -> None:
         (suite.cases >= 0 and suite.slices >= 0, "negative cases or slices", "0 (all) or more"),
         (bool(suite.seeds), "no seeds", "at least one"),
     ]
-    for holds, found, expected in rules:
+    for holds, problem, expected in rules:
         if not holds:
-            raise RecipeError(found, expected, f"correct the suite {suite.name}")
+            raise RecipeError(problem, expected, f"correct the suite {suite.name}")

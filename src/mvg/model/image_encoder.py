@@ -80,10 +80,10 @@ class ImageEncoder(nn.Module):
 
         Patches that are not visible are blank, and a further plane marks them.
         """
-        shown = torch.ones_like(images[:, :1])
+        visible_pixels = torch.ones_like(images[:, :1])
         if visible is not None:
-            shown = repeat(visible, "b h w -> b 1 (h p) (w q)", p=self.patch, q=self.patch).to(images.dtype)
-        planes = torch.cat([ConvStem.CONTRAST * (images - 0.5) * shown, 1 - shown], dim=1)
+            visible_pixels = repeat(visible, "b h w -> b 1 (h p) (w q)", p=self.patch, q=self.patch).to(images.dtype)
+        planes = torch.cat([ConvStem.CONTRAST * (images - 0.5) * visible_pixels, 1 - visible_pixels], dim=1)
         half = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)
         quarter = self.quarter(self.detail(self.enter(half)))
         eighth = self.eighth(quarter)

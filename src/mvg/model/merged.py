@@ -89,8 +89,8 @@ class MergedForm(nn.Module):
         target, _ = self.target_stem(targets.flatten(0, 1) - 0.5)
         target = torch.where(rearrange(visible, "b n h w -> (b n) (h w) 1"), target, self.target_mask.to(target.dtype))
         if image_visible is not None:
-            shown = rearrange(image_visible, "b n h w -> (b n) (h w) 1")
-            image = torch.where(shown, image, self.image_mask.to(image.dtype))
+            visible_cells = rearrange(image_visible, "b n h w -> (b n) (h w) 1")
+            image = torch.where(visible_cells, image, self.image_mask.to(image.dtype))
         where = self.positions(rows // self.patch, columns // self.patch)
         rotation = self.positions.rotation(rows // self.patch, columns // self.patch)
         x = torch.cat([image + self.stream_embedding[0], target + self.stream_embedding[1]]) + where
@@ -125,9 +125,9 @@ class MergedForm(nn.Module):
         batch, panels = images.shape[:2]
         x, fine = self.panels(images, targets, visible, image_visible)
         if order == "causal":
-            image_shown = None if image_visible is None else image_visible[:, first:]
+            remaining_visible = None if image_visible is None else image_visible[:, first:]
             nothing = torch.zeros_like(visible[:, first:])
-            hidden, _ = self.panels(images[:, first:], targets[:, first:], nothing, image_shown)
+            hidden, _ = self.panels(images[:, first:], targets[:, first:], nothing, remaining_visible)
             x = torch.cat([x, hidden], dim=1)
         rotation = self.positions.rotation(*visible.shape[-2:])
         levels = []

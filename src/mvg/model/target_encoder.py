@@ -32,8 +32,8 @@ class TargetEncoder(nn.Module):
         """Tokens (t = h * w cells) of targets in [0, 1]; cells that are not visible hold the mask token."""
         channels = targets.shape[1]
         x = self.embed(patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.cell) * 2 - 1)
-        shown = repeat(visible, "b h w -> (b c) (h w) 1", c=channels)
-        x = torch.where(shown, x, self.mask_token.to(x.dtype))
+        visible_cells = repeat(visible, "b h w -> (b c) (h w) 1", c=channels)
+        x = torch.where(visible_cells, x, self.mask_token.to(x.dtype))
         x = x + repeat(self.from_image(image), "b t e -> (b c) t e", c=channels)
         x = self.blocks(to_map(x, visible.shape[-2]).contiguous(memory_format=torch.channels_last))
         tokens: Tensor = rearrange(x, "(b c) e h w -> b c (h w) e", c=channels)

@@ -207,25 +207,25 @@ def _config(values: Any, folder: Path) -> GeneralistConfig:
         raise WeightsError(f"the config of '{folder}' is no table", "a table of the fields of a model", action)
     form = config_class(values)
     if form is None:
-        found = f"the config of '{folder}' has model.form = {values['form']!r}"
-        raise WeightsError(found, f"one of {', '.join(FORMS)}", action)
+        problem = f"the config of '{folder}' has model.form = {values['form']!r}"
+        raise WeightsError(problem, f"one of {', '.join(FORMS)}", action)
     plain: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in config_fields(values, form).items()
     }
     known = [field.name for field in fields(form)]
     unknown = sorted(set(plain) - set(known))
     if unknown:
-        found = f"the config of '{folder}' has {', '.join(unknown)}"
-        raise WeightsError(found, f"only form, {', '.join(known)}", action)
+        problem = f"the config of '{folder}' has {', '.join(unknown)}"
+        raise WeightsError(problem, f"only form, {', '.join(known)}", action)
     hints, default = get_type_hints(form), form()
     for key, value in plain.items():
         if not _typed(value, hints[key]):
-            found = f"the config of '{folder}' has model.{key} = {value!r}"
-            raise WeightsError(found, f"a value like {getattr(default, key)!r}", action)
+            problem = f"the config of '{folder}' has model.{key} = {value!r}"
+            raise WeightsError(problem, f"a value like {getattr(default, key)!r}", action)
     config = form(**plain)
-    for holds, found, expected in config_rules(config):
+    for holds, problem, expected in config_rules(config):
         if not holds:
-            raise WeightsError(f"the config of '{folder}' has {found}", expected, action)
+            raise WeightsError(f"the config of '{folder}' has {problem}", expected, action)
     return config
 
 

@@ -199,9 +199,9 @@ def check_model(recipe: Recipe) -> None:
 
 
 def _hold(rules: Iterable[Rule]) -> None:
-    for holds, found, expected in rules:
+    for holds, problem, expected in rules:
         if not holds:
-            raise RecipeError(found, expected, "correct it")
+            raise RecipeError(problem, expected, "correct it")
 
 
 def _run_rules(recipe: Recipe) -> list[Rule]:
@@ -223,7 +223,7 @@ def _run_rules(recipe: Recipe) -> list[Rule]:
 _Range = tuple[str, Callable[[float], bool]]
 _FRACTION: _Range = "a share in [0, 1]", lambda value: 0 <= value <= 1
 _NOT_WHOLE: _Range = "a share in [0, 1)", lambda value: 0 <= value < 1
-_SOME: _Range = "a share above 0, at most 1", lambda value: 0 < value <= 1
+_SHARE: _Range = "a share above 0, at most 1", lambda value: 0 < value <= 1
 _POSITIVE: _Range = "more than 0, and finite", lambda value: 0 < value < inf
 _NOT_NEGATIVE: _Range = "at least 0, and finite", lambda value: 0 <= value < inf
 _COUNT: _Range = "at least 1", lambda value: value >= 1
@@ -236,7 +236,7 @@ _RANGES = {
     "episodes.empty_query_fraction": _FRACTION,
     "episodes.zoom_fraction": _FRACTION,
     "episodes.synthetic_fraction": _FRACTION,
-    "episodes.patient_fraction": _SOME,
+    "episodes.patient_fraction": _SHARE,
     "episodes.max_patients": _NOT_NEGATIVE,
     "augmentation.flip_fraction": _FRACTION,
     "augmentation.inversion_fraction": _FRACTION,
@@ -247,7 +247,7 @@ _RANGES = {
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.weight_decay": _NOT_NEGATIVE,
     "optimizer.warmup_fraction": _NOT_WHOLE,
-    "optimizer.decay_fraction": _SOME,
+    "optimizer.decay_fraction": _SHARE,
     "optimizer.clip_norm": _POSITIVE,
     "optimizer.ema_decay": _NOT_WHOLE,
     "schedule.steps": _COUNT,

@@ -100,8 +100,8 @@ def _differences(table: Table) -> Differences | None:
     best = [column for column, cell in cells if not cell.comparison]
     if not behind or len(best) != 1:
         return None
-    place = f"{table.axis} {row.title}".strip()
-    return Differences(f"{best[0].title} minus each other column ({place})", behind)
+    position = f"{table.axis} {row.title}".strip()
+    return Differences(f"{best[0].title} minus each other column ({position})", behind)
 
 
 def _pictures(folder: Path) -> list[Picture]:

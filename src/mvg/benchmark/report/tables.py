@@ -103,18 +103,18 @@ def _set_rows(records: Sequence[Record], by_column: Sequence[Sequence[Record]]) 
     places = list(dict.fromkeys((record.set, record.task) for record in records))
     unseen_sets = {record.set for record in records if record.unseen}
     columns = [_groups(column) for column in by_column]
-    rows = [_row(_place_title(place, records, unseen_sets), [place], columns, better) for place in places]
-    trained = [place for place in places if place[0] not in unseen_sets]
-    unseen = [place for place in places if place[0] in unseen_sets]
+    rows = [_row(_row_title(key, records, unseen_sets), [key], columns, better) for key in places]
+    trained = [key for key in places if key[0] not in unseen_sets]
+    unseen = [key for key in places if key[0] in unseen_sets]
     for title, chosen in (("mean", trained), ("mean, unseen sets" if trained else "mean", unseen)):
         if len(chosen) > 1:
             rows.append(replace(_row(title, chosen, columns, better), is_mean=True))
     return rows
 
 
-def _place_title(place: _SetTask, records: Sequence[Record], unseen_sets: set[str]) -> str:
+def _row_title(key: _SetTask, records: Sequence[Record], unseen_sets: set[str]) -> str:
     """The set, and its task where the set alone does not identify it."""
-    name, task = place
+    name, task = key
     tasks = {record.task for record in records if record.set == name}
     is_clear = records[0].kind == "segmentation" and len(tasks) == 1
     return name + ("" if is_clear else f", {task.split(':', 1)[-1]}") + " (unseen)" * (name in unseen_sets)
@@ -136,8 +136,8 @@ def _groups(records: Sequence[Record]) -> _Groups:
     for record in records:
         values[record.set, record.task][record.patient, record.case].append(record.value)
     return {
-        place: Group(place[0], {case: float(np.mean(figures)) for case, figures in cases.items()})
-        for place, cases in values.items()
+        key: Group(key[0], {case: float(np.mean(figures)) for case, figures in cases.items()})
+        for key, cases in values.items()
     }
 
 
@@ -176,7 +176,7 @@ def _comparisons(chosen: Sequence[Sequence[Group]], best: int | None) -> dict[in
 
 def _counts(places: Sequence[_SetTask], columns: Sequence[_Groups]) -> tuple[int, int]:
     """The cases and patients that any column has figures of."""
-    found = [(place, groups[place].figures) for groups in columns for place in places if place in groups]
-    cases = {(place, case) for place, figures in found for case in figures}
-    patients = {(place[0], patient) for place, figures in found for patient, _ in figures}
+    measured = [(key, groups[key].figures) for groups in columns for key in places if key in groups]
+    cases = {(key, case) for key, figures in measured for case in figures}
+    patients = {(key[0], patient) for key, figures in measured for patient, _ in figures}
     return len(cases), len(patients)

@@ -33,9 +33,9 @@ class TrainingOptions:
             (self.batch >= 1, f"batch = {self.batch}", "1 or more"),
             (0 < self.warmup < 1, f"warmup = {self.warmup}", "a fraction between 0 and 1"),
         ]
-        for holds, found, expected in rules:
+        for holds, problem, expected in rules:
             if not holds:
-                raise RecipeError(found, expected, "correct the method's options")
+                raise RecipeError(problem, expected, "correct the method's options")
 
     @property
     def optimizer(self) -> OptimizerSettings:

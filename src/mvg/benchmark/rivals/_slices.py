@@ -71,14 +71,14 @@ class _SliceBatches(Dataset[SliceBatch]):
 
     def _pair(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The image (s, s) and the target of a slice: as large as fits, or a tile at its own resolution."""
-        piece, size = self.stored[number], self.options.size
+        stored, size = self.stored[number], self.options.size
         if self.task.spec.sampling == "tiles":
-            (image,), target = self.task.pair(piece.random_crop(size, rng), rng)
+            (image,), target = self.task.pair(stored.random_crop(size, rng), rng)
             frame = Frame.tiles(image.shape, size, 0)[0]
         else:
-            (padded,), padded_target = self.task.pair(piece, rng)
-            image, target = padded[piece.row.box.index], padded_target[piece.row.box.index]
-            frame = Frame.letterbox(image.shape, piece.row.spacing, size)
+            (padded,), padded_target = self.task.pair(stored, rng)
+            image, target = padded[stored.row.box.index], padded_target[stored.row.box.index]
+            frame = Frame.letterbox(image.shape, stored.row.spacing, size)
         framed = frame.apply_labels(target) if self.task.spec.target_type == "labels" else frame.apply(target)
         return frame.apply(image), np.asarray(framed, np.float32)
 

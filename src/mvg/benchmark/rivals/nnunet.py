@@ -231,10 +231,10 @@ def _cases(rows: list[SliceRow]) -> Iterator[tuple[str, list[SliceRow]]]:
 
 def _pair(stored: StoredSet, row: SliceRow, task: Task) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """A slice in raw intensities and its labels (rows, cols), without the padding of the store."""
-    piece = stored[row.number]
+    stored_slice = stored[row.number]
     assert task.image_channel is not None, "only tasks that are served"
-    _, labels = task.pair(piece, np.random.default_rng(0))
-    return piece.raw(task.image_channel)[row.box.index], labels[row.box.index]
+    _, labels = task.pair(stored_slice, np.random.default_rng(0))
+    return stored_slice.raw(task.image_channel)[row.box.index], labels[row.box.index]
 
 
 def _write_volume(path: Path, pictures: NDArray[np.generic], spacing: tuple[float, float]) -> None:

@@ -56,12 +56,12 @@ class Synthesis(Task):
 def offered_by(card: Card) -> list[Task]:
     """Every task of this kind that a data set with this card can serve."""
     names = card.channels
-    found: list[Task] = [
+    offered: list[Task] = [
         Synthesis(f"synthesis:{names[a]}->{names[b]}", card, a, b) for a, b in permutations(range(len(names)), 2)
     ]
     if card.image_task == "synthesis":
-        found += [Synthesis(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
-    return found
+        offered += [Synthesis(f"synthesis:{name}->{card.image_target}", card, a, None) for a, name in enumerate(names)]
+    return offered
 
 
 def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
