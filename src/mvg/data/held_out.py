@@ -83,9 +83,9 @@ def _names_in(names: Collection[str], ids: Collection[str]) -> set[str]:
         {letters for letters, number in map(_letters_and_number, group) if letters and number} for group in (names, ids)
     ]
     letters_differ = any(len(letters) > 1 for letters in prefixes)
-    known = {_letters_and_number(item) for item in ids}
-    numbers = {number for letters, number in known if number and not (letters and letters_differ)}
-    return {name for name in names if _letters_and_number(name) in known or _letters_and_number(name)[1] in numbers}
+    id_parts = {_letters_and_number(item) for item in ids}
+    numbers = {number for letters, number in id_parts if number and not (letters and letters_differ)}
+    return {name for name in names if _letters_and_number(name) in id_parts or _letters_and_number(name)[1] in numbers}
 
 
 def _letters_and_number(name: str) -> tuple[str, str]:

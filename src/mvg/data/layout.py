@@ -76,8 +76,8 @@ class Published:
 
 def _image_name(files: Mapping[str, Path], name: str) -> str:
     """The file name of the image of case `name`, by the pattern of the other files."""
-    known, path = next(iter(files.items()))
-    return path.name.replace(known, name)
+    other_name, path = next(iter(files.items()))
+    return path.name.replace(other_name, name)
 
 
 def paths_matching(folder: Path, pattern: str) -> dict[str, Path]:

@@ -90,12 +90,12 @@ def _prepare_set(data_set: DataSet, folder: Path, progress: Progress) -> None:
 def _is_complete(data_set: DataSet, folder: Path) -> bool:
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        known = (index["format"], index["card"], [case["source"] for case in index["cases"]])
+        stored = (index["format"], index["card"], [case["source"] for case in index["cases"]])
     except (OSError, ValueError, KeyError):
         return False
     card = json.loads(json.dumps(asdict(data_set.card)))  # tuples become lists and keys strings, as in the index
     needed = (FORMAT, card, [source_of(case, data_set.card) for case in data_set.cases])
-    return needed == known and all((folder / name).is_file() for name in index["arrays"])
+    return needed == stored and all((folder / name).is_file() for name in index["arrays"])
 
 
 def source_of(case: Case, card: Card) -> list[str]:
@@ -177,8 +177,8 @@ def _with_shifted_box(entry: _Entry, side: int) -> _Entry:
     """The entry of a part after its squares are centered in squares of `side` pixels."""
     shift = (side - entry["side"]) // 2
     top, left, rows, cols = entry["box"]
-    kept = {key: value for key, value in entry.items() if key != "side"}
-    return {**kept, "box": [top + shift, left + shift, rows, cols]}
+    others = {key: value for key, value in entry.items() if key != "side"}
+    return {**others, "box": [top + shift, left + shift, rows, cols]}
 
 
 def _join(

@@ -1,4 +1,4 @@
-"""What a picture is: volumes and label maps, their files, windows, frames and colorings."""
+"""Volumes and label maps, their files, windows, frames and colorings."""
 
 from mvg.imaging.coloring import Coloring
 from mvg.imaging.files import read, read_gray, read_labels, stem_of, suffix_of, write

@@ -36,12 +36,12 @@ class Coloring:
 
     @classmethod
     def binary(cls, value: int) -> "Coloring":
-        """One class in white; every other label is background: N classes take N such colorings."""
+        """Paints one label white and every other label as background; N classes need N such colorings."""
         return cls((int(value),), (1.0,))
 
     @classmethod
     def predefined(cls, name: str, classes: Mapping[str, Iterable[int]]) -> "Coloring":
-        """Fixed colors for the set `name`, given the `classes` of all sets: no color is shared between sets."""
+        """Fixed colors for the set `name`; `classes` holds the classes of all sets, and no two sets share a color."""
         if name not in classes:
             raise UnknownNameError("data set", name, classes)
         pairs = [(key, value) for key in sorted(classes) for value in _ordered(classes[key])]
@@ -50,7 +50,7 @@ class Coloring:
 
     @classmethod
     def random(cls, values: Iterable[int], rng: np.random.Generator) -> "Coloring":
-        """Distinct colors drawn at random from an evenly spaced palette: one draw per training episode."""
+        """Distinct random colors from an evenly spaced palette; every training episode draws new ones."""
         ordered = _ordered(values)
         levels = max(_LEVELS, len(ordered))
         levels_drawn = rng.choice(levels, len(ordered), replace=False)
@@ -58,7 +58,7 @@ class Coloring:
 
     @classmethod
     def spaced(cls, values: Iterable[int]) -> "Coloring":
-        """Evenly spaced colors, ascending with the labels: for prediction."""
+        """Evenly spaced colors in the order of the labels, for prediction."""
         ordered = _ordered(values)
         return cls(ordered, tuple((k + 1) / len(ordered) for k in range(len(ordered))))
 
@@ -73,7 +73,7 @@ class Coloring:
         return np.array((0.0, *self.colors), np.float32)
 
     def paint(self, labels: NDArray[Any]) -> NDArray[np.float32]:
-        """Labels of any shape as a float32 picture in [0, 1]; labels without a color become background."""
+        """Converts labels of any shape to a float32 picture in [0, 1]; labels without a color become background."""
         if labels.dtype == np.uint8:
             table = np.zeros(256, np.float32)
             for value, color in zip(self.values, self.colors, strict=True):
@@ -81,12 +81,12 @@ class Coloring:
                     table[value] = color
             return np.asarray(table[labels])
         order = np.argsort(self.labels)
-        known = self.labels[order]
-        index = np.minimum(np.searchsorted(known, labels), len(known) - 1)
-        return np.where(known[index] == labels, self.palette[order][index], np.float32(0))
+        sorted_labels = self.labels[order]
+        index = np.minimum(np.searchsorted(sorted_labels, labels), len(sorted_labels) - 1)
+        return np.where(sorted_labels[index] == labels, self.palette[order][index], np.float32(0))
 
     def read(self, picture: NDArray[Any]) -> NDArray[Any]:
-        """A picture of any shape as labels: the value of the nearest color, in the smallest integer type."""
+        """Converts a picture of any shape to labels: those of the nearest colors, in the smallest integer type."""
         order = np.argsort(self.palette)
         colors = self.palette[order]
         picture = np.asarray(picture, np.float32)

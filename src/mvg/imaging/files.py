@@ -75,7 +75,7 @@ def read_gray(path: Path | str) -> Volume:
 
 @cache
 def _noted_pictures(folder: Path) -> list[str]:
-    """The pictures in color of a folder, read so far."""
+    """The color pictures of a folder that were read so far."""
     return []
 
 
@@ -182,7 +182,7 @@ def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
 
 
 def _one_image(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
-    """As `_one_channel`, but pictures in color, which have one slice, keep their three channels (X, Y, Z, 3)."""
+    """As `_one_channel`, but color pictures (one slice) keep their three channels (X, Y, Z, 3)."""
     in_color = last == "color" and voxels.ndim == 4 and voxels.shape[2:] == (1, 3) and 0 not in voxels.shape
     return voxels if in_color and not _is_gray(voxels) else _one_channel(voxels, last, path)
 

@@ -1,4 +1,4 @@
-"""Frames: how a slice of any size fits into the model's square, and the way back."""
+"""Frames: map slices of any size into the square of the model, and back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryError
 
-# Run-time type checks do not accept an int where only `float` is named.
+# Run-time type checks accept an int only if the annotation names it.
 Spacing = tuple[float | int, float | int]
 
 
@@ -44,13 +44,13 @@ class Frame:
 
     @classmethod
     def letterbox(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
-        """The whole picture, as large as fits, centred, in its physical aspect (`pixel_spacing`: row, column in mm)."""
+        """Fits the whole picture, centred, in its physical aspect; `pixel_spacing`: (row, column) in mm."""
         extent = extent_of(shape, pixel_spacing)
         return cls._centred(shape, extent, max(extent) / size, size)
 
     @classmethod
     def padded(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
-        """As `letterbox`, but never finer than the finer of the two pixel spacings: small pictures are only padded."""
+        """As `letterbox`, but pixels never become finer than the finer spacing: small pictures are only padded."""
         extent = extent_of(shape, pixel_spacing)
         return cls._centred(shape, extent, max(max(extent) / size, min(pixel_spacing)), size)
 
@@ -69,7 +69,7 @@ class Frame:
         center: tuple[float, float],
         magnification: float,
     ) -> "Frame":
-        """As `letterbox`, magnified about `center` (row, column); 0 beyond the picture."""
+        """As `letterbox`, but magnified about `center` (row, column); 0 outside of the picture."""
         extent = max(extent_of(shape, pixel_spacing)) / magnification
         spans = [_visible_span(length, spacing, middle, extent, size)
                  for length, spacing, middle in zip(shape, pixel_spacing, center, strict=True)]  # fmt: skip
@@ -93,28 +93,28 @@ class Frame:
         return tuple(frames)
 
     def apply(self, picture: NDArray[Any]) -> NDArray[np.float32]:
-        """Pictures (..., rows, cols) as squares (..., size, size), float32; GeometryError on another shape."""
+        """Converts pictures (..., rows, cols) to float32 squares (..., size, size); GeometryError for another shape."""
         self._check(picture, self.shape)
         square = np.zeros((*picture.shape[:-2], self.size, self.size), np.float32)
         square[self.target.index] = _resized(picture[self.source.index], self.target.rows, self.target.cols)
         return square
 
     def apply_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Labels (..., rows, cols) as squares (..., size, size) of the same type; each pixel takes the nearest."""
+        """Converts labels (..., rows, cols) to squares (..., size, size) of the same type by the nearest pixel."""
         self._check(labels, self.shape)
         square = np.zeros((*labels.shape[:-2], self.size, self.size), labels.dtype)
         square[self.target.index] = _nearest(labels[self.source.index], self.target.rows, self.target.cols)
         return square
 
     def restore(self, square: NDArray[Any]) -> NDArray[np.float32]:
-        """Squares (..., size, size) as pictures (..., rows, cols), float32; 0 outside of `source`."""
+        """Converts squares (..., size, size) back to float32 pictures (..., rows, cols); 0 outside of `source`."""
         self._check(square, (self.size, self.size))
         picture = np.zeros((*square.shape[:-2], *self.shape), np.float32)
         picture[self.source.index] = _resized(square[self.target.index], self.source.rows, self.source.cols)
         return picture
 
     def restore_labels(self, square: NDArray[Any]) -> NDArray[Any]:
-        """Label squares (..., size, size) as (..., rows, cols) of the same type; exact where `apply` did not shrink."""
+        """Converts label squares (..., size, size) to (..., rows, cols); exact unless `apply_labels` shrank them."""
         self._check(square, (self.size, self.size))
         labels = np.zeros((*square.shape[:-2], *self.shape), square.dtype)
         labels[self.source.index] = _nearest(square[self.target.index], self.source.rows, self.source.cols)
@@ -129,7 +129,7 @@ class Frame:
 
 
 def _visible_span(length: int, spacing: float, middle: float, extent: float, size: int) -> tuple[int, int, int, int]:
-    """One axis of `Frame.zoomed`: first pixel and number of pixels of the picture, and the same of the square."""
+    """One axis of `Frame.zoomed`: first pixel and number of pixels in the picture, then both in the square."""
     pixels = extent / spacing  # of the picture, along the square
     first = round(middle - pixels / 2)
     start, stop = max(0, first), min(length, max(first + round(pixels), 1))
@@ -159,7 +159,7 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
 
 
 def extent_of(shape: tuple[int, int], pixel_spacing: Spacing) -> tuple[float, float]:
-    """Height and width of a picture in mm; GeometryError where either is not positive."""
+    """Height and width of a picture in mm; GeometryError when one is not positive."""
     if min(shape) < 1 or not min(pixel_spacing) > 0:
         raise GeometryError(
             f"a picture of shape {shape} with pixels of {pixel_spacing} mm", "positive numbers", "repair the file"
@@ -177,7 +177,7 @@ def _spans(length: int, size: int, overlap: int) -> list[tuple[int, int]]:
 
 def _resized(picture: NDArray[Any], rows: int, cols: int) -> NDArray[np.float32]:
     result = np.asarray(picture, np.float32)
-    # The axis that shrinks more goes first: less is left for the second product.
+    # The axis that shrinks more goes first, which makes the second product smaller.
     vertical_first = rows * picture.shape[-1] <= cols * picture.shape[-2]
     for vertical in (vertical_first, not vertical_first):
         if vertical and rows != picture.shape[-2]:
@@ -189,7 +189,7 @@ def _resized(picture: NDArray[Any], rows: int, cols: int) -> NDArray[np.float32]
 
 @lru_cache(maxsize=64)
 def _weights(before: int, after: int) -> NDArray[np.float32]:
-    """The matrix (after, before) that resizes one axis with a triangle filter, as wide as the coarser grid's pixels."""
+    """The matrix (after, before) that resizes one axis with a triangle filter of the width of the coarser pixels."""
     scale = before / after
     centres = (np.arange(after) + 0.5) * scale - 0.5
     if scale < 1:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Plane = Literal["axial", "coronal", "sagittal"]
 
 CUT_AXIS: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
-"""The canonical axis that the slices of a plane lie across."""
+"""The canonical axis that is normal to the slices of a plane."""
 PICTURE_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 """The canonical axes of the slices, rows and columns of a plane."""
 _LABELS = (("R", "L"), ("A", "P"), ("I", "S"))  # where a canonical axis begins and ends
@@ -28,7 +28,7 @@ def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     to_lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :3]
     cosines = to_lps / np.linalg.norm(to_lps, axis=0)
-    # Rounding makes ties of obliques at 45 degrees fall the same way whatever the last bits are.
+    # Rounding makes the choice for axes at 45 degrees independent of floating-point errors.
     best = max(permutations(range(3)), key=lambda axes: round(sum(abs(cosines[w, a]) for w, a in enumerate(axes)), 6))
     orientation = np.zeros((3, 2))
     for canonical, axis in enumerate(best):
@@ -37,13 +37,13 @@ def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def array_axes(orientation: NDArray[np.float64]) -> tuple[int, int, int]:
-    """The array axes that run along left, posterior and superior."""
+    """The array axes along left, posterior and superior."""
     left, posterior, superior = np.argsort(orientation[:, 0]).tolist()
     return left, posterior, superior
 
 
 def axis_codes(orientation: NDArray[np.float64]) -> tuple[str, str, str]:
-    """Where each array axis points to, as letters of R/L, A/P, S/I."""
+    """The direction of each array axis, as letters of R/L, A/P, S/I."""
     first, second, third = orientations.ornt2axcodes(orientation, _LABELS)
     return str(first), str(second), str(third)
 

@@ -28,13 +28,13 @@ def color_of(label: int) -> RGB:
 
 
 def plain(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image without labels; values beyond [0, 1] are clipped."""
+    """An image without labels, in 8 bits; values outside of [0, 1] are clipped."""
     picture = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     return np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
 
 
 def fill(image: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image with the regions of all labels filled with their colors, which let the image through."""
+    """An image with the regions of all labels filled with transparent colors."""
     picture = plain(image)
     labeled = labels > 0
     mixed = (1 - _OPACITY) * picture[labeled] + _OPACITY * _colors(labels[labeled])
@@ -43,7 +43,7 @@ def fill(image: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def outline(image: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image with a line of one pixel around the region of each label; greater labels draw over smaller ones."""
+    """An image with a line of one pixel around the region of each label; lines of larger labels cover others."""
     picture = plain(image)
     labels = np.maximum(labels.astype(np.int64), 0)
     widened = ndimage.grey_dilation(labels, footprint=_CROSS)

@@ -1,4 +1,4 @@
-"""Resampling of voxels onto another grid, by SimpleITK."""
+"""Resamples voxels onto another grid with SimpleITK."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ def resample(
     """
     import SimpleITK as sitk  # noqa: N813
 
-    # A border of equal values: the half voxel around the outermost ones belongs to the image.
+    # Repeats the border voxels, because an image extends half a voxel beyond their centers.
     padded = np.pad(voxels, [(1, 1)] * 3 + [(0, 0)] * (voxels.ndim - 3), mode="edge")
     channels = voxels.ndim > 3
     image = sitk.GetImageFromArray(padded.transpose(2, 1, 0, *range(3, voxels.ndim)), isVector=channels)
-    # Ties of labels fall the same way whatever the last bits are; interpolated values are continuous there.
+    # Rounding errors must not decide between two labels at equal distance; interpolated values are continuous there.
     offset = 1.0 if linear else 1.0 + _TIE
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(matrix[:3, :3].ravel().tolist())
@@ -39,7 +39,7 @@ def resample(
 
 
 def _fill_outside(result: NDArray[Any], matrix: NDArray[np.float64], lengths: tuple[int, ...], value: float) -> None:
-    """Fills the points of `result` that lie outside of an image with these lengths."""
+    """Fills the points of `result` that lie outside of an image with these axis lengths."""
     steps = np.ogrid[tuple(slice(0, length) for length in result.shape[:3])]
     for axis, length in enumerate(lengths[:3]):
         parts = [matrix[axis, k] * steps[k] for k in range(3)]

@@ -57,12 +57,12 @@ class _Grid:
 
     @staticmethod
     def _checked(voxels: NDArray[Any]) -> NDArray[Any]:
-        """The voxels in the shape that is kept; raises GeometryError for a shape that is not allowed."""
+        """Returns the voxels in the shape that is stored; GeometryError for a shape that is not allowed."""
         raise NotImplementedError
 
     @staticmethod
     def _dtype(voxels: NDArray[Any]) -> np.dtype[Any]:
-        """The type that voxels are kept in."""
+        """The type in which voxels are stored."""
         raise NotImplementedError
 
     @property
@@ -96,11 +96,11 @@ class _Grid:
         return next(plane for plane, axis in CUT_AXIS.items() if self.spacing[axes[axis]] * _SPACING_TIE >= widest)
 
     def cut_along(self, plane: Plane) -> Plane:
-        """The plane to cut this in among volumes that are cut along `plane`: a single slice keeps its own plane."""
+        """The slice plane of this volume among volumes sliced along `plane`; a single slice keeps its plane."""
         return self.plane if 1 in self.shape else plane
 
     def same_grid(self, other: "_Grid", tolerance: float = 1e-3) -> bool:
-        """Whether both have the same shape and every corner voxel lies at the same place, within `tolerance` mm."""
+        """Whether both have the same shape and equal positions of the corner voxels, within `tolerance` mm."""
         if self.shape != other.shape:
             return False
         corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
@@ -196,7 +196,7 @@ class Volume(_Grid):
         return int(self.voxels.shape[3]) if self.voxels.ndim == 4 else 1
 
     def resample(self, reference: _Grid) -> "Volume":
-        """This image on the grid of `reference`, by linear interpolation; its own minimum outside of its field."""
+        """Resamples this image to the grid of `reference` by linear interpolation; outside of it, its minimum."""
         voxels = self._resampled(reference, True, float(self.voxels.min()))
         return Volume(voxels, reference.affine, reference.header)
 
@@ -231,11 +231,11 @@ class LabelMap(_Grid):
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The labels that occur, background 0 left out, in ascending order."""
+        """The label values that occur, without background 0, in ascending order."""
         return tuple(int(value) for value in np.unique(self.voxels) if value != 0)
 
     def resample(self, reference: _Grid) -> "LabelMap":
-        """These labels on the grid of `reference`, each voxel taking the nearest label; 0 outside of their field."""
+        """Resamples these labels to the grid of `reference` by the nearest voxel; 0 outside of them."""
         return LabelMap(self._resampled(reference, False, 0.0), reference.affine, reference.header)
 
 
@@ -253,7 +253,7 @@ def luminance(volume: Volume) -> Volume:
 
 
 def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    # A read-only array of the right type is shared; anything the caller could still write to is copied.
+    # A read-only array of the right type is shared; an array that the caller could change is copied.
     shared = voxels.dtype == dtype and not voxels.flags.writeable
     array = voxels.view() if shared else np.array(voxels, dtype=dtype)
     array.flags.writeable = False

@@ -61,13 +61,13 @@ class Window:
         return cls(low, high) if _apart(low, high) else cls(low, low + max(1.0, abs(low)))
 
     def apply(self, raw: NDArray[Any]) -> NDArray[np.float32]:
-        """Raw intensities of any shape as float32 in [0, 1], clipped."""
+        """Converts raw intensities of any shape to float32 in [0, 1], clipped."""
         scaled = np.asarray(raw, np.float32) - np.float32(self.low)
         scaled *= np.float32(1 / (self.high - self.low))
         return np.clip(scaled, 0, 1, out=scaled)
 
     def invert(self, scaled: NDArray[Any]) -> NDArray[np.float32]:
-        """Values of [0, 1] as raw intensities, float32; inverse of `apply` for what was not clipped."""
+        """Converts [0, 1] to raw intensities (float32); the inverse of `apply` for values that were not clipped."""
         raw = np.asarray(scaled, np.float32) * np.float32(self.high - self.low)
         raw += np.float32(self.low)
         return raw
@@ -84,12 +84,12 @@ def _is_ct(modality: str) -> bool:
 
 
 def _apart(low: float, high: float) -> bool:
-    # Narrower than float32 can resolve at this magnitude counts as constant.
+    # A range below the resolution of float32 at this magnitude counts as constant.
     return high - low > 1e-6 * max(abs(low), abs(high)) and bool(np.isfinite(1 / (high - low)))
 
 
 def _sample(voxels: NDArray[Any]) -> NDArray[Any]:
-    """The finite values of evenly spread voxels, as a copy."""
+    """A copy of the finite values of evenly spaced voxels."""
     flat = np.asarray(voxels).ravel(order="K")  # as they lie in memory: a whole volume is not copied
     step = max(1, flat.size // _ENOUGH)
     flat = flat[:: step if step % 2 else step + 1]  # odd: never in phase with rows of even length

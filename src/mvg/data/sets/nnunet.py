@@ -138,8 +138,10 @@ def _channels(description: dict[str, Any], count: int) -> tuple[str, ...]:
     """The name of every channel; names that occur twice are followed by the channel number."""
     # The first version of nnU-Net calls the key "modality".
     old = description.get("modality") if isinstance(description.get("modality"), dict) else None
-    known = {str(channel): str(name) for channel, name in (description.get("channel_names") or old or {}).items()}
-    names = [known.get(str(channel), f"channel {channel}") for channel in range(count)]
+    channel_names = {
+        str(channel): str(name) for channel, name in (description.get("channel_names") or old or {}).items()
+    }
+    names = [channel_names.get(str(channel), f"channel {channel}") for channel in range(count)]
     return tuple(f"{name} {channel}" if names.count(name) > 1 else name for channel, name in enumerate(names))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mvg.imaging.volume import Header, LabelMap, Volume
 
 LOSSY = (".jpg", ".jpeg")
-"""Suffixes of formats with lossy compression, which changes labels."""
+"""Suffixes of formats whose compression is lossy and would change labels."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ SUFFIXES = (".npz", ".h5", ".hdf5")
 
 
 def load(path: Path) -> Stored:
-    """Both entries; objects and pickles are refused."""
+    """Reads both entries; objects and pickles are refused."""
     if path.suffix.lower() == ".npz":
         with np.load(path, allow_pickle=False) as entries:
             _check(entries.files, path)
@@ -27,7 +27,7 @@ def load(path: Path) -> Stored:
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Both entries, the voxels compressed."""
+    """Writes both entries, with compressed voxels."""
     if path.suffix.lower() == ".npz":
         with path.open("wb") as stream:
             np.savez_compressed(stream, voxels=volume.voxels, affine=volume.affine)

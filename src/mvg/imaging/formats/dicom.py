@@ -1,4 +1,4 @@
-"""DICOM: a folder of one series, a single file, or an enhanced multi-frame file; CT comes in HU. Reading only."""
+"""DICOM: reads a folder of one series, a single file, or an enhanced multi-frame file; CT is in HU."""
 
 import re
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class _SlicePosition:
 
 
 def load(path: Path) -> Stored:
-    """The only series in a folder (slices in order of their position), or the image in a file."""
+    """Reads the only series in a folder (slices sorted by position), or the image in a file."""
     datasets = _datasets_of_series(path) if path.is_dir() else [_dataset(path)]
     slices: list[NDArray[Any]] = []
     positions: list[_SlicePosition | None] = []
@@ -46,16 +46,16 @@ def load(path: Path) -> Stored:
     if len({frame.shape for frame in slices}) > 1:
         raise FileError(f"'{path}' holds slices of different sizes", "one series", "separate them")
     color = slices[0].ndim == 3
-    known = [position for position in positions if position is not None]
-    if len(known) < len(slices):
+    with_position = [position for position in positions if position is not None]
+    if len(with_position) < len(slices):
         return _without_position(slices, datasets[0])
-    affine, order = _geometry(known, path)
+    affine, order = _geometry(with_position, path)
     voxels = np.stack([slices[k] for k in order], axis=2).swapaxes(0, 1)
     return Stored(voxels, affine, None, "color" if color else "time")
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Always a FileError: DICOM is read only."""
+    """Raises FileError, because DICOM can only be read."""
     raise FileError(f"'{path}' to be written", "a format that can be written", "choose .nii.gz instead of DICOM")
 
 
@@ -73,7 +73,7 @@ def _dataset(path: Path) -> Any:
 
 
 def _datasets_of_series(folder: Path) -> list[Any]:
-    """All images of the one series in a folder or, when it directly holds none, below it."""
+    """All images of the only series in a folder, or in its subfolders when the folder itself holds none."""
     images = _headers(file for file in folder.iterdir() if file.is_file())
     images = images or _headers(file for file in folder.rglob("*") if file.is_file())
     if not images:
@@ -139,7 +139,7 @@ def _rescaled(frame: NDArray[Any], dataset: Any, number: int) -> NDArray[Any]:
 
 
 def _group(dataset: Any, number: int, name: str) -> Any:
-    """A functional group of an enhanced image: the frame's own, else the shared one, else None."""
+    """A functional group of an enhanced image: that of the frame, else the shared one, else None."""
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
     for groups in (*per_frame[number : number + 1], *shared[:1]):
@@ -203,7 +203,7 @@ def _check_gaps(gaps: NDArray[np.float64], path: Path) -> None:
 
 
 def _without_position(slices: list[NDArray[Any]], dataset: Any) -> Stored:
-    """Pictures without a position in the patient (X-ray, ultrasound): read as a PNG is, with their pixel spacing."""
+    """Images without a position in the patient (X-ray, ultrasound), read like a PNG but with their pixel spacing."""
     row_mm, col_mm = _pixel_spacing(dataset)
     affine = np.diag([-col_mm, -row_mm, 1.0, 1.0])
     if len(slices) == 1:

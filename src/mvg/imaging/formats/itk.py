@@ -35,7 +35,7 @@ _NUMBERS = struct.Struct("<15d")  # origin 3, spacing 3, direction 9
 
 
 def load(path: Path) -> Stored:
-    """The image; vector pixels become a last axis of colors."""
+    """Reads the image; vector pixels become a last axis of colors."""
     import SimpleITK as sitk  # noqa: N813
 
     image = _image(path, _reader(path))
@@ -55,7 +55,7 @@ def load(path: Path) -> Stored:
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Writes compressed voxels; GeometryError for sheared axes, which no rotation and spacing can express."""
+    """Writes compressed voxels; GeometryError for sheared axes, which a rotation and a spacing cannot express."""
     import SimpleITK as sitk  # noqa: N813
 
     origin, spacing, direction = _geometry(volume, path)
@@ -71,18 +71,18 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
 
 
 def _reader(path: Path) -> str:
-    """The name of the reader: without it ITK tries all readers on a damaged file, and each prints an error."""
+    """The name of the ITK reader; without it, ITK tries all readers on a damaged file, and each prints an error."""
     return "NrrdImageIO" if path.suffix.lower() in _NRRD else "MetaImageIO"
 
 
 def _nrrd_header(content: bytes) -> tuple[list[str], bytes]:
-    """The lines of an NRRD header, and all that follows from its empty line on."""
+    """The lines of an NRRD header, and everything from its empty line on."""
     end = min((at for at in (content.find(b"\n\n"), content.find(b"\r\n\r\n")) if at >= 0), default=len(content))
     return content[:end].decode("latin-1").splitlines(), content[end:]
 
 
 def _nrrd_affine(path: Path) -> NDArray[np.float64] | None:
-    """The affine in an NRRD header; None for other files, fewer axes, or worlds that ITK interprets."""
+    """The affine in an NRRD header; None for other files, fewer axes, or coordinate systems that ITK interprets."""
     if path.suffix.lower() not in _NRRD:
         return None
     with path.open("rb") as file:
@@ -107,7 +107,7 @@ def _spell_affine(path: Path, affine: NDArray[np.float64]) -> None:
 
 
 def dicom_pixels(path: Path) -> NDArray[Any]:
-    """The first frame (rows, cols) of a DICOM file, rescaled, by ITK's own decoders."""
+    """The first frame (rows, cols) of a DICOM file, rescaled, read with the decoders of ITK."""
     import SimpleITK as sitk  # noqa: N813
 
     return np.asarray(sitk.GetArrayFromImage(_image(path, "GDCMImageIO"))[0])

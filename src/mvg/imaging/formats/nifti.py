@@ -21,7 +21,7 @@ _NATIVE = (np.uint8, np.int16, np.int32, np.uint16)  # integers that every reade
 
 
 def load(path: Path) -> Stored:
-    """Reads the whole file at once, so that a damaged end never goes unnoticed."""
+    """Reads the whole file at once, so that a damaged end is noticed."""
     import nibabel
 
     content = path.read_bytes()
@@ -50,7 +50,7 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     voxels = _storable(volume)
     header = header_for(volume, voxels.shape, voxels.dtype)
     image_class: Any = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
-    # Without an affine nibabel leaves the header's own geometry untouched.
+    # Without an affine, nibabel keeps the geometry of the header.
     image_class(voxels, None, header).to_filename(path)
 
 
@@ -86,7 +86,7 @@ def _affine(header: Any) -> NDArray[np.float64]:
 
 
 def _native(content: bytes, header_class: Any) -> bytes:
-    """The header block in this machine's byte order."""
+    """The header block in the byte order of this machine."""
     header = header_class(content, check=False)
     return bytes(header.as_byteswapped("<").binaryblock if header.endianness != "<" else content)
 

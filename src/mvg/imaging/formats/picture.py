@@ -49,7 +49,7 @@ def load(path: Path) -> Stored:
 
 
 def _without_alpha(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Voxels (X, Y, Z, C) without their transparency; FileError for colors that are transparent somewhere."""
+    """Removes the alpha channel of voxels (X, Y, Z, C); FileError when a pixel is transparent."""
     if voxels.shape[-1] == 2:
         return voxels[..., :1]
     colors, alpha = voxels[..., :3], voxels[..., 3:]
@@ -99,7 +99,7 @@ def _pixels(volume: Volume | LabelMap) -> NDArray[Any]:
 
 
 def _in_range(pixels: NDArray[Any], header: Header | None) -> NDArray[Any]:
-    """Whole numbers; those a little outside of the range that the source had are clipped to it."""
+    """Rounds to whole numbers and clips values slightly outside of the range of the source."""
     whole = np.rint(pixels)
     if header is not None and header.kind == "picture" and header.content[0] in (8, 16):
         full = 2 ** header.content[0] - 1
@@ -117,11 +117,11 @@ def _exact(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _unsigned(pixels: NDArray[Any], suffix: str, path: Path) -> NDArray[Any]:
     bits = 8 if pixels.max() <= 255 else 16
-    most = 255 if suffix in _ONLY_BYTES else 65535
-    if pixels.min() < 0 or pixels.max() > most:
+    largest = 255 if suffix in _ONLY_BYTES else 65535
+    if pixels.min() < 0 or pixels.max() > largest:
         raise FileError(
             f"values from {pixels.min()} to {pixels.max()} for '{path}'",
-            f"0 to {most}",
+            f"0 to {largest}",
             "write .tif or .nii.gz instead",
         )
     return pixels.astype(np.uint8 if bits == 8 else np.uint16)
