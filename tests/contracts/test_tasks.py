@@ -16,23 +16,23 @@ KINDS = sorted(contributions(kinds))
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Labelled MRI with two contrasts, ultrasound-like pictures, CT in HU, and CT pairs."""
-    where = tmp_path_factory.mktemp("contract")
+    folder = tmp_path_factory.mktemp("contract")
     sets = [
-        make_mri(where / "heads", {"pat1": (40, 48, 3), "pat2": (44, 40, 3)}, channels=2),
-        make_mri(where / "film", {"pat1": (50, 37, 1), "pat2": (30, 40, 1)}, ending=".png"),
-        make_ct(where / "ct"),
-        make_ct(where / "pairs", target=True),
+        make_mri(folder / "heads", {"pat1": (40, 48, 3), "pat2": (44, 40, 3)}, channels=2),
+        make_mri(folder / "film", {"pat1": (50, 37, 1), "pat2": (30, 40, 1)}, ending=".png"),
+        make_ct(folder / "ct"),
+        make_ct(folder / "pairs", target=True),
     ]
-    prepare(sets, where / "store")
-    return Store.open(where / "store")
+    prepare(sets, folder / "store")
+    return Store.open(folder / "store")
 
 
 def tasks_of(store: Store, kind: str) -> list[tuple[str, Task]]:
-    return [(name, task) for name, found in store.sets.items() for task in tasks_for(found.card) if task.kind == kind]
+    return [(name, task) for name, data in store.sets.items() for task in tasks_for(data.card) if task.kind == kind]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_some_card_offers_it_and_its_tasks_are_named_after_it(store: Store, kind: str) -> None:
+def test_a_card_offers_tasks_that_are_named_after_the_kind(store: Store, kind: str) -> None:
     tasks = tasks_of(store, kind)
     assert tasks
     assert all(task.name.startswith(f"{kind}:") for _, task in tasks)
@@ -48,13 +48,13 @@ def test_a_card_without_anything_to_learn_offers_nothing(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_pairs_have_the_promised_shape_type_and_range(store: Store, kind: str) -> None:
     for name, task in tasks_of(store, kind):
-        found = store.sets[name]
-        accepted = [row for row in found.rows if task.accepts(row)]
+        data = store.sets[name]
+        accepted = [row for row in data.rows if task.accepts(row)]
         assert accepted, f"{task.name} accepts no slice of {name}"
         for row in accepted:
-            for piece in (found[row.number], found[row.number].random_crop(16, np.random.default_rng(row.number))):
-                image, target = task.pair(piece, np.random.default_rng(0))
-                assert image.shape[1:] == target.shape == piece.images.shape[-2:]
+            for stored in (data[row.number], data[row.number].random_crop(16, np.random.default_rng(row.number))):
+                image, target = task.pair(stored, np.random.default_rng(0))
+                assert image.shape[1:] == target.shape == stored.images.shape[-2:]
                 assert len(image) == task.spec.inputs
                 assert image.dtype == np.float32
                 assert image.min() >= 0
@@ -78,13 +78,13 @@ def test_pairs_depend_on_the_generator_alone(store: Store, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tasks_travel_to_workers(store: Store, kind: str) -> None:
+def test_tasks_can_be_pickled_for_workers(store: Store, kind: str) -> None:
     for _, task in tasks_of(store, kind):
         assert pickle.loads(pickle.dumps(task)) == task
 
 
 def test_every_data_set_of_the_paper_gets_its_task(store: Store) -> None:
-    names = {name: {task.name for task in tasks_for(found.card)} for name, found in store.sets.items()}
+    names = {name: {task.name for task in tasks_for(data.card)} for name, data in store.sets.items()}
     assert {"segmentation:contrast 0", "segmentation:contrast 1", "inpainting:contrast 0"} <= names["heads"]
     assert {"synthesis:contrast 0->contrast 1", "synthesis:contrast 1->contrast 0"} <= names["heads"]
     assert {"denoising:CT@50%", "denoising:CT@25%", "denoising:CT@10%, lung"} <= names["ct"]

@@ -71,6 +71,21 @@ def test_uncertainty_is_that_of_the_second_pass() -> None:
     assert zoomed.uncertainty.voxels.sum() < 0.7 * whole.uncertainty.voxels.sum(), "the second pass is sharper"
 
 
+def test_probabilities_are_those_of_the_second_pass_and_change_nothing() -> None:
+    prompt, labels = small((20, 30))
+    query, _ = small((75, 50), seed=1)
+    task = Predictor(Learner()).prompt([prompt], [labels])
+    plain, both = task(query), changed(task, probabilities=True, uncertainty=True)(query)
+    assert np.array_equal(plain.volume.voxels, both.volume.voxels)
+    assert both.probabilities is not None
+    likely = both.probabilities.of(5).voxels
+    assert np.array_equal(likely > 0.5, plain.volume.voxels > 0)
+    assert likely + both.probabilities.of(0).voxels == pytest.approx(1, abs=4e-3)
+    whole = changed(task, probabilities=True, zoom="off")(query).probabilities
+    assert whole is not None
+    assert not np.array_equal(likely, whole.of(5).voxels)
+
+
 def test_a_saved_task_predicts_the_same(tmp_path: Path) -> None:
     prompt, labels = small((20, 30))
     query, _ = small((75, 50), seed=1)
