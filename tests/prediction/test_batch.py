@@ -93,14 +93,14 @@ def test_an_unexpected_error_costs_one_query_alone(
     query, _ = scan(seed=9)
     for name in ("a", "b"):
         write(query, tmp_path / f"{name}.nii.gz")
-    real = batch.read_gray
+    real = batch.read_channels
 
-    def read_one(path: Path) -> Volume:
+    def read_one(path: Path, inputs: int) -> Volume:
         if path.name == "a.nii.gz":
             raise ZeroDivisionError("a\nb")
-        return real(path)
+        return real(path, inputs)
 
-    monkeypatch.setattr("mvg.prediction.batch.read_gray", read_one)
+    monkeypatch.setattr("mvg.prediction.batch.read_channels", read_one)
     with output_folder(tmp_path / "out"):
         first, second = predict_files(
             task, plan([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], tmp_path / "out", "labels")

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mvg.errors import FileError, MvgError, PromptError
-from mvg.imaging.files import read_gray, stem_of, suffix_of
+from mvg.imaging.files import stem_of, suffix_of
 from mvg.imaging.formats import LOSSY
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
@@ -19,6 +19,7 @@ from mvg.prediction.output_files import (
     write_volume,
 )
 from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.result import Prediction
 
 _DICOM = ("", ".dcm", ".dicom", ".ima")  # predictions for these become NIfTI
@@ -113,7 +114,7 @@ def predict_files(
 def _predict_file(
     task: PromptedTask, job: Job, progress: Callable[[int, int], None] | None, estimate: Estimate | None
 ) -> Outcome:
-    query = read_gray(job.query)
+    query = read_channels(job.query, task.predictor.model.config.inputs)
     prediction = task(query, progress)
     labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
     quality = None if estimate is None or labels is None else estimate(task, query, labels)

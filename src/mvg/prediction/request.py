@@ -54,8 +54,8 @@ def prepare_request(
     if source.prompts.suffix == SUFFIX:
         return Request(_saved_task(source, options), (source.prompts,))
     chosen = PredictionOptions(**options)
-    folder = open_prompts(source.prompts, source.task, queries)
     predictor = load(source.weights or DEFAULT_WEIGHTS, source.device)
+    folder = open_prompts(source.prompts, source.task, queries, predictor.model.config.inputs)
     images = folder.images.with_progress(lambda done, total: on_progress("prompts", done, total))
     task = predictor.prompt(images, folder.targets, folder.task, chosen, modality=folder.modality, names=folder.names)
     has_named_channel = source.task is not None and ":" in source.task

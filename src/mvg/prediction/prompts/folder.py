@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +14,7 @@ from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, stem_of
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
 
@@ -69,12 +71,13 @@ class PromptFolder:
     channel: str = ""
 
 
-def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] = ()) -> PromptFolder:
+def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] = (), inputs: int = 1) -> PromptFolder:
     """Find the pairs in a folder and the task that they show.
 
     task: "KIND", or with channels (names or numbers) "KIND:CHANNEL" or "KIND:CHANNEL->CHANNEL"; None infers it: integer
     targets are a segmentation. Without a CHANNEL the one in the names of all `queries` (scan_0001.nii.gz) is used, else
-    the first. Raises FileError, PromptError and UnknownNameError, which name the possible choices.
+    the first; weights with several `inputs` get all channels from the first on. Raises FileError, PromptError and
+    UnknownNameError, which name the possible choices.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -83,9 +86,9 @@ def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] 
     if task is not None:
         task_spec(task)
     if nnunet.recognises(folder):
-        return _NnunetFolder(folder, nnunet.open(folder)).pairs(task, queries)
+        return _NnunetFolder(folder, nnunet.open(folder), inputs).pairs(task, queries)
     if (folder / "images").is_dir() and (folder / "targets").is_dir():
-        return _pairs_by_name(folder, task)
+        return _pairs_by_name(folder, task, inputs)
     raise PromptError(
         f"'{folder}' has neither imagesTr/ nor images/ and targets/",
         "the nnU-Net raw layout (imagesTr/CASE_0000.*, labelsTr/CASE.*), or images/ and targets/ with equal names",
@@ -99,6 +102,7 @@ class _NnunetFolder:
 
     folder: Path
     data: DataSet
+    inputs: int
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -139,7 +143,7 @@ class _NnunetFolder:
     def _prompt_folder(
         self, cases: list[Case], targets: VolumeFiles[Volume] | VolumeFiles[LabelMap], kind: str, channel: int
     ) -> PromptFolder:
-        images = VolumeFiles([case.images[channel] for case in cases], read_gray)
+        images = VolumeFiles([case.images[channel] for case in cases], partial(read_channels, inputs=self.inputs))
         names = tuple(case.name for case in cases)
         name = self.channels[channel] if len(self.channels) > 1 else ""
         return PromptFolder(images, targets, names, kind, _modality(self.data.card, channel), name)
@@ -178,7 +182,7 @@ def _label_reader(card: Card) -> Callable[[Path], LabelMap]:
     return read_without_ignored
 
 
-def _pairs_by_name(folder: Path, task: str | None) -> PromptFolder:
+def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     images, targets = _files_by_stem(folder / "images"), _files_by_stem(folder / "targets")
     _check_partners(folder, images, targets)
     names = tuple(sorted(images))
@@ -190,10 +194,10 @@ def _pairs_by_name(folder: Path, task: str | None) -> PromptFolder:
         if not all(_is_label_map(path) for path in paths):
             raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
         kind = _LABELS_TASK
-    inputs = VolumeFiles([images[name] for name in names], read_gray)
+    pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
     has_labels = spec_of(kind).target_type == "labels"
     outputs = VolumeFiles(paths, read_labels) if has_labels else VolumeFiles(paths, read_gray)
-    return PromptFolder(inputs, outputs, names, kind)
+    return PromptFolder(pictures, outputs, names, kind)
 
 
 def _check_partners(folder: Path, images: dict[str, Path], targets: dict[str, Path]) -> None:
