@@ -17,7 +17,7 @@ _LEVELS = 32  # distinct colors that random colorings draw from, while the class
 class Coloring:
     """Pairs every label of `values` with one color of (0, 1]; the background, label 0, is always color 0.
 
-    At most 255 values, none twice, none 0, and colors that differ; else PromptError.
+    There are at most 255 distinct values other than 0, and distinct colors; else PromptError.
     """
 
     values: tuple[int, ...]
@@ -103,7 +103,7 @@ class Coloring:
         return np.asarray(-0.5 * np.square(away / width), np.float32)
 
     def soft(self, picture: NDArray[Any]) -> NDArray[np.float32]:
-        """Probabilities (K + 1, ...) of background and values, falling with the distance to their colors.
+        """Probabilities (K + 1, ...) of background and values, which decrease with the distance to their colors.
 
         They sum to 1 and the largest belongs to the label that `read` returns.
         """

@@ -1,4 +1,4 @@
-"""Images in files: read any format as a Volume or LabelMap, write any format whole or not at all."""
+"""Images in files: read any format as a Volume or LabelMap, write any format completely or not at all."""
 
 import logging
 import warnings
@@ -20,9 +20,9 @@ from mvg.imaging.volume import LabelMap, Volume, luminance
 def read(path: Path | str) -> Volume:
     """Reads a file, or a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
-    A picture in color has three channels, red, green and blue; one whose channels are equal is read as gray. FileError
-    for what is missing, empty, truncated, 4D, a volume in color, or holds NaN or infinity; GeometryError for an affine
-    that cannot be inverted.
+    A color picture has three channels (red, green, blue); if they are equal, it is read as gray. FileError
+    for files that are missing, empty, truncated, 4D or color volumes, or hold NaN or infinity; GeometryError for an
+    affine that cannot be inverted.
     """
     path, stored = _load(path)
     voxels = _one_image(_in_colors(stored, path), stored.last, path)
@@ -42,14 +42,14 @@ def read(path: Path | str) -> Volume:
 def read_labels(path: Path | str) -> LabelMap:
     """Reads labels with every value exactly as stored; floats are accepted when all are whole numbers.
 
-    Pictures with a palette give their indices. Errors as in `read`, and FileError for a JPEG or a picture in color.
+    Pictures with a palette give their indices. Errors are those of `read`, and FileError for JPEG or color pictures.
     """
     path, stored = _load(path)
     if path.suffix.lower() in LOSSY:
         raise FileError(
             f"labels in a JPEG file ('{path}'), which changes their values",
             "PNG, TIFF, NIfTI or another format that keeps them",
-            "export the labels again; another suffix does not mend them",
+            "export the labels again; another suffix does not repair them",
         )
     voxels = _one_channel(stored.voxels, stored.last, path)
     if voxels.dtype.kind == "f":
@@ -63,9 +63,9 @@ def read_labels(path: Path | str) -> LabelMap:
 
 
 def read_gray(path: Path | str) -> Volume:
-    """The image in a file as one channel: as `read`, but of a picture in color the luminance.
+    """Reads an image as one channel: as `read`, but color pictures become luminance.
 
-    The logger "mvg" says so in one line for each folder.
+    The logger "mvg" reports this once for each folder.
     """
     volume = read(path)
     if volume.channels > 1:
@@ -86,9 +86,9 @@ def _note_colors(folder: Path, name: str) -> None:
 
 
 def write(volume: Volume | LabelMap, path: Path | str) -> None:
-    """Writes in the format of the suffix, whole or not at all (see `mvg._atomic`).
+    """Writes in the format of the suffix, completely or not at all (see `mvg._atomic`).
 
-    Affines return bit for bit where the format can hold them, always when the volume was read from that format.
+    Affines are kept bit for bit if the format can hold them, and always if the volume was read from this format.
     FileError when the format is unknown or cannot hold the values, or the folder is missing, read-only or full;
     GeometryError when the format cannot hold the affine.
     """
@@ -148,7 +148,7 @@ def _load(path: Path | str) -> tuple[Path, Stored]:
     except Exception as error:
         raise FileError(
             f"'{path}' cannot be read ({_reason(error)})",
-            f"a whole, undamaged {suffix_of(path) or 'DICOM'} image",
+            f"a complete, undamaged {suffix_of(path) or 'DICOM'} image",
             "copy, download or convert it again",
         ) from error
 

@@ -31,10 +31,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Frame:
-    """Takes the box `source` of a picture of `shape` (rows, cols) to the box `target` of a square of side `size`.
+    """Maps the box `source` of a picture of `shape` (rows, cols) to the box `target` of a square of side `size`.
 
-    Shrinking averages (antialiased linear), growing interpolates linearly, equal sizes copy. Outside of `target` the
-    square is 0. Every method takes stacks: (..., rows, cols) or (..., size, size).
+    Shrinking averages (antialiased linear), enlarging interpolates linearly, equal sizes are copied. The square is 0
+    outside of `target`. Every method takes stacks: (..., rows, cols) or (..., size, size).
     """
 
     shape: tuple[int, int]
@@ -78,9 +78,9 @@ class Frame:
 
     @classmethod
     def tiles(cls, shape: tuple[int, int], size: int, overlap: int) -> tuple["Frame", ...]:
-        """Crops at native resolution that cover the picture, neighbours sharing at least `overlap` pixels.
+        """Crops at native resolution that cover the picture; neighbours share at least `overlap` pixels.
 
-        A picture smaller than `size` is padded at its end. See `assemble` for the way back.
+        A picture smaller than `size` is padded at its end. `assemble` is the inverse.
         """
         if not 0 <= overlap < size:
             raise GeometryError(
@@ -140,9 +140,9 @@ def _visible_span(length: int, spacing: float, middle: float, extent: float, siz
 
 
 def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """One picture (..., rows, cols) from the squares (..., size, size) of all `frames`: their weighted average.
+    """Averages the squares (..., size, size) of all `frames` into one picture (..., rows, cols).
 
-    Weights fall linearly from a square's centre to its border, so that seams vanish.
+    Weights decrease linearly from the center of a square to its border, so that there are no seams.
     """
     size = frames[0].size
     ramp = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Orientations of arrays in the patient, and how slices are cut from them, in the terms of `nibabel.orientations`.
+"""Orientations of arrays in the patient, and the slices of an orientation, in terms of `nibabel.orientations`.
 
-An orientation is an array (3, 2): for each array axis the canonical axis that it runs along (0 left, 1 posterior,
-2 superior) and 1, or -1 where it runs against it. Axes after the third are channels and stay as they are.
+An orientation is an array (3, 2): for each array axis its canonical axis (0 left, 1 posterior, 2 superior) and its
+direction along it, 1 or -1. Axes after the third are channels and stay unchanged.
 """
 
 from itertools import permutations
@@ -23,8 +23,8 @@ _LABELS = (("R", "L"), ("A", "P"), ("I", "S"))  # where a canonical axis begins 
 def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """The orientation whose axes lie closest to those of an affine (4, 4) to RAS+ mm, in the sum of the cosines.
 
-    `nibabel.io_orientation` assigns one axis after the other: for axes that are oblique by more than about 45 degrees,
-    as in short-axis views of the heart, it can choose another orientation, which is not the closest one.
+    `nibabel.io_orientation` assigns one axis after the other. For axes that are oblique by more than about 45 degrees,
+    as in short-axis views of the heart, its choice is not always the closest orientation.
     """
     to_lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :3]
     cosines = to_lps / np.linalg.norm(to_lps, axis=0)

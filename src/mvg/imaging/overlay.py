@@ -1,7 +1,7 @@
-"""Overlays: labels in color on an image, as pictures for people. The one palette and the one way to draw.
+"""Overlays: labels in color on an image, for display. All pages and figures use this palette and these functions.
 
-Images have values in [0, 1] and the shape (rows, cols), or (rows, cols, 3) where they have colors; labels (rows, cols)
-are integers or booleans, 0 and below for the background. Results are RGB pictures (rows, cols, 3) of 8 bits.
+Images have values in [0, 1] and the shape (rows, cols), or (rows, cols, 3) for colors; labels (rows, cols)
+are integers or booleans, and values up to 0 are background. Results are RGB pictures (rows, cols, 3) of 8 bits.
 """
 
 from typing import Any

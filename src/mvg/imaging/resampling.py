@@ -12,10 +12,10 @@ _EDGE = 1e-6  # voxels; a point this near to the edge of the field lies inside
 def resample(
     voxels: NDArray[Any], matrix: NDArray[np.float64], shape: tuple[int, int, int], linear: bool, outside: float
 ) -> NDArray[Any]:
-    """Voxels (X, Y, Z[, C]) on a grid of another shape, of the same type.
+    """Resamples voxels (X, Y, Z[, C]) to a grid of another shape; the type stays the same.
 
-    matrix: (4, 4) from indices of the new grid to those of `voxels`; linear: interpolates, else the nearest voxel is
-    taken; outside: the value of points more than half a voxel away from the outermost voxels.
+    matrix: (4, 4) from indices of the new grid to those of `voxels`; linear: interpolate, else take the nearest
+    voxel; outside: the value of points more than half a voxel away from the outermost voxels.
     """
     import SimpleITK as sitk  # noqa: N813
 

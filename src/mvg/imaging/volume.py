@@ -1,4 +1,4 @@
-"""Volumes: voxels with their place in the patient. Knows arrays and affines; nothing of files or of models.
+"""Volumes: voxels with their position in the patient. This module handles arrays and affines, not files or models.
 
 World coordinates are RAS+ millimetres throughout (x to the patient's right, y to the front, z upwards).
 """
@@ -32,9 +32,9 @@ _Kind = TypeVar("_Kind", bound="_Grid")
 
 @dataclass(frozen=True)
 class Header:
-    """The geometry as a file spelled it, kept so that the same file format can spell it again bit for bit.
+    """The geometry as a file stores it, kept so that the same file format can write it again bit for bit.
 
-    kind: the spelling ("nifti1", "nifti2", "itk"); content: its bytes; affine: the bytes of the affine it stood for.
+    kind: the form ("nifti1", "nifti2", "itk"); content: its bytes; affine: the bytes of the affine that it describes.
     """
 
     kind: str
@@ -84,9 +84,9 @@ class _Grid:
 
     @property
     def plane(self) -> Plane:
-        """The plane that slices are best cut in: perpendicular to an axis of length 1, else to the coarsest axis.
+        """The plane of the slices: perpendicular to an axis of length 1, else to the coarsest axis.
 
-        Ties go to axial, then coronal.
+        Among equal axes, axial comes first, then coronal.
         """
         axes = array_axes(orientation_of(self.affine))
         for plane, axis in CUT_AXIS.items():
@@ -114,9 +114,9 @@ class _Grid:
         return replace(self, voxels=to_canonical(self.voxels, orientation), affine=affine, header=None)
 
     def like(self, canonical_voxels: NDArray[Any]) -> "Volume | LabelMap":
-        """Puts an array that lies on `canonical()`'s grid back onto this grid; it may have other channels.
+        """Converts an array on the grid of `canonical()` back to this grid; its channels may differ.
 
-        Returns a LabelMap for integer arrays and a Volume for others, with this very shape and affine (bit for bit).
+        Returns a LabelMap for integer arrays and a Volume for others, with the same shape and affine (bit for bit).
         Raises GeometryError when the shape is not that of `canonical()`.
         """
         orientation = orientation_of(self.affine)
@@ -137,9 +137,9 @@ class _Grid:
         return to_pictures(to_canonical(self.voxels, orientation_of(self.affine)), plane)
 
     def from_pictures(self, pictures: NDArray[Any], plane: Plane) -> "Volume | LabelMap":
-        """The exact inverse of `pictures`: slices put back onto this grid (a LabelMap for integers).
+        """The exact inverse of `pictures`: converts slices to a volume on this grid (a LabelMap for integers).
 
-        The slices may have other channels than this volume. Raises GeometryError for another number or size of slices.
+        The number of channels may differ from this volume. Raises GeometryError for another number or size of slices.
         """
         array = np.asarray(pictures)
         axes = array_axes(orientation_of(self.affine))
@@ -172,7 +172,7 @@ class Volume(_Grid):
     """An image in the patient: float32 voxels (X, Y, Z), or (X, Y, Z, C) for C > 1 channels, and an affine; immutable.
 
     Channels are the colors of a picture (red, green, blue) or registered contrasts of one study. The affine (4, 4)
-    takes voxel indices to RAS+ mm. A channel axis of length 1 is dropped. Raises GeometryError for fewer or more axes,
+    maps voxel indices to RAS+ mm. A channel axis of length 1 is dropped. Raises GeometryError for fewer or more axes,
     empty axes or an affine that cannot be inverted.
     """
 
@@ -182,7 +182,7 @@ class Volume(_Grid):
             raise GeometryError(
                 f"an array of shape {voxels.shape}",
                 "three axes (X, Y, Z) or four (X, Y, Z, channels), none empty",
-                "hand over one volume at a time",
+                "give one volume at a time",
             )
         return voxels[..., 0] if voxels.ndim == 4 and voxels.shape[3] == 1 else voxels
 
@@ -215,7 +215,7 @@ class LabelMap(_Grid):
             raise GeometryError(
                 f"labels of shape {voxels.shape}",
                 "three axes (X, Y, Z), none empty",
-                "hand over one label map at a time",
+                "give one label map at a time",
             )
         return voxels
 
@@ -241,7 +241,7 @@ class LabelMap(_Grid):
 
 def luminance(volume: Volume) -> Volume:
     """The brightness of a color image as one channel, in the units of its colors (ITU-R BT.601: 0.299 R + 0.587 G +
-    0.114 B); an image of one channel as it is. Raises GeometryError for other than one or three channels.
+    0.114 B); an image of one channel is returned unchanged. GeometryError unless there are one or three channels.
     """
     if volume.channels == 1:
         return volume

@@ -45,7 +45,7 @@ class Window:
     def fit(cls, voxels: NDArray[Any], modality: str | None = None) -> "Window":
         """The window for raw voxels of any shape: soft tissue for CT in HU, else their 0.5 to 99.5 percentiles.
 
-        modality: None for that of `guess_modality`. CT without negative values is not in HU and is treated as any
+        modality: None to use `guess_modality`. CT without negative values is not in HU and is treated as any
         other modality. Non-finite values are ignored; images that are constant, or nearly so, get a window of
         positive width.
         """

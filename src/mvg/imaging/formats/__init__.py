@@ -1,8 +1,8 @@
-"""File formats, one per file. `mvg.imaging.files` finds them by itself and does all the checking.
+"""File formats, one per file. `mvg.imaging.files` discovers them and checks what they read and write.
 
-A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`, and `HOLDS_COLORS = True` where
-it can write volumes of three channels. Heavy libraries are imported
-inside these two, and whatever they raise is turned into a FileError by `mvg.imaging.files`.
+A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`, and `HOLDS_COLORS = True` if
+it can write volumes of three channels. Heavy libraries are imported inside these two functions, and
+`mvg.imaging.files` converts their exceptions to FileError.
 """
 
 from collections.abc import Callable

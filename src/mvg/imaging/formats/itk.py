@@ -1,7 +1,7 @@
-"""MetaImage and NRRD through SimpleITK, whose world is LPS and whose arrays are (z, y, x).
+"""MetaImage and NRRD through SimpleITK, whose coordinates are LPS and whose arrays are (z, y, x).
 
-SimpleITK splits an affine into directions and spacings, which costs the last bits. MetaImage stores the two apart, so
-they are kept from reading to writing; NRRD stores their product, so its header is read and written here.
+SimpleITK splits an affine into directions and spacings, which changes the last bits. MetaImage stores both, so they are
+kept from reading to writing; NRRD stores their product, so its header is read and written here.
 """
 
 import os
@@ -155,7 +155,7 @@ def _geometry(volume: Volume | LabelMap, path: Path) -> tuple[NDArray[Any], NDAr
     if shear > _SHEAR:
         raise GeometryError(
             f"axes that are not at right angles (cosine {shear:.3f}) for '{path}'",
-            "a rotation and spacings, all that this format holds",
+            "a rotation and spacings, because this format holds no others",
             "write .nii.gz instead",
         )
     return _LPS * volume.affine[:3, 3], spacing, direction

@@ -61,7 +61,7 @@ def _without_alpha(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Writes colors in 8 bits per channel, and gray in the 8 or 16 bits that the source had or the values need.
+    """Writes colors in 8 bits per channel, and gray in 8 or 16 bits, like the source or as the values need.
 
     TIFF holds any float32 value in gray.
     """
