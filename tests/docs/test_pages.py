@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from mvg.app.cli import app
+from mvg.prediction.options import PredictionOptions
 from mvg.training.recipe import _RENAMED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,3 +84,13 @@ def test_the_changelog_names_every_renamed_key_of_recipes() -> None:
     for old, new in _RENAMED.items():
         table, _, key = old.partition(".")
         assert f"| recipe, `[{table}]` | `{key}` | `{new.partition('.')[2]}` |" in text
+
+
+def test_the_help_of_predict_states_the_defaults_of_prediction() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    stated = {option.name: str(getattr(option, "show_default", "")) for option in group.commands["predict"].params}
+    defaults = PredictionOptions()
+    for name in ("strategy", "num_prompts", "zoom", "propagate", "seed"):
+        assert stated[name] == f"{getattr(defaults, name)}".removesuffix(".0"), name
+    assert stated["ensemble"] == str(defaults.members)

@@ -2,7 +2,7 @@
 
 Exit codes: 0 success; 1 some queries failed and the others were written, or tuning did not help and nothing was
 written; 2 nothing could be done (usage, setup, or every query failed). Each command imports what it needs, so that help
-is instant.
+is instant: nothing above the commands imports NumPy or PyTorch.
 """
 
 import sys
@@ -18,6 +18,7 @@ from mvg._plugins import names_in
 from mvg.app.display import print_line, progress_bars, warnings_as_lines
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
+from mvg.prediction.options import PredictionOptions as Defaults
 
 _PACKAGE = Path(mvg.__file__).parent
 _KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
@@ -83,18 +84,22 @@ def predict(
     weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default="alike_nearby"),
+        typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default=Defaults.strategy),
     ] = None,
     num_prompts: Annotated[
-        int | None, typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default="8")
+        int | None,
+        typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default=str(Defaults.num_prompts)),
     ] = None,
     zoom: Annotated[
         str | None,
-        typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default="auto"),
+        typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default=Defaults.zoom),
     ] = None,
     propagate: Annotated[
         float | None,
-        typer.Option(help="Slices at least this probable (0 to 1) become prompts of neighbors.", show_default="never"),
+        typer.Option(
+            help="Slices with this mean probability prompt their neighbors (0: none).",
+            show_default=f"{Defaults.propagate:g}",
+        ),
     ] = None,
     min_probability: Annotated[
         float | None,
@@ -114,12 +119,16 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
     ] = False,
-    ensemble: Annotated[int | None, typer.Option(min=1, help="Predictions to average.", show_default="1")] = None,
+    ensemble: Annotated[
+        int | None, typer.Option(min=1, help="Predictions to average.", show_default=str(Defaults.members))
+    ] = None,
     tune_seconds: Annotated[
         float, typer.Option("--tune", min=0, help="First train on the prompts, for these seconds; rarely worth it.")
     ] = 0,
     save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of all random choices.", show_default="0")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of random choices.", show_default=str(Defaults.seed))
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mvg._plugins import named
 from mvg.errors import PromptError, UnknownNameError
-from mvg.prediction.selection.retrieval import check_strategy
+from mvg.prediction.selection import strategies
 
 ZOOM = ("auto", "off")
 # Task files written before keep these names.
@@ -42,7 +43,7 @@ class PredictionOptions:
     probabilities: bool = False
 
     def __post_init__(self) -> None:
-        check_strategy(self.strategy)
+        named(strategies, self.strategy)
         if self.zoom not in ZOOM:
             raise UnknownNameError("zoom", self.zoom, ZOOM)
         for name, count in (("prompts", self.num_prompts), ("ensemble members", self.members)):

@@ -15,6 +15,7 @@ from mvg.benchmark.synthetic_sets import make_synthetic_sets
 from mvg.data import Store, open_folder, prepare
 from mvg.imaging.coloring import Coloring
 from mvg.model.weights import save_weights
+from mvg.prediction.options import PredictionOptions
 from mvg.tasks import evaluated_tasks
 from mvg.training.recipe import recipe_from
 from tests.prediction.learner import random_model, tiny_config
@@ -85,7 +86,7 @@ def test_pretraining_takes_its_fraction_and_starts_the_encoder(data: tuple[Store
     assert method.steps == 2
     assert (tmp_path / "pretraining" / "weights" / "model.safetensors").is_file()
     plain = mvg.fit(mvg.Options(changes=CHANGES), training_data(data, tmp_path / "plain", samples=2))
-    assert not torch.equal(weights_of(method), weights_of(plain)), "the same lesson but for the encoder"
+    assert not torch.equal(weights_of(method), weights_of(plain)), "the same training, from another encoder"
 
 
 def test_adaptation_starts_from_weights_and_uses_one_patient(data: tuple[Store, EvalCase], tmp_path: Path) -> None:
@@ -129,3 +130,13 @@ def test_a_budget_of_minutes_becomes_the_recipes() -> None:
     assert mvg.with_budget(recipe, Budget(minutes=7.0)).schedule.minutes == 7
     by_samples = mvg.with_budget(replace(recipe, schedule=replace(recipe.schedule, minutes=3.0)), Budget(samples=60))
     assert (by_samples.schedule.minutes, by_samples.schedule.steps) == (0, 10)
+
+
+def test_options_that_are_set_replace_the_defaults_of_prediction(data: tuple[Store, EvalCase], tmp_path: Path) -> None:
+    values: dict[str, Any] = {"strategy": "paper_rule", "members": 2, "zoom": "off", "min_probability": 0.0}
+    plain, changed = (
+        mvg.fit(mvg.Options("tiny", **options), training_data(data, tmp_path))._prompted(data[1].request(1)).options
+        for options in ({}, values)
+    )
+    assert plain == PredictionOptions(num_prompts=1)
+    assert changed == PredictionOptions(num_prompts=1, **values)

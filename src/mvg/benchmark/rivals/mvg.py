@@ -24,6 +24,7 @@ from mvg.training.train import store_of, train
 
 SCOPE: Scope = "generalist"
 USES_PROMPTS = True
+_OVERRIDES = ("strategy", "members", "zoom", "propagate", "min_probability")  # of `PredictionOptions`
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Options:
     recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining:
     fraction of the budget that goes to hidden image patches first; the encoder is kept. budget_fraction: of the suite's
     budget, for curves of quality against time. tune: seconds of tuning on the prompts of every request. slices: prompt
-    slices per query slice (0: as many as there are prompt cases). The rest: see `PredictionOptions`.
+    slices per query slice (0: as many as there are prompt cases). The rest: as in `PredictionOptions`, whose defaults
+    hold where an option is None.
     """
 
     weights: str = ""
@@ -41,10 +43,10 @@ class Options:
     changes: dict[str, Any] = field(default_factory=dict, hash=False)
     pretraining: float = 0.0
     budget_fraction: float = 1.0
-    strategy: str = "alike_nearby"
-    members: int = 1
-    zoom: Literal["auto", "off"] = "auto"
-    propagate: float = 0.0
+    strategy: str | None = None
+    members: int | None = None
+    zoom: Literal["auto", "off"] | None = None
+    propagate: float | None = None
     min_probability: float | None = None
     tune: float = 0.0
     slices: int = 0
@@ -177,11 +179,9 @@ class PromptedMethod:
         return self._cache[key]
 
     def _prediction_options(self, prompts: int) -> PredictionOptions:
-        options = self.options
-        return PredictionOptions(
-            options.strategy, options.slices or prompts, options.members, zoom=options.zoom,
-            propagate=options.propagate, min_probability=options.min_probability,
-        )  # fmt: skip
+        overrides = {name: getattr(self.options, name) for name in _OVERRIDES}
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return PredictionOptions(num_prompts=self.options.slices or prompts, **given)
 
     def estimate(self, request: Request, prediction: Volume | LabelMap) -> float | None:
         """The quality estimate of a prediction, from the same prompts; None for pictures."""

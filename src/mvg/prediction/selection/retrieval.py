@@ -127,11 +127,6 @@ def select(
     return chosen
 
 
-def check_strategy(strategy: str) -> None:
-    """Raises UnknownNameError, which lists the known strategies, for a name that none has."""
-    _plugins.named(strategies, strategy)
-
-
 def thumbnails(squares: NDArray[Any]) -> NDArray[np.float32]:
     """Small versions of pictures (m, s, s): rows (m, 256) of zero mean and unit length, 0 for constant pictures."""
     side = squares.shape[-1]
