@@ -217,7 +217,7 @@ def test_options_that_a_saved_task_does_not_have(run: Run, user: Path, weights: 
     assert saved.code == 0
     zoomed = run(*common, file, "--zoom", "auto")
     assert (zoomed.code, zoomed.err.count("\n")) == (2, 1)
-    assert "saved with --zoom off" in zoomed.err
+    assert "made with zoom 'off'" in zoomed.err
     assert run(*common, file, "--task", "segmentation:T2").code == 2
     assert mvg.load_task(file).options.members == 2
     assert run(*common, file, "--uncertainty").code == 0

@@ -78,6 +78,10 @@ def small_labels(seed: int) -> tuple[Volume, LabelMap]:
     return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
 
 
+def caches_of(task: PromptedTask) -> tuple[PromptCache, ...]:
+    return (task.cache, *(task.zoom_pass.caches if task.zoom_pass else ()))
+
+
 @pytest.mark.parametrize("magnified", [False, True])
 def test_thresholds_of_rejection_are_kept(magnified: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [small_labels(seed) if magnified else scan(seed=seed) for seed in range(3)]
@@ -85,11 +89,11 @@ def test_thresholds_of_rejection_are_kept(magnified: bool, tmp_path: Path, monke
     task = predictor.prompt(*zip(*cases, strict=True))
     assert (task.zoom is not None) == magnified
     task.save(tmp_path / "a.mvgtask")
-    kept = [cache.thresholds for cache in (task.cache, *task.zoom_caches)]
+    kept = [cache.thresholds for cache in caches_of(task)]
     assert all(kept)
     monkeypatch.setattr(rejection, "_determined", lambda *_: pytest.fail("thresholds were determined again"))
     loaded = predictor.load_task(tmp_path / "a.mvgtask")
-    for cache, thresholds in zip((loaded.cache, *loaded.zoom_caches), kept, strict=True):
+    for cache, thresholds in zip(caches_of(loaded), kept, strict=True):
         assert cache.thresholds.keys() == thresholds.keys()
         for key in thresholds:
             assert np.array_equal(cache.thresholds[key], thresholds[key])

@@ -160,7 +160,7 @@ class _Requests:
         prompts, chosen = self.prompts, [*self._prompts_for(query, rng), query]
         images, targets = self._augmented(chosen, rng, augmentation)
         patients = (("",) * len(chosen),)
-        if not prompts.values:
+        if not prompts.has_labels:
             used = torch.ones(1, 1, dtype=torch.bool)
             return Pairs(images[None], targets[None], used, torch.ones(1, 1), patients, "image")
         present = np.flatnonzero(prompts.classes_in(chosen[:-1])) + 1
@@ -177,7 +177,7 @@ class _Requests:
         self, chosen: list[int], rng: np.random.Generator, augmentation: AugmentationSettings
     ) -> tuple[Tensor, Tensor]:
         """Images (n, i, s, s) and targets (n, 1, s, s) of some slices, each changed by itself."""
-        labels, size = bool(self.prompts.values), self.prompts.images.shape[-1]
+        labels, size = self.prompts.has_labels, self.prompts.images.shape[-1]
         shared, tone = Change.shared(augmentation, rng), Tone.shared(augmentation, rng)
         images, targets = [], []
         for image, target in zip(self.prompts.image_batch(chosen), self._targets(chosen), strict=True):
@@ -196,7 +196,7 @@ class _Requests:
         return classes[np.sort(first)]
 
     def _targets(self, chosen: list[int]) -> NDArray[np.float32]:
-        if self.prompts.values:
+        if self.prompts.has_labels:
             return self.prompts.targets[chosen].astype(np.float32)
         return self.prompts.picture_batch(chosen)
 
@@ -220,7 +220,7 @@ class _Requests:
 
 def _labelled(prompts: PromptSet, indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """The slices that hold a label; all of them where none does, and for pictures."""
-    if not prompts.values:
+    if not prompts.has_labels:
         return indices
     labelled = indices[prompts.classes[indices].any(axis=1)]
     return labelled if len(labelled) else indices

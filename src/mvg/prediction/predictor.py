@@ -14,7 +14,7 @@ from mvg.model.device import device_named
 from mvg.model.generalist import Generalist
 from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import task_file
-from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.context import PredictionContext, ZoomPass
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
 from mvg.prediction.inference.slices import predict_slices
@@ -30,8 +30,6 @@ from mvg.prediction.result import ClassProbabilities, Prediction
 from mvg.prediction.session import Session, SessionStart, check_values
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
-
-_ZOOM_CACHE_BYTES = 2**30  # encoded prompts of all magnified regions together
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""
@@ -106,10 +104,8 @@ class PromptedTask:
         """See `Predictor.prompt`, which makes one."""
         self.predictor, self.spec, self.prompts, self.options, self.zoom = predictor, spec, prompts, options, zoom
         self.cache = PromptCache(predictor.model, prompts)
-        regions = () if zoom is None else zoom.regions
-        self.zoom_caches = tuple(
-            PromptCache(predictor.model, region.prompts, _ZOOM_CACHE_BYTES // len(regions)) for region in regions
-        )
+        self.zoom_pass = None if zoom is None else ZoomPass.of(predictor.model, zoom)
+        self._zoom_was_off = options.zoom == "off"
 
     def __call__(self, query: Volume, progress: Progress | None = None) -> Prediction:
         """The prediction for a query volume, slice by slice: memory grows by the prediction alone.
@@ -127,7 +123,7 @@ class PromptedTask:
         counter = _Counter(progress, passes * len(slices))
         context = PredictionContext(
             self.spec, self.options, self.cache, QueryFeatures(self.predictor.model, slices),
-            query.pixel_spacing(slices.plane), self.zoom, self.zoom_caches, counter.step,
+            query.pixel_spacing(slices.plane), self.zoom_pass, counter.step,
         )  # fmt: skip
         prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
         counter.finish()
@@ -149,20 +145,28 @@ class PromptedTask:
     def with_options(self, options: PredictionOptions) -> "PromptedTask":
         """The same prompts, used with other options.
 
-        careful = task.with_options(replace(task.options, members=4))
+            careful = task.with_options(replace(task.options, members=4))
+
+        Raises PromptError for zoom "auto" where the task was made with zoom "off", so that no prompts were magnified.
         """
+        needs_plan = options.zoom == "auto" and "zoom" in self.spec.postprocess
+        if needs_plan and self.zoom is None and self._zoom_was_off:
+            raise PromptError(
+                "zoom 'auto' for a task that was made with zoom 'off'",
+                "zoom 'off', or a task made with zoom 'auto'",
+                "keep zoom 'off' or make the task again from its prompts",
+            )
         used = copy.copy(self)
         used.options = options
         return used
 
     def save(self, path: str | Path) -> None:
         """Write prompts and their encodings as one task file, whole or not at all. Raises FileError."""
-        caches = (self.cache, *self.zoom_caches)
+        self._determine_thresholds()
         contents = TaskContents(
             self.predictor.name, fingerprint(self.predictor.model), self.spec, self.options, self.prompts,
-            self.zoom, thresholds=tuple(cache.thresholds for cache in caches),
+            self.zoom, thresholds=tuple(cache.thresholds for cache in self._caches),
         )  # fmt: skip
-        self._determine_thresholds()
         task_file.save(contents, self.cache, Path(path))
 
     def restore_caches(self, contents: TaskContents) -> None:
@@ -170,15 +174,19 @@ class PromptedTask:
         device = next(self.predictor.model.parameters()).device
         for view, state in contents.states:
             self.cache.put(view, state.to(device))
-        for cache, thresholds in zip((self.cache, *self.zoom_caches), contents.thresholds, strict=False):
+        for cache, thresholds in zip(self._caches, contents.thresholds, strict=False):
             cache.thresholds.update(thresholds)
+
+    @property
+    def _caches(self) -> tuple[PromptCache, ...]:
+        return (self.cache, *(self.zoom_pass.caches if self.zoom_pass else ()))
 
     def _determine_thresholds(self) -> None:
         """Thresholds of rejection, so that nobody who loads the task waits for them."""
         if self.spec.target_type != "labels" or self.options.min_probability is not None:
             return
         rejection.thresholds(self.cache, self.options)
-        for region, cache in zip(self.zoom.regions if self.zoom else (), self.zoom_caches, strict=True):
+        for region, cache in self.zoom_pass.regions if self.zoom_pass else ():
             if region.position is None:
                 rejection.thresholds(cache, self.options)
 

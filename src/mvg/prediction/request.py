@@ -67,11 +67,5 @@ def _saved_task(source: PromptSource, options: Mapping[str, Any]) -> PromptedTas
     """The task in a file; PromptError where the user expects another kind, or a zoom that it lacks."""
     task = load_task(source.prompts, source.weights, source.device)
     if source.task not in (None, task.spec.kind):
-        raise PromptError(f"a task file for {task.spec.kind}", f"one for {source.task}", "leave --task out")
-    if options.get("zoom") == "auto" and task.zoom is None and task.options.zoom == "off":
-        raise PromptError(
-            f"'{source.prompts}' was saved with --zoom off",
-            "a task saved with --zoom auto",
-            "make it again from its prompts",
-        )
+        raise PromptError(f"a task file for {task.spec.kind}", f"one for {source.task}", "name no task")
     return task.with_options(replace(task.options, **options))

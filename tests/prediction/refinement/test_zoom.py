@@ -1,15 +1,20 @@
 """The second pass at a higher magnification: finer labels where they are small or fine, the same where they are not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mvg.errors import PromptError
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.inference.context import PredictionContext, Refinement
+from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompts.zoom_plan import Extent, label_extent, nearest_frame
+from mvg.prediction.refinement import pipeline
 from tests.prediction.learner import Learner, changed
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
@@ -50,6 +55,43 @@ def test_large_labels_are_not_magnified() -> None:
     task = Predictor(Learner()).prompt([prompt], [labels])
     assert task.zoom is None
     assert np.array_equal(task(prompt).volume.voxels, changed(task, zoom="off")(prompt).volume.voxels)
+
+
+def test_a_task_made_without_zoom_cannot_be_zoomed() -> None:
+    prompt, labels = small((20, 30))
+    task = Predictor(Learner()).prompt([prompt], [labels], options=PredictionOptions(zoom="off"))
+    with pytest.raises(PromptError, match="made with zoom 'off'"):
+        changed(task, zoom="auto")
+
+
+def test_zoom_can_be_switched_off_and_on_again() -> None:
+    prompt, labels = small((20, 30))
+    large = LabelMap(np.ones(prompt.shape, np.int32), AFFINE)
+    for target in (labels, large):  # worth a second pass, and not
+        task = Predictor(Learner()).prompt([prompt], [target])
+        assert changed(changed(task, zoom="off"), zoom="auto").options.zoom == "auto"
+
+
+@pytest.mark.parametrize("names", [("zoom",), ("rejection", "zoom"), ("rejection", "propagation", "zoom")])
+def test_the_second_pass_goes_through_the_earlier_refinements(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[str] = []
+
+    def recorded(name: str) -> Refinement:
+        def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
+            applied.append(name)
+            return prediction
+
+        return refine
+
+    for name in ("rejection", "propagation"):
+        monkeypatch.setitem(pipeline.REFINEMENTS, name, recorded(name))
+    prompt, labels = small((20, 30))
+    task = Predictor(Learner()).prompt([prompt], [labels])
+    task.spec = replace(task.spec, postprocess=names)
+    task(small((75, 50), seed=1)[0])
+    assert applied == [*names[:-1], *names[:-1]], "once in each pass, in order, and no others"
 
 
 def test_slices_of_both_passes_are_counted() -> None:

@@ -7,18 +7,48 @@ from mvg.model.generalist import Generalist
 from mvg.prediction.inference.ensemble import ViewPlanner
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume
+from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.prompts.zoom_plan import ZoomPlan
+from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
 from mvg.tasks import TaskSpec
+
+_ZOOM_CACHE_BYTES = 2**30  # encoded prompts of all magnified regions together
+
+Refinement = Callable[["PredictionContext", VolumePrediction], VolumePrediction]
+"""Improves a prediction; it may write into the arrays of the one that it receives, so only the result is used after."""
+
+
+@dataclass(frozen=True, eq=False)
+class ZoomPass:
+    """The magnified prompts of a task: a plan, and a cache for the prompts of each of its regions."""
+
+    plan: ZoomPlan
+    caches: tuple[PromptCache, ...]
+
+    @classmethod
+    def of(cls, model: Generalist, plan: ZoomPlan) -> "ZoomPass":
+        """The plan with empty caches."""
+        budget = _ZOOM_CACHE_BYTES // len(plan.regions)
+        return cls(plan, tuple(PromptCache(model, region.prompts, budget) for region in plan.regions))
+
+    @property
+    def regions(self) -> tuple[tuple[ZoomRegion, PromptCache], ...]:
+        """Every region with its cache."""
+        return tuple(zip(self.plan.regions, self.caches, strict=True))
+
+
+def _unchanged(context: "PredictionContext", prediction: VolumePrediction) -> VolumePrediction:
+    return prediction
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionContext:
     """A query, the prompts, and how they are used.
 
-    spacing: pixel spacing of the query's slices in mm. zoom, zoom_caches: the magnified prompts, region by region.
-    on_slice(): called whenever a slice is done.
+    spacing: pixel spacing of the query's slices in mm. zoom: the magnified prompts, None without. on_slice(): called
+    whenever a slice is done. earlier: the refinements before the present one in the task's list; a refinement that
+    predicts slices again applies them to the new prediction.
     """
 
     spec: TaskSpec
@@ -26,9 +56,9 @@ class PredictionContext:
     cache: PromptCache
     features: QueryFeatures
     spacing: tuple[float, float]
-    zoom: ZoomPlan | None = None
-    zoom_caches: tuple[PromptCache, ...] = ()
+    zoom: ZoomPass | None = None
     on_slice: Callable[[], None] = lambda: None
+    earlier: Refinement = _unchanged
 
     @property
     def model(self) -> Generalist:
@@ -47,10 +77,10 @@ class PredictionContext:
 
     @property
     def wants_uncertainty(self) -> bool:
-        """Whether uncertainty is computed: asked for, or known anyway from an ensemble."""
+        """Whether uncertainty is computed: an option, and always for ensembles."""
         return self.options.uncertainty or self.options.members > 1
 
     def planner(self) -> ViewPlanner:
         """Chooses prompts for the slices of the query."""
-        painted = bool(self.prompts.values) and self.model.config.paints
+        painted = self.prompts.has_labels and self.model.config.paints
         return ViewPlanner(self.prompts, self.cache.index, self.options, painted)

@@ -1,4 +1,4 @@
-"""Several answers to the same slice, from other prompts, colors or mirrored, and how much they differ."""
+"""Several predictions for the same slice, from other prompts, colors or mirrored, and how much they differ."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mvg.model.outputs import ImageFeatures
@@ -19,7 +20,7 @@ _SUBSET = 0.7  # share of the prompts that a further member gets where there are
 
 @dataclass(frozen=True)
 class EnsembleOutput:
-    """The answer of an ensemble to b squares.
+    """The prediction of an ensemble for b squares.
 
     mean: (b, k, s, s) class probabilities, background first, or (b, 1, s, s) pictures in [0, 1]; spread: (b, 1, s, s),
     the standard deviation of pictures over the members, 0 for labels.
@@ -42,19 +43,23 @@ class EnsembleOutput:
 class ViewPlanner:
     """Chooses the prompts of each member for a query slice.
 
-    index: what strategies choose from; painted: labels are one colored picture to the model.
+    index: what strategies choose from; painted: labels are one colored picture to the model; numbers (n,): the prompt
+    slices that the index holds, None for the first ones in order.
     """
 
     prompts: PromptSet
     index: PromptIndex
     options: PredictionOptions
     painted: bool
+    numbers: NDArray[np.int64] | None = None
 
     def views(self, query: QuerySlice, extra: tuple[int, ...] = ()) -> tuple[PromptView, ...]:
         """One view per member; `extra` prompt slices are added to the chosen ones."""
         options = self.options
         rng = np.random.default_rng(options.seed)
         pool = select(options.strategy, query, self.index, options.num_prompts * options.members, rng)
+        if self.numbers is not None:
+            pool = tuple(self.numbers[list(pool)].tolist())
         views = []
         for member in range(options.members):
             indices = (*_share(pool, options, member, rng), *extra)
@@ -68,25 +73,25 @@ class ViewPlanner:
 def ensemble_output(
     cache: PromptCache, features: Callable[[bool], ImageFeatures], views: Sequence[PromptView]
 ) -> EnsembleOutput:
-    """The mean answer over the views; `features(mirrored)`: the features of the squares, mirrored or not."""
+    """The mean prediction over the views; `features(mirrored)`: the features of the squares, mirrored or not."""
     total, squared = torch.zeros(1), torch.zeros(1)
     for view in views:
         output = _member_output(cache, features(view.mirrored), view)
         output = output.flip(-1) if view.mirrored else output
         total, squared = total + output, squared + output**2
     mean = total / len(views)
-    if cache.prompts.values:
+    if cache.prompts.has_labels:
         return EnsembleOutput(mean, torch.zeros_like(mean[:, :1]))
     return EnsembleOutput(mean, (squared / len(views) - mean**2).clamp(min=0).sqrt())
 
 
 def _member_output(cache: PromptCache, features: ImageFeatures, view: PromptView) -> Float[Tensor, "b k s s"]:
     present = cache.prompts.classes_in(view.indices)
-    if cache.prompts.values and not present.any():  # prompts without any label: the answer is empty
+    if cache.prompts.has_labels and not present.any():  # prompts without any label: the prediction is empty
         background = torch.eye(len(present) + 1)[:1, :, None, None]
         return background.expand(len(features), -1, *features.images.shape[-2:])
     with torch.inference_mode():
-        if cache.prompts.values:
+        if cache.prompts.has_labels:
             return class_probabilities(cache.model, features, cache, view, present)
         return cache.model.answer(features, cache.state(view), "image").clamp(0, 1).cpu()
 

@@ -16,15 +16,14 @@ from mvg.errors import PromptError
 from mvg.imaging.coloring import Coloring
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState, TargetType
+from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
 from mvg.prediction.inference.recent import Recent
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
 
-_BATCH = 8  # pictures that are embedded together
 _DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features describe it
 _MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
 _STATE_BYTES = 2**30
-_FEATURE_BYTES = 2**28
 _JOINED_BYTES = 2**27
 
 
@@ -66,7 +65,7 @@ class PromptCache:
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
         self._states: Recent[PromptView, PromptState] = Recent(budget, _state_bytes)
         self._joined: Recent[PromptView, PromptState] = Recent(_JOINED_BYTES, _state_bytes)
-        self._features: Recent[tuple[int, bool], ImageFeatures] = Recent(_FEATURE_BYTES, feature_bytes)
+        self._features = FeatureCache(model, lambda number: prompts.image_batch([number]))
         self._descriptors: dict[int, NDArray[np.float32]] = {}
         self.lock = RLock()
 
@@ -91,25 +90,14 @@ class PromptCache:
 
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of prompt slices, each embedded once."""
-        with self.lock:
-            missing = [number for number in dict.fromkeys(indices) if (number, mirrored) not in self._features]
-            fresh: dict[int, ImageFeatures] = {}
-            for start in range(0, len(missing), _BATCH):
-                batch = missing[start : start + _BATCH]
-                images = self.prompts.image_batch(batch)
-                features = embed(self.model, images[..., ::-1].copy() if mirrored else images)
-                for row, number in enumerate(batch):
-                    fresh[number] = features[row : row + 1]
-                    self._features.put((number, mirrored), fresh[number])
-            kept = [fresh[number] if number in fresh else self._features.get((number, mirrored)) for number in indices]
-        return kept[0] if len(kept) == 1 else ImageFeatures.concatenate(kept)
+        return self._features.get(indices, mirrored)
 
     def descriptors(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Descriptors of prompt slices (n, f) for retrieval."""
         with self.lock:
             missing = [number for number in indices.tolist() if number not in self._descriptors]
-            for start in range(0, len(missing), _BATCH):
-                batch = missing[start : start + _BATCH]
+            for start in range(0, len(missing), BATCH):
+                batch = missing[start : start + BATCH]
                 self._descriptors.update(zip(batch, describe(self.features(batch)), strict=True))
             return np.stack([self._descriptors[number] for number in indices.tolist()])
 
@@ -119,8 +107,7 @@ class PromptCache:
         with self.lock:
             for view, state in self._states.entries.items():
                 more._states.put(view, state)
-            for key, features in self._features.entries.items():
-                more._features.put(key, features)
+            more._features.take_over(self._features)
             more._descriptors.update(self._descriptors)
             more.thresholds = self.thresholds
         return more
@@ -147,7 +134,7 @@ class PromptCache:
         with self.lock:
             if view in self._states:
                 return self._states.get(view)
-            target_type: TargetType = "labels" if self.prompts.values else "image"
+            target_type: TargetType = "labels" if self.prompts.has_labels else "image"
             with torch.inference_mode():
                 features = self.features(view.indices, view.mirrored)
                 targets = self._targets(view).to(features.images.device)
@@ -157,7 +144,7 @@ class PromptCache:
 
     def _targets(self, view: PromptView) -> Float[Tensor, "n c s s"]:
         values, indices = self.prompts.values, list(view.indices)
-        if not values:
+        if not self.prompts.has_labels:
             targets = self.prompts.picture_batch(indices)[:, None]
         elif view.colors is not None:
             targets = coloring_of(view.colors).paint(self.prompts.targets[indices])[:, None]
@@ -165,13 +152,6 @@ class PromptCache:
             numbers = np.arange(1, len(values) + 1)[:, None, None]
             targets = np.asarray(self.prompts.targets[indices][:, None] == numbers, np.float32)
         return torch.from_numpy((targets[..., ::-1] if view.mirrored else targets).copy())
-
-
-def embed(model: Generalist, images: NDArray[np.float32]) -> ImageFeatures:
-    """The features of pictures (n, i, s, s)."""
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        return model.embed(torch.from_numpy(images).to(device))
 
 
 def describe(features: ImageFeatures) -> NDArray[np.float32]:
@@ -247,9 +227,3 @@ def _compact(state: PromptState) -> PromptState:
 
 def _state_bytes(state: PromptState) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in (*state.keys, *state.values, *state.sums))
-
-
-def feature_bytes(features: ImageFeatures) -> int:
-    """Bytes of the features."""
-    parts = (features.images, features.levels, features.fine, features.filling, features.cells)
-    return sum(part.numel() * part.element_size() for part in parts if part is not None)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +11,11 @@ from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures
-from mvg.prediction.inference.prompt_cache import embed, feature_bytes
-from mvg.prediction.inference.recent import Recent
+from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
 from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.prompts.prompt_set import PromptSet, frames_for
 from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
 from mvg.tasks import TaskSpec
-
-_FEATURE_BYTES = 2**28
-_BATCH = 8  # squares that are embedded together
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,32 +95,16 @@ class QueryFeatures:
     """The squares and features of the slices of a query, embedded once while memory allows."""
 
     def __init__(self, model: Generalist, query: QueryVolume) -> None:
-        self._model, self.query = model, query
-        self._features: Recent[tuple[int, bool], ImageFeatures] = Recent(_FEATURE_BYTES, feature_bytes)
-        self._lock = RLock()
+        self.query, self._cache = query, FeatureCache(model, query.squares)
 
     @property
     def batch(self) -> int:
-        """How many slices are best asked for together."""
-        return max(1, _BATCH // len(self.query.frames))
+        """How many slices are best embedded together."""
+        return max(1, BATCH // len(self.query.frames))
 
     def get(self, numbers: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of all squares of some slices, slice by slice."""
-        with self._lock:
-            missing = [number for number in numbers if (number, mirrored) not in self._features]
-            fresh = dict(zip(missing, self._embedded(missing, mirrored), strict=True)) if missing else {}
-            kept = [fresh[number] if number in fresh else self._features.get((number, mirrored)) for number in numbers]
-            for number, features in fresh.items():
-                self._features.put((number, mirrored), features)
-        return kept[0] if len(kept) == 1 else ImageFeatures.concatenate(kept)
-
-    def _embedded(self, numbers: Sequence[int], mirrored: bool) -> list[ImageFeatures]:
-        squares = np.concatenate([self.query.squares(number) for number in numbers])
-        squares = squares[..., ::-1].copy() if mirrored else squares
-        parts = [embed(self._model, squares[start : start + _BATCH]) for start in range(0, len(squares), _BATCH)]
-        features = parts[0] if len(parts) == 1 else ImageFeatures.concatenate(parts)
-        frames = len(self.query.frames)
-        return [features[row * frames : (row + 1) * frames] for row in range(len(numbers))]
+        return self._cache.get(numbers, mirrored)
 
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:

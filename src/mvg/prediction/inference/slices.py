@@ -29,12 +29,12 @@ def predict_slices(
     """The prediction for every slice, before any refinement."""
     result = _empty_result(context)
     for output in _outputs(context, planner, extra):
-        if context.prompts.values:
+        if context.prompts.has_labels:
             _add_labels(context, result, output)
         else:
             _add_picture(context, result, output)
         context.on_slice()
-    if result.uncertainty is not None and not context.prompts.values:
+    if result.uncertainty is not None and not context.prompts.has_labels:
         _add_spread(context, result, planner)
     return result
 

@@ -20,6 +20,8 @@ class VolumePrediction:
     each class over the pixels where it is the most likely one (0 where there is none), area (n, K), their number, and
     rejected (n, K), the classes that were removed. squares (n, f, s, s): predicted pictures as the model gave them,
     where a refinement needs them.
+
+    Volumes are large, so refinements write into these arrays instead of copying them.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.float32]

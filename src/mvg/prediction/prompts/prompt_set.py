@@ -52,6 +52,11 @@ class PromptSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether targets are class numbers; else they are pictures."""
+        return bool(self.values)
+
     @cached_property
     def retrieval_index(self) -> PromptIndex:
         """What a strategy compares, without features of a model."""
@@ -61,7 +66,7 @@ class PromptSet:
     def classes(self) -> NDArray[np.bool_]:
         """Which classes each slice holds (m, K)."""
         present = np.zeros((len(self), len(self.values) + 1), bool)
-        if self.values:
+        if self.has_labels:
             for row, numbers in zip(present, self.targets, strict=True):
                 row[np.unique(numbers)] = True
         return present[:, 1:]

@@ -21,7 +21,7 @@ _RIM = 3  # pixels of a square around a void that its blurred edge reaches
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
-    """Fill the voids of every slice anew; without any void the slice stays as predicted."""
+    """Fill the voids of every slice anew, in place; without any void the slice stays as predicted."""
     assert prediction.squares is not None
     for number in range(len(prediction.pixels)):
         predicted = prediction.squares[number]

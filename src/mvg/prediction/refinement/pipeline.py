@@ -1,12 +1,11 @@
-"""The refinements by name, and the order in which a task applies them."""
+"""The refinements by name; the `postprocess` of a TaskSpec lists those of a task, in order."""
 
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
-from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.context import PredictionContext, Refinement
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.refinement import inpainting, propagation, rejection, zoom
-
-Refinement = Callable[[PredictionContext, VolumePrediction], VolumePrediction]
 
 REFINEMENTS: dict[str, Refinement] = {
     "rejection": rejection.refine,
@@ -17,7 +16,8 @@ REFINEMENTS: dict[str, Refinement] = {
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction, names: tuple[str, ...]) -> VolumePrediction:
-    """Apply refinements in order."""
-    for name in names:
-        prediction = REFINEMENTS[name](context, prediction)
+    """Apply refinements in order. Each receives those before it in `context.earlier`, for slices it predicts again."""
+    for number, name in enumerate(names):
+        earlier = partial(refine, names=names[:number])
+        prediction = REFINEMENTS[name](replace(context, earlier=earlier), prediction)
     return prediction

@@ -1,4 +1,4 @@
-"""Confident slices of a query become prompts of their neighbours, which are then answered again."""
+"""Confident slices of a query become prompts of their neighbours, which are then predicted again."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ import numpy as np
 from mvg.prediction.inference.context import PredictionContext
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
-from mvg.prediction.refinement import rejection
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
     """Predict again with the nearest confident slice on each side as further prompts.
 
+    The new prediction passes through the earlier refinements of the task.
     Nothing changes where the options do not ask for it, where slices are cut into tiles, or without confident slices.
     """
     query, prompts = context.query, context.prompts
@@ -32,4 +32,4 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
 
     extended = replace(context, cache=context.cache.extended(joined))
     planner = replace(context.planner(), prompts=joined)  # strategies still choose from the prompts alone
-    return rejection.refine(context, predict_slices(extended, planner, neighbors))
+    return context.earlier(context, predict_slices(extended, planner, neighbors))

@@ -1,8 +1,7 @@
 """Labels that are too improbable in a slice are removed there; the prompts determine how probable they must be.
 
-A label that ends within a volume is often outlined beyond its ends, with a lower probability than where it is. By how
-much differs from task to task, but prompts show where their own labels end: each prompt volume is predicted from the
-others.
+Labels are often drawn beyond their ends, with a lower probability. How much lower depends on the task, so each prompt
+volume is predicted from the others to find out.
 """
 
 from collections.abc import Sequence
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.prediction.inference.context import PredictionContext
-from mvg.prediction.inference.ensemble import ensemble_output
-from mvg.prediction.inference.prompt_cache import PromptCache, PromptView, draw_colors
+from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
+from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.selection.retrieval import evenly_spaced, select
+from mvg.prediction.selection.retrieval import evenly_spaced
 
 _VOLUMES, _SLICES = 8, 8  # prompt volumes that are predicted, and slices of each
 _LEVELS = np.array([0, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9])  # thresholds that are compared
@@ -25,7 +24,7 @@ _MIN_RECALL = 0.95  # share of the correctly labelled pixels that must remain
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
-    """Remove each label from the slices where its mean probability is below its threshold."""
+    """Remove each label, in place, from the slices where its mean probability is below its threshold."""
     minimum = _minimum_probabilities(context, prediction)
     if minimum is None:
         return prediction
@@ -39,7 +38,7 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
 def _minimum_probabilities(context: PredictionContext, prediction: VolumePrediction) -> NDArray[np.float32] | None:
     """The threshold of each class (K,); None where nothing can be removed."""
     chosen = context.options.min_probability
-    if not context.prompts.values or chosen == 0:
+    if not context.prompts.has_labels or chosen == 0:
         return None
     if chosen is not None:
         return np.full(len(context.prompts.values), chosen, np.float32)
@@ -102,24 +101,17 @@ def _measured(cache: PromptCache, options: PredictionOptions, volume: int) -> ND
     predicted, and its predicted, true and correct pixels.
     """
     prompts, index = cache.prompts, cache.index
-    others, indices = index.without_volume(volume)
+    others, numbers = index.without_volume(volume)
+    painted = prompts.has_labels and cache.model.config.paints
+    planner = ViewPlanner(prompts, others, replace(options, members=1), painted, numbers)
     rows = []
     for number in evenly_spaced(np.flatnonzero(prompts.volume == volume), _SLICES).tolist():
-        rng = np.random.default_rng(options.seed)
-        selected = select(options.strategy, index.as_query(number), others, options.num_prompts, rng)
-        view = _view(cache, options, tuple(sorted(indices[list(selected)].tolist())), rng)
+        (view,) = planner.views(index.as_query(number))
+        view = replace(view, indices=tuple(sorted(view.indices)))
         features = cache.features([number])
         output = ensemble_output(cache, {False: features}.__getitem__, (view,))
         rows.append(_counts(output.mean[0].numpy(), prompts.targets[number]))
     return np.array(rows, np.float64)
-
-
-def _view(
-    cache: PromptCache, options: PredictionOptions, indices: tuple[int, ...], rng: np.random.Generator
-) -> PromptView:
-    if not cache.model.config.paints:
-        return PromptView(indices)
-    return PromptView(indices, colors=draw_colors(cache.prompts.classes_in(indices), 0, rng, options.colors))
 
 
 def _counts(probabilities: NDArray[np.float32], truth: NDArray[np.uint8]) -> list[tuple[float, int, int, int]]:

@@ -10,28 +10,29 @@ from mvg.prediction.inference.query_volume import QueryFeatures
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.prompts.zoom_plan import ZoomRegion, label_extent, nearest_frame
-from mvg.prediction.refinement import propagation, rejection
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
     """Replace labels by those of the magnified query, except for classes that its prompts lack.
 
-    Regions of a grid show parts of labels, which end everywhere: for them the first pass decides what is rejected.
+    The second pass goes through the earlier refinements of the task. Regions of a grid show parts of labels, which end
+    everywhere: for them the first pass decides what is rejected. Pixels, uncertainty and probabilities are replaced in
+    place; `prompted`, `confidence`, `area` and `rejected` go on describing the first pass, in which whole slices are
+    comparable with those of the prompts.
     """
-    plan, query = context.zoom, context.query
-    if plan is None or context.options.zoom == "off":
+    zoom, query = context.zoom, context.query
+    if zoom is None or context.options.zoom == "off":
         return prediction
     shape = query.shape[1:]
-    frames = plan.frames(label_extent(prediction.pixels, context.spacing), shape, context.spacing)
+    frames = zoom.plan.frames(label_extent(prediction.pixels, context.spacing), shape, context.spacing)
     if not frames:
         return prediction
     chosen = nearest_frame(frames, shape)
-    for number, (frame, region) in enumerate(zip(frames, plan.regions, strict=True)):
+    for number, (frame, (region, cache)) in enumerate(zip(frames, zoom.regions, strict=True)):
         options = context.options if region.position is None else replace(context.options, min_probability=0.0)
         features = QueryFeatures(context.model, query.with_frames((frame,)))
-        magnified = replace(context, options=options, cache=context.zoom_caches[number], features=features, zoom=None)
-        again = predict_slices(magnified, magnified.planner())
-        again = propagation.refine(magnified, rejection.refine(magnified, again))
+        magnified = replace(context, options=options, cache=cache, features=features, zoom=None)
+        again = context.earlier(magnified, predict_slices(magnified, magnified.planner()))
         _merge(prediction, again, region, chosen == number)
     return prediction
 
