@@ -41,6 +41,28 @@ app.add_typer(weights_app, name="weights")
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
 
+# Options of prediction: None stands for the options of the task file, or for the defaults.
+Strategy = Annotated[
+    str | None,
+    typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default=Defaults.strategy),
+]
+NumPrompts = Annotated[
+    int | None,
+    typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default=str(Defaults.num_prompts)),
+]
+Zoom = Annotated[
+    str | None,
+    typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default=Defaults.zoom),
+]
+_PROPAGATE = "Slices with this mean probability prompt their neighbors (0: none)."
+Propagate = Annotated[float | None, typer.Option(help=_PROPAGATE, show_default=f"{Defaults.propagate:g}")]
+_MIN_PROBABILITY = "Drop a label from a slice where its mean probability is lower (0: never)."
+MinProbability = Annotated[float | None, typer.Option(help=_MIN_PROBABILITY, show_default="calibrated on the prompts")]
+Ensemble = Annotated[
+    int | None, typer.Option(min=1, help="Predictions to average.", show_default=str(Defaults.members))
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of random choices.", show_default=str(Defaults.seed))]
+
 
 def main() -> None:
     """Run the command line; an error that the user can correct is printed as one line, with exit code 2."""
@@ -82,32 +104,11 @@ def predict(
         ),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default=Defaults.strategy),
-    ] = None,
-    num_prompts: Annotated[
-        int | None,
-        typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default=str(Defaults.num_prompts)),
-    ] = None,
-    zoom: Annotated[
-        str | None,
-        typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default=Defaults.zoom),
-    ] = None,
-    propagate: Annotated[
-        float | None,
-        typer.Option(
-            help="Slices with this mean probability prompt their neighbors (0: none).",
-            show_default=f"{Defaults.propagate:g}",
-        ),
-    ] = None,
-    min_probability: Annotated[
-        float | None,
-        typer.Option(
-            help="Drop a label from a slice where its mean probability is lower (0: never).",
-            show_default="calibrated on the prompts",
-        ),
-    ] = None,
+    strategy: Strategy = None,
+    num_prompts: NumPrompts = None,
+    zoom: Zoom = None,
+    propagate: Propagate = None,
+    min_probability: MinProbability = None,
     device: Device = "auto",
     quality: Annotated[
         bool,
@@ -119,16 +120,12 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
     ] = False,
-    ensemble: Annotated[
-        int | None, typer.Option(min=1, help="Predictions to average.", show_default=str(Defaults.members))
-    ] = None,
+    ensemble: Ensemble = None,
     tune_seconds: Annotated[
         float, typer.Option("--tune", min=0, help="First train on the prompts, for these seconds; rarely worth it.")
     ] = 0,
     save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of random choices.", show_default=str(Defaults.seed))
-    ] = None,
+    seed: Seed = None,
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
