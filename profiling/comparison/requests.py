@@ -175,7 +175,7 @@ def _split(patients: dict[str, list[str]], plan: RequestPlan) -> tuple[list[str]
 
 def _in_turn(cases: list[list[str]]) -> Iterator[str]:
     for number in range(max(map(len, cases))):
-        yield from (some[number] for some in cases if number < len(some))
+        yield from (cases_of_set[number] for cases_of_set in cases if number < len(cases_of_set))
 
 
 def _files(dataset: Path, case: str, plan: RequestPlan, folder: Path, seed: int) -> Query:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.architecture.sources import functions, trees
+from tests.architecture.sources import ROOT, functions, trees
 
 # Refused as a part of any name.
 WORDS = {
@@ -52,6 +52,14 @@ def refused(tree: ast.AST) -> set[str]:
 def test_names_are_words_of_the_field() -> None:
     offenders = {str(path): sorted(refused(tree)) for path, tree in trees().items()}
     assert {path: names for path, names in offenders.items() if names} == {}
+
+
+def test_names_in_tests_and_profiling_are_words_of_the_field_too() -> None:
+    """The names of tests are sentences, and may hold any word."""
+    paths = [path for folder in ("tests", "profiling") for path in (ROOT / folder).rglob("*.py")]
+    offenders = {path.name: refused(ast.parse(path.read_text(encoding="utf-8"))) for path in paths}
+    names = {file: [name for name in names if not name.startswith("test_")] for file, names in offenders.items()}
+    assert {file: refused for file, refused in names.items() if refused} == {}
 
 
 class TestTheRuleBites:

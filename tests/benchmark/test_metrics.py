@@ -31,9 +31,9 @@ def balls(shape: tuple[int, int, int]) -> NDArray[np.int64]:
     """A large ball of label 1 and a smaller one of label 2 (discs where an axis has length 1)."""
     steps = np.ogrid[tuple(slice(0, length) for length in shape)]
 
-    def ball(place: tuple[float, ...], share: float) -> NDArray[np.bool_]:
+    def ball(center: tuple[float, ...], share: float) -> NDArray[np.bool_]:
         radii = [max(1, length * share) for length in shape]
-        every = zip(steps, place, shape, radii, strict=True)
+        every = zip(steps, center, shape, radii, strict=True)
         return sum(((step - at * (n - 1)) / r) ** 2 for step, at, n, r in every) <= 1
 
     return np.where(ball((0.3, 0.4, 0.5), 0.22), 1, np.where(ball((0.7, 0.7, 0.5), 0.15), 2, 0))
@@ -57,8 +57,8 @@ def inputs_of(metric: Metric, prediction: NDArray[Any], truth: NDArray[Any]) -> 
     return MetricInput(predicted, true, true.plane, NAMES, Window(0, 120), regions, labels, SEGMENT)
 
 
-def only(found: list[Score], region: str = "whole") -> Score:
-    (one,) = [measured for measured in found if measured.region == region]
+def only(scores: list[Score], region: str = "whole") -> Score:
+    (one,) = [measured for measured in scores if measured.region == region]
     return one
 
 
@@ -182,13 +182,13 @@ def test_surfaces_are_those_of_the_library(axes: int) -> None:
         truth, prediction = truth[..., :1], prediction[..., :1]
     spacing = (0.8, 1.0, 2.5)
     maps = [LabelMap(mask.astype(np.uint8), np.diag([*spacing, 1])) for mask in (prediction, truth)]
-    found = surfaces(MetricInput(maps[0], maps[1], "axial", {}, None, {"whole": None}))[1]
+    scores = surfaces(MetricInput(maps[0], maps[1], "axial", {}, None, {"whole": None}))[1]
     masks = [mask[..., 0] if axes == 2 else mask for mask in (truth, prediction)]
     expected = surface_library().compute_surface_distances(*masks, spacing[:axes])
-    assert found is not None
-    assert set(found) == set(expected)
+    assert scores is not None
+    assert set(scores) == set(expected)
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(scores[name], values, rtol=0, atol=1e-9)
 
 
 def test_surfaces_use_the_third_axis_too() -> None:
@@ -209,16 +209,16 @@ def test_pictures_agree_with_scikit_image() -> None:
     region[4:9, 3:11] = True
     inputs = MetricInput(prediction, truth, "axial", {}, Window(0, 100), {"void": region, "whole": None})
     predicted, true = (np.clip(volume.voxels.astype(float) / 100, 0, 1) for volume in (prediction, truth))
-    found = {name: METRICS[name].measure(inputs) for name in ("mae", "psnr", "ssim")}
-    assert [one.region for one in found["mae"]] == ["void", "whole"]
-    assert only(found["mae"], "void").value == pytest.approx(np.abs(predicted - true)[region].mean(), abs=1e-6)
+    scores = {name: METRICS[name].measure(inputs) for name in ("mae", "psnr", "ssim")}
+    assert [one.region for one in scores["mae"]] == ["void", "whole"]
+    assert only(scores["mae"], "void").value == pytest.approx(np.abs(predicted - true)[region].mean(), abs=1e-6)
     expected = peak_signal_noise_ratio(true, predicted, data_range=1)
-    assert only(found["psnr"]).value == pytest.approx(expected, abs=1e-4)
+    assert only(scores["psnr"]).value == pytest.approx(expected, abs=1e-4)
     expected = peak_signal_noise_ratio(true[region], predicted[region], data_range=1)
-    assert only(found["psnr"], "void").value == pytest.approx(expected, abs=1e-4)
+    assert only(scores["psnr"], "void").value == pytest.approx(expected, abs=1e-4)
     maps = [structural_similarity(predicted[..., z], true[..., z], data_range=1, full=True)[1] for z in range(3)]
-    assert only(found["ssim"]).value == pytest.approx(np.mean(maps), abs=1e-5)
-    assert only(found["ssim"], "void").value == pytest.approx(np.stack(maps, -1)[region].mean(), abs=1e-5)
+    assert only(scores["ssim"]).value == pytest.approx(np.mean(maps), abs=1e-5)
+    assert only(scores["ssim"], "void").value == pytest.approx(np.stack(maps, -1)[region].mean(), abs=1e-5)
 
 
 def test_slices_below_the_sliding_window_have_no_ssim() -> None:
@@ -232,10 +232,10 @@ def test_labels_painted_on_slices_that_lack_them_are_counted_apart() -> None:
     prediction = truth.copy()
     empty = int(np.flatnonzero(~(truth == 1).any(axis=(0, 1)))[0])
     prediction[:2, :3, empty] = 1
-    found = metric.measure(inputs_of(metric, prediction, truth))
-    assert only(found).value == 0, "the volume has the label"
-    assert only(found, "slices").value == pytest.approx(6 * 0.8 * 0.8 * 2.5 / 1000)
-    assert set(only(found, "slices").by_label) == {"liver"}
+    scores = metric.measure(inputs_of(metric, prediction, truth))
+    assert only(scores).value == 0, "the volume has the label"
+    assert only(scores, "slices").value == pytest.approx(6 * 0.8 * 0.8 * 2.5 / 1000)
+    assert set(only(scores, "slices").by_label) == {"liver"}
 
 
 def test_downstream_dice_needs_a_segmentation_and_labels() -> None:
@@ -248,7 +248,7 @@ def test_downstream_dice_needs_a_segmentation_and_labels() -> None:
 
 
 @pytest.mark.parametrize("name", ["nsd", "hd95"])
-def test_a_missing_library_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "surface_distance", None)
     truth = balls((12, 12, 4))
     with pytest.raises(BenchmarkError, match=r"'\.\[benchmark\]'"):

@@ -16,22 +16,22 @@ def group(values: ArrayLike, name: str = "made", cases: int = 1) -> Group:
 
 
 def test_intervals_redraw_patients_not_cases() -> None:
-    said = interval([group([0.0, 1.0], cases=2)])
-    assert (said.mean, said.low, said.high) == (0.5, 0.5, 0.5)  # one patient cannot vary
-    said = interval([group([0.0, 1.0])])
-    assert (said.mean, said.low, said.high) == (0.5, 0.0, 1.0)
+    estimated = interval([group([0.0, 1.0], cases=2)])
+    assert (estimated.mean, estimated.low, estimated.high) == (0.5, 0.5, 0.5)  # one patient cannot vary
+    estimated = interval([group([0.0, 1.0])])
+    assert (estimated.mean, estimated.low, estimated.high) == (0.5, 0.0, 1.0)
 
 
 def test_intervals_are_as_wide_as_theory_has_it() -> None:
     values = RNG.normal(3, 2, 400)
-    said = interval([group(values)])
+    estimated = interval([group(values)])
     half = 1.96 * values.std() / np.sqrt(400)
-    assert said.mean == pytest.approx(values.mean())
-    assert said.low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert said.high == pytest.approx(values.mean() + half, abs=0.1 * half)
-    assert said == interval([group(values)])
+    assert estimated.mean == pytest.approx(values.mean())
+    assert estimated.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert estimated.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert estimated == interval([group(values)])
     clustered = interval([group(np.repeat(values, 5), cases=5)])
-    assert clustered.high - clustered.low == pytest.approx(said.high - said.low, rel=1e-6)
+    assert clustered.high - clustered.low == pytest.approx(estimated.high - estimated.low, rel=1e-6)
 
 
 def test_groups_weigh_alike_and_vary_on_their_own() -> None:
@@ -44,25 +44,25 @@ def test_groups_weigh_alike_and_vary_on_their_own() -> None:
 
 
 def test_groups_of_a_set_with_few_patients_in_common() -> None:
-    said = interval([group(RNG.normal(0, 1, 30)), Group("made", {("p0", "x"): 1.0})])
-    assert np.isfinite([said.mean, said.low, said.high]).all()
+    estimated = interval([group(RNG.normal(0, 1, 30)), Group("made", {("p0", "x"): 1.0})])
+    assert np.isfinite([estimated.mean, estimated.low, estimated.high]).all()
 
 
 def test_identical_methods_do_not_differ() -> None:
     values = group(RNG.uniform(0, 1, 30))
-    said = compare([values], [values])
-    assert (said.p, said.difference.mean, said.cases) == (1.0, 0.0, 30)
+    estimated = compare([values], [values])
+    assert (estimated.p, estimated.difference.mean, estimated.cases) == (1.0, 0.0, 30)
 
 
 @pytest.mark.parametrize("count", [8, 40])
-def test_clearly_better_is_found_and_signed(count: int) -> None:
+def test_a_clear_difference_is_significant_and_has_its_sign(count: int) -> None:
     hard = RNG.uniform(0, 1, count)  # cases differ far more than methods do: only pairing sees it
     better, worse = group(hard + RNG.normal(0.05, 0.01, count)), group(hard)
-    said, back = compare([better], [worse]), compare([worse], [better])
-    assert said.p == back.p
-    assert said.p == pytest.approx(2 / 256) if count == 8 else said.p == 1e-4
-    assert 0 < said.difference.low < said.difference.mean < said.difference.high < 0.1
-    assert back.difference.mean == pytest.approx(-said.difference.mean)
+    estimated, back = compare([better], [worse]), compare([worse], [better])
+    assert estimated.p == back.p
+    assert estimated.p == pytest.approx(2 / 256) if count == 8 else estimated.p == 1e-4
+    assert 0 < estimated.difference.low < estimated.difference.mean < estimated.difference.high < 0.1
+    assert back.difference.mean == pytest.approx(-estimated.difference.mean)
 
 
 def test_p_is_exact_for_few_patients_and_the_sampled_one_agrees() -> None:
@@ -75,7 +75,7 @@ def test_p_is_exact_for_few_patients_and_the_sampled_one_agrees() -> None:
     assert sampled == pytest.approx(exact, abs=0.02)
 
 
-def test_chance_differences_are_called_real_as_often_as_said() -> None:
+def test_chance_differences_are_significant_as_often_as_stated() -> None:
     ps = [compare([group(RNG.normal(0, 1, 10))], [group(RNG.normal(0, 1, 10))]).p for _ in range(200)]
     assert 0.01 < np.mean(np.array(ps) < 0.05) < 0.10
 
@@ -91,8 +91,8 @@ def test_many_cases_of_few_patients_prove_little() -> None:
 
 def test_only_shared_cases_are_compared() -> None:
     few = Group("made", {("p0", "p0_0"): 1.0, ("x", "x"): 9.0})
-    said = compare([few, group([1.0], "b")], [group([0.0, 0.0]), Group("b", {})])
-    assert (said.cases, said.difference.mean) == (1, 1.0)
+    estimated = compare([few, group([1.0], "b")], [group([0.0, 0.0]), Group("b", {})])
+    assert (estimated.cases, estimated.difference.mean) == (1, 1.0)
     assert compare([few], [Group("made", {})]).p == 1
 
 
@@ -110,7 +110,7 @@ def test_holm_by_hand() -> None:
 def test_a_comparison_is_over_all_sets() -> None:
     gains = [group([0.1] * 6, "a"), group([0.3] * 4, "b")]
     nothing = [group([0.0] * 6, "a"), group([0.0] * 4, "b")]
-    said = compare(gains, nothing)
-    assert said.difference.mean == pytest.approx(0.2)
-    assert said.p == 2 / 2**10
+    estimated = compare(gains, nothing)
+    assert estimated.difference.mean == pytest.approx(0.2)
+    assert estimated.p == 2 / 2**10
     assert compare(gains, [nothing[0], group([0.6] * 4, "b")]).difference.mean == pytest.approx(-0.1)

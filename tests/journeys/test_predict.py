@@ -343,7 +343,9 @@ def test_version_and_weights(run: Run, weights: Path) -> None:
     assert "verified" in result.out
 
 
-def test_pictures_in_color_are_shown_by_their_luminance(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_pictures_in_color_are_predicted_from_their_luminance(
+    run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
     gray = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
     colors = np.stack([gray, 255 - gray, gray // 2], axis=-1)
     for name in ("images/a.png", "targets/a.png", "query.png"):

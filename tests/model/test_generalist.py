@@ -65,7 +65,7 @@ def test_a_first_panel_left_out_changes_no_other_answer(shape: str) -> None:
         torch.testing.assert_close(whole[:, 2:], part, atol=3e-4, rtol=1e-3)
 
 
-def test_later_panels_leave_earlier_answers_unchanged(shape: str) -> None:
+def test_later_panels_leave_earlier_predictions_unchanged(shape: str) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=4)
     before = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
@@ -77,7 +77,7 @@ def test_later_panels_leave_earlier_answers_unchanged(shape: str) -> None:
 
 
 @pytest.mark.parametrize("panel", range(3))
-def test_no_target_leaks_into_its_own_answer(shape: str, panel: int) -> None:
+def test_no_target_leaks_into_its_own_prediction(shape: str, panel: int) -> None:
     model = network(shape)
     images, targets = pictures(shape, panels=3)
     before = maps(model(images, targets, visible_patches(shape, images), "causal", 0))
@@ -119,7 +119,7 @@ def test_hidden_targets_never_enter(shape: str) -> None:
         assert (other - old).abs().max() > 1e-3, "visible ones do"
 
 
-def test_hidden_image_patches_are_rebuilt_without_being_seen(shape: str) -> None:
+def test_hidden_image_patches_are_reconstructed_from_the_visible_ones(shape: str) -> None:
     model, patch = network(shape), SHAPES[shape].patch
     images, targets = pictures(shape, panels=2)
     visible = visible_patches(shape, images, share=0.5)
@@ -161,9 +161,9 @@ def test_any_number_of_prompts_and_each_of_them_counts(shape: str, prompts: int)
     model = network(shape)
     images, targets = pictures(shape, panels=prompts + 1)
     before = answered(model, images, targets)
-    for place in range(prompts):
+    for number in range(prompts):
         other = targets.clone()
-        other[:, place] = 1 - other[:, place]
+        other[:, number] = 1 - other[:, number]
         assert (answered(model, images, other) - before).abs().max() > 1e-4
 
 
@@ -180,7 +180,7 @@ def test_prompts_of_one_request_serve_many_queries(shape: str) -> None:
     images, targets = pictures(shape, panels=4, batch=1)
     prompts = model.encode(model.embed(images[:, :2].flatten(0, 1)), targets[:, :2], "image")
     both = model.answer(model.embed(images[0, 2:]), prompts, "image")
-    alone = torch.cat([model.answer(model.embed(images[:, place]), prompts, "image") for place in (2, 3)])
+    alone = torch.cat([model.answer(model.embed(images[:, number]), prompts, "image") for number in (2, 3)])
     torch.testing.assert_close(both, alone, atol=3e-4, rtol=1e-3)
 
 

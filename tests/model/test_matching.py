@@ -123,7 +123,7 @@ def scene(size: int = 64) -> tuple[Tensor, Tensor]:
     return images, (images > 0.55).float()
 
 
-def test_an_untrained_network_has_learnt_a_change_of_contrast_from_one_prompt() -> None:
+def test_an_untrained_network_learns_a_change_of_contrast_from_one_prompt() -> None:
     torch.manual_seed(0)
     fresh = Generalist(SHAPES["matching"]).eval()
     images, _ = scene()

@@ -61,7 +61,7 @@ def test_pictures_shrink_more_than_labels_do() -> None:
     assert errors[0] < 0.8 * errors[1]
 
 
-def test_scaled_answers_lie_about_one_inside_and_minus_one_outside() -> None:
+def test_scaled_predictions_are_about_one_inside_and_minus_one_outside() -> None:
     ridge, features, targets = request(600)  # too many cells to fit them exactly
     with torch.no_grad():
         scaled = predicted(ridge, ridge.statistics(features, targets), features, "labels")[0, 1, 0]

@@ -53,7 +53,7 @@ def test_by_folder_or_by_file(folder: Path) -> None:
     assert describe_weights(folder) == describe_weights(folder / "model.safetensors") == describe_weights(str(folder))
 
 
-def test_one_flipped_bit_is_found(folder: Path) -> None:
+def test_one_flipped_bit_is_detected(folder: Path) -> None:
     damaged = bytearray((folder / "model.safetensors").read_bytes())
     damaged[-1] ^= 1
     (folder / "model.safetensors").write_bytes(damaged)

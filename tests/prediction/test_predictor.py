@@ -149,7 +149,7 @@ def test_memory_grows_by_the_prediction_alone() -> None:
 
 @pytest.mark.parametrize("form", ["matching", "painting", "merged"])
 @pytest.mark.parametrize("kind", ["segmentation", "synthesis", "denoising"])
-def test_a_network_of_every_form_answers_every_target_type(form: str, kind: str) -> None:
+def test_a_network_of_every_form_predicts_every_target_type(form: str, kind: str) -> None:
     image, labels = scan((40, 36, 3))
     target: Volume | LabelMap = labels if kind == "segmentation" else image
     options = PredictionOptions(members=2, num_prompts=2)

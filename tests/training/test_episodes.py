@@ -157,7 +157,7 @@ def test_sources_keep_to_their_side(store: Store) -> None:
         assert {split_of(patient) for patient in patients} == {split}
 
 
-def test_too_few_patients_is_told(tmp_path: Path) -> None:
+def test_too_few_patients_is_an_error(tmp_path: Path) -> None:
     make_mri(tmp_path / "few", {TRAIN[0]: (16, 16, 2), TRAIN[1]: (16, 16, 2)})
     prepare([tmp_path / "few"], tmp_path / "store")
     with pytest.raises(RecipeError, match="has 3 patients"):
@@ -179,8 +179,8 @@ def test_a_share_of_the_patients_is_the_same_for_a_seed_and_never_none(store: St
             f"{one.set.card.name}/{patient}"
             for kinds in made.sources.values()
             for sets in kinds.values()
-            for some in sets
-            for one in some
+            for sources in sets
+            for one in sources
             for patient in one.patients
         }
 

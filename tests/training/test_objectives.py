@@ -16,15 +16,15 @@ from mvg.training.losses import LossSettings, loss_of
 from tests.model.small import network, pictures
 
 PATCH = 8
-FOUND = contributions(objectives)
+OBJECTIVES = contributions(objectives)
 
-every_objective = pytest.mark.parametrize("objective", list(FOUND.values()), ids=list(FOUND))
+every_objective = pytest.mark.parametrize("objective", list(OBJECTIVES.values()), ids=list(OBJECTIVES))
 both_forms = pytest.mark.parametrize("form", ["matching", "painting", "merged"])
 
 
 def made(form: str, kind: str = "image", panels: int = 3) -> Pairs:
     images, targets = pictures(form, panels)
-    patients = tuple(tuple(f"{row}{place}" for place in range(panels)) for row in "ab")
+    patients = tuple(tuple(f"{row}{number}" for number in range(panels)) for row in "ab")
     targets = targets[:, :, :1] if kind == "image" else (targets[:, :, :1] > 0.5).float()
     used = torch.ones(2, targets.shape[2], dtype=torch.bool)
     return Pairs(images, targets, used, torch.ones(used.shape), patients, kind)
@@ -39,7 +39,7 @@ def make_batch(objective: ModuleType, pairs: Pairs, seed: int = 0) -> TrainingBa
 @both_forms
 @every_objective
 @pytest.mark.parametrize("kind", ["image", "labels"])
-def test_it_can_be_asked_scored_and_learnt_from(objective: ModuleType, form: str, kind: str) -> None:
+def test_every_objective_gives_a_batch_a_loss_and_gradients(objective: ModuleType, form: str, kind: str) -> None:
     model, pairs = network(form).train(), made(form, kind)
     batch = make_batch(objective, pairs)
     loss = loss_of(batch.run(model), batch, pairs, PATCH, LossSettings())
@@ -101,7 +101,7 @@ def output_of(model: Generalist, batch: TrainingBatch) -> ModelOutput:
 
 @pytest.mark.parametrize("name", ["masked", "pretraining"])
 def test_the_hidden_share_is_exact(name: str) -> None:
-    batch = make_batch(FOUND[name], made("matching"))
+    batch = make_batch(OBJECTIVES[name], made("matching"))
     hidden = batch.scored_images
     assert hidden is not None
     assert hidden.flatten(1).sum(1).tolist() == [36, 36]  # three quarters of 48 patches
@@ -109,21 +109,21 @@ def test_the_hidden_share_is_exact(name: str) -> None:
 
 
 def test_masked_modeling_scores_exactly_what_it_hides() -> None:
-    batch = make_batch(FOUND["masked"], made("matching"))
+    batch = make_batch(OBJECTIVES["masked"], made("matching"))
     assert batch.scored is not None
     assert torch.equal(batch.scored > 0, ~batch.canvas.visible)
 
 
 def test_every_pair_after_the_first_is_scored() -> None:
-    batch = make_batch(FOUND["autoregressive"], made("matching"))
+    batch = make_batch(OBJECTIVES["autoregressive"], made("matching"))
     assert batch.first == 1
     assert batch.scored is not None
     assert batch.scored.shape[1] == 2
     assert batch.scored.unique().tolist() == [1.0]
 
 
-def test_the_whole_query_is_hidden_and_its_prompts_shown() -> None:
-    batch = make_batch(FOUND["whole_query"], made("matching"))
+def test_the_whole_query_is_hidden_and_its_prompts_are_visible() -> None:
+    batch = make_batch(OBJECTIVES["whole_query"], made("matching"))
     assert (batch.canvas.targets[:, -1] == 0).all()
     assert batch.canvas.visible[:, :-1].all()
     assert batch.first == 2
@@ -132,7 +132,7 @@ def test_the_whole_query_is_hidden_and_its_prompts_shown() -> None:
 def test_unpaired_shows_one_wrong_target_and_scores_what_has_two_right_ones() -> None:
     pairs = made("matching", panels=5)
     for seed in range(20):
-        batch = make_batch(FOUND["unpaired"], pairs, seed)
+        batch = make_batch(OBJECTIVES["unpaired"], pairs, seed)
         same = [torch.equal(batch.canvas.targets[:, i], pairs.targets[:, i]) for i in range(5)]
         assert same.count(False) == 1
         wrong = same.index(False)

@@ -91,7 +91,7 @@ def test_matrices_decay_and_biases_do_not(name: OptimizerName) -> None:
 
 @pytest.mark.parametrize("shape", ["matching", "merged"])
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_what_is_learnt_beside_layers_does_not_decay(name: OptimizerName, shape: str) -> None:
+def test_parameters_outside_of_layers_do_not_decay(name: OptimizerName, shape: str) -> None:
     config = SHAPES[shape]
     if isinstance(config, MatchingConfig):
         config = replace(config, target_width=128)  # four heads: null keys are large enough for Muon

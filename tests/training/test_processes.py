@@ -19,7 +19,7 @@ from tests.training.conftest import Make
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:x", "gpuu", "cuda:3"])
-def test_a_device_that_is_not_there_is_told(
+def test_a_missing_device_is_an_error(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -37,7 +37,7 @@ def test_no_more_processes_than_devices(
 
 
 @pytest.mark.parametrize("package", ["lightning_fabric", "tensorboard"])
-def test_a_missing_package_is_told(
+def test_a_missing_package_is_an_error(
     make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

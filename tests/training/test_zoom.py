@@ -26,7 +26,7 @@ def test_labels_come_into_the_middle(mirror: tuple[bool, bool], transpose: bool)
     assert Extent.of(labels > 1, box) is None
 
 
-def test_a_random_place_is_one_of_those_asked_for() -> None:
+def test_a_random_position_is_one_of_the_labeled_ones() -> None:
     labels = np.zeros((30, 20), np.uint8)
     labels[25, 3] = labels[2, 18] = 1
     rng = np.random.default_rng(0)

@@ -44,14 +44,14 @@ def test_curves_of_trained_and_of_unseen_sets_are_apart(tmp_path: Path) -> None:
     def point(x: float, value: float, name: str, unseen: bool) -> Lines:
         return [{**line, "x": x, "unseen": unseen} for line in result_lines("mvg", [value], name, 8)]
 
-    found = tables_of(
+    tables = tables_of(
         tmp_path,
         point(1, 0.2, "heads", False),
         point(2, 0.4, "heads", False),
         point(1, 0.6, "hearts", True),
         point(2, 0.8, "hearts", True),
     )
-    means = {table.title: [row.cells[0].interval.mean for row in table.rows if row.cells[0]] for table in found}
+    means = {table.title: [row.cells[0].interval.mean for row in table.rows if row.cells[0]] for table in tables}
     assert list(means.values()) == [[0.2, 0.4], [0.6, 0.8]]
     assert [title.endswith("unseen sets") for title in means] == [False, True]
 
@@ -98,13 +98,13 @@ def test_unseen_sets_have_a_mean_of_their_own(tmp_path: Path) -> None:
 def test_regions_kinds_and_metrics_have_their_own_tables(tmp_path: Path) -> None:
     whole = result_lines("mvg", [20, 21], metric="PSNR")
     void = [{**line, "region": "void", "range": f"0 to {n} (percentiles)"} for n, line in enumerate(whole)]
-    found = tables_of(tmp_path, result_lines("mvg", [0.5]), void, whole)
-    assert [table.title for table in found] == [
+    tables = tables_of(tmp_path, result_lines("mvg", [0.5]), void, whole)
+    assert [table.title for table in tables] == [
         "IoU, segmentation", "PSNR (dB), inpainting, void", "PSNR (dB), inpainting, whole image",
     ]  # fmt: skip
     for words in ("dB", "Region: void", "Intensity range: percentiles, by case", "scikit-image", "per case"):
-        assert words in found[1].caption
-    assert found[1].rows[0].title == "heads, T1"
+        assert words in tables[1].caption
+    assert tables[1].rows[0].title == "heads, T1"
 
 
 def test_a_curve_whose_axis_counts_prompts_is_one_line(tmp_path: Path) -> None:

@@ -178,10 +178,10 @@ def test_painted_classes_are_decoded() -> None:
 
     def predict(queries: Tensor, images: Tensor, targets: Tensor) -> Tensor:
         output = torch.zeros_like(queries)
-        for place, (query, image, target) in enumerate(zip(queries, images, targets, strict=True)):
+        for number, (query, image, target) in enumerate(zip(queries, images, targets, strict=True)):
             levels = {color: image[target == color].mean() for color in target.unique().tolist()}
             away = torch.stack([(query - level).abs() for level in levels.values()])
-            output[place] = torch.tensor(list(levels))[away.argmin(0)]
+            output[number] = torch.tensor(list(levels))[away.argmin(0)]
         return output
 
     query, truth = scan(seed=5)
@@ -269,8 +269,8 @@ def test_hidden_targets_have_no_influence_on_painter() -> None:
     assert torch.equal(network(images, targets, visible)[:, 1:], network(images, targets, visible, 1))
     half = painter.visible_patches(visible | True, options(painter, half=1.0), torch.Generator())
     assert torch.equal(half, visible)
-    some = painter.visible_patches(visible | True, options(painter, half=0.0), torch.Generator())
-    assert (~some).flatten(1).sum(1).tolist() == [24, 24]
+    few = painter.visible_patches(visible | True, options(painter, half=0.0), torch.Generator())
+    assert (~few).flatten(1).sum(1).tolist() == [24, 24]
 
 
 def test_lvm_predicts_token_by_token_what_it_predicts_at_once() -> None:
@@ -321,8 +321,8 @@ def test_public_universeg_weights_fit(store: Store, tmp_path: Path) -> None:
     torch.save(weights, file)
     method = universeg_public.fit(universeg_public.Options(str(file), prompts=1), wanted)
     assert method.steps == method.samples == 0
-    own = universeg_public.translated(weights)
-    assert own["up.2.prompt.weight"] is weights["dec_blocks.2.support.vmapped.conv.weight"]
+    distinct = universeg_public.translated(weights)
+    assert distinct["up.2.prompt.weight"] is weights["dec_blocks.2.support.vmapped.conv.weight"]
     prediction = method(Request(tasks(store, "segmentation")[0], scan(shape=(20, 20, 1), seed=9)[0], prompt_scans()))
     assert set(prediction.voxels.ravel()) <= {0, 3, 700}
     torch.save({name: part for name, part in weights.items() if "out_conv" not in name}, file)

@@ -99,8 +99,8 @@ def test_it_learns_where_an_organ_lies(data: Path, tmp_path: Path) -> None:
     prediction = method(Request(method.task, query, ()))
     assert isinstance(prediction, LabelMap)
     assert set(prediction.values) <= {1, 2}
-    found = prediction.voxels == 1
-    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.6
+    predicted = prediction.voxels == 1
+    assert 2 * (predicted & true).sum() / (predicted.sum() + true.sum()) > 0.6
 
 
 def test_pictures_come_closer_to_the_truth_in_its_own_units(data: Path, tmp_path: Path) -> None:
