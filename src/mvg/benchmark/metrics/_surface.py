@@ -53,7 +53,7 @@ def diagonal(inputs: MetricInput) -> float:
 def _distances(
     tables: Any, truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: tuple[float, ...]
 ) -> Surfaces:
-    """The same as the library's compute_surface_distances, several times faster: neighbours are found in a tree."""
+    """The same as the library's compute_surface_distances, several times faster: neighbors are found in a tree."""
     box = ndimage.find_objects((truth | prediction).astype(np.uint8))[0]
     true, true_areas = _elements(tables, truth[box], spacing)
     predicted, predicted_areas = _elements(tables, prediction[box], spacing)
