@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mvg.canvas import Pairs, compose, everywhere, image_patches, spread
+from mvg.canvas import Pairs, all_visible, compose, image_patches, per_pixel
 
 PATCH = 4
 
@@ -32,8 +32,8 @@ def test_hidden_patches_are_blank_and_visible_ones_unchanged() -> None:
     visible, image_visible = random_patches(pairs), random_patches(pairs, seed=2)
     canvas = compose(pairs, visible, image_visible)
     for original, composed, mask in (
-        (pairs.targets, canvas.targets, spread(visible, 16)),
-        (pairs.images, canvas.images, spread(image_visible, 16)),
+        (pairs.targets, canvas.targets, per_pixel(visible, 16)),
+        (pairs.images, canvas.images, per_pixel(image_visible, 16)),
     ):
         visible_pixels = mask.expand_as(original)
         assert torch.equal(composed[visible_pixels], original[visible_pixels])
@@ -46,8 +46,8 @@ def test_values_under_hidden_patches_do_not_reach_the_canvas() -> None:
     pairs = make_pairs()
     visible, image_visible = random_patches(pairs), random_patches(pairs, seed=2)
     other = Pairs(
-        torch.where(spread(image_visible, 16), pairs.images, 0.77),
-        torch.where(spread(visible, 16), pairs.targets, 0.33),
+        torch.where(per_pixel(image_visible, 16), pairs.images, 0.77),
+        torch.where(per_pixel(visible, 16), pairs.targets, 0.33),
         pairs.used,
         pairs.colors,
         pairs.patients,
@@ -60,7 +60,7 @@ def test_values_under_hidden_patches_do_not_reach_the_canvas() -> None:
 
 def test_pairs_without_hidden_patches_are_unchanged() -> None:
     pairs = make_pairs()
-    canvas = compose(pairs, everywhere(pairs, PATCH))
+    canvas = compose(pairs, all_visible(pairs, PATCH))
     assert torch.equal(canvas.images, pairs.images)
     assert torch.equal(canvas.targets, pairs.targets)
     assert canvas.image_visible is None
@@ -70,24 +70,24 @@ def test_pairs_without_hidden_patches_are_unchanged() -> None:
 def test_a_query_is_not_prompted_by_its_own_patient(first_query: int) -> None:
     pairs = make_pairs((("a", "b", "c"), ("d", "e", "d")))
     with pytest.raises(AssertionError, match="patient d prompts its own query"):
-        compose(pairs, everywhere(pairs, PATCH), first_query=first_query)
+        compose(pairs, all_visible(pairs, PATCH), first_query=first_query)
 
 
 def test_when_all_panels_are_queries_each_needs_another_patient() -> None:
     pairs = make_pairs((("a", "a", "c"),))
-    compose(pairs, everywhere(pairs, PATCH))  # prompts may be of one patient
+    compose(pairs, all_visible(pairs, PATCH))  # prompts may be of one patient
     with pytest.raises(AssertionError, match="patient a"):
-        compose(pairs, everywhere(pairs, PATCH), first_query=0)
+        compose(pairs, all_visible(pairs, PATCH), first_query=0)
 
 
 def test_unknown_patients_are_not_compared() -> None:
-    compose(make_pairs((("", "", ""),)), everywhere(make_pairs((("", "", ""),)), PATCH), first_query=0)
+    compose(make_pairs((("", "", ""),)), all_visible(make_pairs((("", "", ""),)), PATCH), first_query=0)
 
 
 def test_a_value_per_patch_is_repeated_over_its_pixels() -> None:
     visible = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
     visible[0, 0, 0, 1] = True
-    pixels = spread(visible, 6)
+    pixels = per_pixel(visible, 6)
     assert pixels.shape == (1, 1, 1, 6, 6)
     assert pixels[0, 0, 0, :3, 3:].all()
     assert pixels.sum() == 9

@@ -20,9 +20,9 @@ class Pairs:
 
     images: (b, n, i, s, s) in [0, 1], i images or channels per pair; targets: (b, n, c, s, s), for `labels` one channel
     of 0 and 1 per class, for `image` one picture in [0, 1]; used: (b, c), False for channels that only pad a
-    request to the batch's c; colors: (b, k) in (0, 1], the color of each of k classes in a painted target (k = c until
-    it is painted); patients: per request one name per pair ("" if unknown); names: per request its set and
-    kind of task, "SET/KIND", in validation.
+    request to the batch's c; colors: (b, k) in (0, 1], the color of each of k classes in a painted target; after
+    painting c is 1 and k stays; patients: per request one name per pair ("" if unknown); names: per request its set and
+    task, "SET/KIND:DETAIL"; requests of training always have one.
     """
 
     images: Float[Tensor, "b n i s s"]
@@ -84,16 +84,16 @@ def compose(
 
 
 def _blank(pictures: Float[Tensor, "b n c s s"], visible: Bool[Tensor, "b n h w"]) -> Float[Tensor, "b n c s s"]:
-    return pictures * spread(visible, pictures.shape[-1])
+    return pictures * per_pixel(visible, pictures.shape[-1])
 
 
-def spread(visible: Tensor, size: int) -> Tensor:
+def per_pixel(visible: Tensor, size: int) -> Tensor:
     """One value per patch (b, n, h, w) -> one value per pixel (b, n, 1, size, size)."""
     side = size // visible.shape[-1]
     return repeat(visible, "b n h w -> b n 1 (h p) (w q)", p=side, q=side)
 
 
-def everywhere(pairs: Pairs, patch: int) -> Bool[Tensor, "b n h w"]:
+def all_visible(pairs: Pairs, patch: int) -> Bool[Tensor, "b n h w"]:
     """A mask under which every target patch is visible."""
     batch, panels, _, rows, columns = pairs.images.shape
     return torch.ones(batch, panels, rows // patch, columns // patch, dtype=torch.bool, device=pairs.images.device)

@@ -7,7 +7,7 @@
     ├── WeightsError       weights that are unknown, damaged or of another version
     ├── RecipeError        a recipe or suite with an unknown key or an impossible value
     ├── BenchmarkError     a benchmark that cannot be run here: a missing library, download, memory or disk
-    └── UnknownNameError          a name that no contribution carries; lists the known ones
+    └── UnknownNameError   a name that nothing carries; lists the known ones
 
 Broken invariants of our own are plain `AssertionError`s: they are defects, not user errors.
 """
@@ -58,7 +58,7 @@ class BenchmarkError(MvgError):
 
 
 class UnknownNameError(MvgError):
-    """A name that no contribution carries."""
+    """A name that nothing carries: a contribution, device, window or channel."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"no {kind} is called '{name}'", f"one of {', '.join(sorted(known))}", "choose one of these")

@@ -14,8 +14,11 @@ from safetensors.torch import save_file
 
 from mvg.errors import FileError, WeightsError
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.window import CT_WINDOW, Window
 from mvg.model.weights import fingerprint
 from mvg.prediction.inference.prompt_cache import PromptCache
+from mvg.prediction.inference.query_volume import QueryVolume
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.refinement import rejection
@@ -107,6 +110,37 @@ def test_thresholds_of_another_model_are_not_taken_over(tmp_path: Path) -> None:
     prompted(random_model(), 3).save(tmp_path / "a.mvgtask")
     loaded = Predictor(Learner()).load_task(tmp_path / "a.mvgtask")
     assert not loaded.cache.thresholds
+
+
+def ct(seed: int) -> tuple[Volume, LabelMap]:
+    """Air around a box of soft tissue, in HU."""
+    image, labels = scan(seed=seed)
+    return Volume(np.where(labels.voxels > 0, 100.0, image.voxels - 1000).astype(np.float32), AFFINE), labels
+
+
+def with_ct_window(path: Path, window: dict[str, float] | None) -> Path:
+    """The task file with another window in its description, or without one."""
+    with safe_open(path, framework="pt") as file:
+        description = json.loads(file.metadata()["mvg"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del description["ct_window"]
+    description |= {} if window is None else {"ct_window": window}
+    save_file(tensors, path.with_stem("rewritten"), metadata={"mvg": json.dumps(description)})
+    return path.with_stem("rewritten")
+
+
+def test_queries_are_scaled_through_the_window_of_the_prompts(tmp_path: Path) -> None:
+    predictor, (query, _) = Predictor(random_model()), ct(9)
+    task = predictor.prompt(*zip(ct(0), strict=True), options=PredictionOptions(zoom="off"))
+    task.save(tmp_path / "a.mvgtask")
+    former = predictor.load_task(with_ct_window(tmp_path / "a.mvgtask", None))
+    assert former.prompts.ct_window == CT_WINDOW, "of files that name none"
+    other = predictor.load_task(with_ct_window(tmp_path / "a.mvgtask", {"low": -1000, "high": 1000}))
+    size = predictor.model.config.size
+    assert QueryVolume.of(query, task.prompts, task.spec, size).windows == (CT_WINDOW,)
+    assert QueryVolume.of(query, other.prompts, other.spec, size).windows == (Window(-1000, 1000),)
+    other.save(tmp_path / "again.mvgtask")
+    assert predictor.load_task(tmp_path / "again.mvgtask").prompts.ct_window == Window(-1000, 1000)
 
 
 def test_a_model_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mvg._plugins import contributions
-from mvg.canvas import Pairs, spread
+from mvg.canvas import Pairs, per_pixel
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ModelOutput
 from mvg.training import objectives
@@ -84,12 +84,12 @@ def test_no_answer_depends_on_the_truth_it_is_scored_against(objective: ModuleTy
     if batch.scored is not None:
         last = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
         last[:, -1] = batch.scored[:, -1] > 0
-        changed = torch.where(spread(last, 32), 1 - pairs.targets, pairs.targets)
+        changed = torch.where(per_pixel(last, 32), 1 - pairs.targets, pairs.targets)
         after = output_of(model, make_batch(objective, replace(pairs, targets=changed)))
         assert before.pictures is not None
         torch.testing.assert_close(after.pictures[:, -1], before.pictures[:, -1], atol=1e-6, rtol=1e-6)
     if batch.scored_images is not None:
-        changed = torch.where(spread(batch.scored_images, 32), 1 - pairs.images, pairs.images)
+        changed = torch.where(per_pixel(batch.scored_images, 32), 1 - pairs.images, pairs.images)
         after = output_of(model, make_batch(objective, replace(pairs, images=changed)))
         torch.testing.assert_close(after.images, before.images, atol=1e-6, rtol=1e-6)
 

@@ -5,7 +5,7 @@ import pytest
 
 from mvg.imaging.frame import Box
 from mvg.training.augmentation import Change, sample
-from mvg.training.zoom import Extent, zoom_on_labels
+from mvg.training.zoom import RelativeExtent, zoom_on_labels
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -14,7 +14,7 @@ def test_labels_come_into_the_middle(mirror: tuple[bool, bool], transpose: bool)
     box = Box(10, 0, 40, 60)
     labels = np.zeros((60, 60), np.uint8)
     labels[15:21, 36:46] = 1  # within the box
-    extent = Extent.of(labels > 0, box)
+    extent = RelativeExtent.of(labels > 0, box)
     assert extent is not None
     assert extent.size == pytest.approx(10 / 60)
     close = Change(mirror, transpose).zoomed(extent.center, 4.0)
@@ -23,19 +23,19 @@ def test_labels_come_into_the_middle(mirror: tuple[bool, bool], transpose: bool)
     assert abs(rows.mean() - 23.5) < 1
     assert abs(cols.mean() - 23.5) < 1
     assert len(rows) == pytest.approx(60 * (48 / 15) ** 2, rel=0.1), "magnified four times"
-    assert Extent.of(labels > 1, box) is None
+    assert RelativeExtent.of(labels > 1, box) is None
 
 
 def test_a_random_position_is_one_of_the_labeled_ones() -> None:
     labels = np.zeros((30, 20), np.uint8)
     labels[25, 3] = labels[2, 18] = 1
     rng = np.random.default_rng(0)
-    extents = {Extent.of_random_pixel(labels > 0, None, rng) for _ in range(20)}
+    extents = {RelativeExtent.of_random_pixel(labels > 0, None, rng) for _ in range(20)}
     expected = {(2 * (5 + col + 0.5) / 30 - 1, 2 * (row + 0.5) / 30 - 1) for row, col in ((25, 3), (2, 18))}
     assert {tuple(np.round(extent.center, 6)) for extent in extents if extent} == {
         tuple(np.round(one, 6)) for one in expected
     }
-    assert Extent.of_random_pixel(labels > 1, None, rng) is None
+    assert RelativeExtent.of_random_pixel(labels > 1, None, rng) is None
 
 
 def test_large_labels_are_magnified_at_most_to_native_resolution() -> None:

@@ -15,8 +15,8 @@ from mvg._atomic import atomic_file
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.held_out import HeldOut, check_held_out
 from mvg.data.sets import sets_in
-from mvg.data.slicing import FULL_SCALE, CaseSlices, slice_case
-from mvg.data.store import FORMAT, INDEX
+from mvg.data.slicing import CaseSlices, slice_case
+from mvg.data.store import FORMAT, INDEX, STORED_BACKGROUND
 from mvg.errors import FileError
 
 Progress = Callable[[str, int, int], None]
@@ -141,7 +141,7 @@ def _write_part(path: Path, slices: CaseSlices, source: list[str], case: Case) -
 
 def _foreground_fractions(slices: CaseSlices) -> NDArray[np.float64]:
     """The fraction of each slice that is brighter than an eighth of the window, which is -500 HU in CT."""
-    is_bright = slices.images[:, 0][slices.box.index] > FULL_SCALE // 8
+    is_bright = slices.images[:, 0][slices.box.index] > STORED_BACKGROUND
     return np.asarray(is_bright.mean(axis=(1, 2)), np.float64)
 
 

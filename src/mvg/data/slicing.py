@@ -11,10 +11,9 @@ from mvg.errors import FileError, GeometryError
 from mvg.imaging.files import read_gray, read_labels
 from mvg.imaging.frame import Box, Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window
+from mvg.imaging.window import FULL_SCALE, Window
 
 MAX_SIDE = 512  # pixels; larger pictures are shrunk
-FULL_SCALE = 65535  # the stored value of 1.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def slice_case(case: Case, card: Card) -> CaseSlices:
     plane = channels[0].plane
     rows, columns = channels[0].pictures(plane).shape[1:]
     frame = _frame((rows, columns), channels[0].pixel_spacing(plane))
-    windows = tuple(_window(volume, card) for volume in channels)
+    windows = tuple(storage_window(volume, card) for volume in channels)
     images = np.stack([_as_stored(v, plane, w, frame) for v, w in zip(channels, windows, strict=True)], axis=1)
 
     labels, target, target_window = None, None, None
@@ -60,7 +59,7 @@ def slice_case(case: Case, card: Card) -> CaseSlices:
     if case.target is not None:
         volume = read_gray(case.target)
         _check_grid(volume, case.target, channels[0], case.images[0])
-        target_window = _window(volume, card)
+        target_window = storage_window(volume, card)
         target = _as_stored(volume, plane, target_window, frame)
     rows_mm, columns_mm = channels[0].pixel_spacing(plane)
     spacing = (rows_mm * frame.shape[0] / frame.target.rows, columns_mm * frame.shape[1] / frame.target.cols)
@@ -89,8 +88,8 @@ def _check_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap,
         )
 
 
-def _window(volume: Volume, card: Card) -> Window:
-    """The percentile window; the full range for Hounsfield units, so that tasks can choose their windows later."""
+def storage_window(volume: Volume, card: Card) -> Window:
+    """The window in which pictures are stored: percentiles; for HU the full range, so that tasks can choose later."""
     return Window.named("full") if card.units == "HU" else Window.fit(volume.voxels, "other")
 
 

@@ -24,11 +24,13 @@ from mvg.data.case import Card, Split, split_of
 from mvg.errors import FileError
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import Plane
-from mvg.imaging.window import Window
+from mvg.imaging.window import FULL_SCALE, Window
 
 FORMAT = 1
 INDEX = "slices.json"
-_FULL_SCALE = np.float32(1 / 65535)
+STORED_BACKGROUND = FULL_SCALE // 8
+"""Brighter pixels of a stored picture show something; in the full window of CT that is above -500 HU."""
+_STEP = np.float32(1 / FULL_SCALE)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class StoredSlice:
         side = self.images.shape[-1]
         if side <= size:
             return self
-        foreground = np.argwhere(self.images[0, ::8, ::8] > 65535 // 8)  # above -500 HU in the full window
+        foreground = np.argwhere(self.images[0, ::8, ::8] > STORED_BACKGROUND)
         middle = rng.choice(foreground) * 8 if len(foreground) else np.array([side // 2, side // 2])
         top, left = np.clip(middle + rng.integers(-4, 5, 2) - size // 2, 0, side - size)
         return self.crop(int(top), int(left), size)
@@ -211,7 +213,7 @@ class Store:
 
 def _as_float(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
     scaled = np.asarray(stored, np.float32)
-    scaled *= _FULL_SCALE
+    scaled *= _STEP
     return scaled
 
 

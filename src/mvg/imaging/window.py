@@ -14,6 +14,8 @@ _NAMED = {
     "full": (-1024.0, 3071.0),
     "paper": (-100.0, 200.0),  # Sec. 4.1
 }
+FULL_SCALE = 65535
+"""The stored value of 1.0 where pictures in [0, 1] are kept in 16 bits."""
 _PERCENTILES = (0.5, 99.5)
 _ENOUGH = 1_000_000  # voxels, and fewer than twice as many, that percentiles are taken from
 
@@ -42,17 +44,17 @@ class Window:
         return cls(*_NAMED[name])
 
     @classmethod
-    def fit(cls, voxels: NDArray[Any], modality: str | None = None) -> "Window":
+    def fit(cls, voxels: NDArray[Any], modality: str | None = None, ct_window: "Window | None" = None) -> "Window":
         """The window for raw voxels of any shape: soft tissue for CT in HU, else their 0.5 to 99.5 percentiles.
 
-        modality: None to use `guess_modality`. CT without negative values is not in HU and is treated as any
-        other modality. Non-finite values are ignored; images that are constant, or nearly so, get a window of
-        positive width.
+        modality: None to use `guess_modality`; ct_window: for CT in HU, None for soft tissue. CT without negative
+        values is not in HU and is treated as any other modality. Non-finite values are ignored; images that are
+        constant, or nearly so, get a window of positive width.
         """
         modality = guess_modality(voxels) if modality is None else modality
         values = _sample(voxels)
         if _is_ct(modality) and values.size and values.min() < 0:
-            return cls.named("soft tissue")
+            return ct_window or CT_WINDOW
         if values.size == 0:
             return cls(0.0, 1.0)
         low, high = (float(edge) for edge in np.percentile(values, _PERCENTILES, overwrite_input=True))
@@ -71,6 +73,10 @@ class Window:
         raw = np.asarray(scaled, np.float32) * np.float32(self.high - self.low)
         raw += np.float32(self.low)
         return raw
+
+
+CT_WINDOW = Window.named("soft tissue")
+"""The window of images in HU, unless a task or a task file names another one."""
 
 
 def guess_modality(voxels: NDArray[Any]) -> str:

@@ -61,8 +61,8 @@ def _blockwise(
 ) -> Float[Tensor, "b h t w"] | None:
     """Weights in blocks that stay in the cache; None where float32 could not hold the weights.
 
-    A softmax may subtract any number from a query's logits. The maximum would take a pass of its own. Instead, one more
-    column of the product subtracts the bound that the lengths of query and keys set, less `_MAX_LOGIT`.
+    Subtract an upper bound of the logits (the lengths of query and keys, less `_MAX_LOGIT`) instead of the maximum: it
+    comes as one more column of the product.
     """
     q = q * keys.shape[-1] ** -0.5
     bound = q.norm(dim=-1, keepdim=True) * keys.norm(dim=-1).amax(-1)[..., None, None]

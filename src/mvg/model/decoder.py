@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mvg.model.config import MatchingConfig
 from mvg.model.intensity_basis import PIXEL_FEATURES
-from mvg.model.ridge import CELL
+from mvg.model.ridge import RIDGE_CELL
 from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 
 
@@ -30,12 +30,12 @@ class Decoder(nn.Module):
         self.blocks = nn.Sequential(*blocks, nn.GroupNorm(1, width))
         self.expand = nn.Conv2d(width, 4 * inner, 1)
         self.skip = nn.Conv2d(fine, inner, 1)
-        self.hint = nn.Conv2d(2 * CELL**2, inner, 1)
+        self.hint = nn.Conv2d(2 * RIDGE_CELL**2, inner, 1)
         for layer in (self.expand, self.skip, self.hint):
             init_unit_variance(layer, share=0.6)
-        self.pixels = nn.Conv2d(config.inputs * PIXEL_FEATURES * CELL**2, inner, 1)
+        self.pixels = nn.Conv2d(config.inputs * PIXEL_FEATURES * RIDGE_CELL**2, inner, 1)
         self.fine_blocks = nn.Sequential(ConvBlock(inner), ConvBlock(inner), nn.GroupNorm(1, inner))
-        self.read = nn.Conv2d(inner, 4 * CELL**2, 1)
+        self.read = nn.Conv2d(inner, 4 * RIDGE_CELL**2, 1)
         for layer in (self.pixels, self.read):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -62,5 +62,5 @@ class Decoder(nn.Module):
         skip = repeat(self.skip(fine) + self.pixels(pixel_map), "b f h w -> (b c) f h w", c=channels)
         x = (x + skip + self.hint(base.to(x.dtype))).contiguous(memory_format=torch.channels_last)
         correction, gate = self.read(F.gelu(self.fine_blocks(x))).float().chunk(2, dim=1)
-        maps = F.pixel_shuffle(correction + (1 + gate) * base, CELL)
+        maps = F.pixel_shuffle(correction + (1 + gate) * base, RIDGE_CELL)
         return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)

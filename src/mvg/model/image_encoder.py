@@ -5,11 +5,11 @@ of the resolution. Convolutions learn outlines from little data; the transformer
 """
 
 import torch
-from einops import repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvg.model.masks import upsampled
 from mvg.model.transformer import Block, ConvBlock, ConvStem, Positions, init_unit_variance, to_map, to_tokens
 
 
@@ -82,7 +82,7 @@ class ImageEncoder(nn.Module):
         """
         visible_pixels = torch.ones_like(images[:, :1])
         if visible is not None:
-            visible_pixels = repeat(visible, "b h w -> b 1 (h p) (w q)", p=self.patch, q=self.patch).to(images.dtype)
+            visible_pixels = upsampled(visible, self.patch)[:, None].to(images.dtype)
         planes = torch.cat([ConvStem.CONTRAST * (images - 0.5) * visible_pixels, 1 - visible_pixels], dim=1)
         half = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)
         quarter = self.quarter(self.detail(self.enter(half)))

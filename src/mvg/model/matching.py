@@ -19,13 +19,14 @@ from mvg.model.attention import attention
 from mvg.model.config import HEAD_WIDTH, MatchingConfig
 from mvg.model.decoder import Decoder
 from mvg.model.image_encoder import ImageEncoder
+from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, RidgeSolution, RidgeStatistics, TargetType
-from mvg.model.ridge import CELL, Ridge, cell_weights
+from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights
 from mvg.model.target_encoder import TargetEncoder
 from mvg.model.transformer import init_unit_variance
 from mvg.model.voids import void_filling
 
-_SHARPNESS = 4.0  # class logits are so many times the decoder's scores: a sure prediction needs no large weights
+_SHARPNESS = 4.0  # logits are scores x 4, so that a sure prediction needs no large weights
 
 
 class Matching(nn.Module):
@@ -101,7 +102,7 @@ class MatchingForm(nn.Module):
     def embed(self, images: Float[Tensor, "b i s s"], visible: Bool[Tensor, "b h w"] | None = None) -> ImageFeatures:
         """The features of images, whatever the task; voids are filled here, once. Hidden patches are blanked."""
         if visible is not None:
-            images = images * _upsampled(visible, self.patch)[:, None]
+            images = images * upsampled(visible, self.patch)[:, None]
         levels, fine = self.image_encoder(images, visible)
         filling = void_filling(images)
         return ImageFeatures(images, levels, fine, filling, self.ridge.features(fine, images, filling))
@@ -119,7 +120,7 @@ class MatchingForm(nn.Module):
         """Predict panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         batch, panels = images.shape[:2]
         features = self.embed(images.flatten(0, 1), None if image_visible is None else image_visible.flatten(0, 1))
-        count = panels if order == "full" else max(1, panels - 1)  # no panel is predicted from the last one's target
+        count = panels if order == "full" else max(1, panels - 1)  # the last target prompts nothing
         prompts, queries = features.panels(batch, slice(count)), features.panels(batch, slice(first, None))
         targets, visible = targets[:, :count], visible[:, :count]
 
@@ -177,7 +178,7 @@ class MatchingForm(nn.Module):
     ) -> RidgeStatistics:
         """The regression's sums of m prompts, each for itself."""
         assert features.cells is not None
-        cells = _upsampled(visible, self.patch // CELL).flatten(1).float()
+        cells = upsampled(visible, self.patch // RIDGE_CELL).flatten(1).float()
         weight = cell_weights(features.images, targets, cells, target_type)
         return self.ridge.statistics(features.cells, targets, weight)
 
@@ -187,7 +188,7 @@ class MatchingForm(nn.Module):
         """Keys and values of prompts at both depths, one per patch; `features` of all b * n images."""
         assert features.levels is not None
         rows = visible.shape[-2]
-        cells = _upsampled(visible.flatten(0, 1), self.patch // ImageEncoder.CELL)
+        cells = upsampled(visible.flatten(0, 1), self.patch // ImageEncoder.CELL)
         tokens = self.target_encoder(targets.flatten(0, 1), cells, features.levels[:, -1])
         tokens = self._patch_means(tokens, rows)
         return [
@@ -265,8 +266,3 @@ def prefix_sums(sums: RidgeStatistics, batch: int, queries: range, order: Litera
 def _panels(tensor: Tensor, batch: int) -> Tensor:
     """Panels (b * n, ...) of all requests as (b, n, ...)."""
     return rearrange(tensor, "(b n) ... -> b n ...", b=batch)
-
-
-def _upsampled(mask: Bool[Tensor, "b h w"], times: int) -> Bool[Tensor, "b i j"]:
-    """The mask on a grid that is `times` as fine."""
-    return repeat(mask, "b h w -> b (h i) (w j)", i=times, j=times)

@@ -8,12 +8,13 @@ visible targets and is attended to, the other holds hidden targets and is scored
 from typing import Literal, cast
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.config import MergedConfig
+from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
 from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unpatch
 
@@ -84,7 +85,7 @@ class MergedForm(nn.Module):
         """Both pictures of each panel through the first blocks, each within its own picture, then averaged."""
         batch, _, _, rows, columns = images.shape
         if image_visible is not None:
-            images = images * repeat(image_visible, "b n h w -> b n 1 (h p) (w q)", p=self.patch, q=self.patch)
+            images = images * upsampled(image_visible, self.patch)[:, :, None]
         image, fine = self.image_stem(images.flatten(0, 1) - 0.5)
         target, _ = self.target_stem(targets.flatten(0, 1) - 0.5)
         target = torch.where(rearrange(visible, "b n h w -> (b n) (h w) 1"), target, self.target_mask.to(target.dtype))
@@ -135,6 +136,7 @@ class MergedForm(nn.Module):
             if index > self.config.merge_after:
                 x = self._step(block, x, rotation, panels, order, first)
             if index in self.config.levels:
+                # In causal order the hidden twins of panel `first` and after are the last ones.
                 queries = x[:, first - panels :] if order == "causal" else x[:, first:]
                 levels.append(rearrange(queries, "b n t d -> (b n) t d"))
         fine = None if fine is None else rearrange(fine, "(b n) f h w -> b n f h w", b=batch)[:, first:].flatten(0, 1)

@@ -11,7 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 TargetType = Literal["labels", "image", "field"]
-"""What a target is: label channels of 0 and 1, pictures in [0, 1], or a displacement field."""
+"""What a target is: label channels of 0 and 1, pictures in [0, 1], or a displacement field.
+
+The same as in `mvg.tasks`: the model imports no other layer, and `mvg.tasks` does not import torch.
+"""
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,15 @@ from torch.nn import functional as F
 from mvg.model.intensity_basis import HATS, PIXEL_FEATURES, hat_basis, pixel_features
 from mvg.model.outputs import RidgeSolution, RidgeStatistics, TargetType
 
-CELL = 4
+RIDGE_CELL = 4
 """Pixels of a sample's side."""
-_PIXELS = CELL**2
+_PIXELS = RIDGE_CELL**2
 _PIXEL_SCALE = 4.0  # gives pixel features the size of the others, so that they shrink as the others do
 _IMAGE_PENALTY = 20.0  # initial penalty of pictures, as a multiple of that of labels
 _FLEXIBLE_PENALTY = 0.015  # initial penalty of the hats in the flexible solution, as a multiple of the default one
-_FLEXIBLE_BELOW, _DEFAULT_ABOVE = 0.55, 0.7  # share of the default solution's error that the flexible one leaves
-_CHANGE = 0.1  # extra weight of a cell of a picture whose target departs from its image as much as cells do on average
+# Share of the default's error: below it the flexible solution is used alone, above it the default.
+_FLEXIBLE_BELOW, _DEFAULT_ABOVE = 0.55, 0.7
+_CHANGE = 0.1  # a cell of a picture weighs in proportion to 1 + this times its change over the mean change
 
 
 class Ridge(nn.Module):
@@ -54,8 +55,8 @@ class Ridge(nn.Module):
         self, fine: Float[Tensor, "b f h w"], images: Float[Tensor, "b i s s"], filling: Float[Tensor, "b i s s"]
     ) -> Float[Tensor, "b m d"]:
         """The features of every cell, in float32; `fine` holds the learned ones, `filling` is that of the voids."""
-        hats = F.pixel_unshuffle(hat_basis(images.float()), CELL)
-        pixels = _PIXEL_SCALE * F.pixel_unshuffle(pixel_features(images.float(), filling), CELL)
+        hats = F.pixel_unshuffle(hat_basis(images.float()), RIDGE_CELL)
+        pixels = _PIXEL_SCALE * F.pixel_unshuffle(pixel_features(images.float(), filling), RIDGE_CELL)
         ones = torch.ones_like(pixels[:, :1])
         return rearrange(torch.cat([fine.float(), hats, pixels, ones], dim=1), "b d h w -> b (h w) d")
 
@@ -72,7 +73,7 @@ class Ridge(nn.Module):
         """The sums of one prompt each; a cell counts in proportion to its `weight` (see `cell_weights`)."""
         with torch.autocast(features.device.type, enabled=False):
             channels = targets.shape[1]
-            cells = rearrange(targets.float(), "b c (h i) (w j) -> b (h w) (c i j)", i=CELL, j=CELL)
+            cells = rearrange(targets.float(), "b c (h i) (w j) -> b (h w) (c i j)", i=RIDGE_CELL, j=RIDGE_CELL)
             weighted = features if weight is None else features * weight[..., None]
             transposed = weighted.transpose(1, 2)
             cross = rearrange(transposed @ cells, "b d (c p) -> b c d p", c=channels)
@@ -140,7 +141,7 @@ def cell_weights(
     if target_type == "labels":
         return visible
     change = (targets.float() - images[:, :1].float()).abs().mean(1, keepdim=True)
-    change = F.avg_pool2d(change, CELL).flatten(1) * visible
+    change = F.avg_pool2d(change, RIDGE_CELL).flatten(1) * visible
     mean = change.sum(1, keepdim=True) / visible.sum(1, keepdim=True).clamp(min=1)
     return visible + _CHANGE / (1 + _CHANGE) * (change / (mean + 1e-4) - visible)
 

@@ -1,7 +1,8 @@
 """Voids of a picture, black regions where something is missing, are found and filled smoothly.
 
-A void is black inside the body, or in a notch of the body. The black background around a body is none, and neither is
-a speck narrower than three pixels. Pictures are filled once; regression and decoder get what filling adds as an input.
+A void is black inside the body, or in a notch of the body. The black background around a body is not a void, and
+neither is a speck narrower than three pixels. Pictures are filled once; regression and decoder get what filling adds as
+an input.
 """
 
 import torch
@@ -17,7 +18,7 @@ _NOTCH = 9  # notches of the body count as inside up to a width of two ninths of
 
 
 def void_filling(pictures: Float[Tensor, "b i s s"]) -> Float[Tensor, "b i s s"]:
-    """What filling the voids adds to each picture: 0 but for voids and the rim that they darken.
+    """What filling the voids adds to each picture: 0 except in voids and in the rim that they darken.
 
     `pictures + void_filling(pictures)` are the filled pictures. Each channel is filled for itself.
     """

@@ -1,1 +1,1 @@
-"""How the model is used: prompts are prepared and encoded once, then answer slices, volumes and batches of files."""
+"""How the model is used: prompts are encoded once, for slices, volumes and batches of files."""

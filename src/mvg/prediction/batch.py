@@ -74,7 +74,7 @@ def plan(
     """
     for extra in ("quality", "probabilities"):
         if extra in extras and target_type != "labels":
-            raise PromptError(f"--{extra} for a task that predicts pictures", "a segmentation", f"leave --{extra} out")
+            raise PromptError(f"{extra} of a task that predicts pictures", "a segmentation", f"ask for no {extra}")
     jobs = tuple(_job(Path(query), Path(output), target_type, extras, scale) for query in queries)
     _check_names(jobs, (*queries, *inputs))
     return jobs
@@ -184,7 +184,7 @@ def _check_names(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:
                 raise FileError(
                     f"the prediction for '{job.query}' would overwrite the input '{path}'",
                     "an output folder without queries and prompts",
-                    "choose another --output",
+                    "choose another output folder",
                 )
             if path in query_of:
                 raise FileError(

@@ -19,8 +19,8 @@ from mvg.model.generalist import Generalist
 from mvg.prediction.predictor import Predictor, PromptedTask
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.selection.retrieval import evenly_spaced
-from mvg.training.augmentation import AugmentationSettings, Change, Tone, sample
-from mvg.training.batch import ObjectiveContext
+from mvg.training.augmentation import NO_AUGMENTATION, AugmentationSettings, Change, Tone, sample
+from mvg.training.batch import ObjectiveContext, pairs_for
 from mvg.training.losses import LossSettings, loss_of
 from mvg.training.objectives import autoregressive
 from mvg.training.optimization import (
@@ -47,7 +47,6 @@ _LABELLED = 0.85  # share of requests whose query holds a label
 _AUGMENTATION = AugmentationSettings(
     zoom=(0.9, 1.15), rotation=8.0, shift=0.04, flip_fraction=0.2, inversion_fraction=0.0, tone=0.2, noise=0.03
 )
-_NO_AUGMENTATION = AugmentationSettings((1.0, 1.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -144,15 +143,15 @@ class _Requests:
         """The loss of the model on one request."""
         patch, device = model.config.patch, next(model.parameters()).device
         pairs = pairs.to(device)
-        visible = pairs.painted() if model.config.paints else pairs
-        batch = autoregressive.make_batch(visible, patch, ObjectiveContext(torch.Generator(), 0.0))
+        inputs = pairs_for(model.config, pairs)
+        batch = autoregressive.make_batch(inputs, patch, ObjectiveContext(torch.Generator(), 0.0))
         return loss_of(batch.run(model), batch, pairs, patch, _LOSS)
 
     @torch.no_grad()
     def check_loss(self, model: Generalist) -> float:
         """The mean loss of the check."""
         rng = np.random.default_rng([self.seed, 2])
-        losses = [float(self.loss(model, self._pairs(int(n), rng, _NO_AUGMENTATION))) for n in self.checks]
+        losses = [float(self.loss(model, self._pairs(int(n), rng, NO_AUGMENTATION))) for n in self.checks]
         return float(np.mean(losses))
 
     def _pairs(self, query: int, rng: np.random.Generator, augmentation: AugmentationSettings) -> Pairs:

@@ -9,24 +9,24 @@ from mvg.errors import PromptError, UnknownNameError
 from mvg.prediction.selection import strategies
 
 ZOOM = ("auto", "off")
-# Task files written before keep these names.
+# Names in task files older than format 3.
 _FORMER_NAMES = {"look": "zoom", "reject": "min_probability"}
 _FORMER_ZOOM = {"close": "auto", "whole": "off"}
 
 
 @dataclass(frozen=True)
 class PredictionOptions:
-    """How prompts are used to answer queries.
+    """How prompts are used to predict queries.
 
-    strategy: how prompt slices are chosen for a query slice; num_prompts: how many at most. members: answers that are
-    averaged, each from other prompts, colors or mirrored; seed: of every random choice.
-    zoom: "auto" answers small and fine labels a second time at a higher magnification, "off" answers whole slices only.
-    propagate: slices whose labels have at least this mean probability become prompts of their neighbours, which are
-    then answered again (0: never). min_probability: a label with a lower mean probability in a slice is removed there
+    strategy: how prompt slices are chosen for a query slice; num_prompts: how many at most. members: predictions
+    that are averaged, each from other prompts, colors or mirrored; seed: of every random choice.
+    zoom: "auto" predicts small and fine labels again at a higher magnification, "off" predicts whole slices only.
+    propagate: slices whose labels have at least this mean probability become prompts of their neighbors, which are
+    then predicted again (0: never). min_probability: a label with a lower mean probability in a slice is removed there
     (0: never; None: the prompts determine a threshold for each label, see `refinement.rejection`).
-    colors: for weights that learned fixed colors, one in (0, 1] per class; classes of one color are answered one after
-    the other (empty: colors as far apart as possible).
-    uncertainty, probabilities: also compute them; this never changes the answer.
+    colors: for weights that learned fixed colors, one in (0, 1] per class; classes that share a color need one pass
+    each (empty: colors as far apart as possible).
+    uncertainty, probabilities: also compute them; this never changes the labels or pictures.
 
     Raises UnknownNameError for names and PromptError for values that are not possible.
     """

@@ -15,11 +15,11 @@ from mvg.errors import FileError
 from mvg.imaging.files import suffix_of, write
 from mvg.imaging.formats import nifti
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.imaging.window import Window
+from mvg.imaging.window import FULL_SCALE, Window
 from mvg.prediction.result import ClassProbabilities
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-_MAXIMA = (255, 65535)  # of 8 and of 16 bits
+_MAXIMA = (255, FULL_SCALE)  # of 8 and of 16 bits
 _MIN_GRAYS = 16  # a scale with fewer whole numbers loses the picture
 
 
@@ -53,9 +53,9 @@ def write_probabilities(probabilities: ClassProbabilities, path: Path) -> None:
                 if number == 0:
                     shape = (*volume.shape, len(probabilities.values))
                     header = nifti.header_for(volume, shape, np.dtype(np.uint16))
-                    header.set_slope_inter(1 / 65535, 0)
+                    header.set_slope_inter(1 / FULL_SCALE, 0)
                     header.write_to(file)
-                file.write(np.round(volume.voxels * 65535).astype("<u2").tobytes(order="F"))
+                file.write(np.round(volume.voxels * FULL_SCALE).astype("<u2").tobytes(order="F"))
         classes = json.dumps({"classes": [int(value) for value in probabilities.values]})
         temporary.with_name(classes_file(path).name).write_text(classes + "\n", encoding="utf-8")
 
@@ -83,7 +83,7 @@ def write_qualities(output: Path, qualities: Mapping[str, float]) -> tuple[Path,
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(
             f"'{path}' cannot be updated ({getattr(error, 'strerror', None) or error})",
-            "a file that 'mvg predict --quality' wrote",
+            "a table with the columns answer and quality",
             "close, move or remove it",
         ) from error
     return (path,)
@@ -114,7 +114,7 @@ def _check_writable(folder: Path) -> None:
         raise FileError(
             f"nothing can be written to '{folder}' ({error.strerror or error})",
             "a writable folder with space left",
-            "choose another --output, free space or change its permissions",
+            "choose another output folder, free space or change its permissions",
         ) from error
 
 

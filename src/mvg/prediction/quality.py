@@ -24,7 +24,8 @@ _VOLUMES = 8  # prompt volumes that are predicted, one slice of each
 def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     """An estimate in [0, 1] of the mean Dice over the classes of `labels`, the task's prediction for `query`.
 
-    0 where the prediction is empty. Raises PromptError for tasks whose answers are pictures.
+    0 where the prediction is empty. Whole slices are compared, without zoom. Raises PromptError for tasks that predict
+    pictures.
     """
     if task.spec.target_type != "labels":
         raise PromptError("a prediction that is a picture", "labels", "estimate the quality of segmentations only")
@@ -35,7 +36,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     predicted, model = predicted.subset(labelled), task.predictor.model
     cache = PromptCache(model, predicted)
     options = replace(task.options, strategy="nearest_slice", num_prompts=_QUERY_SLICES, members=1)
-    planner = ViewPlanner(predicted, predicted.retrieval_index, options, model.config.paints)
+    planner = ViewPlanner(predicted, predicted.retrieval_index, options, cache.paints)
     scores: list[float] = []
     for number in _largest_slices(task.prompts):
         views = planner.views(task.prompts.retrieval_index.as_query(number))
@@ -49,7 +50,9 @@ def _as_prompts(task: PromptedTask, query: Volume, labels: LabelMap) -> PromptSe
     """The query and its prediction as prompts, cut as they were predicted."""
     prompts = task.prompts
     modality = None if prompts.modality == "other" else prompts.modality
-    reader = PairReader(PromptPairs([query], [labels], modality=modality), task.spec, query.channels)
+    reader = PairReader(
+        PromptPairs([query], [labels], modality=modality, ct_window=prompts.ct_window), task.spec, query.channels
+    )
     size, plane = task.predictor.model.config.size, query.cut_along(prompts.plane)
     return prepare(reader, SliceLayout(size, None, prompts.values, plane))
 

@@ -34,7 +34,7 @@ class ClassProbabilities:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answer to a query, on the query's own grid (affine bit for bit).
+    """The prediction for a query, on the query's own grid (affine bit for bit).
 
     volume: a LabelMap, or a Volume in raw intensities. uncertainty: a Volume in [0, 1], if asked for or from an
     ensemble, else None. Labels: entropy of the class probabilities over the largest possible entropy. Pictures: twice

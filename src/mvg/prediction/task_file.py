@@ -26,7 +26,7 @@ from torch import Tensor
 
 from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
-from mvg.imaging.window import Window
+from mvg.imaging.window import CT_WINDOW, Window
 from mvg.model.outputs import PromptState
 from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
 from mvg.prediction.options import PredictionOptions
@@ -112,7 +112,7 @@ def weights_of(path: Path) -> str:
     """The id or path of the weights that a task file was made with. Raises FileError, WeightsError."""
     description = _description(path)
     if not description.get("weights"):
-        raise WeightsError(f"'{path}' names no weights", "the weights it was made with", "name them (--weights)")
+        raise WeightsError(f"'{path}' names no weights", "the weights it was made with", "name them")
     return str(description["weights"])
 
 
@@ -128,6 +128,7 @@ def _described(contents: TaskContents) -> dict[str, Any]:
         "plane": prompts.plane,
         "modality": prompts.modality,
         "target_window": asdict(prompts.target_window),
+        "ct_window": asdict(prompts.ct_window),
         "zoom": zoom and {"magnification": zoom.magnification, "positions": [r.position for r in zoom.regions]},
         "thresholds": [
             [[key, minimum.tolist()] for key, minimum in thresholds.items()] for thresholds in contents.thresholds
@@ -136,12 +137,14 @@ def _described(contents: TaskContents) -> dict[str, Any]:
 
 
 def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> TaskContents:
+    ct_window = description.get("ct_window")  # older files have none: theirs is the window that is named now
     prompts = PromptSet(
         **_prompt_arrays(tensors, ""),
         values=tuple(description["values"]),
         plane=description["plane"],
         modality=description["modality"],
         target_window=Window(**description["target_window"]),
+        ct_window=CT_WINDOW if ct_window is None else Window(**ct_window),
     )
     _check_arrays(prompts)
     zoom = description["zoom"]

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case, LabelFiles
-from mvg.data.slicing import FULL_SCALE, read_label_files
-from mvg.data.store import SliceRow, StoredSlice
+from mvg.data.slicing import read_label_files, storage_window
+from mvg.data.store import STORED_BACKGROUND, SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window
+from mvg.imaging.window import FULL_SCALE, Window
 
 _AXES: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}  # of a canonical array
-_BACKGROUND = FULL_SCALE // 8  # of a stored picture: brighter pixels count as filled
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap)
 
 
@@ -39,10 +38,10 @@ class CasePair:
         plane = self.image.plane
         masks = {name: LabelMap(mask, self.image.affine) for name, mask in self.regions.items()}
         return CasePair(
-            evenly_spaced(self.image, plane, count),
-            evenly_spaced(self.target, plane, count),
-            {name: evenly_spaced(mask, plane, count).voxels > 0 for name, mask in masks.items()},
-            None if self.labels is None else evenly_spaced(self.labels, plane, count),
+            thinned(self.image, plane, count),
+            thinned(self.target, plane, count),
+            {name: thinned(mask, plane, count).voxels > 0 for name, mask in masks.items()},
+            None if self.labels is None else thinned(self.labels, plane, count),
         )
 
 
@@ -81,7 +80,7 @@ class CaseFiles:
         """
         images = [self.image(at) for at in range(len(self.card.channels))]
         plane, spacing = images[0].plane, images[0].pixel_spacing(images[0].plane)
-        windows = tuple(self._window(image) for image in images)
+        windows = tuple(storage_window(image, self.card) for image in images)
         stored = np.stack([_stored(v, plane, w) for v, w in zip(images, windows, strict=True)], axis=1)
         target, target_window = self._stored_target(plane)
         label_map = self.labels()
@@ -98,25 +97,22 @@ class CaseFiles:
     def _stored_target(self, plane: Plane) -> tuple[NDArray[np.uint16] | None, Window | None]:
         if self.case.target is None:
             return None, None
-        window = self._window(self.target())
+        window = storage_window(self.target(), self.card)
         return _stored(self.target(), plane, window), window
 
     def row(
         self, index: int, count: int, plane: Plane, picture: NDArray[np.uint16], labels: NDArray[np.uint8] | None
     ) -> SliceRow:
         """What an index says of a slice; picture: the slice of the first image as stored. Windows are left out."""
-        case, filled = self.case, float((picture > _BACKGROUND).mean())
+        case, filled = self.case, float((picture > STORED_BACKGROUND).mean())
         present = () if labels is None else tuple(int(value) for value in np.unique(labels) if value)
         return SliceRow(
             index, case.name, case.patient, index, count, plane, (), None, (1.0, 1.0), Box(0, 0, 1, 1),
             labels is not None, present, filled, case.split,
         )  # fmt: skip
 
-    def _window(self, volume: Volume) -> Window:
-        return Window.named("full") if self.card.units == "HU" else Window.fit(volume.voxels, "other")
 
-
-def evenly_spaced(volume: _Grid, plane: Plane, count: int) -> _Grid:
+def thinned(volume: _Grid, plane: Plane, count: int) -> _Grid:
     """At most `count` slices of a volume along a plane, evenly spaced, as a volume with thicker steps."""
     length = len(volume.pictures(plane))
     if length <= count:

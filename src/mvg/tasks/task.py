@@ -11,7 +11,7 @@ from mvg._plugins import contributions, named
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.volume import Volume
-from mvg.imaging.window import Window
+from mvg.imaging.window import CT_WINDOW, Window
 from mvg.tasks import kinds
 from mvg.tasks.case_pair import CaseFiles, CasePair
 
@@ -23,10 +23,11 @@ TargetType = Literal["labels", "image", "field"]
 class TaskSpec:
     """What every layer needs to know of a kind of task.
 
-    kind: the file name in `tasks/kinds`. target_type: what the answer is. inputs: how many images a pair shows.
+    kind: the file name in `tasks/kinds`. target_type: what a target is. inputs: how many images a pair shows.
     sampling: "whole" where the model sees whole slices, "tiles" where it sees parts of them at their own resolution.
-    residual: the answer is a change of the query, on the query's own intensity scale. postprocess: names of the
-    refinements of a prediction (`prediction/refinement`). measurement: how the query was measured, None for most.
+    residual: the target is a picture on the query's own intensity scale, and prediction adds the predicted change to
+    the raw query. postprocess: the refinements of a prediction in order (`prediction/refinement`). measurement: how the
+    query was measured, None for most; nothing reads it yet, it is for kinds whose queries are measurements (k-space).
     """
 
     kind: str
@@ -142,14 +143,14 @@ def windowed(stored: StoredSlice, channel: int, window: Window | None = None) ->
     """A channel (s, s) in [0, 1] for the model: HU through `window` (soft tissue by default), others as stored."""
     if stored.card.units != "HU":
         return stored.picture(channel)
-    return (window or Window.named("soft tissue")).apply(stored.raw(channel))
+    return (window or CT_WINDOW).apply(stored.raw(channel))
 
 
 def windowed_target(stored: StoredSlice, window: Window | None = None) -> NDArray[np.float32]:
     """The image target (s, s) in [0, 1]: HU through `window` (soft tissue by default), others in the image's window.
 
-    A restoration shares the window of its image, so that its answer is on the scale of the query.
+    A restoration shares the window of its image, so that its prediction is on the scale of the query.
     """
     if stored.card.units != "HU":
         return stored.row.windows[0].apply(stored.raw_target())
-    return (window or Window.named("soft tissue")).apply(stored.raw_target())
+    return (window or CT_WINDOW).apply(stored.raw_target())

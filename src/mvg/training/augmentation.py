@@ -39,6 +39,11 @@ class AugmentationSettings:
     remap_fraction: float = 0.0
 
 
+NO_AUGMENTATION = AugmentationSettings(
+    zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flip_fraction=0.0, inversion_fraction=0.0, tone=0.0, noise=0.0
+)
+
+
 @dataclass(frozen=True)
 class Change:
     """A change of geometry: mirrors and transposition, then zoom, rotation (radians), shift (share of the picture).

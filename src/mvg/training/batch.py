@@ -8,7 +8,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mvg.canvas import Canvas, Pairs
+from mvg.model.config import GeneralistConfig
 from mvg.model.outputs import ModelOutput
+
+
+def pairs_for(config: GeneralistConfig, pairs: Pairs) -> Pairs:
+    """The pairs as a network receives them: each label target as one painted picture if it paints labels."""
+    return pairs.painted() if config.paints else pairs
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,9 @@ class ObjectiveContext:
 class TrainingBatch:
     """A canvas, the order of attention, and the weights of the patches that are scored.
 
-    order: "causal" (each pair attends to the ones before it), "full" (all attend to all) or "images" (the image stream
-    alone runs). first: the first pair whose target is predicted. scored: weights in [0, 1] of the target patches of the
-    pairs from `first` on, or None. scored_images: hidden image patches to reconstruct, or None.
+    order: "causal" (each pair attends to the ones before it), "full" (all attend to all) or "images" (each image is
+    reconstructed by itself). first: the first pair whose target is predicted. scored: weights in [0, 1] of the target
+    patches of the pairs from `first` on, or None. scored_images: hidden image patches to reconstruct, or None.
     """
 
     canvas: Canvas

@@ -58,10 +58,12 @@ def resume(path: Path, recipe: Recipe, state: TrainState, device: torch.device) 
     """
     content = read(path, device, START_AGAIN)
     if model_of(content) != recipe.model:
-        raise RecipeError(f"{path} is of another model", "the model of the recipe", "choose another --output")
+        raise RecipeError(
+            f"{path} was trained with another model", "the model of the recipe", "choose another output folder"
+        )
     if len(content.get("optimizers", [])) != len(state.optimizers):
         raise RecipeError(
-            f"{path} was trained with another optimizer", "the optimizer of the recipe", "choose another --output"
+            f"{path} was trained with another optimizer", "the optimizer of the recipe", "choose another output folder"
         )
     with fitting(path, START_AGAIN):
         state.model.load_state_dict(content["model"])

@@ -34,7 +34,7 @@ def launch(precision: Literal["bf16-mixed", "32-true"], location: RunLocation) -
     limit = available if device.index is None else 1
     if location.processes > limit:
         raise RecipeError(
-            f"{location.processes} processes on '{location.device}'", f"at most {limit}", "lower --processes"
+            f"{location.processes} processes on '{location.device}'", f"at most {limit}", "use fewer processes"
         )
     _check_packages()
     from lightning_fabric import Fabric

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvg.canvas import Pairs, image_patches, spread
+from mvg.canvas import Pairs, image_patches, per_pixel
 from mvg.model.outputs import ModelOutput
 from mvg.training.batch import TrainingBatch
 
@@ -40,7 +40,7 @@ def loss_of(
     """The mean loss of a batch. pairs: the true targets, one channel per class, even where the model paints."""
     total = torch.zeros((), device=pairs.images.device)
     if batch.scored is not None:
-        weight = spread(batch.scored, pairs.images.shape[-1])
+        weight = per_pixel(batch.scored, pairs.images.shape[-1])
         total = total + _target_loss(output, pairs, batch.first, weight, settings)
     if batch.scored_images is not None:
         assert output.images is not None, "hidden image patches are always reconstructed"
@@ -104,8 +104,8 @@ def _class_loss(logits: Tensor, targets: Tensor, used: Tensor, weight: Tensor, s
 def _dice_loss(probabilities: Tensor, targets: Tensor, weight: Tensor) -> Float[Tensor, "b m c"]:
     """1 - soft Dice of each class.
 
-    A thousandth of the pixels is added to both parts of the fraction. So an absent class costs as much as is predicted
-    falsely, and nothing where nothing is predicted.
+    Both parts of the fraction get 0.001 of the pixels added, so an absent class costs its false positives, and nothing
+    if there are none.
     """
     probabilities = probabilities * weight
     overlap = (probabilities * targets).sum((-2, -1))

@@ -60,7 +60,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run lasts: the one of seconds, samples and steps that is positive."""
+    """How long a run lasts: the first of seconds, samples and steps that is positive counts."""
 
     seconds: float = 0.0
     samples: int = 0

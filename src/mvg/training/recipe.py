@@ -212,7 +212,7 @@ def _run_rules(recipe: Recipe) -> list[Rule]:
     panels, classes = f"episodes.panels = {episodes.panels}", f"episodes.classes = {episodes.classes}"
     zoom = recipe.augmentation.zoom
     return [
-        (not (recipe.start and recipe.initialize), starts, "one of both"),
+        (not (recipe.start and recipe.initialize), starts, "only one of the two"),
         (1 <= episodes.panels[0] <= episodes.panels[1], panels, "1 <= fewest <= most"),
         (episodes.panels[0] >= 2 or not prompted, f"{panels} for 'autoregressive'", "at least 2"),
         (1 <= episodes.classes[0] <= episodes.classes[1], classes, "1 <= fewest <= most"),

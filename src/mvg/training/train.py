@@ -18,7 +18,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.initialization import initialize
 from mvg.model.weights import describe_weights, load_weights
 from mvg.training import objectives
-from mvg.training.batch import ObjectiveContext
+from mvg.training.batch import ObjectiveContext, pairs_for
 from mvg.training.checkpoint import CHECKPOINT, START_AGAIN, TrainState, model_of, read, resume, save
 from mvg.training.curves import Curves
 from mvg.training.episodes import EpisodeData, Episodes, loader
@@ -143,7 +143,7 @@ class _Run:
         settings = recipe.objectives
         context = ObjectiveContext(torch.Generator().manual_seed(int(seeds[1])), settings.mask_ratio)
         patch = recipe.model.patch
-        inputs = pairs.painted() if recipe.model.paints else pairs
+        inputs = pairs_for(recipe.model, pairs)
         objective = settings.draw(pairs.target_type, np.random.default_rng([recipe.seed, progress.step]))
         batch = named(objectives, objective).make_batch(inputs, patch, context)
         loss = loss_of(batch.run(self.model), batch, pairs, patch, recipe.loss)

@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mvg.canvas import Pairs, compose, everywhere
+from mvg.canvas import Pairs, all_visible, compose
 from mvg.data.store import Store
 from mvg.imaging.overlay import fill, plain
 from mvg.model.generalist import Generalist
-from mvg.training.augmentation import AugmentationSettings
+from mvg.training.augmentation import NO_AUGMENTATION
+from mvg.training.batch import pairs_for
 from mvg.training.episodes import EpisodeData, Episodes
 from mvg.training.requests import EpisodeSettings
 from mvg.training.task_sources import TaskSource
 
-NO_AUGMENTATION = AugmentationSettings(
-    zoom=(1.0, 1.0), rotation=0.0, shift=0.0, flip_fraction=0.0, inversion_fraction=0.0, tone=0.0, noise=0.0
-)
 _PICTURES = 2  # per score
 
 
@@ -83,8 +81,8 @@ def _with_means(scores: dict[str, float]) -> dict[str, float]:
 @torch.inference_mode()
 def predict(model: Generalist, pairs: Pairs) -> Tensor:
     """The prediction (s, s) for the query of one request: class indices (k is channel k - 1), or a picture."""
-    inputs = pairs.painted() if model.config.paints else pairs
-    visible = everywhere(inputs, model.config.patch)
+    inputs = pairs_for(model.config, pairs)
+    visible = all_visible(inputs, model.config.patch)
     visible[:, -1] = False
     canvas = compose(inputs, visible)
     device = next(model.parameters()).device

@@ -14,14 +14,14 @@ _MAX_MAGNIFICATION = 4.0
 
 
 @dataclass(frozen=True)
-class Extent:
+class RelativeExtent:
     """Where something lies in a letterboxed square: its center (column, row) in [-1, 1], its size as a share."""
 
     center: tuple[float, float]
     size: float
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_], box: Box | None) -> "Extent | None":
+    def of(cls, mask: NDArray[np.bool_], box: Box | None) -> "RelativeExtent | None":
         """The bounding box of the mask within `box` (None: everywhere); None where the mask is empty."""
         mask = mask if box is None else mask[box.index[1:]]
         if not mask.any():
@@ -30,7 +30,9 @@ class Extent:
         return cls._of_range(mask.shape, (int(rows[0]), int(rows[-1]) + 1), (int(cols[0]), int(cols[-1]) + 1))
 
     @classmethod
-    def of_random_pixel(cls, mask: NDArray[np.bool_], box: Box | None, rng: np.random.Generator) -> "Extent | None":
+    def of_random_pixel(
+        cls, mask: NDArray[np.bool_], box: Box | None, rng: np.random.Generator
+    ) -> "RelativeExtent | None":
         """One pixel of the mask within `box` (None: everywhere); None where the mask is empty."""
         mask = mask if box is None else mask[box.index[1:]]
         pixels = np.flatnonzero(mask)
@@ -40,7 +42,7 @@ class Extent:
         return cls._of_range(mask.shape, (row, row + 1), (col, col + 1))
 
     @classmethod
-    def _of_range(cls, shape: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]) -> "Extent":
+    def _of_range(cls, shape: tuple[int, ...], rows: tuple[int, int], cols: tuple[int, int]) -> "RelativeExtent":
         side = max(shape)
         top, left = ((side - length) // 2 for length in shape)
         down = float(rows[0] + rows[1] + 2 * top) / side - 1
@@ -54,9 +56,9 @@ def zoom_on_labels(
     """The changes of a request's pairs, all magnified by the same factor: each about the labels of its slice.
 
     Where the labels are large, each pair is magnified about a random pixel of one label of the query instead, at most
-    to the slices' own resolution. A slice without the label is magnified where another one has it.
+    to the slices' own resolution. A slice without the label is magnified about another slice's label.
     """
-    extents = [Extent.of(label > 0, box) for label, box in zip(labels, boxes, strict=True)]
+    extents = [RelativeExtent.of(label > 0, box) for label, box in zip(labels, boxes, strict=True)]
     known = [extent for extent in extents if extent is not None]
     if not known:
         return changes
@@ -75,9 +77,9 @@ def zoom_on_labels(
 
 def _random_pixels(
     labels: list[NDArray[Any]], boxes: list[Box | None], rng: np.random.Generator
-) -> list[Extent | None]:
+) -> list[RelativeExtent | None]:
     """In each slice a random pixel of one label of the query, or of any label where the query has none."""
     values = np.unique(labels[-1][labels[-1] > 0])
     value = rng.choice(values) if len(values) else 0
     masks = [label == value if value else label > 0 for label in labels]
-    return [Extent.of_random_pixel(mask, box, rng) for mask, box in zip(masks, boxes, strict=True)]
+    return [RelativeExtent.of_random_pixel(mask, box, rng) for mask, box in zip(masks, boxes, strict=True)]

@@ -118,7 +118,7 @@ def test_8_bit_pictures_are_not_mistaken_for_labels(tmp_path: Path) -> None:
     picture = Volume(rng.integers(0, 256, (30, 40, 1)).astype(np.float32), np.diag([-1.0, -1, 1, 1]))
     put(picture, tmp_path / "images" / "a.png")
     put(picture, tmp_path / "targets" / "a.png")
-    with pytest.raises(PromptError, match="--task"):
+    with pytest.raises(PromptError, match="expected a named task"):
         open_prompts(tmp_path)
 
 
@@ -130,7 +130,7 @@ def test_flat_pictures_of_many_values_are_not_mistaken_for_labels(tmp_path: Path
     voxels[5:40:8, 9, :] = np.arange(3000, 3100).reshape(5, 20)
     put(LabelMap(voxels, np.eye(4)), tmp_path / "images" / "a.nii.gz")
     put(LabelMap(voxels, np.eye(4)), tmp_path / "targets" / "a.nii.gz")
-    with pytest.raises(PromptError, match="--task"):
+    with pytest.raises(PromptError, match="expected a named task"):
         open_prompts(tmp_path)
 
 

@@ -15,7 +15,7 @@ from mvg.benchmark.protocol.method import Scope, TrainingData
 from mvg.benchmark.rivals._episodes import TrainingSetup, train_on_episodes
 from mvg.benchmark.rivals._in_context import InContext
 from mvg.benchmark.rivals._training import initial_weights
-from mvg.canvas import Pairs, compose, everywhere, spread
+from mvg.canvas import Pairs, all_visible, compose, per_pixel
 from mvg.errors import RecipeError
 from mvg.model.merged import LinearStem, PaperHead
 from mvg.model.transformer import Block, Positions
@@ -122,10 +122,10 @@ def fit(options: Options, data: TrainingData) -> InContext:
 
     def loss(pairs: Pairs, generator: torch.Generator) -> Tensor:
         painted = pairs.painted()
-        visible = visible_patches(everywhere(painted, patch), options, generator)
+        visible = visible_patches(all_visible(painted, patch), options, generator)
         canvas = compose(painted, visible)
         output = network(canvas.images, canvas.targets, canvas.visible).float()
-        weight = spread((~visible).float(), pairs.images.shape[-1])
+        weight = per_pixel((~visible).float(), pairs.images.shape[-1])
         if pairs.target_type == "labels":
             weight = torch.where(painted.targets > 0, 1.0, options.background) * weight
         error = F.smooth_l1_loss(output, painted.targets, beta=options.beta, reduction="none")

@@ -82,5 +82,4 @@ class PredictionContext:
 
     def planner(self) -> ViewPlanner:
         """Chooses prompts for the slices of the query."""
-        painted = self.prompts.has_labels and self.model.config.paints
-        return ViewPlanner(self.prompts, self.cache.index, self.options, painted)
+        return ViewPlanner(self.prompts, self.cache.index, self.options, self.cache.paints)

@@ -31,7 +31,7 @@ _JOINED_BYTES = 2**27
 class PromptView:
     """The prompts of one member of an ensemble: prompt slices in this order, mirrored or not, classes in these colors.
 
-    colors: one per class where the model paints labels (0: the class is not asked for), None where it does not.
+    colors: one per class where the model paints labels (0: the class is left out), None where it does not.
     """
 
     indices: tuple[int, ...]
@@ -39,7 +39,7 @@ class PromptView:
     colors: tuple[float, ...] | None = None
 
     def passes(self) -> "tuple[PromptView, ...]":
-        """The same view as several, so that no two classes of one pass share a color."""
+        """Split into passes in which all colors differ."""
         if self.colors is None or len(set(self.colors) - {0}) == len([color for color in self.colors if color]):
             return (self,)
         turns = [self.colors[:number].count(color) for number, color in enumerate(self.colors)]
@@ -68,6 +68,11 @@ class PromptCache:
         self._features = FeatureCache(model, lambda number: prompts.image_batch([number]))
         self._descriptors: dict[int, NDArray[np.float32]] = {}
         self.lock = RLock()
+
+    @property
+    def paints(self) -> bool:
+        """Whether the model receives the labels of these prompts as one painted picture."""
+        return self.prompts.has_labels and self.model.config.paints
 
     @property
     def index(self) -> PromptIndex:

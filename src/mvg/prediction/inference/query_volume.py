@@ -22,7 +22,7 @@ from mvg.tasks import TaskSpec
 class QueryVolume:
     """The slices (n, i, rows, cols) of a query along `plane`, raw, with a window per channel and the frames of a slice.
 
-    Answers are put back onto the grid of the first channel.
+    Predictions are put back onto the grid of the first channel.
     """
 
     slices: NDArray[np.float32]
@@ -38,7 +38,7 @@ class QueryVolume:
         slices = channels_first(volume.pictures(plane))
         rows, cols = slices.shape[-2:]
         frames = frames_for((rows, cols), volume.pixel_spacing(plane), size, spec.sampling)
-        return cls(slices, plane, windows_of(volume, modality), frames)
+        return cls(slices, plane, windows_of(volume, modality, prompts.ct_window), frames)
 
     def __len__(self) -> int:
         return len(self.slices)

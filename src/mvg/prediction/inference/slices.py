@@ -1,4 +1,4 @@
-"""All slices of a query through the model: neighbours with the same prompts go through it together."""
+"""All slices of a query through the model: neighbors with the same prompts go through it together."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.inference.volume_prediction import VolumePrediction, empty_probabilities
 
 _BATCH = 8  # query squares that go through the decoder together
-_UNCERTAINTY_MEMBERS = 4  # answers whose spread is the uncertainty of a picture
+_UNCERTAINTY_MEMBERS = 4  # members whose spread is the uncertainty of a picture
 _NEGLIGIBLE = 1e-4  # a class that is less likely than this in the whole slice is not restored
 
 ExtraPrompts = Callable[[int], tuple[int, ...]]
@@ -40,9 +40,7 @@ def predict_slices(
 
 
 class SliceLabels(NamedTuple):
-    """Class numbers of a slice and their uncertainty (rows, cols), the mean probability and the area of each class (K,)
-    where it is the most likely one.
-    """
+    """Class numbers and uncertainty (rows, cols); per class (K,), over the pixels it wins: mean probability, area."""
 
     numbers: NDArray[np.uint8]
     uncertainty: NDArray[np.float32]
@@ -83,7 +81,7 @@ def decode_labels(
 
 @dataclass(frozen=True, eq=False)
 class _SliceOutput:
-    """The output for one slice: the ensemble's answer to its f squares, and the views that it was given."""
+    """The output for one slice: the prediction of the ensemble for its f squares, and the views that were used."""
 
     number: int
     output: EnsembleOutput
@@ -118,7 +116,7 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
 
 
 def _add_picture(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:
-    """A residual answer changes the raw query; others have the window of the prompts' targets."""
+    """A residual prediction changes the raw query; others have the window of the prompts' targets."""
     query, predicted = context.query, item.output.mean[:, 0].numpy()
     if context.spec.residual:
         result.pixels[item.number] = query.changed_by(item.number, query.squares(item.number)[:, 0], predicted)
@@ -131,7 +129,7 @@ def _add_picture(context: PredictionContext, result: VolumePrediction, item: _Sl
 
 
 def _add_spread(context: PredictionContext, result: VolumePrediction, planner: ViewPlanner) -> None:
-    """The uncertainty of pictures where one member answers: the spread of further answers, which change nothing."""
+    """The uncertainty of pictures without an ensemble: the spread of further members, which change nothing else."""
     if context.options.members > 1:
         return
     planner = replace(planner, options=replace(context.options, members=_UNCERTAINTY_MEMBERS))

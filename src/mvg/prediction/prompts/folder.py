@@ -82,7 +82,7 @@ def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] 
     folder = Path(folder)
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "no folder"
-        raise FileError(f"{kind} '{folder}'", "a folder with prompts", "check --prompts")
+        raise FileError(f"{kind} '{folder}'", "a folder with prompts", "check the path")
     if task is not None:
         task_spec(task)
     if nnunet.recognises(folder):
@@ -189,7 +189,7 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     paths = [targets[name] for name in names]
     kind, _, detail = (task or "").partition(":")
     if detail and "->" not in detail:
-        raise PromptError(f"the channel '{detail}' of '{folder}', which has one", "a kind of task", f"ask for {kind}")
+        raise PromptError(f"'{folder}' has one channel, so none can be named", kind, f"use the task {kind}")
     if task is None:
         if not all(_is_label_map(path) for path in paths):
             raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
@@ -267,7 +267,7 @@ def _two_channels(kind: str, detail: str, channels: tuple[str, ...]) -> tuple[in
         raise PromptError(
             f"the task {kind} for prompts with the channels {', '.join(channels)}",
             "two channels: of the images, and of the targets",
-            f"choose two, for example --task '{kind}:{channels[0]}->{channels[-1]}'"
+            f"choose two, for example '{kind}:{channels[0]}->{channels[-1]}'"
             if len(channels) > 1
             else "add targetsTr/ or a second channel",
         )

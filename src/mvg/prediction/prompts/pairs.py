@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.frame import Spacing
 from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
-from mvg.imaging.window import Window, guess_modality
+from mvg.imaging.window import CT_WINDOW, Window, guess_modality
 from mvg.tasks import TaskSpec
 
 _KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
@@ -34,13 +34,14 @@ class PromptPairs:
     """Example pairs: one target per image, on the same grid.
 
     names: of the pairs, for messages. modality: "CT" if intensities are HU, anything else if they are not, in prompts
-    and queries; None guesses from the voxels.
+    and queries; None guesses from the voxels. ct_window: for images in HU.
     """
 
     images: Volumes[Volume]
     targets: Volumes[Volume | LabelMap]
     names: Sequence[str] = ()
     modality: str | None = None
+    ct_window: Window = CT_WINDOW
 
     def __len__(self) -> int:
         return len(self.images)
@@ -116,11 +117,11 @@ class PairReader:
         if self.spec.target_type == "labels" and not isinstance(target, LabelMap):
             target = _as_labels(target, name)
         modality = self.pairs.modality or guess_modality(image.voxels)
-        windows = windows_of(image, modality)
+        windows = windows_of(image, modality, self.pairs.ct_window)
         return WindowedPair(image, target, modality, windows, self._target_window(target, windows[0]))
 
     def _target_window(self, target: Volume | LabelMap, window: Window) -> Window | None:
-        """A change of the query shares the query's window; other pictures have a window of their own."""
+        """A residual target shares the image's window; other pictures have a window of their own."""
         if self.spec.target_type == "labels":
             return None
         return window if self.spec.residual else Window.fit(target.voxels, guess_modality(target.voxels))
@@ -143,14 +144,16 @@ def fit_channels(image: Volume, inputs: int, name: str) -> Volume:
     )
 
 
-def windows_of(image: Volume, modality: str) -> tuple[Window, ...]:
-    """The windows of the channels of an image: soft tissue for HU, percentiles of the channel's own values otherwise.
+def windows_of(image: Volume, modality: str, ct_window: Window | None = None) -> tuple[Window, ...]:
+    """The windows of an image, one per channel: `ct_window` for HU (None: soft tissue), else percentiles.
 
     Prompts, queries and training use the same rule.
     """
     if image.voxels.ndim == 3:
-        return (Window.fit(image.voxels, modality),)
-    return tuple(Window.fit(image.voxels[..., channel], modality) for channel in range(image.voxels.shape[-1]))
+        return (Window.fit(image.voxels, modality, ct_window),)
+    return tuple(
+        Window.fit(image.voxels[..., channel], modality, ct_window) for channel in range(image.voxels.shape[-1])
+    )
 
 
 def channels_first(slices: NDArray[np.float32]) -> NDArray[np.float32]:

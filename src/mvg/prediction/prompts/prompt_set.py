@@ -13,7 +13,7 @@ from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Plane
-from mvg.imaging.window import Window
+from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window
 from mvg.prediction.prompts.pairs import PairReader, WindowedPair, channels_first
 from mvg.prediction.selection.retrieval import PromptIndex, evenly_spaced, thumbnails
 from mvg.tasks import TaskSpec
@@ -21,12 +21,12 @@ from mvg.tasks import TaskSpec
 FramesOf = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
 """A pair's number, its slices' shape (rows, cols) and pixel spacing -> the frames that each of its slices is cut to."""
 
-_FULL_SCALE = 65535
 _BUDGET = 512 * 2**20  # bytes of prompt slices; long volumes are thinned evenly beyond it
-_MIN_SQUARES = 8  # squares of a volume that are kept in any case; of a single slice all are
+_MIN_SQUARES = 8  # fewest squares kept per volume; a single slice keeps all
 _MAX_TILES = 64  # tiles kept of a volume, where prompts are cut into tiles
-_GRAY_LEVEL = _FULL_SCALE // 255  # a smaller difference is no change
-_TILE_OVERLAP = 4  # neighbouring tiles share a quarter of their side
+_GRAY_LEVEL = FULL_SCALE // 255  # a smaller difference is no change
+_BYTES_PER_PIXEL = 4  # two of the image, two of the target
+_TILE_OVERLAP = 4  # neighboring tiles share a quarter of their side
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,7 @@ class PromptSet:
     in the order of `values`) or, without values, uint16 pictures; volume, index, count (m,): see `PromptIndex`.
     values: the K label values; plane: along which volumes are cut; modality: "CT" when intensities are HU, else
     "other" or what the user named; target_window: raw intensities of a picture target, the median over the prompts.
+    ct_window: through which images in HU were scaled, so queries must be; images of other modalities have percentiles.
     """
 
     images: NDArray[np.uint16]
@@ -48,6 +49,7 @@ class PromptSet:
     plane: Plane
     modality: str
     target_window: Window
+    ct_window: Window = CT_WINDOW
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,11 +79,11 @@ class PromptSet:
 
     def image_batch(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Images (n, i, s, s) in [0, 1]."""
-        return np.asarray(self.images[list(indices)], np.float32) / np.float32(_FULL_SCALE)
+        return np.asarray(self.images[list(indices)], np.float32) / np.float32(FULL_SCALE)
 
     def picture_batch(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Picture targets (n, s, s) in [0, 1]."""
-        return np.asarray(self.targets[list(indices)], np.float32) / np.float32(_FULL_SCALE)
+        return np.asarray(self.targets[list(indices)], np.float32) / np.float32(FULL_SCALE)
 
     def subset(self, which: slice | NDArray[Any]) -> "PromptSet":
         """Some of the slices."""
@@ -166,6 +168,7 @@ def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
         plane=plane,
         modality="CT" if is_ct else reader.pairs.modality or "other",
         target_window=Window(low, high),
+        ct_window=reader.pairs.ct_window,
     )
 
 
@@ -190,7 +193,7 @@ def _cut(reader: PairReader, layout: SliceLayout, number: int, plane: Plane | No
     plane = pair.image.cut_along(plane or pair.image.plane)
     shape, spacing = pair.geometry(plane)
     count = len(pair.image.pictures(plane))
-    squares = max(_MIN_SQUARES, _BUDGET // (len(reader) * size * size * 4))
+    squares = max(_MIN_SQUARES, _BUDGET // (len(reader) * size * size * _BYTES_PER_PIXEL))
     if layout.frames is None:
         frames = frames_for(shape, spacing, size, reader.spec.sampling)
     else:
@@ -259,4 +262,4 @@ def _most_structured(picture: NDArray[Any], frames: tuple[Frame, ...], count: in
 
 
 def _stored(picture: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.asarray(np.rint(picture * _FULL_SCALE), np.uint16)
+    return np.asarray(np.rint(picture * FULL_SCALE), np.uint16)

@@ -18,15 +18,15 @@ from mvg.imaging.volume import Plane
 from mvg.prediction.prompts.pairs import PairReader
 from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
 
-_MARGIN = 1.4  # size of a magnified square, in sizes of the largest prompt's labels
-_QUERY_MARGIN = 1.1  # and at least in sizes of the predicted labels
+_MARGIN = 1.4  # side of a square divided by the largest label extent in the prompts
+_QUERY_MARGIN = 1.1  # side of a square divided by the predicted extent, at least
 _SIMILAR_SCALE = 0.7  # least magnification of a query in units of the prompts' magnification
 _MIN_MAGNIFICATION, _MAX_MAGNIFICATION = 1.25, 4.0
-_THIN, _FINE = 0.8, 0.92  # mean IoU of labels with what the model's square keeps of them, below which they are so
+_THIN, _FINE = 0.8, 0.92  # labels with a lower IoU count as thin, as fine (IoU with what the square keeps of them)
 _FINE_MAGNIFICATION = 1.75  # of fine labels; of thin ones it is what the slices' resolution allows
 _OVERLAP = 0.25  # of neighbouring regions
 _SAMPLED_SLICES = 8  # labelled slices per prompt that are measured
-_STRAY = 0.005  # share of labelled pixels beyond either side of an extent: single distant pixels do not count
+_STRAY = 0.005  # share of pixels ignored at each end, so that single stray pixels do not widen the extent
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
 
 
 def nearest_frame(frames: tuple[Frame, ...], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """The number of the frame that answers each pixel (rows, cols): of those that cover it, the one whose center is
+    """The number of the frame that predicts each pixel (rows, cols): of those that cover it, the one whose center is
     nearest; -1 where none does.
     """
     nearest, chosen = np.full(shape, np.inf), np.full(shape, -1)

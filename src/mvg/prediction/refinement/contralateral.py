@@ -25,10 +25,8 @@ _MIN_PIXELS = 20  # fewer give no correlation
 _REACH = 1 / 64  # of the picture's side: the largest shift of the mirror image, and the scale of coarse detail
 _SHIFT_COST = 0.004  # correlation that a shift must gain per pixel (of 256 a side)
 _COARSE, _FINE = 0.7, 0.3  # shares of coarse and fine detail with the smallest error
-_GLOBAL_CORRELATION, _LOCAL_CORRELATION = (
-    (0.6, 0.72),
-    (0.2, 0.5),
-)  # none is used up to the first, all from the second
+# The correlation where use starts, and where it is full.
+_GLOBAL_CORRELATION, _LOCAL_CORRELATION = (0.6, 0.72), (0.2, 0.5)
 
 
 def filled_smooth(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -44,7 +42,7 @@ class ContralateralEvidence(NamedTuple):
     """What the other side of a picture (rows, cols) shows of a hole in it.
 
     share: how much of it is used, from 0 to 1; detail: that share of what it adds to a smooth fill, 0 outside of the
-    hole; body: where it shows body; outside: where neither side shows body nearby, if it is used in full.
+    hole; body: where it shows body; outside: pixels with no body nearby on either side; set only if share is 1.
     """
 
     share: float

@@ -53,8 +53,9 @@ def _fill(
 ) -> NDArray[np.float32]:
     """A slice (rows, cols) in [0, 1] whose voids (parts of `hole`) are filled at its own resolution.
 
-    A part that was predicted much darker than its surroundings is no void (a gap of the body) unless the other side
-    shows body there; one that was predicted much brighter holds something else. Outside of the body nothing is filled.
+    Parts predicted much darker than their surroundings are a gap of the body, unless the other side shows body. Parts
+    predicted much brighter are something that the prompts taught. Both keep the model's prediction. Outside of the body
+    nothing is filled. The slice has one frame.
     """
     scaled, restored = query.window.apply(raw), query.restore(predicted)
     smooth, other = filled_smooth(scaled, hole), contralateral_evidence(scaled, hole)

@@ -102,8 +102,7 @@ def _measured(cache: PromptCache, options: PredictionOptions, volume: int) -> ND
     """
     prompts, index = cache.prompts, cache.index
     others, numbers = index.without_volume(volume)
-    painted = prompts.has_labels and cache.model.config.paints
-    planner = ViewPlanner(prompts, others, replace(options, members=1), painted, numbers)
+    planner = ViewPlanner(prompts, others, replace(options, members=1), cache.paints, numbers)
     rows = []
     for number in evenly_spaced(np.flatnonzero(prompts.volume == volume), _SLICES).tolist():
         (view,) = planner.views(index.as_query(number))

@@ -11,7 +11,7 @@ from mvg import _plugins
 from mvg.prediction.selection import strategies
 
 _THUMBNAIL_SIDE = 16  # pixels
-_REPEAT_PENALTY = 0.1  # correlation by which a further slice of the same volume must be ahead
+_REPEAT_PENALTY = 0.1  # taken off a volume's scores each time it gives a slice
 
 Descriptors = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Indices of prompt slices (n,) -> their descriptors (n, f)."""

@@ -14,7 +14,7 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
-from mvg.tasks.case_pair import CaseFiles, CasePair, evenly_spaced
+from mvg.tasks.case_pair import CaseFiles, CasePair, thinned
 from mvg.tasks.projection import low_dose_noise
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
@@ -70,7 +70,7 @@ class Denoising(Task):
         image = files.image(self.channel)
         if self.dose is None:
             return CasePair(image, files.target())
-        full = evenly_spaced(image, image.plane, _SIMULATED_SLICES)
+        full = thinned(image, image.plane, _SIMULATED_SLICES)
         return CasePair(_low_dose(full, self.dose, rng), full)
 
 

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.slicing import FULL_SCALE
-from mvg.data.store import SliceRow, StoredSlice
+from mvg.data.store import STORED_BACKGROUND, SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.volume import Plane, Volume
-from mvg.imaging.window import Window
+from mvg.imaging.window import FULL_SCALE, Window
 from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
@@ -135,7 +134,7 @@ def _labelled(stored: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_
 
 def body(stored: StoredSlice) -> NDArray[np.bool_]:
     """The pixels (s, s) of the largest bright component of a slice, with its holes filled."""
-    bright = np.asarray(stored.images[0] > 65535 // 8, np.bool_)
+    bright = np.asarray(stored.images[0] > STORED_BACKGROUND, np.bool_)
     parts, count = ndimage.label(bright)
     if count == 0:
         return bright

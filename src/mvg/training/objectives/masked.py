@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from mvg.canvas import Pairs, compose, everywhere
+from mvg.canvas import Pairs, all_visible, compose
 from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 
@@ -18,7 +18,7 @@ def draw_visible(whole: Bool[Tensor, "b n h w"], context: ObjectiveContext) -> B
 
 def make_batch(pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingBatch:
     """Hide the share `mask_ratio` of all patches of images and targets."""
-    whole = everywhere(pairs, patch)
+    whole = all_visible(pairs, patch)
     visible, image_visible = draw_visible(whole, context), draw_visible(whole, context)
     canvas = compose(pairs, visible, image_visible, first_query=0)
     return TrainingBatch(canvas, "full", 0, (~visible).float(), ~image_visible)

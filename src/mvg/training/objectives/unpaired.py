@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from mvg.canvas import Pairs, compose, everywhere
+from mvg.canvas import Pairs, all_visible, compose
 from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 _RIGHT = 2  # fewest prompts with the right target before a pair that is scored
@@ -26,6 +26,6 @@ def make_batch(pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingB
         targets = pairs.targets.clone()
         targets[:, wrong] = pairs.targets[:, other + (other >= wrong)]
         mixed = replace(pairs, targets=targets)
-    visible = everywhere(pairs, patch)
+    visible = all_visible(pairs, patch)
     scored = torch.ones_like(visible[:, first:], dtype=torch.float32)
     return TrainingBatch(compose(mixed, visible, first_query=first), "causal", first, scored, None)

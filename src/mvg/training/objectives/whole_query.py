@@ -2,13 +2,13 @@
 
 import torch
 
-from mvg.canvas import Pairs, compose, everywhere
+from mvg.canvas import Pairs, all_visible, compose
 from mvg.training.batch import ObjectiveContext, TrainingBatch
 
 
 def make_batch(pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingBatch:
     """Hide the whole target of the query; the prompts stay visible."""
-    visible = everywhere(pairs, patch)
+    visible = all_visible(pairs, patch)
     visible[:, -1] = False
     last = visible.shape[1] - 1
     scored = torch.ones_like(visible[:, last:], dtype=torch.float32)
