@@ -15,7 +15,7 @@ KINDS = sorted(contributions(kinds))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Labelled MRI with two contrasts, ultrasound-like pictures, CT in HU, and CT pairs."""
+    """Labeled MRI with two contrasts, ultrasound-like pictures, CT in HU, and CT pairs."""
     folder = tmp_path_factory.mktemp("contract")
     sets = [
         make_mri(folder / "heads", {"pat1": (40, 48, 3), "pat2": (44, 40, 3)}, channels=2),

@@ -1,4 +1,4 @@
-"""A small labelled data set."""
+"""A small labeled data set."""
 
 from pathlib import Path
 

@@ -43,7 +43,7 @@ def body(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray
 def make_mri(
     folder: Path, cases: Mapping[str, tuple[int, int, int]], channels: int = 1, ending: str = ".nii.gz"
 ) -> Path:
-    """A labelled set; `cases` maps names to shapes; further channels show the same body in another contrast."""
+    """A labeled set; `cases` maps names to shapes; further channels show the same body in another contrast."""
     rng = np.random.default_rng(len(cases))
     for name, shape in cases.items():
         image, labels = body(shape, rng)

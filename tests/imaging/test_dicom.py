@@ -115,7 +115,7 @@ def test_single_files_agree_with_simpleitk(name: str, tolerance: float) -> None:
     np.testing.assert_allclose(volume.affine[:3, 3], np.array(reference.GetOrigin()) * [-1, -1, 1], atol=1e-6)
 
 
-def test_files_without_a_suffix_are_recognised_by_content(tmp_path: Path) -> None:
+def test_files_without_a_suffix_are_recognized_by_content(tmp_path: Path) -> None:
     (tmp_path / "1.2.840.1").write_bytes(pydicom_file("CT_small.dcm").read_bytes())
     assert read(tmp_path / "1.2.840.1").shape == (128, 128, 1)
 

@@ -40,7 +40,7 @@ def test_labels_are_restored_exactly_where_they_were_not_shrunk(frame: Frame) ->
 
 
 @given(frames)
-def test_pictures_are_centred(frame: Frame) -> None:
+def test_pictures_are_centered(frame: Frame) -> None:
     target = frame.target
     assert 0 <= target.top <= frame.size - target.rows
     assert 0 <= target.left <= frame.size - target.cols
@@ -120,7 +120,7 @@ def test_tiles_cover_the_picture_and_restore_it(rows: int, cols: int, size: int,
     assert covered.min() >= 1
 
 
-def test_neighbouring_tiles_have_at_least_the_overlap() -> None:
+def test_neighboring_tiles_have_at_least_the_overlap() -> None:
     tiles = Frame.tiles((100, 40), 40, 10)
     tops = sorted({tile.source.top for tile in tiles})
     assert all(second - first <= 30 for first, second in pairwise(tops))

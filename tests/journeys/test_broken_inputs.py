@@ -130,7 +130,7 @@ def _cut(user: Path) -> None:
 PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another grid": (_another_grid, "case1"),
     "another shape": (_another_shape, "case1"),
-    "nothing labelled": (_no_labels, "label"),
+    "nothing labeled": (_no_labels, "label"),
     "emptied": (_emptied, "empty"),
     "truncated": (_cut, "case1"),
     "no partner": (lambda user: (user / "prompts" / "targets" / "case1.nii.gz").unlink(), "case1"),

@@ -1,4 +1,4 @@
-"""What the regression knows of pixels without having learnt it."""
+"""What the regression knows of pixels without having learned it."""
 
 import torch
 

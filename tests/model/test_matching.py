@@ -159,7 +159,7 @@ def test_an_untrained_network_finds_most_of_a_class_that_is_bright() -> None:
 
 
 def test_an_untrained_network_finds_the_same_patch_again() -> None:
-    """Queries and keys start alike, so matching by likeness need not be learnt."""
+    """Queries and keys start alike, so matching by likeness need not be learned."""
     torch.manual_seed(0)
     fresh = Generalist(SHAPES["matching"]).eval().form
     assert isinstance(fresh, MatchingForm)

@@ -38,7 +38,7 @@ def test_the_quality_of_pictures_is_not_estimated() -> None:
 
 
 def block(brightness: float, areas: tuple[int, ...]) -> tuple[Volume, LabelMap]:
-    """One slice per area with a square of that side, bright or dark, labelled."""
+    """One slice per area with a square of that side, bright or dark, labeled."""
     voxels = np.random.default_rng(len(areas)).uniform(95, 105, (32, 32, len(areas))).astype(np.float32)
     labels = np.zeros(voxels.shape, np.int32)
     for number, side in enumerate(areas):

@@ -16,7 +16,7 @@ from tests.data.folders import AXIAL, make_ct, make_mri, write_description, writ
 
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    """Labelled brain images with two contrasts; rows and columns differ in number."""
+    """Labeled brain images with two contrasts; rows and columns differ in number."""
     folder = make_mri(tmp_path_factory.mktemp("sets") / "heads", {"pat1": (100, 104, 4), "pat2": (100, 104, 4)}, 2)
     return open_folder(folder)
 

@@ -41,5 +41,5 @@ def _named_set(name: str, folder: Path, data: Path) -> DataSet:
 
 def _sets_in(folder: Path) -> list[DataSet]:
     """The sets in a folder, none where it is no data set; FileError where it is a broken one."""
-    is_known = any(layout.recognises(folder) for layout in contributions(layouts).values())
+    is_known = any(layout.recognizes(folder) for layout in contributions(layouts).values())
     return sets_in(folder) if is_known else []

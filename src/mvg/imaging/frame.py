@@ -44,18 +44,18 @@ class Frame:
 
     @classmethod
     def letterbox(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
-        """Fits the whole picture, centred, in its physical aspect; `pixel_spacing`: (row, column) in mm."""
+        """Fits the whole picture, centered, in its physical aspect; `pixel_spacing`: (row, column) in mm."""
         extent = extent_of(shape, pixel_spacing)
-        return cls._centred(shape, extent, max(extent) / size, size)
+        return cls._centered(shape, extent, max(extent) / size, size)
 
     @classmethod
     def padded(cls, shape: tuple[int, int], pixel_spacing: Spacing, size: int) -> "Frame":
         """As `letterbox`, but pixels never become finer than the finer spacing: small pictures are only padded."""
         extent = extent_of(shape, pixel_spacing)
-        return cls._centred(shape, extent, max(max(extent) / size, min(pixel_spacing)), size)
+        return cls._centered(shape, extent, max(max(extent) / size, min(pixel_spacing)), size)
 
     @classmethod
-    def _centred(cls, shape: tuple[int, int], extent: tuple[float, float], pixel: float, size: int) -> "Frame":
+    def _centered(cls, shape: tuple[int, int], extent: tuple[float, float], pixel: float, size: int) -> "Frame":
         rows, cols = (min(size, max(1, round(length / pixel))) for length in extent)
         target = Box((size - rows) // 2, (size - cols) // 2, rows, cols)
         return cls(shape, size, Box(0, 0, *shape), target)
@@ -78,7 +78,7 @@ class Frame:
 
     @classmethod
     def tiles(cls, shape: tuple[int, int], size: int, overlap: int) -> tuple["Frame", ...]:
-        """Crops at native resolution that cover the picture; neighbours share at least `overlap` pixels.
+        """Crops at native resolution that cover the picture; neighbors share at least `overlap` pixels.
 
         A picture smaller than `size` is padded at its end. `assemble` is the inverse.
         """
@@ -191,10 +191,10 @@ def _resized(picture: NDArray[Any], rows: int, cols: int) -> NDArray[np.float32]
 def _weights(before: int, after: int) -> NDArray[np.float32]:
     """The matrix (after, before) that resizes one axis with a triangle filter of the width of the coarser pixels."""
     scale = before / after
-    centres = (np.arange(after) + 0.5) * scale - 0.5
+    centers = (np.arange(after) + 0.5) * scale - 0.5
     if scale < 1:
-        centres = np.clip(centres, 0, before - 1)  # growing repeats the border
-    reach = np.abs(centres[:, None] - np.arange(before)[None, :]) / max(scale, 1.0)
+        centers = np.clip(centers, 0, before - 1)  # growing repeats the border
+    reach = np.abs(centers[:, None] - np.arange(before)[None, :]) / max(scale, 1.0)
     weights = np.maximum(0, 1 - reach)
     matrix = np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
     matrix.flags.writeable = False  # shared by all callers

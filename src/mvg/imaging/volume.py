@@ -1,6 +1,6 @@
 """Volumes: voxels with their position in the patient. This module handles arrays and affines, not files or models.
 
-World coordinates are RAS+ millimetres throughout (x to the patient's right, y to the front, z upwards).
+World coordinates are RAS+ millimeters throughout (x to the patient's right, y to the front, z upwards).
 """
 
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Voxels and the affine (4, 4) from voxel index to RAS+ millimetres; both read-only."""
+    """Voxels and the affine (4, 4) from voxel index to RAS+ millimeters; both read-only."""
 
     voxels: NDArray[Any]
     affine: NDArray[Any]  # float64 from here on, whatever was handed over
@@ -73,7 +73,7 @@ class _Grid:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Distance between voxel centres along each array axis, in mm."""
+        """Distance between voxel centers along each array axis, in mm."""
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(x), float(y), float(z)
 

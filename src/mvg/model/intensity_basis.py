@@ -1,4 +1,4 @@
-"""What the regression knows of pixels without having learnt it: a basis of intensities, and pixels as they are."""
+"""What the regression knows of pixels without having learned it: a basis of intensities, and pixels as they are."""
 
 import torch
 from einops import rearrange

@@ -41,7 +41,7 @@ def _grid(rows: int, columns: int, device: torch.device) -> Float[Tensor, "t 2"]
 def init_unit_variance(layer: nn.Linear | nn.Conv2d, share: float = 1.0, inputs: int | None = None) -> None:
     """Start a layer so that inputs of variance 1 give outputs of standard deviation `share`, and no offset.
 
-    The terms of a sum must be of one size from the first step on, or the smaller one is learnt late: targets must not
+    The terms of a sum must be of one size from the first step on, or the smaller one is learned late: targets must not
     drown in positions. `inputs`: the sum of the inputs' variances, where they are not 1 each.
     """
     fan = inputs if inputs is not None else layer.weight[0].numel()

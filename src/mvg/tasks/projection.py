@@ -104,7 +104,7 @@ def _ramp(bins: int) -> NDArray[np.float32]:
 
 
 def _backprojected(filtered: NDArray[np.float32], angles: NDArray[np.float64], size: int) -> NDArray[np.float32]:
-    """The picture (size, size) of filtered views (views, _FINE * bins), detectors centred on the picture's middle."""
+    """The picture (size, size) of filtered views (views, _FINE * bins), detectors centered on the picture's middle."""
     views, samples = filtered.shape
     steps = (_FINE * (np.arange(size) - (size - 1) / 2)).astype(np.float32)
     middle = np.float32(_FINE * (samples // _FINE - 1) / 2 + 0.5)  # the half rounds to the nearest sample

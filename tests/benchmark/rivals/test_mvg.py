@@ -116,7 +116,7 @@ def test_classes_have_the_colors_of_training(
         fixed = Coloring.predefined(card.name, {card.name: card.labels})
         colors = tuple(fixed.colors[fixed.values.index(value)] for value in values)
     assert prompted.options.colors == colors[: len(values)]
-    assert method.colors("never learnt", values) == (colors[: len(values)] if coloring == "binary" else ())
+    assert method.colors("never learned", values) == (colors[: len(values)] if coloring == "binary" else ())
 
 
 def test_changes_replace_values_but_shares_as_a_whole() -> None:

@@ -1,4 +1,4 @@
-"""Every published set is recognised and read, on small generated folders in the layout of its owners."""
+"""Every published set is recognized and read, on small generated folders in the layout of its owners."""
 
 import shutil
 from pathlib import Path
@@ -30,9 +30,9 @@ def test_every_set_has_a_generated_folder() -> None:
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_only_its_file_recognises_a_set(trees: dict[str, tuple[Path, Tree]], name: str) -> None:
+def test_only_its_file_recognizes_a_set(trees: dict[str, tuple[Path, Tree]], name: str) -> None:
     folder, _ = trees[name]
-    assert [other for other, module in PUBLISHED.items() if module.recognises(folder)] == [name]
+    assert [other for other, module in PUBLISHED.items() if module.recognizes(folder)] == [name]
     assert open_folder(folder) == open_set(name, folder)
 
 

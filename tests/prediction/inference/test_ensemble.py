@@ -28,7 +28,7 @@ def test_an_ensemble_has_an_uncertainty(members: int) -> None:
 
 
 class LeftSided(Learner):
-    """Labels the left half of whatever it receives, if the prompts are labelled there; records the squares."""
+    """Labels the left half of whatever it receives, if the prompts are labeled there; records the squares."""
 
     def __init__(self) -> None:
         super().__init__()

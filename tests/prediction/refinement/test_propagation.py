@@ -1,4 +1,4 @@
-"""Confident slices join the prompts of their neighbours, which are then predicted again."""
+"""Confident slices join the prompts of their neighbors, which are then predicted again."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     return planned
 
 
-def test_confident_slices_become_prompts_of_their_neighbours_on_both_sides(requests: list[Request]) -> None:
+def test_confident_slices_become_prompts_of_their_neighbors_on_both_sides(requests: list[Request]) -> None:
     query, truth = scan(seed=9)
     prediction = prompted(Learner(), zoom="off", propagate=0.9)(query)
     assert np.array_equal(prediction.volume.voxels, truth.voxels)

@@ -16,7 +16,7 @@ from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.rejection import best_level
 from tests.prediction.learner import Learner, changed
 
-LABELLED = slice(3, 9)  # of 12 slices
+LABELED = slice(3, 9)  # of 12 slices
 
 
 class Eager(Learner):
@@ -30,13 +30,13 @@ class Eager(Learner):
 
 
 def case(seed: int, brightness: float = 100) -> tuple[Volume, LabelMap]:
-    """A square that is bright in some slices, where it is labelled, and gray in the others."""
+    """A square that is bright in some slices, where it is labeled, and gray in the others."""
     voxels = np.random.default_rng(seed).uniform(0, 10, (32, 32, 12)).astype(np.float32)
     voxels[10:22, 10:22] = 50
-    voxels[10:22, 10:22, LABELLED] = brightness
+    voxels[10:22, 10:22, LABELED] = brightness
     voxels[:4, :4] = 100
     labels = np.zeros(voxels.shape, np.uint8)
-    labels[10:22, 10:22, LABELLED] = 2
+    labels[10:22, 10:22, LABELED] = 2
     affine = np.diag([1.0, 1, 4, 1])
     return Volume(voxels, affine), LabelMap(labels, affine)
 
@@ -52,20 +52,20 @@ def task_with(count: int, **options: Any) -> PromptedTask:
     return prompted_with_all(images, labels, **options)
 
 
-def labelled_slices(task: PromptedTask) -> list[int]:
-    """The slices of a query in which something is labelled."""
+def labeled_slices(task: PromptedTask) -> list[int]:
+    """The slices of a query in which something is labeled."""
     voxels = task(case(9)[0]).volume.voxels
     return [int(number) for number in np.flatnonzero(voxels.any((0, 1)))]
 
 
 def test_labels_less_probable_than_those_of_the_prompts_are_removed() -> None:
-    assert labelled_slices(task_with(3)) == list(range(3, 9))
-    assert labelled_slices(task_with(3, min_probability=0.0)) == list(range(12))
+    assert labeled_slices(task_with(3)) == list(range(3, 9))
+    assert labeled_slices(task_with(3, min_probability=0.0)) == list(range(12))
 
 
 def test_one_prompt_volume_determines_no_threshold() -> None:
-    assert labelled_slices(task_with(1)) == list(range(12))
-    assert labelled_slices(task_with(1, min_probability=0.9)) == list(range(3, 9))
+    assert labeled_slices(task_with(1)) == list(range(12))
+    assert labeled_slices(task_with(1, min_probability=0.9)) == list(range(3, 9))
 
 
 @pytest.mark.parametrize("zoom", ["off", "auto"])
@@ -79,7 +79,7 @@ def test_nothing_is_removed_where_much_that_is_right_would_go_with_it() -> None:
     cases = [case(seed) for seed in range(4)]
     for image, _ in cases:
         image.voxels.flags.writeable = True
-        image.voxels[10:22, 10:22, 3:5] = 50  # a third of the labelled slices is as improbable as those beyond
+        image.voxels[10:22, 10:22, 3:5] = 50  # a third of the labeled slices is as improbable as those beyond
     task = prompted_with_all(*zip(*cases[:3], strict=True))
     assert task(cases[3][0]).volume.voxels.any((0, 1)).all()
 
@@ -90,14 +90,14 @@ def test_thresholds_are_determined_once() -> None:
     (threshold,) = task.cache.thresholds.values()
     assert 0.74 < threshold[0] < 0.95
     task.cache.thresholds = {key: np.zeros(1, np.float32) for key in task.cache.thresholds}
-    assert labelled_slices(task) == list(range(12)), "those that are kept are used"
+    assert labeled_slices(task) == list(range(12)), "those that are kept are used"
 
 
 def test_thresholds_are_not_determined_where_nothing_could_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejection, "_determined", lambda *_: pytest.fail("thresholds were determined"))
     task = task_with(3)
     query, _ = case(9)
-    sure = Volume(np.ascontiguousarray(query.voxels[..., LABELLED]), query.affine)
+    sure = Volume(np.ascontiguousarray(query.voxels[..., LABELED]), query.affine)
     assert task(sure).volume.voxels.any((0, 1)).all(), "every label is more probable than any threshold"
     changed(task, min_probability=0.0)(query)
     changed(task, min_probability=0.9)(query)

@@ -1,7 +1,7 @@
-"""Data sets and layouts on disk: one file each, with `recognises(folder) -> bool` and `open(folder) -> DataSet`.
+"""Data sets and layouts on disk: one file each, with `recognizes(folder) -> bool` and `open(folder) -> DataSet`.
 
 The file of a published set also has `SET`, a `mvg.data.layout.Published`; the set is read as it was downloaded.
-`nnunet` is the layout for all other data and is used only when no published set recognises the folder.
+`nnunet` is the layout for all other data and is used only when no published set recognizes the folder.
 """
 
 import sys
@@ -24,22 +24,22 @@ def open_set(name: str, folder: Path) -> DataSet:
 
 
 def open_folder(folder: Path) -> DataSet:
-    """Opens a folder as the only set or layout that recognises it; FileError when there is none or more than one."""
-    names = _recognised_in(folder)
+    """Opens a folder as the only set or layout that recognizes it; FileError when there is none or more than one."""
+    names = _recognized_in(folder)
     if len(names) > 1:
         raise FileError(f"{folder} holds several data sets, {' and '.join(names)}", "one", "name the set to open")
     return open_set(names[0], folder)
 
 
 def sets_in(folder: Path) -> list[DataSet]:
-    """Opens every data set in a folder; some downloads hold several. FileError when none is recognised."""
-    return [open_set(name, folder) for name in _recognised_in(folder)]
+    """Opens every data set in a folder; some downloads hold several. FileError when none is recognized."""
+    return [open_set(name, folder) for name in _recognized_in(folder)]
 
 
-def _recognised_in(folder: Path) -> list[str]:
+def _recognized_in(folder: Path) -> list[str]:
     layouts = contributions(sys.modules[__name__])
-    names = [name for name, layout in layouts.items() if name != _FALLBACK and layout.recognises(folder)]
-    if not names and layouts[_FALLBACK].recognises(folder):
+    names = [name for name, layout in layouts.items() if name != _FALLBACK and layout.recognizes(folder)]
+    if not names and layouts[_FALLBACK].recognizes(folder):
         return [_FALLBACK]
     if not names:
         raise FileError(

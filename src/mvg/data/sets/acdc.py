@@ -7,7 +7,7 @@ accepted.
     FOLDER/database/training/patient001/patient001_frame01.nii.gz    and patient001_frame01_gt.nii.gz, Info.cfg, ...
     FOLDER/database/testing/patient101/patient101_frame01.nii.gz     and patient101_frame01_gt.nii.gz, ...
 
-The folder called database can be given as well. Each patient has two labelled frames; the complete cine
+The folder called database can be given as well. Each patient has two labeled frames; the complete cine
 (patient001_4d.nii.gz) is not read.
 
 Split: 100 training patients and 50 test patients (held out), as the owners and the paper define them.
@@ -38,7 +38,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether training, in this folder or in database, holds patient folders of ACDC with frames."""
     patients = paths_matching(_root(folder) / "training", _PATIENT).values()
     return any(paths_matching(patient, _FRAME) for patient in patients)

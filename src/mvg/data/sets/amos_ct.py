@@ -1,4 +1,4 @@
-"""AMOS 2022, CT: 15 abdominal organs in scans of several centres, scanners, phases and diseases.
+"""AMOS 2022, CT: 15 abdominal organs in scans of several centers, scanners, phases and diseases.
 
 Owners: The Chinese University of Hong Kong (Shenzhen) with two hospitals of Longgang district, Shenzhen.
 Terms: CC BY-NC-SA 4.0 according to the challenge; the terms on the download page apply.
@@ -56,13 +56,13 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether imagesTr, in this folder or in amos22, holds scans with the names of AMOS CT."""
     return bool(paths_matching(root_of(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """Opens the labelled CT of AMOS; FileError when a folder or label map is missing."""
+    """Opens the labeled CT of AMOS; FileError when a folder or label map is missing."""
     root = root_of(folder)
     train = SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
     val = SET.labeled_cases(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")

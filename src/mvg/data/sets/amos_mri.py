@@ -35,13 +35,13 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether imagesTr, in this folder or in amos22, holds scans with the names of AMOS MRI."""
     return bool(paths_matching(root_of(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """Opens the labelled MRI of AMOS; FileError when a folder or label map is missing."""
+    """Opens the labeled MRI of AMOS; FileError when a folder or label map is missing."""
     root = root_of(folder)
     train = SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz", "train")
     val = SET.labeled_cases(root / "imagesVa", _NAME, root / "labelsVa", "{}.nii.gz", "val")

@@ -1,6 +1,6 @@
 """BraTS 2023 adult glioma: four registered contrasts of 1470 scans, skull-stripped, 1 mm; for synthesis.
 
-Owners: the BraTS 2023 organisers (ASNR, MICCAI and data contributors). Terms: those of the registration.
+Owners: the BraTS 2023 organizers (ASNR, MICCAI and data contributors). Terms: those of the registration.
 Access: register at https://www.synapse.org/Synapse:syn51156910 and join the challenge; download the training and the
 validation data of task 1.
 
@@ -43,7 +43,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether folders of cases, in this folder or one level below, hold a FLAIR."""
     cases_or_parts = (
         case for part in (folder, *parts_of(folder, "GLI")) for case in paths_matching(part, CASE_PATTERN).values()

@@ -1,6 +1,6 @@
 """BraTS 2023 local synthesis: T1 of glioma patients with regions cut out, to be filled with healthy brain.
 
-Owners: the organisers of the BraTS 2023 inpainting challenge. Terms: those of the registration.
+Owners: the organizers of the BraTS 2023 inpainting challenge. Terms: those of the registration.
 Access: register at https://www.synapse.org/Synapse:syn51156910 and join the challenge; download the training data of
 task 8, https://www.synapse.org/Synapse:syn51522870.
 
@@ -43,7 +43,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether folders of cases, in this folder or one level below, hold a voided T1."""
     return any((path / f"{path.name}-t1n-voided.nii.gz").exists() for path in _case_folders(folder))
 

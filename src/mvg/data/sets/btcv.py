@@ -49,13 +49,13 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether the folder, or RawData/Training in it, holds files such as img/img0001.nii.gz."""
     return bool(paths_matching(_root(folder) / "img", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """Opens the labelled scans of BTCV; FileError when a folder or label map is missing."""
+    """Opens the labeled scans of BTCV; FileError when a folder or label map is missing."""
     root = _root(folder)
     return SET.data_set(split_by_ratio(SET.labeled_cases(root / "img", _NAME, root / "label", "label{}.nii.gz"), 21, 9))
 

@@ -40,7 +40,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether CXR_png, in this folder or in MontgomerySet, holds X-rays with the names of this set."""
     return bool(paths_matching(_root(folder) / "CXR_png", _NAME))
 

@@ -40,7 +40,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether 'Training Set' holds folders with lgemri.nrrd."""
     return any((path / _IMAGE).exists() for path in _scans(folder))
 

@@ -41,7 +41,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether a patient's study has a series of low or full dose images."""
     return any(_series(study, "(?:low|full)") for patient in _patients(folder) for study in _studies(patient))
 

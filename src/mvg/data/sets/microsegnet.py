@@ -37,7 +37,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether train/micro_ultrasound_scans, in this folder or in the folder of the archive, holds scans."""
     return bool(paths_matching(_root(folder) / "train" / _SCANS, _scan_pattern("train")))
 

@@ -36,13 +36,13 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether imagesTr, in this folder or in Task09_Spleen, holds scans with the names of this task."""
     return bool(paths_matching(_root(folder) / "imagesTr", _NAME))
 
 
 def open(folder: Path) -> DataSet:
-    """Opens the labelled scans of the task; FileError when a folder or label map is missing."""
+    """Opens the labeled scans of the task; FileError when a folder or label map is missing."""
     root = _root(folder)
     return SET.data_set(SET.labeled_cases(root / "imagesTr", _NAME, root / "labelsTr", "{}.nii.gz"))
 

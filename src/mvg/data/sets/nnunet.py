@@ -28,7 +28,7 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})$")
 _IMAGE_TASKS = ("denoising", "inpainting", "synthesis")
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether the folder is in this layout: it has `imagesTr`."""
     return (folder / "imagesTr").is_dir()
 

@@ -1,6 +1,6 @@
-"""PROMISE12: the prostate in transversal T2-weighted MRI of several centres, scanners and protocols.
+"""PROMISE12: the prostate in transversal T2-weighted MRI of several centers, scanners and protocols.
 
-Owners: the organisers of the MICCAI 2012 challenge (Radboud University Medical Center and others).
+Owners: the organizers of the MICCAI 2012 challenge (Radboud University Medical Center and others).
 Terms: LICENSE.TXT beside the archives; the paper of the challenge must be cited.
 Access: training_data.zip and test_data.zip at https://zenodo.org/records/8026660 or, after registration, at
 https://promise12.grand-challenge.org.
@@ -40,13 +40,13 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether a folder of training cases holds files such as Case00.mhd."""
     return any(paths_matching(folder / part, _NAME) for part in _TRAINING)
 
 
 def open(folder: Path) -> DataSet:
-    """Opens all labelled cases; FileError when a segmentation or the .raw file of a header is missing."""
+    """Opens all labeled cases; FileError when a segmentation or the .raw file of a header is missing."""
     parts = [part for part in _TRAINING if (folder / part).is_dir()] or [_TRAINING[0]]
     train = [case for part in parts for case in _cases(folder / part, "train")]
     if paths_matching(folder / "test_data", r"(Case\d{2})_segmentation\.mhd"):

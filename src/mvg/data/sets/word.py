@@ -54,7 +54,7 @@ SET = Published(
 )
 
 
-def recognises(folder: Path) -> bool:
+def recognizes(folder: Path) -> bool:
     """Whether imagesTr, in this folder or in WORD-V0.1.0, holds scans with the names of WORD."""
     return bool(paths_matching(_root(folder) / "imagesTr", _NAME))
 

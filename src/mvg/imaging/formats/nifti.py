@@ -16,7 +16,7 @@ _GEOMETRY = (
     "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
     "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
-_MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_MILLIMETERS = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _NATIVE = (np.uint8, np.int16, np.int32, np.uint16)  # integers that every reader knows, best known first
 
 
@@ -79,7 +79,7 @@ def header_for(volume: Volume | LabelMap, shape: tuple[int, ...], dtype: np.dtyp
 
 def _affine(header: Any) -> NDArray[np.float64]:
     affine = np.array(header.get_best_affine(), np.float64)
-    scale = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    scale = _MILLIMETERS.get(header.get_xyzt_units()[0], 1.0)
     if scale != 1:
         affine[:3] *= scale
     return affine

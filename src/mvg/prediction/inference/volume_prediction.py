@@ -35,7 +35,7 @@ class VolumePrediction:
 
     @property
     def slice_confidence(self) -> NDArray[np.float64]:
-        """The mean probability (n,) over the labelled pixels of each slice; 0 where nothing is labelled."""
+        """The mean probability (n,) over the labeled pixels of each slice; 0 where nothing is labeled."""
         kept = self.area * ~self.rejected
         return np.asarray((self.confidence * kept).sum(axis=1) / np.maximum(kept.sum(axis=1), 1))
 

@@ -85,7 +85,7 @@ def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] 
         raise FileError(f"{kind} '{folder}'", "a folder with prompts", "check the path")
     if task is not None:
         task_spec(task)
-    if nnunet.recognises(folder):
+    if nnunet.recognizes(folder):
         return _NnunetFolder(folder, nnunet.open(folder), inputs).pairs(task, queries)
     if (folder / "images").is_dir() and (folder / "targets").is_dir():
         return _pairs_by_name(folder, task, inputs)

@@ -1,4 +1,4 @@
-"""Confident slices of a query become prompts of their neighbours, which are then predicted again."""
+"""Confident slices of a query become prompts of their neighbors, which are then predicted again."""
 
 from dataclasses import replace
 

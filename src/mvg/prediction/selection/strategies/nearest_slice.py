@@ -9,7 +9,7 @@ import numpy as np
 
 from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice
 
-_SPREAD = 0.05  # lengths of a volume, between neighbouring prompts of one volume
+_SPREAD = 0.05  # lengths of a volume, between neighboring prompts of one volume
 
 
 def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
