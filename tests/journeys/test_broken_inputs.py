@@ -135,7 +135,10 @@ PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (_cut, "case1"),
     "no partner": (lambda user: (user / "prompts" / "targets" / "case1.nii.gz").unlink(), "case1"),
     "missing": (lambda user: shutil.rmtree(user / "prompts"), "prompts"),
-    "pictures": (lambda user: [put(picture((32, 32)), p / "z.png") for p in (user / "prompts").iterdir()], "--task"),
+    "pictures": (
+        lambda user: [put(picture((32, 32)), p / "z.png") for p in (user / "prompts").iterdir()],
+        "name the task",
+    ),
 }
 
 
@@ -155,7 +158,7 @@ def test_broken_prompts(name: str, run: Run, user: Path, weights: Path, tmp_path
     [
         (("--weights", "none-such"), "weights list"),
         (("--task", "sorcery"), "segmentation"),
-        (("--task", "denoising"), "--task"),
+        (("--task", "denoising"), "targetsTr"),
         (("--strategy", "by_moonlight"), "nearest_slice"),
         (("--device", "abacus"), "cpu"),
         (("--save-task", "x.pt"), ".mvgtask"),

@@ -167,7 +167,7 @@ def test_picture_targets_with_a_named_task(run: Run, user: Path, weights: Path, 
     )
     unnamed = run(*arguments)
     assert unnamed.code == 2
-    assert "--task" in unnamed.err
+    assert "name the task" in unnamed.err
     assert unnamed.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert run(*arguments, "--task", "inpainting").code == 0

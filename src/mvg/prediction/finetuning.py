@@ -43,7 +43,7 @@ _PROMPTS = (1, 3)  # fewest and most prompts of a request
 _MAX_CLASSES = 3  # of a request
 _CHECKS = 12  # requests whose loss decides whether the tuned model is kept
 _POSITION_JITTER = 0.05  # standard deviation of the prompts' relative position around the query's
-_LABELLED = 0.85  # share of requests whose query holds a label
+_LABELED = 0.85  # share of requests whose query holds a label
 _AUGMENTATION = AugmentationSettings(
     zoom=(0.9, 1.15), rotation=8.0, shift=0.04, flip_fraction=0.2, inversion_fraction=0.0, tone=0.2, noise=0.03
 )
@@ -126,17 +126,17 @@ class _Requests:
     def of(cls, prompts: PromptSet, tiles: bool, colors: tuple[float, ...], seed: int) -> "_Requests":
         volumes, indices = np.unique(prompts.volume), np.arange(len(prompts))
         if len(volumes) < 3:  # too few to hold one out: the check is the prompts themselves
-            return cls(prompts, tiles, colors, indices, evenly_spaced(_labelled(prompts, indices), _CHECKS), seed)
+            return cls(prompts, tiles, colors, indices, evenly_spaced(_labeled(prompts, indices), _CHECKS), seed)
         held_out = prompts.volume == volumes[np.random.default_rng(seed).integers(len(volumes))]
-        checks = evenly_spaced(_labelled(prompts, indices[held_out]), _CHECKS)
+        checks = evenly_spaced(_labeled(prompts, indices[held_out]), _CHECKS)
         return cls(prompts, tiles, colors, indices[~held_out], checks, seed)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Pairs]:
         """Augmented training requests, without end."""
         while True:
             queries = self.training
-            if rng.random() < _LABELLED:
-                queries = _labelled(self.prompts, queries)
+            if rng.random() < _LABELED:
+                queries = _labeled(self.prompts, queries)
             yield self._pairs(int(rng.choice(queries)), rng, _AUGMENTATION)
 
     def loss(self, model: Generalist, pairs: Pairs) -> Tensor:
@@ -217,9 +217,9 @@ class _Requests:
         return chosen
 
 
-def _labelled(prompts: PromptSet, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+def _labeled(prompts: PromptSet, indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """The slices that hold a label; all of them where none does, and for pictures."""
     if not prompts.has_labels:
         return indices
-    labelled = indices[prompts.classes[indices].any(axis=1)]
-    return labelled if len(labelled) else indices
+    labeled = indices[prompts.classes[indices].any(axis=1)]
+    return labeled if len(labeled) else indices

@@ -30,10 +30,10 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     if task.spec.target_type != "labels":
         raise PromptError("a prediction that is a picture", "labels", "estimate the quality of segmentations only")
     predicted = _as_prompts(task, query, labels)
-    labelled = np.flatnonzero(predicted.classes.any(axis=1))
-    if not len(labelled):
+    labeled = np.flatnonzero(predicted.classes.any(axis=1))
+    if not len(labeled):
         return 0.0
-    predicted, model = predicted.subset(labelled), task.predictor.model
+    predicted, model = predicted.subset(labeled), task.predictor.model
     cache = PromptCache(model, predicted)
     options = replace(task.options, strategy="nearest_slice", num_prompts=_QUERY_SLICES, members=1)
     planner = ViewPlanner(predicted, predicted.retrieval_index, options, cache.paints)
@@ -58,7 +58,7 @@ def _as_prompts(task: PromptedTask, query: Volume, labels: LabelMap) -> PromptSe
 
 
 def _largest_slices(prompts: PromptSet) -> list[int]:
-    """Of some prompt volumes the slice with the largest labelled area."""
+    """Of some prompt volumes the slice with the largest labeled area."""
     area = (prompts.targets > 0).sum(axis=(1, 2))
     volumes = np.unique(prompts.volume[area > 0])
     return [int(np.argmax(np.where(prompts.volume == volume, area, -1))) for volume in evenly_spaced(volumes, _VOLUMES)]

@@ -1,6 +1,6 @@
 """BTCV, "beyond the cranial vault": 13 abdominal organs in portal venous CT of 30 patients; also called Synapse.
 
-Owners: Vanderbilt University (MICCAI 2015 challenge on multi-atlas labelling).
+Owners: Vanderbilt University (MICCAI 2015 challenge on multi-atlas labeling).
 Terms: those of the registration at Synapse.
 Access: register at https://www.synapse.org, join the challenge syn3193805, download Abdomen/RawData.zip.
 

@@ -171,7 +171,7 @@ def _planned(
             described = query.query_slice(number, squares, _describer(of_slice))
             views = planner.views(described, extra(number))
             if context.model.config.independent_prompts:
-                # Prompts do not attend to one another: sorted, more neighbouring slices share their views.
+                # Prompts do not attend to one another: sorted, more neighboring slices share their views.
                 views = tuple(replace(view, indices=tuple(sorted(view.indices))) for view in views)
             yield number, views
 

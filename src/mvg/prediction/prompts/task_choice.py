@@ -34,4 +34,4 @@ class UnnamedTargets:
 
 def unnamed_task(description: str) -> PromptError:
     """The error for targets that may stand for several kinds of tasks."""
-    return PromptError(description, "a named task", f"name what the prompts show: {', '.join(kind_names())}")
+    return PromptError(description, "a named task", f"name the task: {', '.join(kind_names())}")

@@ -24,8 +24,8 @@ _SIMILAR_SCALE = 0.7  # least magnification of a query in units of the prompts' 
 _MIN_MAGNIFICATION, _MAX_MAGNIFICATION = 1.25, 4.0
 _THIN, _FINE = 0.8, 0.92  # labels with a lower IoU count as thin, as fine (IoU with what the square keeps of them)
 _FINE_MAGNIFICATION = 1.75  # of fine labels; of thin ones it is what the slices' resolution allows
-_OVERLAP = 0.25  # of neighbouring regions
-_SAMPLED_SLICES = 8  # labelled slices per prompt that are measured
+_OVERLAP = 0.25  # of neighboring regions
+_SAMPLED_SLICES = 8  # labeled slices per prompt that are measured
 _STRAY = 0.005  # share of pixels ignored at each end, so that single stray pixels do not widen the extent
 
 
@@ -168,10 +168,10 @@ def _measured(reader: PairReader, size: int, plane: Plane) -> tuple[list[Extent 
 
 
 def _kept_detail(labels: NDArray[Any], frame: Frame) -> list[float]:
-    """The IoU of labels with what the model's square keeps of them, per class of some labelled slices."""
-    labelled = [picture for picture in labels if picture.any()]
+    """The IoU of labels with what the model's square keeps of them, per class of some labeled slices."""
+    labeled = [picture for picture in labels if picture.any()]
     overlaps = []
-    for picture in labelled[:: max(1, len(labelled) // _SAMPLED_SLICES)]:
+    for picture in labeled[:: max(1, len(labeled) // _SAMPLED_SLICES)]:
         restored = frame.restore_labels(frame.apply_labels(picture))
         for value in np.unique(picture[picture != 0]):
             before, after = picture == value, restored == value

@@ -20,7 +20,7 @@ from mvg.prediction.selection.retrieval import evenly_spaced
 _VOLUMES, _SLICES = 8, 8  # prompt volumes that are predicted, and slices of each
 _LEVELS = np.array([0, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9])  # thresholds that are compared
 _MIN_GAIN = 0.01  # mean gain in Dice, below which nothing is removed
-_MIN_RECALL = 0.95  # share of the correctly labelled pixels that must remain
+_MIN_RECALL = 0.95  # share of the correctly labeled pixels that must remain
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:

@@ -102,7 +102,7 @@ def highest_scores(score: NDArray[np.float64], volume: NDArray[np.int64], count:
     """Greedily the slices of the highest score (m,), at most `count`, the best first.
 
     A volume (m,) that has already given a slice must be clearly ahead to give another: slices of different volumes
-    carry more information than neighbours.
+    carry more information than neighbors.
     """
     score, chosen = score.copy(), list[int]()
     for _ in range(min(count, len(score))):

@@ -64,9 +64,9 @@ class Inpainting(Task):
     def void(self, stored: StoredSlice, rng: np.random.Generator) -> NDArray[np.bool_]:
         """The pixels (s, s) that are voided."""
         if self.masks == "labels":
-            return _labelled(stored, _VOID)
+            return _labeled(stored, _VOID)
         healthy = body(stored)
-        lesion = _labelled(stored, _LESION)
+        lesion = _labeled(stored, _LESION)
         if lesion.any():
             healthy &= ~ndimage.binary_dilation(lesion, iterations=_MARGIN)
         return draw_voids(healthy, rng)
@@ -125,7 +125,7 @@ def _is_informative(task: Inpainting, data: DataSet) -> bool:
     return data.card.region == "brain" and min(image.pictures(image.plane).shape[1:]) >= _MIN_EVALUATED_SIDE
 
 
-def _labelled(stored: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
+def _labeled(stored: StoredSlice, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
     values = [value for value, name in stored.card.labels.items() if pattern.search(name.lower())]
     if stored.labels is None or not values:
         return np.zeros(stored.images.shape[-2:], np.bool_)
