@@ -79,7 +79,7 @@ def _check_output(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> No
 
 
 def _identity(suite: Suite, sets: Mapping[str, DataSet]) -> dict[str, dict[str, Any]]:
-    """What results depend on: the suite, and methods, weights and sets by name. As JSON gives it back."""
+    """What results depend on, as plain JSON values: the suite, and methods, weights and sets by name."""
     identity: dict[str, dict[str, Any]] = {
         "suite": {key: value for key, value in asdict(suite).items() if key not in _FREE},
         "methods": {
@@ -104,6 +104,6 @@ def _weights_checksum(options: Any) -> str:
 
 
 def _cases_checksum(data_set: DataSet) -> str:
-    """Of the cases with their files and the times of their last change."""
+    """The checksum of the cases, of the names of their files and of the times of their last change."""
     cases = [[case.name, case.split, *source_of(case, data_set.card)] for case in data_set.cases]
     return hashlib.md5(json.dumps([cases, data_set.card.labels]).encode()).hexdigest()

@@ -88,7 +88,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def _by_patient(groups: Sequence[Group]) -> Iterator[tuple[list[str], NDArray[np.float64], NDArray[np.float64]]]:
-    """Of every set its patients (P,), and the sums and counts of their cases in each of its groups (G, P)."""
+    """For every set: its patients (P,), and the sums and counts of their cases in each of its groups (G, P)."""
     for name in dict.fromkeys(group.set for group in groups):
         members = [group.figures for group in groups if group.set == name]
         patients = sorted({patient for figures in members for patient, _ in figures})

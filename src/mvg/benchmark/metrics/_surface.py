@@ -14,7 +14,7 @@ from mvg.benchmark.protocol.metric import MetricInput
 from mvg.errors import BenchmarkError
 
 Surfaces = dict[str, NDArray[Any]]
-"""Of two masks, in the format of surface-distance: distances (mm) in both directions, ascending, and element areas."""
+"""Surfaces of two masks as surface-distance returns them: ascending distances (mm) both ways, and element areas."""
 
 
 @lru_cache(maxsize=1)  # several metrics measure one prediction in turn

@@ -1,4 +1,4 @@
-"""What every method is handed, ours and the rivals alike: data to learn from, then requests. Never the truth."""
+"""What every method receives, ours and the rivals: data to learn from, then requests, never the truth."""
 
 import re
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ class Method(Protocol):
     """
 
     def __call__(self, request: Request) -> Volume | LabelMap:
-        """The prediction on the query's grid, with its very affine: label values of the card, or raw intensities."""
+        """The prediction on the query's grid, with exactly its affine: label values of the card, or raw intensities."""
         ...
 
 

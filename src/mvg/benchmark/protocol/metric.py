@@ -1,4 +1,4 @@
-"""What a metric is handed, and how it describes itself."""
+"""What a metric receives, and how it describes itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ _MIN_CASES = 4  # a correlation of fewer cases means nothing
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one method and number of prompts: how its estimates agree with Dice over the cases of all sets.
+    """How the estimates of one method, with one number of prompts, agree with Dice over the cases of all sets.
 
     correlation: Spearman's, with its 95 % bootstrap interval by patient. within_sets: the mean of the correlations of
     single sets. gap: the mean absolute difference.

@@ -33,8 +33,8 @@ _BATCH = 8  # squares of one forward pass
 class Specialist:
     """A trained network, ready to predict queries of its task.
 
-    size: pixels a side of its squares. plane: how volumes are cut. target_window: raw intensities of predicted pictures
-    that are not a change of the query. device: as torch names it.
+    size: pixels a side of its squares. plane: how volumes are cut. target_window: raw intensities of predicted pictures;
+    residual tasks use the query's window. device: as torch names it.
     """
 
     task: Task
@@ -131,7 +131,7 @@ def usual_plane(rows: Sequence[SliceRow]) -> Plane:
 
 
 def _target_window(rows: Sequence[SliceRow], task: Task) -> Window:
-    """The median window of the target pictures in training; of no use to label maps and residual tasks."""
+    """The median window of the target pictures in training; label maps and residual tasks do not use it."""
     windows = [row.target_window if task.target_channel is None else row.windows[task.target_channel] for row in rows]
     edges = [(window.low, window.high) for window in windows if window is not None]
     if task.card.units == "HU" or task.spec.residual or not edges:

@@ -118,6 +118,6 @@ def train_for_budget(
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as JSON gives them back: lists for tuples."""
+    """The values as JSON returns them: lists for tuples."""
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
