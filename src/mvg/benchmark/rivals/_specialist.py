@@ -33,8 +33,8 @@ _BATCH = 8  # squares of one forward pass
 class Specialist:
     """A trained network, ready to predict queries of its task.
 
-    size: pixels a side of its squares. plane: how volumes are cut. target_window: raw intensities of predicted pictures;
-    residual tasks use the query's window. device: as torch names it.
+    size: pixels a side of its squares. plane: how volumes are cut. target_window: of predicted pictures, where the
+    task is not residual. device: as torch names it.
     """
 
     task: Task
