@@ -189,8 +189,7 @@ def test_prompts_survive_as_named_tensors(shape: str) -> None:
     images, targets = pictures(shape, panels=3)
     prompts = model.encode(model.embed(images.flatten(0, 1)), targets, "image")
     named = prompts.tensors()
-    again = PromptState.from_tensors(named, prompts.panels)
-    assert again.panels == 3
+    again = PromptState.from_tensors(named)
     assert again.channels == prompts.channels == targets.shape[2]
     assert all(tensor.is_contiguous() for tensor in named.values())
     query = model.embed(images[:, 0])

@@ -68,7 +68,6 @@ def test_prompts_encoded_apart_join_as_if_encoded_together() -> None:
         for a, b in ((0, 1), (1, 3), (3, 5))
     ]
     joined = PromptState.concatenate(apart)
-    assert joined.panels == together.panels == 5
     for name, tensor in joined.tensors().items():
         torch.testing.assert_close(tensor, together.tensors()[name], atol=3e-4, rtol=1e-3)
 

@@ -61,7 +61,7 @@ class Learner(Generalist):
         intensity = torch.where(area > 0, inside, torch.full_like(inside, torch.nan))
         change = (targets - images).mean((-2, -1))
         values = torch.stack([intensity, change], dim=-1)  # b n c 2
-        return PromptState((values[:, None, :, :1, 0],), (values[:, None],), images.shape[1])
+        return PromptState((values[:, None, :, :1, 0],), (values[:, None],))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: str) -> Tensor:
         self.largest_batch = max(self.largest_batch, len(features))
@@ -96,7 +96,7 @@ class Copying(Generalist):
     def encode(self, features: ImageFeatures, targets: Tensor, target_type: str) -> PromptState:
         self.colors.append({round(color, 3) for color in targets.unique().tolist()})
         images = features.images.unflatten(0, targets.shape[:2])
-        return PromptState((images[:, :, 0],), (targets[:, :, 0, :, None],), images.shape[1])
+        return PromptState((images[:, :, 0],), (targets[:, :, 0, :, None],))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: str) -> Tensor:
         images, targets = prompts.keys[0][0].float(), prompts.values[0][0, :, :, 0].float()

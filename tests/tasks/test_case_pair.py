@@ -119,7 +119,7 @@ def test_slices_that_a_task_does_not_accept_have_an_empty_target(heads: DataSet)
         def accepts(self, row: object) -> bool:
             return getattr(row, "index", 0) > 1
 
-    task = Refusing("segmentation:contrast 0", heads.card)
+    task = Refusing("segmentation:contrast 0", heads.card, 0)
     pair = task.case_pair(CaseFiles(heads.cases[0], heads.card), np.random.default_rng(0))
     assert isinstance(pair.target, LabelMap)
     assert isinstance(heads.cases[0].labels, Path)

@@ -15,7 +15,7 @@ from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 class Decoder(nn.Module):
     """The maps of each target channel at full resolution, decoded through a quarter of it.
 
-    A map is the regression's prediction times a gate, plus a correction. An untrained decoder gives the regression
+    A map is the regression's prediction times a gate, plus a change. An untrained decoder gives the regression
     alone. The sum is taken in float32, so 16-bit inputs keep their precision.
     """
 
@@ -61,6 +61,6 @@ class Decoder(nn.Module):
         pixel_map = rearrange(pixels, "b (h w) k -> b k h w", h=rows).contiguous(memory_format=torch.channels_last)
         skip = repeat(self.skip(fine) + self.pixels(pixel_map), "b f h w -> (b c) f h w", c=channels)
         x = (x + skip + self.hint(base.to(x.dtype))).contiguous(memory_format=torch.channels_last)
-        correction, gate = self.read(F.gelu(self.fine_blocks(x))).float().chunk(2, dim=1)
-        maps = F.pixel_shuffle(correction + (1 + gate) * base, RIDGE_CELL)
+        change, gate = self.read(F.gelu(self.fine_blocks(x))).float().chunk(2, dim=1)
+        maps = F.pixel_shuffle(change + (1 + gate) * base, RIDGE_CELL)
         return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)

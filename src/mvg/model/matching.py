@@ -153,7 +153,7 @@ class MatchingForm(nn.Module):
         visible = torch.ones(batch, panels, side, side, dtype=torch.bool, device=targets.device)
         keys, values = zip(*self._keys_values(features, targets, visible), strict=True)
         sums = self._statistics(features, targets.flatten(0, 1), visible.flatten(0, 1), target_type)
-        return PromptState(keys, values, panels, tuple(_panels(part, batch).sum(1) for part in sums))
+        return PromptState(keys, values, tuple(_panels(part, batch).sum(1) for part in sums))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Predict queries from encoded prompts (one set for all of them, or one set each)."""

@@ -198,7 +198,7 @@ class MergedForm(nn.Module):
             keys.append(rearrange(k, "(b n) h t e -> b h (n t) e", b=batch))
             values.append(rearrange(v, "(b n) h t e -> b h (n t) 1 e", b=batch))
             x = self._step(block, x, rotation, panels, "causal", panels)
-        return PromptState(tuple(keys), tuple(values), panels)
+        return PromptState(tuple(keys), tuple(values))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Predict queries from encoded prompts: each query costs one panel, whatever the number of prompts."""

@@ -118,14 +118,13 @@ class _Solutions:
 class PromptState:
     """Prompts that were encoded once, for any number of queries.
 
-    keys: per matching depth or block (b, heads, panels * t, e); values: (b, heads, panels * t, channels, v); panels:
-    number of prompts; sums: `RidgeStatistics` of the prompts as a plain tuple, in float32, empty in the merged form.
-    b is 1 for prompts that all queries share, else one set of prompts per query.
+    keys: per matching depth or block (b, heads, panels * t, e); values: (b, heads, panels * t, channels, v); sums:
+    `RidgeStatistics` of the prompts as a plain tuple, in float32, empty in the merged form. b is 1 for prompts that all
+    queries share, else one set of prompts per query.
     """
 
     keys: tuple[Float[Tensor, "b h k e"], ...]
     values: tuple[Float[Tensor, "b h k c v"], ...]
-    panels: int
     sums: tuple[Float[Tensor, "b ..."], ...] = ()
     _solutions: _Solutions = field(default_factory=_Solutions, init=False, repr=False, compare=False)
 
@@ -153,12 +152,12 @@ class PromptState:
             tuple(tensor.expand(batch, *tensor.shape[1:]) for tensor in part)
             for part in (self.keys, self.values, self.sums)
         )
-        return PromptState(keys, values, self.panels, sums)
+        return PromptState(keys, values, sums)
 
     def to(self, device: torch.device) -> "PromptState":
         """The same on another device."""
         keys, values, sums = (tuple(t.to(device) for t in parts) for parts in (self.keys, self.values, self.sums))
-        return PromptState(keys, values, self.panels, sums)
+        return PromptState(keys, values, sums)
 
     @staticmethod
     def concatenate(parts: "Sequence[PromptState]") -> "PromptState":
@@ -168,7 +167,7 @@ class PromptState:
             for tensors in ([part.keys for part in parts], [part.values for part in parts])
         )
         sums = tuple(torch.stack(same).sum(0) for same in zip(*(part.sums for part in parts), strict=True))
-        return PromptState(keys, values, sum(part.panels for part in parts), sums)
+        return PromptState(keys, values, sums)
 
     def tensors(self) -> dict[str, Tensor]:
         """Named tensors, for a file."""
@@ -176,10 +175,10 @@ class PromptState:
         return {f"{name}.{i}": tensor.contiguous() for name, part in parts.items() for i, tensor in enumerate(part)}
 
     @staticmethod
-    def from_tensors(tensors: dict[str, Tensor], panels: int) -> "PromptState":
+    def from_tensors(tensors: dict[str, Tensor]) -> "PromptState":
         """Undo `tensors`."""
         keys, values, sums = (
             tuple(tensors[f"{part}.{i}"] for i in range(sum(name.startswith(f"{part}.") for name in tensors)))
             for part in ("keys", "values", "sums")
         )
-        return PromptState(keys, values, panels, sums)
+        return PromptState(keys, values, sums)

@@ -183,7 +183,7 @@ class PromptedTask:
 
     def _determine_thresholds(self) -> None:
         """Thresholds of rejection, so that nobody who loads the task waits for them."""
-        if self.spec.target_type != "labels" or self.options.min_probability is not None:
+        if "rejection" not in self.spec.postprocess or self.options.min_probability is not None:
             return
         rejection.thresholds(self.cache, self.options)
         for region, cache in self.zoom_pass.regions if self.zoom_pass else ():

@@ -79,7 +79,7 @@ def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
     for number, region in enumerate(contents.zoom.regions if contents.zoom else ()):
         tensors |= _prompt_tensors(region.prompts, f"zoom.{number}.")
     for number, (view, state) in enumerate(cache.saved_states(_BUDGET)):
-        views.append(asdict(view) | {"panels": state.panels})
+        views.append(asdict(view))
         tensors |= {f"states.{number}.{name}": tensor.cpu() for name, tensor in state.tensors().items()}
     description = _described(contents) | {"states": views}
     with atomic_file(path, partial(_unwritable, path), (OSError, SafetensorError)) as temporary:
@@ -175,7 +175,7 @@ def _states(views: list[dict[str, Any]], tensors: dict[str, Tensor]) -> Iterator
         parts = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
         colors = None if view["colors"] is None else tuple(view["colors"])
         indices = tuple(view["indices"] if "indices" in view else view["chosen"])
-        yield PromptView(indices, view["mirrored"], colors), PromptState.from_tensors(parts, view["panels"])
+        yield PromptView(indices, view["mirrored"], colors), PromptState.from_tensors(parts)
 
 
 def _thresholds(rows: list[Any]) -> Thresholds:

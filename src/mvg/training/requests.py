@@ -29,13 +29,12 @@ class EpisodeSettings:
     batch: requests per step; panels: fewest and most pairs in a request; classes: fewest and most target channels;
     sizes: picture sides in pixels, one drawn per step (empty: the model's). label_fraction: share of steps with labels
     as targets (Sec. 4.1). position_jitter: standard deviation of the prompts' relative position in their volumes about
-    the query's. empty_query_fraction: share of the query slices without a label that are kept (1: all). coloring: of
-    classes where the model paints; a model that trains with fixed colors needs them in prediction too. zoom_fraction:
-    share of segmentation requests that are magnified about their labels; synthetic_fraction: share of them that ask for
-    random regions of the query, with changed copies of it as prompts. patient_fraction, max_patients: how many of each
-    set's patients are used (0: no limit), drawn by the run's seed. prompt_patients: "others" (each pair of a request is
-    another patient's) or "any" (one patient is enough).
-    """
+    the query's. empty_query_fraction: chance that a drawn query slice without a label is kept. coloring: of classes
+    where the model paints; a model that trains with fixed colors needs them in prediction too. zoom_fraction: share of
+    segmentation requests that are magnified about their labels; synthetic_fraction: share of them that ask for random
+    regions of the query, with changed copies of it as prompts. patient_fraction, max_patients: how many of each set's
+    patients are used (0: no limit), drawn by the run's seed. prompt_patients: "others" (each pair of a request is
+    another patient's) or "any" (one patient is enough)."""
 
     batch: int = 4
     panels: tuple[int, int] = (3, 5)

@@ -151,10 +151,10 @@ def _outputs(context: PredictionContext, planner: ViewPlanner, extra: ExtraPromp
         for number, _ in group:
             waiting.append(number)
             if len(waiting) == batch:
-                yield from _answered(context, waiting, views)
+                yield from _predicted(context, waiting, views)
                 waiting = []
         if waiting:
-            yield from _answered(context, waiting, views)
+            yield from _predicted(context, waiting, views)
 
 
 def _planned(
@@ -180,7 +180,7 @@ def _describer(features: ImageFeatures) -> Callable[[int], NDArray[np.float32]]:
     return lambda square: describe(features[square : square + 1])[0]
 
 
-def _answered(
+def _predicted(
     context: PredictionContext, numbers: Sequence[int], views: tuple[PromptView, ...]
 ) -> Iterator[_SliceOutput]:
     frames = len(context.query.frames)

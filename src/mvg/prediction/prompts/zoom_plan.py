@@ -74,7 +74,7 @@ class ZoomPlan:
 
 def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
     """The magnified prompts of a segmentation; None where a second pass is not worthwhile."""
-    if reader.spec.target_type != "labels" or reader.spec.sampling != "whole":
+    if "zoom" not in reader.spec.postprocess or reader.spec.sampling != "whole":
         return None
     size = prompts.images.shape[-1]
     extents, sharpness = _measured(reader, size, prompts.plane)

@@ -1,5 +1,6 @@
 """Segmentation: slice -> label map (Table 1). One task for each channel of a set with labels."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,33 +14,38 @@ from mvg.tasks.task import Task, TaskSpec, windowed
 SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom"))
 
 
+@dataclass(frozen=True)
 class Segmentation(Task):
     """The labels of the card from one channel; targets are uint8 label values, nnU-Net's "ignore" is background."""
+
+    channel: int
 
     spec: ClassVar[TaskSpec] = SPEC
 
     @property
     def image_channel(self) -> int:
-        return self.card.channels.index(self.name.removeprefix("segmentation:"))
+        return self.channel
 
     def accepts(self, row: SliceRow) -> bool:
         return row.has_labels
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert stored.labels is not None, "only slices that the task accepts"
-        return windowed(stored, self.image_channel)[None], np.array(
+        return windowed(stored, self.channel)[None], np.array(
             self.card.with_ignored_as_background(stored.labels), np.uint8
         )
 
     def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
         labels = files.labels()
         assert labels is not None, "only cases that the task serves"
-        return CasePair(files.image(self.image_channel), labels)
+        return CasePair(files.image(self.channel), labels)
 
 
 def offered_by(card: Card) -> list[Task]:
     """Every task of this kind that a data set with this card can serve."""
-    return [Segmentation(f"segmentation:{channel}", card) for channel in card.channels] if card.labels else []
+    if not card.labels:
+        return []
+    return [Segmentation(f"segmentation:{name}", card, channel) for channel, name in enumerate(card.channels)]
 
 
 def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
