@@ -84,6 +84,48 @@ def test_unknown_patients_are_not_compared() -> None:
     compose(make_pairs((("", "", ""),)), all_visible(make_pairs((("", "", ""),)), PATCH), first_query=0)
 
 
+def of_one_volume(slices: tuple[int, ...], patients: tuple[str, ...] = ("a", "a", "a")) -> Pairs:
+    return replace(make_pairs((patients,)), same_volume=(True,), slices=(slices,))
+
+
+def test_slices_of_one_volume_prompt_one_another_where_the_request_says_so() -> None:
+    pairs = of_one_volume((4, 9, 7))
+    compose(pairs, all_visible(pairs, PATCH), first_query=0)
+    with pytest.raises(AssertionError, match="patient a prompts its own query"):
+        compose(replace(pairs, same_volume=(False,)), all_visible(pairs, PATCH))
+    with pytest.raises(AssertionError, match="patient a prompts its own query"):
+        compose(replace(pairs, same_volume=()), all_visible(pairs, PATCH))
+
+
+def test_a_slice_is_never_its_own_prompt() -> None:
+    pairs = of_one_volume((7, 9, 7))
+    with pytest.raises(AssertionError, match="slice 7 of patient a prompts itself"):
+        compose(pairs, all_visible(pairs, PATCH))
+    pairs = of_one_volume((7, 7, 9), ("a", "b", "a"))
+    compose(pairs, all_visible(pairs, PATCH))  # prompts alone may
+    with pytest.raises(AssertionError, match="slice 7 of patient b"):
+        compose(pairs, all_visible(pairs, PATCH), first_query=1)
+
+
+def test_each_request_of_a_batch_says_for_itself_whether_it_is_of_one_volume() -> None:
+    pairs = replace(make_pairs((("a", "a"), ("b", "b"))), same_volume=(True, False), slices=((1, 2), (1, 2)))
+    with pytest.raises(AssertionError, match="patient b"):
+        compose(pairs, all_visible(pairs, PATCH))
+
+
+def test_imperfect_prompts_are_shown_painted_and_moved_instead_of_the_targets() -> None:
+    pairs = replace(make_pairs(), prompt_targets=make_pairs().targets.flip(-1))
+    painted = pairs.painted()
+    torch.testing.assert_close(
+        painted.prompt_targets, replace(make_pairs(), targets=pairs.prompt_targets).painted().targets
+    )
+    torch.testing.assert_close(painted.targets, make_pairs().painted().targets)
+    for one in (pairs, painted, pairs.to(torch.device("cpu"))):
+        assert one.prompt_targets is not None
+        assert torch.equal(compose(one, all_visible(one, PATCH)).targets, one.prompt_targets)
+        assert not torch.equal(one.prompt_targets, one.targets)
+
+
 def test_a_value_per_patch_is_repeated_over_its_pixels() -> None:
     visible = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
     visible[0, 0, 0, 1] = True
@@ -111,6 +153,7 @@ def test_moving_to_a_device_keeps_all_fields() -> None:
     pairs = make_pairs()
     moved = pairs.to(torch.device("cpu"))
     assert torch.equal(moved.colors, pairs.colors)
+    assert of_one_volume((1, 2, 3)).to(torch.device("cpu")).slices == ((1, 2, 3),)
     assert (moved.patients, moved.target_type, moved.names) == (pairs.patients, pairs.target_type, pairs.names)
 
 

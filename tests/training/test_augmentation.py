@@ -39,6 +39,19 @@ def test_flips_and_transposition_are_exact(rows: bool, columns: bool, transpose:
     np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
 
 
+def test_slices_of_a_volume_differ_by_a_tenth_of_what_pairs_differ_by() -> None:
+    rng = np.random.default_rng(0)
+    volume = Change((True, False), transpose=True, zoom=1.2, angle=0.3, shift=(0.1, -0.1))
+    slices = [volume.jittered(SETTINGS, rng) for _ in range(200)]
+    assert all((one.mirror, one.transpose) == (volume.mirror, volume.transpose) for one in slices)
+    differences = np.array(
+        [(np.log(one.zoom / 1.2), one.angle - 0.3, one.shift[0] - 0.1, one.shift[1] + 0.1) for one in slices]
+    )
+    bounds = 0.1 * np.array([np.log(1.4), np.deg2rad(12), 0.06, 0.06])
+    assert (np.abs(differences).max(0) <= bounds).all()
+    assert (np.abs(differences).max(0) > 0.8 * bounds).all()
+
+
 def test_zoom_magnifies_about_the_middle_and_shift_moves() -> None:
     dot = np.zeros((33, 33), np.float32)
     dot[14:19, 14:19] = 1

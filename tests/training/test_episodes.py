@@ -22,6 +22,14 @@ from tests.training.conftest import TRAIN, VAL
 
 SETTINGS = EpisodeSettings(batch=2, panels=(2, 4), classes=(1, 2))
 
+# Mean of the images and of the targets of the first 20 batches, before requests of one volume existed.
+FIRST_BATCHES = (
+    (0.45903, 0.02075), (0.53631, 0.02295), (0.32806, 0.02821), (0.52857, 0.45844), (0.44171, 0.05607),
+    (0.39313, 0.03602), (0.63391, 0.04398), (0.42101, 0.42421), (0.28489, 0.28492), (0.42780, 0.40374),
+    (0.43106, 0.01780), (0.33811, 0.03735), (0.31077, 0.04264), (0.38221, 0.05463), (0.64172, 0.03817),
+    (0.24951, 0.03461), (0.49588, 0.02551), (0.37111, 0.37111), (0.51988, 0.35767), (0.45128, 0.04065),
+)  # fmt: skip
+
 
 def episodes(
     store: Store, settings: EpisodeSettings = SETTINGS, seed: int = 0, rank: int = 0, kinds: tuple[str, ...] = ()
@@ -45,6 +53,16 @@ def test_a_step_is_always_the_same(store: Store, drawn: list[Pairs]) -> None:
         assert same(again[step], drawn[step])
     assert not same(drawn[0], drawn[1])
     assert not any(same(episodes(store, seed=1)[step], drawn[step]) for step in range(3))
+
+
+def test_batches_without_requests_of_one_volume_are_as_before_these_existed(store: Store) -> None:
+    settings = replace(
+        SETTINGS, sizes=(24, 32), label_fraction=0.65, zoom_fraction=0.35, synthetic_fraction=0.25,
+        empty_query_fraction=0.35, mixed_fraction=0.5, imperfect_prompt_fraction=0.5,
+    )  # fmt: skip
+    made = Episodes(EpisodeData(store), settings, AugmentationSettings(remap_fraction=0.2), 32, seed=0)
+    means = [(float(made[step].images.mean()), float(made[step].targets.mean())) for step in range(20)]
+    np.testing.assert_allclose(means, FIRST_BATCHES, atol=2e-5)
 
 
 def test_processes_share_the_kind_of_request_and_draw_their_own_slices(store: Store, drawn: list[Pairs]) -> None:

@@ -46,3 +46,28 @@ def test_large_labels_are_magnified_at_most_to_native_resolution() -> None:
     assert 1 <= min(magnifications) < max(magnifications) <= 2
     assert zoom_on_labels(changes, [full, full], [None, None], 64, rng) == changes
     assert zoom_on_labels(changes, [0 * full, 0 * full], [None, None], 32, rng) == changes
+
+
+def test_slices_of_one_volume_are_magnified_about_the_labels_of_its_prompts() -> None:
+    changes = [Change((False, False), transpose=False)] * 4
+    prompts, other, query = np.zeros((2, 64, 64), np.uint8), np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    prompts[0, 10:14, 10:14] = prompts[1, 14:18, 10:14] = other[40:44, 40:44] = query[60:, 60:] = 1
+    labels = [prompts[0], other, prompts[1], query]
+    of_volume = (True, False, True, True)
+    zoomed = zoom_on_labels(changes, labels, [None] * 4, 32, np.random.default_rng(0), of_volume)
+    assert zoomed[0] == zoomed[2] == zoomed[3]
+    assert zoomed[0].shift == pytest.approx(((12 - 32) / 64, (14 - 32) / 64)), "the middle of both prompts' labels"
+    assert zoomed[1].shift == pytest.approx(((42 - 32) / 64, (42 - 32) / 64)), "another patient has its own middle"
+    empty = [0 * prompts[0], other, 0 * prompts[1], query]
+    zoomed = zoom_on_labels(changes, empty, [None] * 4, 32, np.random.default_rng(0), of_volume)
+    assert zoomed[0] == zoomed[3]
+    assert zoomed[0].shift == pytest.approx(((62 - 32) / 64, (62 - 32) / 64)), "the query's where prompts are empty"
+
+
+def test_large_labels_of_one_volume_are_magnified_about_one_pixel() -> None:
+    changes = [Change((False, False), transpose=False)] * 3
+    full = np.ones((64, 64), np.uint8)
+    for seed in range(5):
+        zoomed = zoom_on_labels(changes, [full] * 3, [None] * 3, 32, np.random.default_rng(seed), (True, True, True))
+        assert zoomed[0].zoom > 1
+        assert zoomed[0] == zoomed[1] == zoomed[2]

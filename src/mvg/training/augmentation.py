@@ -1,8 +1,8 @@
 """Random changes of the pairs of a request.
 
 All pairs share flips, transposition and inverted intensities, because these change the task (the side of a kidney, the
-sense of a contrast). Rotation, zoom, shift and tone are drawn for each pair. The paper's augmentation (resize, then
-random crop) is zoom and shift alone.
+sense of a contrast). Rotation, zoom, shift and tone are drawn for each pair; slices of one volume share them up to a
+small jitter and noise. The paper's augmentation (resize, then random crop) is zoom and shift alone.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mvg.imaging.frame import Box
+
+_JITTER = 0.1  # changes of a slice within its volume, relative to those of a pair
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,16 @@ class Change:
             self, zoom=float(np.exp(rng.uniform(low, high))), angle=float(angle), shift=(float(across), float(down))
         )
 
+    def jittered(self, settings: AugmentationSettings, rng: np.random.Generator) -> "Change":
+        """This change of a volume with a small random one of zoom, rotation and shift, for one of its slices."""
+        low, high = _JITTER * np.log(settings.zoom)
+        angle = _JITTER * np.deg2rad(settings.rotation) * rng.uniform(-1, 1)
+        across, down = _JITTER * settings.shift * rng.uniform(-1, 1, 2)
+        return replace(
+            self, zoom=self.zoom * float(np.exp(rng.uniform(low, high))), angle=self.angle + float(angle),
+            shift=(self.shift[0] + float(across), self.shift[1] + float(down)),
+        )  # fmt: skip
+
     def zoomed(self, center: tuple[float, float], magnification: float) -> "Change":
         """This change, magnified about `center` (column, row), in [-1, 1]."""
         across, down = center
@@ -115,6 +127,10 @@ class Tone:
             self, gamma=float(np.exp(gamma)), contrast=float(np.exp(contrast)), brightness=float(brightness) / 2,
             noise=noise, seed=int(rng.integers(2**31)),
         )  # fmt: skip
+
+    def with_new_noise(self, rng: np.random.Generator) -> "Tone":
+        """This change with other noise of the same strength, for another slice of the same volume."""
+        return replace(self, seed=int(rng.integers(2**31)))
 
     def apply(self, picture: Tensor) -> Tensor:
         """The changed picture, of any shape; it stays in [0, 1]."""

@@ -13,7 +13,7 @@ from mvg.data.store import Store
 from mvg.errors import RecipeError
 from mvg.tasks import TargetType
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.requests import EpisodeSettings, RequestMaker, RequestShape, stack
+from mvg.training.requests import EpisodeSettings, Request, RequestMaker, RequestShape, stack
 from mvg.training.task_sources import Sources, TaskSource, subsample_patients, task_sources
 
 
@@ -62,6 +62,7 @@ class Episodes(Dataset[Pairs]):
                 "at least one set with as many patients as an episode has panels",
                 "prepare more data or lower episodes.panels",
             )
+        self._volumes = self._volume_sources()
 
     def __getitem__(self, step: int) -> Pairs:
         # The kind of request is common to all processes, so that they work equally long; each draws its own slices.
@@ -72,14 +73,17 @@ class Episodes(Dataset[Pairs]):
         target_type, panels = self._possible(preferred, panels)
         size = int(rng.choice(settings.sizes or (self.size,)))
         classes = int(rng.integers(settings.classes[0], settings.classes[1] + 1))
+        rng, shape = np.random.default_rng([self.seed, step, self.rank]), RequestShape(size, classes)
+        return stack([self._draw(target_type, panels, shape, rng) for _ in range(settings.batch)], target_type)
+
+    def _draw(self, target_type: TargetType, panels: int, shape: RequestShape, rng: np.random.Generator) -> Request:
+        volumes = self._volumes.get(panels, []) if target_type == "labels" else []
+        if volumes and rng.random() < self.settings.same_volume_fraction:
+            source = _draw_source(volumes[rng.integers(len(volumes))], rng)
+            return self.maker.make_of_volume(source, panels, shape, rng)
         kinds = self._usable(target_type, panels)
-        rng = np.random.default_rng([self.seed, step, self.rank])
-        requests = []
-        for _ in range(settings.batch):
-            source = _draw_source(kinds[rng.integers(len(kinds))], rng)
-            patients = self._draw_patients(source, panels, rng)
-            requests.append(self.maker.make(source, patients, RequestShape(size, classes), rng))
-        return stack(requests, target_type)
+        source = _draw_source(kinds[rng.integers(len(kinds))], rng)
+        return self.maker.make(source, self._draw_patients(source, panels, rng), shape, rng)
 
     def request(self, source: TaskSource, patients: list[str], rng: np.random.Generator) -> Pairs:
         """A batch of one request: one pair of each of these patients; the last one is the query."""
@@ -99,10 +103,37 @@ class Episodes(Dataset[Pairs]):
         kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[target_type].values())
         return [sets for sets in kinds if sets]
 
+    def _volume_sources(self) -> dict[int, list[list[list[TaskSource]]]]:
+        """For each number of panels the tasks with labels that can serve requests of one volume, as in `_usable`.
+
+        Empty where no such request is drawn. RecipeError where they are, and no data set has volumes.
+        """
+        fewest, most = self.settings.panels
+        if self.settings.same_volume_fraction == 0:
+            return {}
+        sources = {panels: _with_volumes(self.sources, panels) for panels in range(max(2, fewest), most + 1)}
+        if self.settings.label_fraction > 0 and not any(sources.values()):
+            raise RecipeError(
+                f"episodes.same_volume_fraction = {self.settings.same_volume_fraction}, and no data set has a labelled "
+                f"volume of {max(2, fewest)} slices",
+                "at least one set whose volumes have as many slices as an episode has panels",
+                "prepare such a set, or set the fraction to 0",
+            )
+        return sources
+
     def _draw_patients(self, source: TaskSource, panels: int, rng: np.random.Generator) -> list[str]:
         known = np.array(list(source.patients))
         others = self.settings.prompt_patients == "others"
         return [str(name) for name in (rng.permutation(known)[:panels] if others else rng.choice(known, panels))]
+
+
+def _with_volumes(sources: Sources, slices: int) -> list[list[list[TaskSource]]]:
+    """Task kinds x data sets x tasks with labels, with the patients alone that have volumes of so many slices."""
+    kinds = [
+        [[source.with_volumes(slices) for source in tasks] for tasks in sets] for sets in sources["labels"].values()
+    ]
+    kinds = [[tasks for tasks in sets if tasks[0].patients] for sets in kinds]
+    return [sets for sets in kinds if sets]
 
 
 def _draw_source(sets: list[list[TaskSource]], rng: np.random.Generator) -> TaskSource:

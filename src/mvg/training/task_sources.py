@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import md5
 
 import numpy as np
@@ -20,6 +21,22 @@ class TaskSource:
     set: StoredSet
     task: Task
     patients: dict[str, NDArray[np.int64]]
+
+    @cached_property
+    def volumes(self) -> dict[str, list[NDArray[np.int64]]]:
+        """For each patient the slices of each of its volumes, in order along it. Single pictures are no volumes."""
+        return {patient: volumes for patient in self.patients if (volumes := self._volumes_of(patient))}
+
+    def _volumes_of(self, patient: str) -> list[NDArray[np.int64]]:
+        rows, volumes = self.set.rows, dict[str, list[int]]()
+        for number in self.patients[patient]:
+            volumes.setdefault(rows[int(number)].case, []).append(int(number))
+        return [np.array(sorted(numbers)) for numbers in volumes.values() if len(numbers) > 1]
+
+    def with_volumes(self, slices: int) -> "TaskSource":
+        """This task with the patients alone that have a volume of at least so many slices, and these volumes alone."""
+        long = {name: [v for v in volumes if len(v) >= slices] for name, volumes in self.volumes.items()}
+        return replace(self, patients={name: np.concatenate(volumes) for name, volumes in long.items() if volumes})
 
     def of_split(self, split: Split) -> list[str]:
         """The patients of one split."""

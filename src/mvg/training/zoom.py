@@ -1,6 +1,7 @@
 """Magnified views in training: where labels lie in their slices, and changes of geometry that magnify them."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,21 @@ class RelativeExtent:
 
 
 def zoom_on_labels(
-    changes: list[Change], labels: list[NDArray[Any]], boxes: list[Box | None], size: int, rng: np.random.Generator
+    changes: list[Change],
+    labels: list[NDArray[Any]],
+    boxes: list[Box | None],
+    size: int,
+    rng: np.random.Generator,
+    of_volume: tuple[bool, ...] = (),
 ) -> list[Change]:
     """The changes of a request's pairs, all magnified by the same factor: each about the labels of its slice.
 
     Where the labels are large, each pair is magnified about a random pixel of one label of the query instead, at most
     to the slices' own resolution. A slice without the label is magnified about another slice's label.
+    Slices of the query's volume (`of_volume`, the query is last and one of them) are magnified about one point: where
+    its prompts have labels.
     """
+    labels = _shared_labels(labels, of_volume)
     extents = [RelativeExtent.of(label > 0, box) for label, box in zip(labels, boxes, strict=True)]
     known = [extent for extent in extents if extent is not None]
     if not known:
@@ -71,8 +80,22 @@ def zoom_on_labels(
         extents = _random_pixels(labels, boxes, rng)
         known = [extent for extent in extents if extent is not None] or known
     magnification = min(magnification, _MAX_MAGNIFICATION)
+    extents = [extents[-1] if member else extent for extent, member in zip_longest(extents, of_volume)]
     centers = [(extent or known[-1]).center for extent in extents]
     return [change.zoomed(center, magnification) for change, center in zip(changes, centers, strict=True)]
+
+
+def _shared_labels(labels: list[NDArray[Any]], of_volume: tuple[bool, ...]) -> list[NDArray[Any]]:
+    """The labels, where each slice of the query's volume has those of all prompts of this volume.
+
+    Where these prompts are empty, it has those of the query, too. A pixel with several labels has the largest one.
+    """
+    members = [slice_labels for slice_labels, member in zip(labels, of_volume, strict=False) if member]
+    if not members:
+        return labels
+    union = np.maximum.reduce(members[:-1])
+    union = union if union.any() else members[-1]
+    return [union if member else slice_labels for slice_labels, member in zip(labels, of_volume, strict=True)]
 
 
 def _random_pixels(

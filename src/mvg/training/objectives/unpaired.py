@@ -23,9 +23,9 @@ def make_batch(pairs: Pairs, patch: int, context: ObjectiveContext) -> TrainingB
     if first > 1:
         wrong = int(torch.randint(first, (1,), generator=context.generator))
         other = int(torch.randint(first - 1, (1,), generator=context.generator))
-        targets = pairs.targets.clone()
-        targets[:, wrong] = pairs.targets[:, other + (other >= wrong)]
-        mixed = replace(pairs, targets=targets)
+        targets = pairs.canvas_targets.clone()
+        targets[:, wrong] = pairs.canvas_targets[:, other + (other >= wrong)]
+        mixed = replace(pairs, prompt_targets=targets)
     visible = all_visible(pairs, patch)
     scored = torch.ones_like(visible[:, first:], dtype=torch.float32)
     return TrainingBatch(compose(mixed, visible, first_query=first), "causal", first, scored, None)
