@@ -174,10 +174,26 @@ def test_wrong_words(changed: tuple[str, str], hint: str, run: Run, user: Path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_wrong_usage(run: Run, user: Path) -> None:
-    assert run("predict").code == 2
-    assert run("predict", user / "scan.nii.gz", "--prompts", user, "--output", user, "--num-prompts", 0).code == 2
-    assert run("conjure").code == 2
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prdict",), "No such command 'prdict'"),
+        (("predict", "scan.nii.gz"), "Missing option"),
+        (("predict", "a", "--prompts", "b", "--output", "c", "--num-prompts", "many"), "'--num-prompts'"),
+        (("predict", "a", "--prompts", "b", "--output", "c", "--foo", "1"), "No such option: --foo"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_names_the_help(arguments: tuple[str, ...], message: str, run: Run) -> None:
+    result = run(*arguments)
+    _one_clear_line(result)
+    assert message in result.err
+    assert " --help' lists them" in result.err
+
+
+def test_a_command_alone_shows_its_help(run: Run) -> None:
+    result = run()
+    assert result.code == 2
+    assert result.out.startswith("Usage: mvg")
 
 
 def test_damaged_weights(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:

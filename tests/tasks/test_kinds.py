@@ -177,10 +177,10 @@ def test_real_pairs_are_used_unchanged(tmp_path: Path) -> None:
 
 
 def test_kinds_are_known_by_their_file_names() -> None:
-    assert sorted(contributions(kinds)) == ["denoising", "inpainting", "segmentation", "synthesis"]
+    assert {"denoising", "inpainting", "segmentation", "synthesis"} <= set(contributions(kinds))
     assert named(kinds, "inpainting").Inpainting is Inpainting
-    with pytest.raises(UnknownNameError, match="denoising, inpainting, segmentation, synthesis"):
-        named(kinds, "registration")
+    with pytest.raises(UnknownNameError, match=r"denoising, .*segmentation"):
+        named(kinds, "nonesuch")
 
 
 def test_ultrasound_offers_no_inpainting() -> None:

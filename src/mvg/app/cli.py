@@ -2,7 +2,7 @@
 
 Exit codes: 0 success; 1 some queries failed and the others were written, or tuning did not help and nothing was
 written; 2 nothing could be done (usage, setup, or every query failed). Each command imports what it needs, so that help
-is instant: nothing above the commands imports NumPy or PyTorch.
+is instant: nothing above the commands imports PyTorch.
 """
 
 import sys
@@ -16,6 +16,7 @@ import typer
 import mvg
 from mvg._plugins import names_in
 from mvg.app.display import print_line, progress_bars, warnings_as_lines
+from mvg.app.usage import UsageError, check_renamed, exit_with_usage
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
 from mvg.prediction.options import PredictionOptions as Defaults
@@ -23,10 +24,7 @@ from mvg.prediction.options import PredictionOptions as Defaults
 _PACKAGE = Path(mvg.__file__).parent
 _KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
 _STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strategies"))
-_RENAMED = {
-    "--look": "--zoom auto (formerly --look close) or --zoom off (formerly --look whole)",
-    "--reject": "--min-probability P (formerly --reject P)",
-}
+
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,8 +67,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     try:
         with warnings_as_lines():
-            _check_renamed(sys.argv[1:])
-            app()
+            check_renamed(sys.argv[1:])
+            code = app(prog_name="mvg", standalone_mode=False)
+    except UsageError as error:
+        exit_with_usage(error)
+    except typer.Abort:
+        print_line("interrupted; nothing is half-written; run the command again to go on.")
+        sys.exit(1)
     except MvgError as error:
         print_line(str(error))
         sys.exit(2)
@@ -80,6 +83,7 @@ def main() -> None:
             f"'{error.filename or 'a file'}' cannot be used ({reason}); expected access to it; check its permissions."
         )
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @app.callback(invoke_without_command=True)
@@ -266,14 +270,6 @@ def demo(
         report = run_demo(output, device, on_progress)
     if not quiet:
         print(report)
-
-
-def _check_renamed(arguments: Sequence[str]) -> None:
-    """Raises MvgError for an option that has another name now."""
-    for argument in arguments:
-        name = argument.split("=")[0]
-        if name in _RENAMED:
-            raise MvgError(f"the option {name}", _RENAMED[name], "use the new name")
 
 
 def _print(notes: Sequence[str], paths: Sequence[Path]) -> None:

@@ -15,6 +15,7 @@ from mvg.data import DataSet
 from mvg.data.preparation import source_of
 from mvg.errors import BenchmarkError, FileError, RecipeError, UnknownNameError
 from mvg.model.weights import describe_weights
+from mvg.tasks import spec_of
 
 _FILE = "suite.json"
 _DIFFERENCES = {"methods": "another", "weights": "other weights of", "sets": "other cases of"}
@@ -51,8 +52,21 @@ def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None
             check(entry.options)
     for metric in suite.used_metrics.values():
         metric.check()
+    _check_metrics(suite)
     check_libraries()
     _check_output(suite, sets, output)
+
+
+def _check_metrics(suite: Suite) -> None:
+    """Refuse tasks that no metric measures: they would be predicted in vain."""
+    measured = {metric.target_type for metric in suite.used_metrics.values()}
+    missing = [kind for kind in suite.tasks if spec_of(kind).target_type not in measured]
+    if missing:
+        raise RecipeError(
+            f"the metrics {', '.join(suite.used_metrics)} measure nothing of {', '.join(missing)}",
+            f"a metric for targets of type {spec_of(missing[0]).target_type}",
+            "name another metric",
+        )
 
 
 def _check_output(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:

@@ -224,6 +224,12 @@ def _with_geometry(kind: type[_ImageT], voxels: NDArray[Any], stored: Stored, pa
 
 
 def _unwritable(path: Path, error: Exception) -> FileError:
+    if not isinstance(error, OSError | RuntimeError):  # ITK reports a full disk as a RuntimeError
+        return FileError(
+            f"'{path}' could not be written ({_reason(error)})",
+            f"an image that {suffix_of(path)} can hold",
+            "choose another format, or check what is written",
+        )
     return FileError(
         f"'{path}' could not be written ({_reason(error)})",
         "a writable folder with space left",
@@ -232,5 +238,7 @@ def _unwritable(path: Path, error: Exception) -> FileError:
 
 
 def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return (lines[-1].strip() if lines else type(error).__name__)[:200]
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return (f"{type(error).__name__}: {lines[-1]}" if isinstance(error, LookupError | TypeError) else lines[-1])[:200]

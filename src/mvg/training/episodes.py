@@ -57,6 +57,13 @@ class Episodes(Dataset[Pairs]):
         self.maker = RequestMaker(settings, augmentation, self.sources)
         if not any(self._usable(target_type, settings.panels[0]) for target_type in self.sources):
             splits = " or ".join(f"'{split}'" for split in data.splits)
+            if not any(self.sources.values()):
+                sets = ", ".join(data.store.sets)
+                raise RecipeError(
+                    f"no set of {data.store.folder} ({sets}) offers one of the chosen tasks",
+                    "a set whose card offers one",
+                    "choose other data.tasks, or prepare other sets",
+                )
             raise RecipeError(
                 f"no set of {data.store.folder} has {settings.panels[0]} patients in {splits} for the chosen tasks",
                 "at least one set with as many patients as an episode has panels",

@@ -5,7 +5,7 @@ FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, 
 FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
 FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
                                      name, modality, region, units ("HU", of all pictures), patient, targets,
-                                     target_task ("denoising" | "inpainting" | "synthesis"), license, citation, note
+                                     target_task (a kind of task with pictures as targets), license, citation, note
 
 `patient` is a regular expression whose match at the start of a case's name is the patient. When names do not show which
 cases are of one patient, it is a table {case: patient} of all cases.
@@ -19,13 +19,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mvg._plugins import names_in
 from mvg.data.case import Card, Case, DataSet
 from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.window import guess_modality
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")
-_IMAGE_TASKS = ("denoising", "inpainting", "synthesis")
+_KINDS = Path(__file__).parents[2] / "tasks" / "kinds"  # a task of a target is named as its file there
 
 
 def recognizes(folder: Path) -> bool:
@@ -125,11 +126,10 @@ def _description(folder: Path) -> dict[str, Any]:
             "a regular expression or a table of cases, label names with their values, and numbers with channel names",
             "correct the file",
         ) from error
-    if description.get("target_task", _IMAGE_TASKS[0]) not in _IMAGE_TASKS:
+    kinds = names_in(_KINDS)
+    if "target_task" in description and description["target_task"] not in kinds:
         raise FileError(
-            f"{path} has target_task = {description['target_task']!r}",
-            f"one of {', '.join(_IMAGE_TASKS)}",
-            "correct the file",
+            f"{path} has target_task = {description['target_task']!r}", f"one of {', '.join(kinds)}", "correct the file"
         )
     return description
 
