@@ -124,6 +124,9 @@ def select(
 ) -> tuple[int, ...]:
     """The prompt slices that a strategy chooses for a query slice; UnknownNameError lists the known strategies."""
     chosen: tuple[int, ...] = _plugins.named(strategies, strategy).select(query, index, count, rng)
+    is_valid = len(set(chosen)) == len(chosen) <= count and set(chosen) <= set(range(len(index)))
+    assert chosen, f"the strategy '{strategy}' selects nothing"
+    assert is_valid, f"the strategy '{strategy}' selects {chosen} of {len(index)} slices, at most {count}"
     return chosen
 
 
