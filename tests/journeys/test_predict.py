@@ -64,7 +64,7 @@ def test_extras_that_pictures_lack_are_refused(
     common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
     result = run("predict", user / "scan.nii.gz", *common, "--task", "denoising", option)
     assert result.code == 2
-    assert f"leave {option} out" in result.err
+    assert f"ask for no {option[2:]}" in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
@@ -252,7 +252,7 @@ def test_options_that_do_nothing_to_pictures_are_refused(run: Run, user: Path, w
     for option, value in (("--zoom", "off"), ("--min-probability", 0.5), ("--propagate", 0.5)):
         result = run("predict", user / "scan.nii.gz", *common, option, value)
         assert (result.code, result.err.count("\n")) == (2, 1)
-        assert f"leave {option} out" in result.err
+        assert f"ask for no {option[2:]}" in result.err
     assert not (tmp_path / "out").exists()
 
 
