@@ -17,7 +17,7 @@ def labels(second: bool = True) -> Tensor:
 
 
 def defects(original: Tensor) -> list[Tensor]:
-    return [imperfect_labels(original, np.random.default_rng(seed)) for seed in range(60)]
+    return [imperfect_labels(original, np.random.default_rng(seed)) for seed in range(900)]
 
 
 def test_every_prompt_differs_a_little_and_has_no_new_label() -> None:
@@ -28,7 +28,7 @@ def test_every_prompt_differs_a_little_and_has_no_new_label() -> None:
         assert set(changed.unique().tolist()) <= {0.0, 3.0, 7.0}
         for value in changed.unique()[1:]:
             mask, true = changed == value, original == value
-            assert (mask & true).sum() / (mask | true).sum() > 0.25
+            assert (mask & true).sum() / (mask | true).sum() > 0.2
 
 
 def test_labels_are_shifted_eroded_dilated_and_forgotten() -> None:

@@ -77,7 +77,7 @@ def test_annotated_slices_lie_near_and_far_on_both_sides_or_on_one_and_may_be_em
 
 
 def test_some_prompt_of_the_volume_shows_labels(volumes: Store) -> None:
-    drawn = [rows for _, _, rows in requests(volumes, replace(SETTINGS, panels=(2, 2)))]
+    drawn = [rows for _, _, rows in requests(volumes, replace(SETTINGS, panels=(2, 2), batch=8))]
     assert all(rows[0].label_values for rows in drawn)
     assert not all(rows[1].label_values for rows in drawn)
 
@@ -229,6 +229,6 @@ def test_slices_of_a_volume_share_their_tone_but_not_their_noise(volumes: Store)
 
 
 def test_zoomed_slices_of_a_volume_keep_their_alignment(volumes: Store) -> None:
-    settings = replace(SETTINGS, panels=(3, 3), zoom_fraction=1.0)
+    settings = replace(SETTINGS, panels=(3, 3), sizes=(16,), zoom_fraction=1.0)
     overlaps = [value for pairs in batches(volumes, settings) for value in overlap(pairs)]
     assert min(overlaps) == 1
