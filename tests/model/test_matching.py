@@ -166,3 +166,23 @@ def test_an_untrained_network_finds_the_same_patch_again() -> None:
     level = fresh.image_encoder(images[:, 0])[0][:, -1]
     for matching in fresh.matchings:
         assert torch.equal(matching.query(level), matching.key(level))
+
+
+def test_empty_channels_are_encoded_once_and_as_if_each_were_encoded() -> None:
+    model = network("matching")
+    images, targets = pictures("matching", panels=2, batch=1)
+    targets = (targets > 0.5).float()
+    targets = torch.cat([targets[:, :, :1] * 0, targets[:, :, :1], targets[:, :, :1] * 0, targets[:, :, 1:2]], dim=2)
+    encoded = list[int]()
+    encoder = model.form.target_encoder
+    assert isinstance(encoder, torch.nn.Module)
+    handle = encoder.register_forward_pre_hook(lambda module, inputs: encoded.append(inputs[0].shape[1]))
+    features = model.embed(images.flatten(0, 1))
+    state = model.encode(features, targets, "labels")
+    handle.remove()
+    assert encoded == [3], "two channels with labels, and one for both empty ones"
+    assert state.channels == 4
+    for channel in range(4):
+        alone = model.encode(features, targets[:, :, channel : channel + 1], "labels")
+        for name, tensor in state.select(torch.tensor([channel])).tensors().items():
+            torch.testing.assert_close(tensor, alone.tensors()[name], atol=3e-4, rtol=1e-3)

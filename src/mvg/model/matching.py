@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 import torch
 from einops import rearrange, reduce, repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -147,8 +147,16 @@ class MatchingForm(nn.Module):
     ) -> PromptState:
         """Keys and values of n prompts at both depths, and the sums of the regression; `features` of all b * n images.
 
-        Prompts do not attend to one another.
+        Prompts do not attend to one another. Channels without any label are alike, so one of them is encoded for all.
         """
+        distinct, channels = _distinct_channels(targets)
+        if len(distinct) < len(channels):
+            return self._encoded(features, targets.index_select(2, distinct), target_type).select(channels)
+        return self._encoded(features, targets, target_type)
+
+    def _encoded(
+        self, features: ImageFeatures, targets: Float[Tensor, "b n c s s"], target_type: TargetType
+    ) -> PromptState:
         (batch, panels), side = targets.shape[:2], targets.shape[-1] // self.patch
         visible = torch.ones(batch, panels, side, side, dtype=torch.bool, device=targets.device)
         keys, values = zip(*self._keys_values(features, targets, visible), strict=True)
@@ -266,3 +274,11 @@ def prefix_sums(sums: RidgeStatistics, batch: int, queries: range, order: Litera
 def _panels(tensor: Tensor, batch: int) -> Tensor:
     """Panels (b * n, ...) of all requests as (b, n, ...)."""
     return rearrange(tensor, "(b n) ... -> b n ...", b=batch)
+
+
+def _distinct_channels(targets: Float[Tensor, "b n c s s"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " c"]]:
+    """The channels to encode, and for each channel its number among them: empty channels share the first of them."""
+    empty = ~targets.any(dim=-1).any(dim=-1).any(dim=1).any(dim=0)
+    kept = ~empty | (empty & (empty.cumsum(0) == 1))
+    numbers = kept.cumsum(0) - 1
+    return kept.nonzero()[:, 0], torch.where(empty, numbers[empty.int().argmax()], numbers)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 TargetType = Literal["labels", "image", "field"]
@@ -153,6 +153,12 @@ class PromptState:
             for part in (self.keys, self.values, self.sums)
         )
         return PromptState(keys, values, sums)
+
+    def select(self, channels: Int[Tensor, " k"]) -> "PromptState":
+        """The prompts with these target channels, in this order; a channel may be repeated."""
+        values = tuple(values.index_select(3, channels) for values in self.values)
+        sums = (*self.sums[:1], *(sums.index_select(1, channels) for sums in self.sums[1:]))
+        return PromptState(self.keys, values, sums)
 
     def to(self, device: torch.device) -> "PromptState":
         """The same on another device."""

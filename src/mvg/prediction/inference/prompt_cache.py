@@ -187,10 +187,10 @@ def class_probabilities(
             logits = coloring.logits(pictures.cpu().numpy())
             scores[:, list(coloring.values)] = torch.from_numpy((logits[1:] - logits[:1]).swapaxes(0, 1))
         return scores.softmax(dim=1)
-    classes, state = np.flatnonzero(present), cache.state(view)
+    classes, state, device = np.flatnonzero(present), cache.state(view), features.images.device
     for start in range(0, len(classes), _MAX_CHANNELS):
         group = classes[start : start + _MAX_CHANNELS]
-        chosen = state if len(group) == state.channels else _channels(state, group)
+        chosen = state if len(group) == state.channels else state.select(torch.as_tensor(group, device=device))
         scores[:, group + 1] = model.answer(features, chosen, "labels").cpu()
     return scores.softmax(dim=1)
 
@@ -216,13 +216,6 @@ def coloring_of(colors: tuple[float, ...]) -> Coloring:
     """A coloring of class numbers 1..K; classes without a color belong to the background."""
     colored = [(number, color) for number, color in enumerate(colors, start=1) if color]
     return Coloring(tuple(number for number, _ in colored), tuple(color for _, color in colored))
-
-
-def _channels(state: PromptState, classes: NDArray[np.int64]) -> PromptState:
-    index = torch.as_tensor(classes, device=state.values[0].device)
-    values = tuple(values.index_select(3, index) for values in state.values)
-    sums = (*state.sums[:1], *(cross.index_select(1, index) for cross in state.sums[1:]))
-    return replace(state, values=values, sums=sums)
 
 
 def _compact(state: PromptState) -> PromptState:
