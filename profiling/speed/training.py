@@ -21,6 +21,7 @@ from mvg.training.train import train
 
 _CASES, _SHAPE = 14, (128, 128, 8)
 _WARM_UP = 5  # steps that do not count
+_SLOW = 0.05  # seconds of a product, after which no larger one is measured
 _RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "tiny.toml"
 
 
@@ -76,14 +77,17 @@ def _run(folder: Path, name: str, steps: int, seed: int, workers: int) -> tuple[
 
 
 def _peak(dtype: torch.dtype) -> float:
-    """FLOP per second of the fastest of some square products."""
+    """FLOP per second of the fastest of some square products; larger ones are left out once a product is slow."""
     best = 0.0
-    for side in (1024, 2048):
-        matrix = torch.rand(side, side).to(dtype)
+    for side in (256, 512, 1024, 2048):
+        matrix, seconds = torch.rand(side, side).to(dtype), 0.0
         for _ in range(6):
             start = time.perf_counter()
             matrix @ matrix
-            best = max(best, 2 * side**3 / (time.perf_counter() - start))
+            seconds = time.perf_counter() - start
+            best = max(best, 2 * side**3 / seconds)
+        if seconds > _SLOW:  # processors without bf16 would take minutes
+            break
     return best
 
 

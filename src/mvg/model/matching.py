@@ -7,6 +7,7 @@ keys come from the image encoder and whose values come from the target encoder (
 target channel (one per class, or one picture) is carried and decoded by itself, by the same layers.
 """
 
+from dataclasses import replace
 from typing import Literal, cast
 
 import torch
@@ -104,8 +105,7 @@ class MatchingForm(nn.Module):
         if visible is not None:
             images = images * upsampled(visible, self.patch)[:, None]
         levels, fine = self.image_encoder(images, visible)
-        filling = void_filling(images)
-        return ImageFeatures(images, levels, fine, filling, self.ridge.features(fine, images, filling))
+        return ImageFeatures(images, levels, fine, void_filling(images))
 
     def forward(
         self,
@@ -120,6 +120,7 @@ class MatchingForm(nn.Module):
         """Predict panels `first` and after: from earlier panels (causal), or from every visible patch (full)."""
         batch, panels = images.shape[:2]
         features = self.embed(images.flatten(0, 1), None if image_visible is None else image_visible.flatten(0, 1))
+        features = replace(features, cells=self._cells(features))
         count = panels if order == "full" else max(1, panels - 1)  # the last target prompts nothing
         prompts, queries = features.panels(batch, slice(count)), features.panels(batch, slice(first, None))
         targets, visible = targets[:, :count], visible[:, :count]
@@ -185,10 +186,17 @@ class MatchingForm(nn.Module):
         target_type: TargetType,
     ) -> RidgeStatistics:
         """The regression's sums of m prompts, each for itself."""
-        assert features.cells is not None
-        cells = upsampled(visible, self.patch // RIDGE_CELL).flatten(1).float()
-        weight = cell_weights(features.images, targets, cells, target_type)
-        return self.ridge.statistics(features.cells, targets, weight)
+        visible_cells = upsampled(visible, self.patch // RIDGE_CELL).flatten(1).float()
+        weight = cell_weights(features.images, targets, visible_cells, target_type)
+        return self.ridge.statistics(self._cells(features), targets, weight)
+
+    def _cells(self, features: ImageFeatures) -> Float[Tensor, "b m k"]:
+        """The features of the regression: large, and quickly computed, so that nobody has to keep them."""
+        if features.cells is not None:
+            return features.cells
+        assert features.fine is not None
+        assert features.filling is not None
+        return self.ridge.features(features.fine, features.images, features.filling)
 
     def _keys_values(
         self, features: ImageFeatures, targets: Float[Tensor, "b n c s s"], visible: Bool[Tensor, "b n g g"]
@@ -236,9 +244,9 @@ class MatchingForm(nn.Module):
         """Class logits and a picture of each channel at full resolution."""
         assert features.levels is not None
         assert features.fine is not None
-        assert features.cells is not None
-        regression = self.ridge.predict(solution, features.cells)
-        pixels = self.ridge.pixel_part(features.cells)
+        cells = self._cells(features)
+        regression = self.ridge.predict(solution, cells)
+        pixels = self.ridge.pixel_part(cells)
         pictures, scores = self.decoder(matched, features.levels[:, -1], features.fine, pixels, regression).unbind(0)
         return ModelOutput(None if self.config.paint else _SHARPNESS * scores, pictures, None)
 

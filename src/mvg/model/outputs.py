@@ -23,8 +23,8 @@ class ImageFeatures:
 
     images: (b, i, s, s) in [0, 1]. In the matching form also: levels (b, 2, t, d), one token per cell of 8 x 8 pixels,
     before and after the transformer; fine (b, f, s/4, s/4); filling (b, i, s, s), what filling voids adds to the
-    images; cells (b, m, k), the features of the regression, one row per 4 x 4 pixels. All None in the merged form,
-    which encodes images together with their targets.
+    images; cells (b, m, k), the features of the regression, one row per 4 x 4 pixels, None
+    where they are computed when needed. All None in the merged form, which encodes images together with their targets.
     """
 
     images: Float[Tensor, "b i s s"]

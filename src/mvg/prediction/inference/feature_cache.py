@@ -18,9 +18,12 @@ _BUDGET = 2**28  # bytes
 class FeatureCache:
     """Embeds slices on request and keeps the features of the latest ones; safe for several threads."""
 
-    def __init__(self, model: Generalist, squares: Callable[[int], NDArray[np.float32]]) -> None:
-        """`squares(number)`: the squares (f, i, s, s) of a slice; f is the same for all slices."""
-        self._model, self._squares = model, squares
+    def __init__(self, model: Generalist, squares: Callable[[int], NDArray[np.float32]], ahead: int = 0) -> None:
+        """`squares(number)`: the squares (f, i, s, s) of a slice; f is the same for all slices.
+
+        ahead: slices below this number fill batches that would not be full, as they are likely to be needed next.
+        """
+        self._model, self._squares, self._ahead = model, squares, ahead
         self._kept: Recent[tuple[int, bool], ImageFeatures] = Recent(_BUDGET, _bytes)
         self._lock = RLock()
 
@@ -28,6 +31,7 @@ class FeatureCache:
         """The features of all squares of some slices, slice by slice."""
         with self._lock:
             missing = [number for number in dict.fromkeys(numbers) if (number, mirrored) not in self._kept]
+            missing = self._filled_up(missing, mirrored)
             fresh = dict(zip(missing, self._embedded(missing, mirrored), strict=True)) if missing else {}
             parts = [fresh[number] if number in fresh else self._kept.get((number, mirrored)) for number in numbers]
             for number, features in fresh.items():
@@ -39,6 +43,16 @@ class FeatureCache:
         with other._lock:
             for key, features in other._kept.entries.items():
                 self._kept.put(key, features)
+
+    def _filled_up(self, numbers: list[int], mirrored: bool) -> list[int]:
+        """Slices to embed, and those that follow them until the last batch is full."""
+        room, known = -len(numbers) % BATCH, set(numbers)
+        following = (number + step for step in range(1, BATCH + 1) for number in numbers)
+        for number in following:
+            if room and number < self._ahead and number not in known and (number, mirrored) not in self._kept:
+                known.add(number)
+                room -= 1
+        return [*numbers, *sorted(known - set(numbers))]
 
     def _embedded(self, numbers: Sequence[int], mirrored: bool) -> list[ImageFeatures]:
         squares = [self._squares(number) for number in numbers]

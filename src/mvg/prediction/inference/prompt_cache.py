@@ -65,7 +65,7 @@ class PromptCache:
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
         self._states: Recent[PromptView, PromptState] = Recent(budget, _state_bytes)
         self._joined: Recent[PromptView, PromptState] = Recent(_JOINED_BYTES, _state_bytes)
-        self._features = FeatureCache(model, lambda number: prompts.image_batch([number]))
+        self._features = FeatureCache(model, lambda number: prompts.image_batch([number]), len(prompts))
         self._descriptors: dict[int, NDArray[np.float32]] = {}
         self.lock = RLock()
 
