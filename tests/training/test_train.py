@@ -238,7 +238,7 @@ def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> No
     run(
         replace(recipe, schedule=replace(recipe.schedule, steps=2)), tmp_path / "run"
     )  # what is resumed needs no source
-    with pytest.raises(RecipeError, match="one of both"):
+    with pytest.raises(RecipeError, match="only one of the two"):
         make_recipe(initialize="a", start="b")
 
 

@@ -52,9 +52,9 @@ def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None
             check(entry.options)
     for metric in suite.used_metrics.values():
         metric.check()
-    _check_metrics(suite)
     check_libraries()
     _check_output(suite, sets, output)
+    _check_metrics(suite)
 
 
 def _check_metrics(suite: Suite) -> None:

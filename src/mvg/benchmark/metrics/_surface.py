@@ -82,9 +82,9 @@ def _elements(
         code += padded[part] * np.uint8(weight)
     corners = np.argwhere((code != 0) & (code != kernel.sum()))
     areas = (
-        tables.create_table_neighbor_code_to_surface_area(spacing)
+        tables.create_table_neighbour_code_to_surface_area(spacing)
         if is_solid
-        else tables.create_table_neighbor_code_to_contour_length(spacing)
+        else tables.create_table_neighbour_code_to_contour_length(spacing)
     )
     return corners, np.asarray(areas[code[tuple(corners.T)]], np.float64)
 
