@@ -9,11 +9,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures
+from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, PromptedTask
 from tests.prediction.learner import random_model, tiny_config
@@ -109,6 +111,22 @@ def test_mirrored_squares_are_embedded_once_too() -> None:
     task = task.with_options(PredictionOptions(members=4, zoom="off"))
     task(block(7)[0])
     assert set(model.embedded.values()) == {1}
+
+
+@pytest.mark.parametrize("kind", ["denoising", "synthesis"])
+def test_every_query_slice_is_windowed_and_framed_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut, squares = Counter[int](), QueryVolume.squares
+
+    def counted(query: QueryVolume, number: int) -> NDArray[np.float32]:
+        cut[number] += 1
+        return squares(query, number)
+
+    volumes = [block(seed)[0] for seed in range(3)]
+    targets = [Volume(300 - image.voxels, image.affine) for image in volumes]
+    task = Predictor(random_model()).prompt(volumes, targets, kind)
+    monkeypatch.setattr(QueryVolume, "squares", counted)
+    task(volumes[0])
+    assert cut == dict.fromkeys(range(5), 1)
 
 
 def test_two_threads_predict_what_one_does_and_share_what_they_compute() -> None:

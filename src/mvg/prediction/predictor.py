@@ -134,8 +134,11 @@ class PromptedTask:
         if self.spec.target_type != "labels":
             raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
         volume = fit_channels(volume, self.predictor.model.config.inputs, "the volume")
-        modality = guess_modality(volume.voxels) if self.prompts.modality == "other" else self.prompts.modality
-        return Session(self.predictor.model, volume, SessionStart(self.prompts.values, modality, self._labels))
+        return Session(
+            self.predictor.model,
+            volume,
+            SessionStart(self.prompts.values, self.prompts.modality_of(volume), self._labels),
+        )
 
     def _labels(self, volume: Volume) -> LabelMap:
         labels = self(volume).volume

@@ -74,10 +74,8 @@ class InContext:
                     slices[part.index] = values[classes]
                 else:
                     picture = output[:, 0].clip(0, 1)
-                    slices[part.index] = (
-                        query.changed_by(part.index, part.squares, picture)
-                        if spec.residual
-                        else prompts.target_window.invert(query.restore(picture))
+                    slices[part.index] = query.raw_prediction(
+                        part.index, part.squares, picture, spec, prompts.target_window
                     )
         return request.query.from_pictures(slices, query.plane)
 

@@ -70,9 +70,7 @@ class Specialist:
             classes = decode_labels(cut, output.softmax(dim=1).cpu().numpy()).numbers
             return smallest_integers(labels[1:])[classes]
         picture = output[:, 0].cpu().numpy()
-        if not self.task.spec.residual:
-            return self.target_window.invert(cut.restore(picture))
-        return cut.changed_by(index, squares[:, 0], picture)
+        return cut.raw_prediction(index, squares[:, 0], picture, self.task.spec, self.target_window)
 
 
 def fit_specialist(

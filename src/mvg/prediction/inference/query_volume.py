@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, assemble
 from mvg.imaging.volume import Plane, Volume
-from mvg.imaging.window import Window, guess_modality
+from mvg.imaging.window import Window
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
@@ -34,11 +34,10 @@ class QueryVolume:
     def of(cls, volume: Volume, prompts: PromptSet, spec: TaskSpec, size: int) -> "QueryVolume":
         """Cut along the prompts' plane (a single slice: along its own) and windowed by the same rule as the prompts."""
         plane = volume.cut_along(prompts.plane)
-        modality = guess_modality(volume.voxels) if prompts.modality == "other" else prompts.modality
         slices = channels_first(volume.pictures(plane))
         rows, cols = slices.shape[-2:]
         frames = frames_for((rows, cols), volume.pixel_spacing(plane), size, spec.sampling)
-        return cls(slices, plane, windows_of(volume, modality, prompts.ct_window), frames)
+        return cls(slices, plane, windows_of(volume, prompts.modality_of(volume), prompts.ct_window), frames)
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -80,13 +79,21 @@ class QueryVolume:
             return self.frames[0].restore(squares[0])
         return assemble(self.frames, list(squares))
 
-    def changed_by(
-        self, number: int, squares: NDArray[np.float32], predicted: NDArray[np.float32]
+    def raw_prediction(
+        self,
+        number: int,
+        squares: NDArray[np.float32],
+        predicted: NDArray[np.float32],
+        spec: TaskSpec,
+        target_window: Window,
     ) -> NDArray[np.float32]:
-        """One raw slice (rows, cols) plus the change from `squares` to the predicted ones (f, s, s).
+        """One slice (rows, cols) in raw intensities, from its predicted pictures (f, s, s) in [0, 1].
 
-        The change also applies to intensities outside of the window.
+        A residual prediction is the raw slice plus the change from `squares` (f, s, s), which also applies to
+        intensities outside of the window. Others have the window of their targets.
         """
+        if not spec.residual:
+            return target_window.invert(self.restore(predicted))
         span = np.float32(self.window.high - self.window.low)
         return np.asarray(self.slices[number, 0] + self.restore(predicted - squares) * span)
 

@@ -81,9 +81,13 @@ def decode_labels(
 
 @dataclass(frozen=True, eq=False)
 class _SliceOutput:
-    """The output for one slice: the prediction of the ensemble for its f squares, and the views that were used."""
+    """The output for one slice: the prediction of the ensemble for its f squares, and the views that were used.
+
+    squares: (f, i, s, s), as the model received them.
+    """
 
     number: int
+    squares: NDArray[np.float32]
     output: EnsembleOutput
     views: tuple[PromptView, ...]
 
@@ -116,12 +120,10 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
 
 
 def _add_picture(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:
-    """A residual prediction changes the raw query; others have the window of the prompts' targets."""
     query, predicted = context.query, item.output.mean[:, 0].numpy()
-    if context.spec.residual:
-        result.pixels[item.number] = query.changed_by(item.number, query.squares(item.number)[:, 0], predicted)
-    else:
-        result.pixels[item.number] = context.prompts.target_window.invert(query.restore(predicted))
+    result.pixels[item.number] = query.raw_prediction(
+        item.number, item.squares[:, 0], predicted, context.spec, context.prompts.target_window
+    )
     if result.squares is not None:
         result.squares[item.number] = predicted
     if result.uncertainty is not None and context.options.members > 1:
@@ -166,8 +168,8 @@ def _planned(
         numbers = range(start, min(start + batch, len(query)))
         features = context.features.get(numbers)
         for row, number in enumerate(numbers):
-            squares = query.squares(number)
             of_slice = features[row * frames : (row + 1) * frames]
+            squares = of_slice.images.cpu().numpy()
             described = query.query_slice(number, squares, _describer(of_slice))
             views = planner.views(described, extra(number))
             if context.model.config.independent_prompts:
@@ -185,13 +187,15 @@ def _predicted(
 ) -> Iterator[_SliceOutput]:
     frames = len(context.query.frames)
     features = {mirrored: context.features.get(numbers, mirrored) for mirrored in {view.mirrored for view in views}}
+    squares = features[False].images.cpu().numpy()  # the first view of an ensemble is never mirrored
     parts = []
     for start in range(0, len(numbers) * frames, _BATCH):
         part = {mirrored: whole[start : start + _BATCH] for mirrored, whole in features.items()}
         parts.append(ensemble_output(context.cache, part.__getitem__, views))
     output = EnsembleOutput.concatenate(parts)
     for row, number in enumerate(numbers):
-        yield _SliceOutput(number, output[row * frames : (row + 1) * frames], views)
+        rows = slice(row * frames, (row + 1) * frames)
+        yield _SliceOutput(number, squares[rows], output[rows], views)
 
 
 def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame, Spacing
-from mvg.imaging.volume import LabelMap, Plane
-from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window
+from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window, guess_modality
 from mvg.prediction.prompts.pairs import PairReader, WindowedPair, channels_first
 from mvg.prediction.selection.retrieval import PromptIndex, evenly_spaced, thumbnails
 from mvg.tasks import TaskSpec
@@ -72,6 +72,10 @@ class PromptSet:
             for row, numbers in zip(present, self.targets, strict=True):
                 row[np.unique(numbers)] = True
         return present[:, 1:]
+
+    def modality_of(self, query: Volume) -> str:
+        """The modality of a query: that of the prompts, or a guess from its intensities where theirs says nothing."""
+        return guess_modality(query.voxels) if self.modality == "other" else self.modality
 
     def classes_in(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Which classes occur in any of these slices (K,)."""
