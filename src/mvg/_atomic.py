@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from mvg.errors import MvgError
+from mvg.errors import FileError, MvgError
 
 ErrorOf = Callable[[Exception], MvgError]
 
@@ -50,6 +50,12 @@ def atomic_folder(
         yield fresh
         _give_usual_permissions(folder)
         _swap(fresh, path, folder / "replaced")
+
+
+def unwritable(path: Path, error: Exception) -> FileError:
+    """The error for a file that could not be written; with its first argument bound, an `error_of`."""
+    reason = getattr(error, "strerror", None) or error
+    return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", "choose another")
 
 
 def _swap(fresh: Path, path: Path, replaced: Path) -> None:

@@ -15,7 +15,8 @@ from mvg.app.demo import run as demo
 from mvg.app.demo.drawing import ExhibitResult, panels
 from mvg.app.demo.exhibits import Exhibit, exhibits, tissues, void_of_a_person
 from mvg.app.demo.measures import image_measures, label_measures
-from mvg.errors import MvgError
+from mvg.app.demo.overview import write_overview
+from mvg.errors import FileError, MvgError
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.overlay import color_of
 from mvg.imaging.volume import LabelMap, Volume
@@ -177,3 +178,17 @@ def test_the_truth_itself_scores_best() -> None:
     assert mae.rival == pytest.approx(0.1, rel=0.1)
     assert psnr.rival is not None
     assert psnr.rival < 25
+
+
+def test_an_overview_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_sheet: Image.Image, path: Path, **_options: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "overview.png").write_bytes(b"before")
+    monkeypatch.setattr(Image.Image, "save", full_disk)
+    with pytest.raises(FileError, match="could not be written .No space left"):
+        write_overview([], tmp_path / "overview.png")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]

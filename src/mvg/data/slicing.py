@@ -11,7 +11,7 @@ from mvg.errors import FileError, GeometryError
 from mvg.imaging.files import read_gray, read_labels
 from mvg.imaging.frame import Box, Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import FULL_SCALE, Window
+from mvg.imaging.window import Window, as_stored
 
 MAX_SIDE = 512  # pixels; larger pictures are shrunk
 
@@ -102,7 +102,7 @@ def _frame(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> Frame:
 
 def _as_stored(volume: Volume, plane: Plane, window: Window, frame: Frame) -> NDArray[np.uint16]:
     pictures = frame.apply(window.apply(volume.pictures(plane)))
-    return np.rint(pictures * FULL_SCALE).astype(np.uint16)
+    return as_stored(pictures)
 
 
 def _check_values(labels: LabelMap, path: Path, card: Card) -> None:

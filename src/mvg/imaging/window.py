@@ -75,6 +75,11 @@ class Window:
         return raw
 
 
+def as_stored(scaled: NDArray[Any]) -> NDArray[np.uint16]:
+    """Pictures in [0, 1] as they are kept: 16 bits, rounded to the nearest of 65535 steps."""
+    return np.asarray(np.rint(scaled * FULL_SCALE), np.uint16)
+
+
 CT_WINDOW = Window.named("soft tissue")
 """The window of images in HU, unless a task or a task file names another one."""
 

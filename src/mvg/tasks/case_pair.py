@@ -13,10 +13,10 @@ from mvg.data.slicing import read_label_files, storage_window
 from mvg.data.store import STORED_BACKGROUND, SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box
+from mvg.imaging.orientation import CUT_AXIS
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import FULL_SCALE, Window
+from mvg.imaging.window import Window, as_stored
 
-_AXES: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}  # of a canonical array
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap)
 
 
@@ -97,8 +97,9 @@ class CaseFiles:
     def _stored_target(self, plane: Plane) -> tuple[NDArray[np.uint16] | None, Window | None]:
         if self.case.target is None:
             return None, None
-        window = storage_window(self.target(), self.card)
-        return _stored(self.target(), plane, window), window
+        target = self.target()
+        window = storage_window(target, self.card)
+        return _stored(target, plane, window), window
 
     def row(
         self, index: int, count: int, plane: Plane, picture: NDArray[np.uint16], labels: NDArray[np.uint8] | None
@@ -117,7 +118,7 @@ def thinned(volume: _Grid, plane: Plane, count: int) -> _Grid:
     length = len(volume.pictures(plane))
     if length <= count:
         return volume
-    canonical, axis = volume.canonical(), _AXES[plane]
+    canonical, axis = volume.canonical(), CUT_AXIS[plane]
     step = -(-length // count)  # as far apart as it takes to span the whole
     count = 1 + (length - 1) // step
     first = (length - 1 - step * (count - 1)) // 2
@@ -129,7 +130,7 @@ def thinned(volume: _Grid, plane: Plane, count: int) -> _Grid:
 
 
 def _stored(volume: Volume, plane: Plane, window: Window) -> NDArray[np.uint16]:
-    return _square(np.rint(window.apply(volume.pictures(plane)) * FULL_SCALE).astype(np.uint16))
+    return _square(as_stored(window.apply(volume.pictures(plane))))
 
 
 def _square(pictures: NDArray[Any]) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from mvg.app.demo.exhibits import Exhibit
 from mvg.app.demo.measures import Measure
+from mvg.imaging.orientation import CUT_AXIS
 from mvg.imaging.overlay import fill, outline, plain
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window, guess_modality
@@ -17,7 +18,6 @@ from mvg.tasks import spec_of
 
 _VOID_LABEL = 1  # its color outlines voids
 _MARGIN = 6  # pixels around the foreground
-_AXES: dict[Plane, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class _View:
 
 def _nearest_prompt(images: Sequence[Volume], query: Volume, index: int) -> int:
     """The prompt (of one slice) that is nearest to a slice of the query, in mm across the query's plane."""
-    axis = _AXES[query.plane]
+    axis = CUT_AXIS[query.plane]
     affine = query.canonical().affine
     position = affine[axis, axis] * index + affine[axis, 3]
     return int(np.argmin([abs(image.affine[axis, 3] - position) for image in images]))

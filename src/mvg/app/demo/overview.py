@@ -1,14 +1,15 @@
 """The demo in one picture, a row per exhibit."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mvg._atomic import atomic_file, unwritable
 from mvg.app.demo.drawing import ExhibitResult, Panel, panels
-from mvg.errors import FileError
 
 _SIDE, _GAP, _TITLE, _CAPTION = 200, 10, 30, 22  # pixels
 _ROW = _TITLE + _SIDE + _CAPTION + _GAP
@@ -17,7 +18,7 @@ _COLUMNS = 5
 
 
 def write_overview(results: Sequence[ExhibitResult], path: Path) -> None:
-    """Write a PNG with the middle slice of each exhibit. Raises FileError where it cannot be written."""
+    """Write a PNG with the middle slice of each exhibit, whole or not at all. Raises FileError where it cannot."""
     sheet = Image.new("RGB", (_COLUMNS * (_SIDE + _GAP) + _GAP, len(results) * _ROW + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for row, result in enumerate(results):
@@ -25,12 +26,8 @@ def write_overview(results: Sequence[ExhibitResult], path: Path) -> None:
         draw.text((_GAP, top), _headline(result), _TEXT, ImageFont.load_default(17))
         for column, panel in enumerate(panels(result, result.slice_count // 2)):
             _draw_panel(sheet, draw, panel, column * (_SIDE + _GAP) + _GAP, top + _TITLE)
-    try:
-        sheet.save(path, optimize=True)
-    except OSError as error:
-        raise FileError(
-            f"'{path}' could not be written ({error.strerror})", "a writable folder with space left", "choose another"
-        ) from error
+    with atomic_file(path, partial(unwritable, path)) as temporary:
+        sheet.save(temporary, optimize=True)
 
 
 def _draw_panel(sheet: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int) -> None:

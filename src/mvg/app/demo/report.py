@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import mvg
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg.app.demo.drawing import ExhibitResult, panels
 from mvg.app.demo.exhibits import Exhibit
-from mvg.errors import FileError
 from mvg.imaging.overlay import color_of
 
 _ROWS = 3  # slices of a volume that are drawn
@@ -59,14 +59,7 @@ class _Section:
 def write_report(results: Sequence[ExhibitResult], path: Path, run: RunInfo) -> None:
     """Write the results as one HTML file, whole or not at all. Raises FileError where it cannot be written."""
     page = _render(results, path.parent, run)
-
-    def error_of(error: Exception) -> FileError:
-        reason = getattr(error, "strerror", None) or error
-        return FileError(
-            f"'{path}' could not be written ({reason})", "a writable folder with space left", "choose another"
-        )
-
-    with atomic_file(path, error_of) as temporary:
+    with atomic_file(path, partial(unwritable, path)) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg.benchmark.report import calibration
 from mvg.benchmark.report.html import render_page
 from mvg.benchmark.report.records import Results, read_results
@@ -26,9 +26,7 @@ def write_report(results: Path, page: Path) -> None:
         with atomic_file(page) as temporary:
             temporary.write_text(render_page(read, tables(read)), encoding="utf-8")
     except OSError as error:
-        raise FileError(
-            f"'{page}' could not be written ({error.strerror})", "a writable folder with space left", "choose another"
-        ) from error
+        raise unwritable(page, error) from error
 
 
 def tables_markdown(results: Path) -> str:

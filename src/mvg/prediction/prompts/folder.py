@@ -17,6 +17,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
+from mvg.tasks.case_pair import read_case_labels
 
 _LABELS_TASK = "segmentation"  # without a name, label maps as targets mean this task
 _GUESSED_TASK = "synthesis"  # a card without a task names this one for its target pictures
@@ -132,7 +133,8 @@ class _NnunetFolder:
     def _with_labels(self, kind: str, channel: int) -> PromptFolder:
         cases = self._required(self.labeled, "labelsTr", kind)
         paths = [case.labels for case in cases if isinstance(case.labels, Path)]
-        return self._prompt_folder(cases, VolumeFiles(paths, _label_reader(self.data.card)), kind, channel)
+        targets = VolumeFiles(paths, partial(read_case_labels, card=self.data.card))
+        return self._prompt_folder(cases, targets, kind, channel)
 
     def _between_channels(self, kind: str, detail: str) -> PromptFolder:
         source, target = _two_channels(kind, detail, self.channels)
@@ -170,16 +172,6 @@ def _modality(card: Card, channel: int) -> str | None:
     if card.units == "HU":
         return None if channel else "CT"
     return None if card.modality in ("CT", "other") else card.modality
-
-
-def _label_reader(card: Card) -> Callable[[Path], LabelMap]:
-    """Reads label maps with ignored values as background, as in training."""
-
-    def read_without_ignored(path: Path) -> LabelMap:
-        labels = read_labels(path)
-        return replace(labels, voxels=card.with_ignored_as_background(labels.voxels))
-
-    return read_without_ignored
 
 
 def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:

@@ -13,7 +13,7 @@ from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window, guess_modality
+from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window, as_stored, guess_modality
 from mvg.prediction.prompts.pairs import PairReader, WindowedPair, channels_first
 from mvg.prediction.selection.retrieval import PromptIndex, evenly_spaced, thumbnails
 from mvg.tasks import TaskSpec
@@ -105,7 +105,7 @@ class PromptSet:
         number = int(self.volume.max()) + 1
         return replace(
             self,
-            images=np.concatenate([self.images, _stored(images)]),
+            images=np.concatenate([self.images, as_stored(images)]),
             targets=np.concatenate([self.targets, numbers]),
             volume=np.concatenate([self.volume, np.full(len(index), number)]),
             index=np.concatenate([self.index, index]),
@@ -225,11 +225,11 @@ def _cut_slices(
     for number in numbers:
         channels = np.stack([w.apply(channel) for w, channel in zip(pair.windows, pictures[number], strict=True)])
         for frame in _most_structured(channels[0], *cutting):
-            images.append(_stored(frame.apply(channels)))
+            images.append(as_stored(frame.apply(channels)))
             if pair.target_window is None:
                 targets.append(frame.apply_labels(target_slices[number]))
             else:
-                targets.append(_stored(frame.apply(pair.target_window.apply(target_slices[number]))))
+                targets.append(as_stored(frame.apply(pair.target_window.apply(target_slices[number]))))
             index.append(number)
     return np.stack(images), np.stack(targets), np.array(index)
 
@@ -263,7 +263,3 @@ def _most_structured(picture: NDArray[Any], frames: tuple[Frame, ...], count: in
     if len(frames) <= count:
         return list(frames)
     return sorted(frames, key=lambda frame: -float(picture[frame.source.index].std()))[:count]
-
-
-def _stored(picture: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.asarray(np.rint(picture * FULL_SCALE), np.uint16)

@@ -17,7 +17,7 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.store import STORED_BACKGROUND, SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.volume import Plane, Volume
-from mvg.imaging.window import FULL_SCALE, Window
+from mvg.imaging.window import Window, as_stored
 from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
@@ -88,7 +88,7 @@ class Inpainting(Task):
         """The voids (n, rows, columns) of all slices, none in those that the task does not accept."""
         first = files.image(0)
         window = Window.fit(first.voxels, "other")
-        stored = np.rint(window.apply(first.pictures(plane)) * FULL_SCALE).astype(np.uint16)
+        stored = as_stored(window.apply(first.pictures(plane)))
         label_map = files.labels()
         labels = None if label_map is None else label_map.pictures(plane).astype(np.uint8)
         voids = np.zeros(stored.shape, np.bool_)
