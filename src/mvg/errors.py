@@ -62,3 +62,8 @@ class UnknownNameError(MvgError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         super().__init__(f"no {kind} is called '{name}'", f"one of {', '.join(sorted(known))}", "choose one of these")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, at most 200 characters; the error's type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

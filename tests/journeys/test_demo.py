@@ -189,6 +189,6 @@ def test_an_overview_that_cannot_be_written_leaves_the_one_before(
 
     (tmp_path / "overview.png").write_bytes(b"before")
     monkeypatch.setattr(Image.Image, "save", full_disk)
-    with pytest.raises(FileError, match="could not be written .No space left"):
+    with pytest.raises(FileError, match=r"could not be written \(No space left"):
         write_overview([], tmp_path / "overview.png")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]

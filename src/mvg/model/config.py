@@ -46,11 +46,6 @@ class MatchingConfig:
         """Whether prompts can be encoded one by one and concatenated, in any order."""
         return True
 
-    @property
-    def embeds_images(self) -> bool:
-        """Whether `Generalist.embed` gives features (`ImageFeatures.levels`) by which prompts can be selected."""
-        return True
-
     def rules(self) -> list[Rule]:
         """What must hold for the network to be built and to learn."""
         target = self.target_width >= HEAD_WIDTH and self.target_width % HEAD_WIDTH == 0
@@ -96,11 +91,6 @@ class MergedConfig:
     @property
     def independent_prompts(self) -> bool:
         """Whether prompts can be encoded one by one and concatenated: no, each attends to those before it."""
-        return False
-
-    @property
-    def embeds_images(self) -> bool:
-        """Whether `Generalist.embed` gives features by which prompts can be selected: no, it needs the targets."""
         return False
 
     def rules(self) -> list[Rule]:

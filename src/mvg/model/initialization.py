@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from mvg.errors import WeightsError
+from mvg.errors import WeightsError, first_line
 from mvg.model.generalist import Generalist
 from mvg.model.merged import LinearStem, MergedForm
 from mvg.model.state_names import rename_old
@@ -172,7 +172,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         raise WeightsError(
-            f"'{path}' cannot be read ({(str(error).splitlines() or [type(error).__name__])[0][:200]})",
+            f"'{path}' cannot be read ({first_line(error)})",
             "a whole safetensors file or PyTorch checkpoint of tensors",
             "check the path or get the file again",
         ) from error

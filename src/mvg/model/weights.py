@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mvg._atomic import atomic_folder
-from mvg.errors import WeightsError
+from mvg.errors import WeightsError, first_line
 from mvg.model.config import FORMS, GeneralistConfig, config_class, config_fields, config_rules
 from mvg.model.generalist import Generalist
 from mvg.model.state_names import original_name
@@ -82,7 +82,7 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
         model.load_state_dict(load_file(file))  # copies into float32 parameters
     except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError) as error:
         raise WeightsError(
-            f"'{file}' does not fit this version's model ({_first_line(error)})",
+            f"'{file}' does not fit this version's model ({first_line(error)})",
             "weights saved by the same version of mvg",
             "train or install weights for this version",
         ) from error
@@ -115,7 +115,7 @@ def describe_weights(name: str | Path) -> WeightsInfo:
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
     except (OSError, ValueError) as error:
         raise WeightsError(
-            f"the weights folder '{folder}' is incomplete ({_first_line(error)})",
+            f"the weights folder '{folder}' is incomplete ({first_line(error)})",
             f"a readable {CONFIG} and {TENSORS} in it",
             "install or copy the weights again",
         ) from error
@@ -234,7 +234,3 @@ def _typed(value: Any, hint: Any) -> bool:
     if get_origin(hint) is tuple:
         return isinstance(value, tuple) and all(type(item) is int for item in value)
     return value in get_args(hint) if get_args(hint) else type(value) in (hint, int if hint is float else hint)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from mvg._atomic import atomic_file
-from mvg.errors import FileError, RecipeError
+from mvg.errors import FileError, RecipeError, first_line
 from mvg.model.config import GeneralistConfig
 from mvg.model.generalist import Generalist
 from mvg.training.optimization import Progress
@@ -106,8 +106,9 @@ def read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as problem:
-        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise FileError(f"cannot read {path} ({reason})", "a checkpoint of 'mvg train'", action) from problem
+        raise FileError(
+            f"cannot read {path} ({first_line(problem)})", "a checkpoint of 'mvg train'", action
+        ) from problem
     if not isinstance(content, dict) or not {"model", "average", "about"} <= set(content):
         raise FileError(f"{path} is something else", "a checkpoint of 'mvg train'", action)
     return content

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from mvg.tasks import TargetType
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.requests import EpisodeSettings, Request, RequestMaker, RequestShape, stack
 from mvg.training.task_sources import Sources, TaskSource, subsample_patients, task_sources
+
+_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,13 @@ def _draw_source(sets: list[list[TaskSource]], rng: np.random.Generator) -> Task
     return tasks[rng.integers(len(tasks))]
 
 
-def loader(episodes: Episodes, start: int, workers: int) -> Iterator[Pairs]:
-    """Batches from step `start` on, in order, made by this many worker processes (0: in this process)."""
+def loader(steps: Dataset[_Batch], start: int, workers: int) -> Iterator[_Batch]:
+    """Batches from step `start` on, in order, made by this many worker processes (0: in this process).
+
+    steps: step -> its batch.
+    """
     batches = DataLoader(
-        episodes, batch_size=None, sampler=_Steps(range(start, 2**62)), num_workers=workers,
+        steps, batch_size=None, sampler=_Steps(range(start, 2**62)), num_workers=workers,
         prefetch_factor=4 if workers else None, worker_init_fn=_use_one_thread,
     )  # fmt: skip
     return iter(batches)

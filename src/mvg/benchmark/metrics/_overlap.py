@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,12 @@ def overlaps(prediction: NDArray[Any], truth: NDArray[Any]) -> dict[int, Overlap
         for at, value in enumerate(values)
         if at != background
     }
+
+
+@lru_cache(maxsize=1)  # several metrics measure one prediction in turn
+def case_overlaps(inputs: MetricInput) -> dict[int, Overlap]:
+    """The overlap of every label of a case's prediction or truth, by value."""
+    return overlaps(inputs.prediction.voxels, inputs.truth.voxels)
 
 
 def mean_over_labels(values: Mapping[int, float], inputs: MetricInput, if_empty: float) -> list[Score]:

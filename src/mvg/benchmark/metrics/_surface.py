@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from mvg.benchmark.metrics._overlap import overlaps
+from mvg.benchmark.metrics._overlap import case_overlaps
 from mvg.benchmark.protocol.metric import MetricInput
 from mvg.errors import BenchmarkError
 
@@ -30,7 +30,7 @@ def surfaces(inputs: MetricInput) -> dict[int, Surfaces | None]:
         label: _distances(tables, truth == label, prediction == label, spacing)
         if overlap.predicted and overlap.true
         else None
-        for label, overlap in overlaps(prediction, truth).items()
+        for label, overlap in case_overlaps(inputs).items()
     }
 
 

@@ -1,12 +1,12 @@
 """Dice coefficient of whole label maps."""
 
-from mvg.benchmark.metrics._overlap import mean_over_labels, overlaps
+from mvg.benchmark.metrics._overlap import case_overlaps, mean_over_labels
 from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 
 
 def measure(inputs: MetricInput) -> list[Score]:
     """The mean Dice over the labels of truth or prediction; a label that only one of them has counts with 0."""
-    by_label = overlaps(inputs.prediction.voxels, inputs.truth.voxels)
+    by_label = case_overlaps(inputs)
     return mean_over_labels({label: overlap.dice for label, overlap in by_label.items()}, inputs, if_empty=1.0)
 
 

@@ -53,10 +53,6 @@ class Budget:
     minutes: float = 0.0
     samples: int = 0
 
-    def spent(self, seconds: float, samples: int) -> float:
-        """The fraction that is spent, 1 or more when training is over."""
-        return seconds / (60 * self.minutes) if self.minutes > 0 else samples / max(1, self.samples)
-
     def fraction(self, fraction: float) -> "Budget":
         """A fraction of this budget."""
         return Budget(self.minutes * fraction, round(self.samples * fraction))
@@ -119,7 +115,7 @@ class Rival(Protocol):
     Options: type[Any]
 
     def serves(self, task: Task) -> bool:
-        """Whether the method can do this task at all."""
+        """Whether the method can do this task; the number of its images is compared with `inputs` apart."""
         ...
 
     def fit(self, options: Any, data: TrainingData) -> Method:

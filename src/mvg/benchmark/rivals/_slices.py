@@ -8,13 +8,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from mvg.benchmark.protocol.method import TrainingData
 from mvg.benchmark.rivals._options import TrainingOptions
 from mvg.data.store import SliceRow, StoredSet
 from mvg.errors import BenchmarkError
 from mvg.imaging.frame import Frame
+from mvg.training.episodes import loader
 
 SliceBatch = tuple[Float[Tensor, "b 1 s s"], Float[Tensor, "b 1 s s"]]
 """Images in [0, 1], and targets in [0, 1] or label values as floats."""
@@ -36,18 +37,8 @@ def training_slices(data: TrainingData) -> tuple[StoredSet, list[SliceRow]]:
 
 def slice_batches(options: TrainingOptions, data: TrainingData, start: int) -> Iterator[SliceBatch]:
     """The batches of step `start` and after; each depends on (seed, step) alone."""
-    loader = DataLoader(
-        _SliceBatches(options, data), batch_size=None, sampler=_Steps(start), num_workers=options.workers
-    )
-    return ((images, targets) for images, targets in loader)  # the loader makes lists
-
-
-class _Steps(Sampler[int]):
-    def __init__(self, start: int) -> None:
-        self.steps = range(start, 2**62)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.steps)
+    batches = loader(_SliceBatches(options, data), start, options.workers)
+    return ((images, targets) for images, targets in batches)  # the loader makes lists
 
 
 class _SliceBatches(Dataset[SliceBatch]):

@@ -19,7 +19,7 @@ from mvg.benchmark.rivals._training import TrainingLog, initial_weights
 from mvg.data.store import SliceRow
 from mvg.errors import BenchmarkError, RecipeError
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window, guess_modality
+from mvg.imaging.window import Window
 from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
 from mvg.prediction.inference.slices import decode_labels
 from mvg.prediction.prompts.pairs import channels_first
@@ -120,7 +120,7 @@ def check_monai(options: object) -> None:
 
 def query_window(task: Task, query: Volume, modality: str | None) -> Window:
     """The window of a query: the one that the task names, else by the rule of training and prediction."""
-    return task.named_window or Window.fit(query.voxels, modality or guess_modality(query.voxels))
+    return task.named_window or Window.fit(query.voxels, modality)
 
 
 def usual_plane(rows: Sequence[SliceRow]) -> Plane:

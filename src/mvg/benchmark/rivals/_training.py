@@ -13,7 +13,7 @@ import torch
 
 from mvg._atomic import atomic_file
 from mvg.benchmark.protocol.method import TrainingData
-from mvg.errors import BenchmarkError
+from mvg.errors import BenchmarkError, first_line
 from mvg.training.optimization import Budget, Every, Progress, StepResult, train_loop
 
 SAVE_EVERY = 60.0  # seconds between two checkpoints
@@ -76,7 +76,7 @@ class Checkpoint:
             return Progress(**state["progress"])
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError) as error:
             raise BenchmarkError(
-                f"{self.path} is not a checkpoint of this training ({(str(error).splitlines() or [''])[0]})",
+                f"{self.path} is not a checkpoint of this training ({first_line(error)})",
                 "the checkpoint of the same task, seed, budget and options",
                 "remove it to train again",
             ) from error

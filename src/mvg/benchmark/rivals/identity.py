@@ -17,7 +17,7 @@ class Options:
 
 def serves(task: Task) -> bool:
     """Tasks that predict a picture from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type == "image"
+    return task.spec.target_type == "image"
 
 
 def fit(options: Options, data: TrainingData) -> Method:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from mvg.benchmark.protocol.method import Method, Request, Scope, TrainingData
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.imaging.window import Window, guess_modality
+from mvg.imaging.window import Window
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"
@@ -39,7 +39,7 @@ def fill(request: Request) -> Volume | LabelMap:
     pixels within the body count: the bright part of the slice, with its holes and notches closed.
     """
     query, plane = request.query, request.query.plane
-    window = Window.fit(query.voxels, request.modality or guess_modality(query.voxels))
+    window = Window.fit(query.voxels, request.modality)
     pictures = np.array(query.pictures(plane))
     smallest = query.voxels.min()
     for picture in pictures:

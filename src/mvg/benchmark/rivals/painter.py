@@ -111,7 +111,7 @@ class StackedCanvas(nn.Module):
 
 def serves(task: Task) -> bool:
     """Label maps, which are painted, and pictures; from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type != "field"
+    return task.spec.target_type != "field"
 
 
 def fit(options: Options, data: TrainingData) -> InContext:

@@ -36,7 +36,7 @@ class Options(TrainingOptions):
 
 def serves(task: Task) -> bool:
     """Pictures, from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type == "image"
+    return task.spec.target_type == "image"
 
 
 def fit(options: Options, data: TrainingData) -> Specialist:

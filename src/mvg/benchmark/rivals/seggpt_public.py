@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
 from mvg.benchmark.rivals._in_context import InContext
-from mvg.errors import BenchmarkError
+from mvg.errors import BenchmarkError, first_line
 from mvg.prediction.options import PredictionOptions
 from mvg.tasks import Task
 
@@ -38,7 +38,7 @@ class Options:
 
 def serves(task: Task) -> bool:
     """Label maps, from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type == "labels"
+    return task.spec.target_type == "labels"
 
 
 def fit(options: Options, data: TrainingData) -> InContext:
@@ -71,7 +71,7 @@ def _load(path: str) -> Any:
         return library.SegGptForImageSegmentation.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise BenchmarkError(
-            f"'{path}' cannot be read ({(str(error).splitlines() or [''])[0]})",
+            f"'{path}' cannot be read ({first_line(error)})",
             "the weights of SegGPT",
             f"download them from {DOWNLOAD} again",
         ) from error

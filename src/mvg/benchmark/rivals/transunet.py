@@ -97,7 +97,7 @@ def _conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential
 
 def serves(task: Task) -> bool:
     """Label maps and pictures, from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type != "field"
+    return task.spec.target_type != "field"
 
 
 def fit(options: Options, data: TrainingData) -> Specialist:

@@ -136,7 +136,7 @@ def overlap_loss(logits: Float[Tensor, "b 1 s s"], masks: Float[Tensor, "b 1 s s
 
 def serves(task: Task) -> bool:
     """Label maps, from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type == "labels"
+    return task.spec.target_type == "labels"
 
 
 def fit(options: Options, data: TrainingData) -> InContext:
@@ -149,7 +149,7 @@ def fit(options: Options, data: TrainingData) -> InContext:
         return overlap_loss(logits, pairs.targets[:, -1])
 
     setup = TrainingSetup(
-        tuple(task for task in data.tasks if serves(task)),
+        data.tasks,
         options.size,
         EpisodeSettings(batch=options.batch, panels=options.panels, coloring="binary"),
         OptimizerSettings(learning_rate=options.rate),

@@ -25,7 +25,7 @@ class Options(TrainingOptions):
 
 def serves(task: Task) -> bool:
     """Label maps and pictures, from one image."""
-    return task.spec.inputs == 1 and task.spec.target_type != "field"
+    return task.spec.target_type != "field"
 
 
 def fit(options: Options, data: TrainingData) -> Specialist:
