@@ -14,17 +14,23 @@ from typing import Annotated
 import typer
 
 import mvg
-from mvg._plugins import names_in
 from mvg.app.display import print_line, progress_bars, warnings_as_lines
+from mvg.app.evaluating import evaluate
+from mvg.app.options import (
+    KINDS,
+    Device,
+    Ensemble,
+    MinProbability,
+    NumPrompts,
+    Propagate,
+    Quiet,
+    Seed,
+    Strategy,
+    Zoom,
+)
 from mvg.app.usage import UsageError, check_renamed, exit_with_usage
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
-from mvg.prediction.options import PredictionOptions as Defaults
-
-_PACKAGE = Path(mvg.__file__).parent
-_KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
-_STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strategies"))
-
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,31 +41,6 @@ app = typer.Typer(
     epilog="Research use only; not a medical device.",
 )
 app.add_typer(weights_app, name="weights")
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
-
-# Options of prediction: None stands for the options of the task file, or for the defaults.
-Strategy = Annotated[
-    str | None,
-    typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default=Defaults.strategy),
-]
-NumPrompts = Annotated[
-    int | None,
-    typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default=str(Defaults.num_prompts)),
-]
-Zoom = Annotated[
-    str | None,
-    typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default=Defaults.zoom),
-]
-_PROPAGATE = "Slices with this mean probability prompt their neighbors (0: none)."
-Propagate = Annotated[float | None, typer.Option(help=_PROPAGATE, show_default=f"{Defaults.propagate:g}")]
-_MIN_PROBABILITY = "Drop a label from a slice where its mean probability is lower (0: never)."
-MinProbability = Annotated[float | None, typer.Option(help=_MIN_PROBABILITY, show_default="calibrated on the prompts")]
-Ensemble = Annotated[
-    int | None, typer.Option(min=1, help="Predictions to average.", show_default=str(Defaults.members))
-]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of random choices.", show_default=str(Defaults.seed))]
 
 
 def main() -> None:
@@ -103,7 +84,7 @@ def predict(
     task: Annotated[
         str | None,
         typer.Option(
-            help=f"What the prompts show: {_KINDS}; with channels KIND:CHANNEL or KIND:FROM->TO.",
+            help=f"What the prompts show: {KINDS}; with channels KIND:CHANNEL or KIND:FROM->TO.",
             show_default="segmentation for integer targets",
         ),
     ] = None,
@@ -208,7 +189,7 @@ def finetune(
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Folder of pairs, as for predict.")],
     output: Annotated[Path, typer.Option(help="New folder for the weights; name it with --weights.")],
     minutes: Annotated[float, typer.Option(min=0.01, help="Training time.")] = 5,
-    task: Annotated[str | None, typer.Option(help=f"What the pairs show: {_KINDS}.", show_default="inferred")] = None,
+    task: Annotated[str | None, typer.Option(help=f"What the pairs show: {KINDS}.", show_default="inferred")] = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder to start from.", show_default="tiny")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -226,6 +207,9 @@ def finetune(
         raise typer.Exit(1)
     if not quiet:
         print(output)
+
+
+app.command()(evaluate)
 
 
 @app.command()

@@ -83,16 +83,22 @@ def _eval_case(task: Task, case: Case, pair: CasePair, prompts: tuple[Prompt, ..
     if isinstance(pair.target, LabelMap):
         return evaluated
     modality = "CT" if task.card.units == "HU" else guess_modality(pair.target.voxels)
-    window = Window.fit(pair.target.voxels, modality)
-    is_body = pair.target.voxels > _BODY_HU if modality == "CT" else window.apply(pair.target.voxels) > _BODY
-    rule = "soft tissue, HU" if modality == "CT" else "0.5 to 99.5 percentiles of the truth"
+    window, is_body, text = picture_range(pair.target, modality)
     return replace(
         evaluated,
         regions={**(pair.regions or {"body": is_body}), "whole": None},
         window=window,
-        range=f"{window.low:g} to {window.high:g} ({rule})",
+        range=text,
         labels=pair.labels,
     )
+
+
+def picture_range(truth: Volume, modality: str) -> tuple[Window, NDArray[np.bool_], str]:
+    """How predictions of a picture are measured: the window, where the body is (X, Y, Z), and the window in words."""
+    window = Window.fit(truth.voxels, modality)
+    is_body = truth.voxels > _BODY_HU if modality == "CT" else window.apply(truth.voxels) > _BODY
+    rule = "soft tissue, HU" if modality == "CT" else "0.5 to 99.5 percentiles of the truth"
+    return window, is_body, f"{window.low:g} to {window.high:g} ({rule})"
 
 
 def _prompts(candidates: Sequence[Case], task: Task, count: int, seed: int) -> tuple[Prompt, ...]:

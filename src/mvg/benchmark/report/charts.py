@@ -48,14 +48,14 @@ def chart(table: Table) -> Chart:
 
 def _interval_chart(table: Table) -> Chart:
     """One line per method: the mean with its interval, and faint dots for single sets."""
-    with _figure(_ROW * len(table.columns) + _FOOT) as (figure, axes):
+    with figure_of(_ROW * len(table.columns) + _FOOT) as (figure, axes):
         axes.grid(axis="y", visible=False)
         axes.set_yticks([])
         axes.set_ylim(len(table.columns) - 0.4, -0.75)
         axes.spines["left"].set_visible(False)
         for line, column in enumerate(table.columns):
             _method_line(axes, table, line, column)
-        svg = _svg(figure, f"{table.title}: the mean of every method")
+        svg = svg_of(figure, f"{table.title}: the mean of every method")
     scopes = {column.scope for column in table.columns}
     legend = tuple((color, scope) for scope, color in SCOPE_COLORS.items() if scope in scopes)
     note = "Large: the mean with its interval; small: the rows of the table." if len(table.rows) > 1 else ""
@@ -80,7 +80,7 @@ def _curve_chart(table: Table) -> Chart:
     """Value against x, one line per method; x is logarithmic where it spans a decade."""
     xs = [row.x for row in table.rows if row.x is not None]
     is_logarithmic = min(xs) > 0 and max(xs) / min(xs) >= 10
-    with _figure(3.4) as (figure, axes):
+    with figure_of(3.4) as (figure, axes):
         if is_logarithmic:
             axes.set_xscale("log")
         axes.set_xlabel(table.axis + (" (log scale)" if is_logarithmic else ""))
@@ -89,7 +89,7 @@ def _curve_chart(table: Table) -> Chart:
         axes.minorticks_off()
         for at in range(len(table.columns)):
             _curve(axes, table.rows, at)
-        svg = _svg(figure, f"{table.title}: a curve for every method")
+        svg = svg_of(figure, f"{table.title}: a curve for every method")
     colors = (SERIES_COLORS[at % len(SERIES_COLORS)] for at in range(len(table.columns)))
     legend = tuple((color, column.title) for color, column in zip(colors, table.columns, strict=True))
     return Chart(svg, legend, "Means over all sets with their intervals.")
@@ -123,7 +123,7 @@ def _spans(cells: Sequence[Cell]) -> tuple[list[float], list[float]]:
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[tuple["Figure", "Axes"]]:
+def figure_of(height: float) -> Iterator[tuple["Figure", "Axes"]]:
     """A figure with one pair of axes in the reports' style; it needs no display and no global state."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -133,7 +133,7 @@ def _figure(height: float) -> Iterator[tuple["Figure", "Axes"]]:
         yield figure, figure.subplots()
 
 
-def _svg(figure: "Figure", label: str) -> str:
+def svg_of(figure: "Figure", label: str) -> str:
     """The figure as an element for a page, with the page's colors; label: for readers who do not see it."""
     from matplotlib import rc_context
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from mvg.benchmark.report import calibration
 from mvg.benchmark.report.charts import chart
 from mvg.benchmark.report.records import Record, Results
 from mvg.benchmark.report.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -47,14 +50,8 @@ class Picture:
 
 def render_page(results: Results, tables: Sequence[Table]) -> str:
     """The whole page; it refers to no other file and no address."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
     titles = dict.fromkeys(str(header.get("title") or header.get("suite") or "Results") for header in results.headers)
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         title="; ".join(titles),
         headers=[(_origin(header), header) for header in results.headers],
         methods=_methods(results),
@@ -63,6 +60,17 @@ def render_page(results: Results, tables: Sequence[Table]) -> str:
         agreements=calibration.agreements(results),
         pictures=_pictures(results.folder),
     )
+
+
+def template(name: str) -> "Template":
+    """A page's template, of the folder `templates`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
 
 
 def _origin(header: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, stem_of
+from mvg.imaging.folder import files_by_name
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
@@ -24,7 +25,6 @@ _GUESSED_TASK = "synthesis"  # a card without a task names this one for its targ
 _FEW_VALUES = 32  # targets with at most this many whole numbers are labels
 _MAX_LABEL_VALUES = 256
 _MIN_FLAT = 0.8  # targets with more values are labels where more than this share of foreground neighbors are equal
-_VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr file with the same name
 
 _VolumeT = TypeVar("_VolumeT", bound=Volume | LabelMap)
 
@@ -175,7 +175,7 @@ def _modality(card: Card, channel: int) -> str | None:
 
 
 def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
-    images, targets = _files_by_stem(folder / "images"), _files_by_stem(folder / "targets")
+    images, targets = files_by_name(folder / "images"), files_by_name(folder / "targets")
     _check_partners(folder, images, targets)
     names = tuple(sorted(images))
     paths = [targets[name] for name in names]
@@ -183,7 +183,7 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     if detail and "->" not in detail:
         raise PromptError(f"'{folder}' has one channel, so none can be named", kind, f"use the task {kind}")
     if task is None:
-        if not all(_is_label_map(path) for path in paths):
+        if not all(is_label_map(path) for path in paths):
             raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
         kind = _LABELS_TASK
     pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
@@ -205,22 +205,7 @@ def _check_partners(folder: Path, images: dict[str, Path], targets: dict[str, Pa
         )
 
 
-def _files_by_stem(folder: Path) -> dict[str, Path]:
-    """Files, and folders of DICOM series, by name without suffix (and without the channel number 0000)."""
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.endswith(_VOXEL_SUFFIXES):
-            continue
-        stem = stem_of(path).removesuffix("_0000")
-        if stem in files:
-            raise PromptError(
-                f"'{folder}' has both {files[stem].name} and {path.name}", "one file per name", "remove or rename one"
-            )
-        files[stem] = path
-    return files
-
-
-def _is_label_map(path: Path) -> bool:
+def is_label_map(path: Path) -> bool:
     """Whether a target is a label map: whole numbers, either few or in flat regions (8-bit pictures are whole too)."""
     try:
         voxels = read_labels(path).voxels

@@ -1,0 +1,39 @@
+"""Options that several commands share, or that describe a prediction; help texts are built without PyTorch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import mvg
+from mvg._plugins import names_in
+from mvg.prediction.options import PredictionOptions as Defaults
+
+_PACKAGE = Path(mvg.__file__).parent
+KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
+_STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strategies"))
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
+
+# Options of prediction: None stands for the options of the task file, or for the defaults.
+Strategy = Annotated[
+    str | None,
+    typer.Option(help=f"How prompts are chosen for a slice: {_STRATEGIES}.", show_default=Defaults.strategy),
+]
+NumPrompts = Annotated[
+    int | None,
+    typer.Option(min=1, help="Prompt slices per query slice, at most.", show_default=str(Defaults.num_prompts)),
+]
+Zoom = Annotated[
+    str | None,
+    typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default=Defaults.zoom),
+]
+_PROPAGATE = "Slices with this mean probability prompt their neighbors (0: none)."
+Propagate = Annotated[float | None, typer.Option(help=_PROPAGATE, show_default=f"{Defaults.propagate:g}")]
+_MIN_PROBABILITY = "Drop a label from a slice where its mean probability is lower (0: never)."
+MinProbability = Annotated[float | None, typer.Option(help=_MIN_PROBABILITY, show_default="calibrated on the prompts")]
+Ensemble = Annotated[
+    int | None, typer.Option(min=1, help="Predictions to average.", show_default=str(Defaults.members))
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of random choices.", show_default=str(Defaults.seed))]

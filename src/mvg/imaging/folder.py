@@ -1,0 +1,27 @@
+"""Images of a folder by their names, to find what belongs together."""
+
+from pathlib import Path
+
+from mvg.errors import FileError
+from mvg.imaging.files import stem_of
+
+_VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr file with the same name
+_FIRST_CHANNEL = "_0000"
+
+
+def files_by_name(folder: Path) -> dict[str, Path]:
+    """Files, and folders of DICOM series, by name without suffix (and without the channel number 0000).
+
+    Raises FileError where two files have one name.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith(_VOXEL_SUFFIXES):
+            continue
+        name = stem_of(path).removesuffix(_FIRST_CHANNEL)
+        if name in files:
+            raise FileError(
+                f"'{folder}' has both {files[name].name} and {path.name}", "one file per name", "remove or rename one"
+            )
+        files[name] = path
+    return files
