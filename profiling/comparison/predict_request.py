@@ -3,11 +3,13 @@
 python -P predict_request.py REQUEST.json OUTPUT_FOLDER
 
 It adapts to the version: a parameter that has another name there is found by the signature. It writes `NUMBER.npz`
-for each query and `times.json`: processor seconds of this process for the prompts and for each query.
+for each query and `times.json`: processor seconds of this process for the prompts and for each query, wall-clock
+seconds of the same, and MiB of resident memory before the prompts and at the peak.
 """
 
 import inspect
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -32,16 +34,38 @@ def main() -> None:
     targets = [read_target(target) for _, target in request["prompts"]]
     queries = [mvg.read(query) for query in request["queries"]]
 
-    start = time.process_time()
+    before, clock = _resident(), _Clock()
     task = _prompted(predictor, images, targets, request)
-    seconds = {"prompts": time.process_time() - start, "queries": []}
+    seconds: dict[str, Any] = {"prompts": clock.processor(), "queries": []}
+    wall: dict[str, Any] = {"prompts": clock.wall(), "queries": []}
     for number, query in enumerate(queries):
-        start = time.process_time()
+        clock = _Clock()
         prediction = task(query)
-        seconds["queries"].append(time.process_time() - start)
+        seconds["queries"].append(clock.processor())
+        wall["queries"].append(clock.wall())
         np.savez_compressed(output / f"{number}.npz", voxels=prediction.volume.voxels, affine=prediction.volume.affine)
-    about = {"seconds": seconds, "source": mvg.__file__, "version": mvg.__version__}
+    memory = {"before": before, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    about = {"seconds": seconds, "source": mvg.__file__, "version": mvg.__version__, "wall": wall, "memory_mib": memory}
     (output / "times.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+class _Clock:
+    """Processor and wall-clock seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._processor, self._wall = time.process_time(), time.perf_counter()
+
+    def processor(self) -> float:
+        return time.process_time() - self._processor
+
+    def wall(self) -> float:
+        return time.perf_counter() - self._wall
+
+
+def _resident() -> float:
+    """Resident memory now, in MiB (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def _prompted(predictor: Any, images: list[Any], targets: list[Any], request: dict[str, Any]) -> Any:

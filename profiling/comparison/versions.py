@@ -1,4 +1,4 @@
-"""Runs a request with one version of the sources, in a process of its own and on one thread, and keeps the outcome."""
+"""Runs a request with one version of the sources, in a process of its own, and keeps the outcome."""
 
 import hashlib
 import json
@@ -6,7 +6,8 @@ import os
 import resource
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,21 @@ from numpy.typing import NDArray
 
 from profiling.comparison.requests import Request
 
+_THREADING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SCRIPT = Path(__file__).with_name("predict_request.py")
 
 
 @dataclass(frozen=True)
 class Version:
-    """Sources, and the interpreter that runs them."""
+    """Sources, and the interpreter that runs them.
+
+    environment: variables that set threads, one thread by default; others of the kind are removed.
+    """
 
     source: Path
     python: str
     weights: str
+    environment: Mapping[str, str] = field(default_factory=lambda: {"OMP_NUM_THREADS": "1"})
 
     def digest(self) -> str:
         """A checksum of the sources, weights and interpreter."""
@@ -47,13 +53,16 @@ class Outcome:
     """What a version made of a request.
 
     predictions: an array for each query. seconds: of the processor, for "prompts", each of the "queries", and the
-    whole "process" with imports; the command line tells the last alone. error: the last line of a failed process.
+    whole "process" with imports; the command line tells the last alone. wall: wall-clock seconds of the same;
+    memory_mib: resident memory "before" the prompts and at the "peak". error: the last line of a failed process.
     """
 
     predictions: tuple[NDArray[Any], ...]
     seconds: dict[str, Any]
     error: str = ""
     cached: bool = False
+    wall: dict[str, Any] = field(default_factory=dict)
+    memory_mib: dict[str, float] = field(default_factory=dict)
 
 
 def digest(request: Request) -> str:
@@ -85,14 +94,16 @@ def predict(version: Version, request: Request, folder: Path, task_file: Path | 
     about = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {"seconds": {}, "source": ""}
     if about["source"] and version.source.resolve() not in Path(about["source"]).resolve().parents:
         return Outcome((), {}, f"{about['source']} was imported; expected {version.source}")
-    done.write_text(json.dumps({"seconds": about["seconds"] | {"process": seconds}}), encoding="utf-8")
+    about["seconds"] |= {"process": seconds}
+    done.write_text(json.dumps(about), encoding="utf-8")
     return _read(folder, cached=False)
 
 
 def _read(folder: Path, cached: bool) -> Outcome:
     arrays = [np.load(path)["voxels"] for path in sorted(folder.glob("*.npz"))]
-    seconds = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))["seconds"]
-    return Outcome(tuple(arrays), seconds, cached=cached)
+    about = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    measured = {"wall": about.get("wall", {}), "memory_mib": about.get("memory_mib", {})}
+    return Outcome(tuple(arrays), about["seconds"], cached=cached, **measured)
 
 
 def _script(version: Version, request: Request, folder: Path, task_file: Path | None) -> list[str]:
@@ -129,7 +140,8 @@ def _collect(request: Request, folder: Path) -> None:
 
 def _run(version: Version, command: list[str]) -> tuple[float, str]:
     """Processor seconds of the process, and the last line that it wrote to stderr if it failed."""
-    environment = os.environ | {"PYTHONPATH": str(version.source.resolve()), "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in _THREADING}
+    environment = kept | {"PYTHONPATH": str(version.source.resolve())} | dict(version.environment)
     before = _children_seconds()
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]

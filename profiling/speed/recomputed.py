@@ -12,6 +12,7 @@ from torch import nn
 
 from mvg.model.config import SIZES, GeneralistConfig
 from mvg.model.generalist import Generalist
+from mvg.model.layers import Linear
 from mvg.model.outputs import PromptState
 from profiling.speed.prompts import predict_slice
 from profiling.speed.timing import Timing, time_in_turn
@@ -107,6 +108,12 @@ def _halved(model: Generalist) -> Generalist:
 def _quantized(model: Generalist) -> Generalist:
     """The products of the blocks in int8."""
     quantized = deepcopy(model)
+    for module in list(quantized.form.blocks.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Linear):  # PyTorch converts its own class alone
+                plain = nn.Linear(child.in_features, child.out_features)
+                plain.load_state_dict(child.state_dict())
+                setattr(module, name, plain)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PyTorch is moving this to a library of its own
         quantized.form.blocks = torch.ao.quantization.quantize_dynamic(

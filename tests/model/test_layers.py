@@ -1,0 +1,60 @@
+"""Layers in 16 bits: near the 32-bit output, never where gradients are recorded, and never with old weights."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mvg.model.device import prefers_bfloat16
+from mvg.model.layers import Conv2d, Linear, reduce_precision
+
+LAYERS = {"linear": (Linear(24, 16), (5, 24)), "convolution": (Conv2d(8, 16, 3, padding=1), (2, 8, 12, 12))}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@torch.inference_mode()
+def test_output_is_float32_and_near_that_of_32_bits(name: str) -> None:
+    layer, shape = LAYERS[name]
+    x, reduced = torch.randn(shape), copy.deepcopy(layer)
+    reduce_precision(nn.Sequential(reduced))
+    exact, output = layer(x), reduced(x)
+    assert output.dtype == torch.float32
+    assert 0 < (output - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_need_32_bits(name: str) -> None:
+    layer, shape = LAYERS[name]
+    x, reduced = torch.randn(shape), copy.deepcopy(layer)
+    reduce_precision(reduced)
+    assert torch.equal(reduced(x), layer(x))
+
+
+@torch.no_grad()
+def test_changed_weights_are_copied_again() -> None:
+    layer = Linear(4, 4)
+    reduce_precision(layer)
+    x = torch.ones(1, 4)
+    before = layer(x)
+    layer.weight.add_(1)
+    assert torch.allclose(layer(x), before + 4, atol=0.05)
+    layer.load_state_dict({"weight": torch.zeros(4, 4), "bias": torch.ones(4)})
+    assert torch.equal(layer(x), torch.ones(1, 4))
+
+
+def test_state_has_the_names_of_plain_layers() -> None:
+    layer = Linear(4, 4)
+    reduce_precision(layer)
+    with torch.no_grad():
+        layer(torch.ones(1, 4))
+    assert list(layer.state_dict()) == ["weight", "bias"]
+
+
+def test_only_processors_with_16_bit_products_prefer_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
+    assert not prefers_bfloat16(torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert prefers_bfloat16(torch.device("cpu"))
+    assert not prefers_bfloat16(torch.device("cuda"))
