@@ -4,16 +4,13 @@ import logging
 import warnings
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mvg._atomic import atomic_file
 from mvg._plugins import contributions
-from mvg.errors import FileError, GeometryError, MvgError
+from mvg.errors import FileError, MvgError
 from mvg.imaging import formats
 from mvg.imaging.formats import LOSSY, Format, Stored
+from mvg.imaging.stored_images import labels_of, volume_of
 from mvg.imaging.volume import LabelMap, Volume, luminance
 
 
@@ -25,18 +22,7 @@ def read(path: Path | str) -> Volume:
     affine that cannot be inverted.
     """
     path, stored = _load(path)
-    voxels = _one_image(_in_colors(stored, path), stored.last, path)
-    if voxels.dtype.kind not in "biuf":
-        raise FileError(f"'{path}' holds values of type {voxels.dtype}", "real numbers", "convert the image")
-    with np.errstate(over="ignore"):
-        array = voxels.astype(np.float32)
-    if voxels.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int(array.size - np.isfinite(array).sum())
-        raise FileError(
-            f"'{path}' holds {bad} values that are NaN or infinite", "finite values", "replace them, for example by 0"
-        )
-    array.flags.writeable = False
-    return _with_geometry(Volume, array, stored, path)
+    return volume_of(stored, f"'{path}'")
 
 
 def read_labels(path: Path | str) -> LabelMap:
@@ -51,15 +37,7 @@ def read_labels(path: Path | str) -> LabelMap:
             "PNG, TIFF, NIfTI or another format that keeps them",
             "export the labels again; another suffix does not repair them",
         )
-    voxels = _one_channel(stored.voxels, stored.last, path)
-    if voxels.dtype.kind == "f":
-        whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))
-        if not whole or np.abs(voxels).max() >= 2**53:
-            raise FileError(f"'{path}' holds fractions", "whole numbers as labels", "hand over a label map")
-        voxels = voxels.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
-    if voxels.dtype.kind not in "biu":
-        raise FileError(f"'{path}' holds values of type {voxels.dtype}", "integer labels", "convert the labels")
-    return _with_geometry(LabelMap, voxels, stored, path)
+    return labels_of(stored, f"'{path}'")
 
 
 def read_gray(path: Path | str) -> Volume:
@@ -167,60 +145,6 @@ def _format_for(path: Path) -> Format:
         if file.read(132)[128:] == b"DICM":
             return _formats()[".dcm"]
     raise FileError(f"'{path}' has no known suffix", f"{_suffix_list()} or a DICOM folder", "convert or rename it")
-
-
-def _in_colors(stored: Stored, path: Path) -> NDArray[Any]:
-    if stored.palette is None:
-        return stored.voxels
-    if stored.voxels.max() >= len(stored.palette):
-        raise FileError(
-            f"'{path}' holds the index {stored.voxels.max()} of a palette with {len(stored.palette)} colors",
-            "a color for every index",
-            "export the picture again",
-        )
-    return np.asarray(stored.palette[stored.voxels])
-
-
-def _one_image(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
-    """As `_one_channel`, but color pictures (one slice) keep their three channels (X, Y, Z, 3)."""
-    in_color = last == "color" and voxels.ndim == 4 and voxels.shape[2:] == (1, 3) and 0 not in voxels.shape
-    return voxels if in_color and not _is_gray(voxels) else _one_channel(voxels, last, path)
-
-
-def _is_gray(voxels: NDArray[Any]) -> bool:
-    """Whether all channels of voxels (..., C) are equal."""
-    return all(np.array_equal(voxels[..., 0], voxels[..., channel]) for channel in range(1, voxels.shape[-1]))
-
-
-def _one_channel(voxels: NDArray[Any], last: str, path: Path) -> NDArray[Any]:
-    """The volume (X, Y, Z) in an array that may have fewer axes, or more of length 1."""
-    if 0 in voxels.shape or voxels.ndim < 2:
-        raise FileError(f"'{path}' has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
-    if voxels.ndim > 3 and last == "color":
-        if not _is_gray(voxels):
-            raise FileError(
-                f"'{path}' is a color image of {voxels.shape[-1]} channels",
-                "one channel, or equal ones",
-                "convert it to gray or keep the channel you need",
-            )
-        voxels = voxels[..., 0]
-    while voxels.ndim > 3 and voxels.shape[-1] == 1:
-        voxels = voxels[..., 0]
-    if voxels.ndim > 3:
-        raise FileError(
-            f"'{path}' is {voxels.ndim}D, of shape {voxels.shape}", "one volume of three axes", "split it into volumes"
-        )
-    return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
-
-
-_ImageT = TypeVar("_ImageT", Volume, LabelMap)
-
-
-def _with_geometry(kind: type[_ImageT], voxels: NDArray[Any], stored: Stored, path: Path) -> _ImageT:
-    try:
-        return kind(voxels, stored.affine, stored.header)
-    except GeometryError as error:
-        raise GeometryError(f"'{path}': {error.message}", error.expected, error.action) from error
 
 
 def _unwritable(path: Path, error: Exception) -> FileError:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError, UnknownNameError
+from mvg.imaging.conversion import ImageLike, LabelsLike, as_volume
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import guess_modality
 from mvg.model.device import device_named, prefers_bfloat16
@@ -23,7 +24,7 @@ from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_channels
 from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
-from mvg.prediction.prompts.task_choice import UnnamedTargets, task_spec
+from mvg.prediction.prompts.task_choice import PromptImages, PromptTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, plan_zoom
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
@@ -47,8 +48,8 @@ class Predictor:
 
     def prompt(
         self,
-        images: Volumes[Volume],
-        targets: Volumes[Volume | LabelMap],
+        images: Volumes[ImageLike],
+        targets: Volumes[LabelsLike],
         task: str | None = None,
         options: PredictionOptions | None = None,
         *,
@@ -60,27 +61,28 @@ class Predictor:
             task = predictor.prompt([image], [labels])
             labels = task(query).volume
 
-        images, targets: one target per image, on the same grid; each pair is read once. task: "segmentation",
-        "synthesis", "inpainting", "denoising" or another kind; None where all targets are LabelMaps. modality: "CT" if
-        intensities are HU, anything else if they are not, in prompts and queries; None guesses. names: of the pairs,
-        for messages. Raises PromptError for pairs that cannot serve, GeometryError for a pair on two grids,
-        UnknownNameError for names.
+        images, targets: one target per image, on the same grid: Volumes and LabelMaps, paths, images of nibabel or
+        SimpleITK, or (array, affine to RAS+ mm), see `mvg.imaging.conversion`. Each pair is read once. task:
+        "segmentation", "synthesis", "inpainting", "denoising" or another kind; None where all targets are labels.
+        modality: "CT" if intensities are HU, anything else if they are not, in prompts and queries; None guesses.
+        names: of the pairs, for messages. Raises PromptError for pairs that cannot serve, GeometryError for a pair on
+        two grids or of other types, FileError for files that cannot be read, UnknownNameError for names.
         """
         options = options or PredictionOptions()
         spec = task_spec(task)
-        targets = UnnamedTargets(targets) if task is None else targets
-        reader = PairReader(PromptPairs(images, targets, names, modality), spec, self.model.config.inputs)
+        pairs = PromptPairs(PromptImages(images), PromptTargets(targets, task), names, modality)
+        reader = PairReader(pairs, spec, self.model.config.inputs)
         prompts = prepare(reader, SliceLayout(self.model.config.size))
         zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None
         return PromptedTask(self, spec, prompts, options, zoom)
 
-    def open(self, volume: Volume, labels: Sequence[int], modality: str | None = None) -> Session:
+    def open(self, volume: ImageLike, labels: Sequence[int], modality: str | None = None) -> Session:
         """Label a volume slice by slice, without any example pair; `labels`: the values that may be used.
 
-        Raises PromptError for no values, more than 255, or 0 among them.
+        volume: as the images of `prompt`. Raises PromptError for no values, more than 255, or 0 among them.
         """
         check_values(labels)
-        volume = fit_channels(volume, self.model.config.inputs, "the volume")
+        volume = fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
         return Session(self.model, volume, SessionStart(tuple(labels), modality or guess_modality(volume.voxels)))
 
     def load_task(self, path: str | Path) -> "PromptedTask":
@@ -110,12 +112,14 @@ class PromptedTask:
         self.zoom_pass = None if zoom is None else ZoomPass.of(predictor.model, zoom)
         self._zoom_was_off = options.zoom == "off"
 
-    def __call__(self, query: Volume, progress: Progress | None = None) -> Prediction:
+    def __call__(self, query: ImageLike, progress: Progress | None = None) -> Prediction:
         """The prediction for a query volume, slice by slice: memory grows by the prediction alone.
 
-        Raises GeometryError for a query with NaN or infinite voxels, PromptError for channels that the model does not
-        take.
+        query: a Volume, a path, an image of nibabel or SimpleITK, or (array, affine to RAS+ mm). The prediction lies on
+        its grid. Raises GeometryError for a query with NaN or infinite voxels or of another type, FileError for a file
+        that cannot be read, PromptError for channels that the model does not take.
         """
+        query = as_volume(query, "the query")
         if not np.isfinite([query.voxels.min(), query.voxels.max()]).all():  # NaN is both
             raise GeometryError(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
@@ -132,11 +136,14 @@ class PromptedTask:
         counter.finish()
         return self._on_grid(prediction, query, slices.plane)
 
-    def open(self, volume: Volume) -> Session:
-        """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures."""
+    def open(self, volume: ImageLike) -> Session:
+        """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures.
+
+        volume: as the query of a call.
+        """
         if self.spec.target_type != "labels":
             raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
-        volume = fit_channels(volume, self.predictor.model.config.inputs, "the volume")
+        volume = fit_channels(as_volume(volume, "the volume"), self.predictor.model.config.inputs, "the volume")
         return Session(
             self.predictor.model,
             volume,

@@ -21,7 +21,7 @@ from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging.files import read_gray, read_labels
 from mvg.imaging.grid_difference import grid_difference
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.prompts.folder import is_label_map
+from mvg.prediction.prompts.label_maps import label_map
 from mvg.tasks import TargetType
 
 
@@ -76,7 +76,7 @@ def evaluate(
     files belong together or no case can be measured, and BenchmarkError without the library of surface distances.
     """
     matching = match_files(predictions, truths, images)
-    is_labels = is_label_map(matching.pairs[0].truth)
+    is_labels = label_map(matching.pairs[0].truth) is not None
     if is_labels:
         check_label_metrics()
     data = _data_set(truths)

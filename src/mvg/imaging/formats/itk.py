@@ -9,6 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,15 @@ _NUMBERS = struct.Struct("<15d")  # origin 3, spacing 3, direction 9
 
 def load(path: Path) -> Stored:
     """Reads the image; vector pixels become a last axis of colors."""
+    stored = stored_of(_image(path, _reader(path)))
+    affine = _nrrd_affine(path)
+    return stored if affine is None else replace(stored, affine=affine, header=None)
+
+
+def stored_of(image: Any) -> Stored:
+    """The content of an image of SimpleITK, with the affine to RAS+ mm that its LPS geometry stands for."""
     import SimpleITK as sitk  # noqa: N813
 
-    image = _image(path, _reader(path))
     channels = image.GetNumberOfComponentsPerPixel()
     array = sitk.GetArrayFromImage(image)
     axes = range(image.GetDimension())
@@ -46,11 +53,8 @@ def load(path: Path) -> Stored:
     if channels > 1 and image.GetDimension() == 2:
         voxels = voxels[:, :, None]
     origin, spacing, direction = _in_3d(image)
-    affine = _nrrd_affine(path)
-    header = None
-    if affine is None:
-        affine = _affine(origin, spacing, direction)
-        header = Header("itk", _NUMBERS.pack(*origin, *spacing, *direction.ravel()), affine.tobytes())
+    affine = _affine(origin, spacing, direction)
+    header = Header("itk", _NUMBERS.pack(*origin, *spacing, *direction.ravel()), affine.tobytes())
     return Stored(voxels, affine, header, "color" if channels > 1 else "time")
 
 

@@ -30,17 +30,25 @@ def load(path: Path) -> Stored:
     sizes = {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
     if not sizes & {348, 540}:
         raise ValueError("it has no NIfTI header")
-    second = 540 in sizes
-    image: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(content)
+    image: Any = (nibabel.Nifti2Image if 540 in sizes else nibabel.Nifti1Image).from_bytes(content)
+    return stored_of(image)
+
+
+def stored_of(image: Any) -> Stored:
+    """The content of an image of nibabel; the header is kept where it describes the image's affine bit for bit."""
+    import nibabel
+
     voxels = np.asanyarray(image.dataobj)
     color = bool(voxels.dtype.names)
     if color:
         voxels = np.stack([voxels[name] for name in voxels.dtype.names or ()], axis=-1)
-    affine = _affine(image.header)
-    kind = "nifti2" if second else "nifti1"
-    return Stored(
-        voxels, affine, Header(kind, image.header.binaryblock, affine.tobytes()), "color" if color else "time"
-    )
+    affine, header = np.array(image.affine, np.float64), None
+    if isinstance(image.header, nibabel.Nifti1Header):  # Nifti2Header too
+        described = np.array_equal(affine, image.header.get_best_affine())
+        affine = _in_mm(affine, image.header)
+        kind = "nifti2" if image.header.sizeof_hdr == 540 else "nifti1"
+        header = Header(kind, image.header.binaryblock, affine.tobytes()) if described else None
+    return Stored(voxels, affine, header, "color" if color else "time")
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
@@ -77,8 +85,8 @@ def header_for(volume: Volume | LabelMap, shape: tuple[int, ...], dtype: np.dtyp
     return header
 
 
-def _affine(header: Any) -> NDArray[np.float64]:
-    affine = np.array(header.get_best_affine(), np.float64)
+def _in_mm(affine: NDArray[np.float64], header: Any) -> NDArray[np.float64]:
+    """The affine in mm; a header may name other units."""
     scale = _MILLIMETERS.get(header.get_xyzt_units()[0], 1.0)
     if scale != 1:
         affine[:3] *= scale

@@ -7,24 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import numpy as np
-
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.sets import nnunet
-from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
+from mvg.errors import FileError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, stem_of
 from mvg.imaging.folder import files_by_name
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
 from mvg.tasks.case_pair import read_case_labels
 
 _LABELS_TASK = "segmentation"  # without a name, label maps as targets mean this task
 _GUESSED_TASK = "synthesis"  # a card without a task names this one for its target pictures
-_FEW_VALUES = 32  # targets with at most this many whole numbers are labels
-_MAX_LABEL_VALUES = 256
-_MIN_FLAT = 0.8  # targets with more values are labels where more than this share of foreground neighbors are equal
 
 _VolumeT = TypeVar("_VolumeT", bound=Volume | LabelMap)
 
@@ -183,7 +179,7 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     if detail and "->" not in detail:
         raise PromptError(f"'{folder}' has one channel, so none can be named", kind, f"use the task {kind}")
     if task is None:
-        if not all(is_label_map(path) for path in paths):
+        if any(label_map(path) is None for path in paths):
             raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
         kind = _LABELS_TASK
     pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
@@ -203,23 +199,6 @@ def _check_partners(folder: Path, images: dict[str, Path], targets: dict[str, Pa
             "the same names in images/ and targets/",
             "add or remove files",
         )
-
-
-def is_label_map(path: Path) -> bool:
-    """Whether a target is a label map: whole numbers, either few or in flat regions (8-bit pictures are whole too)."""
-    try:
-        voxels = read_labels(path).voxels
-    except MvgError:
-        read_gray(path)  # damaged files have their own message
-        return False
-    values = np.unique(voxels)
-    if len(values) <= _FEW_VALUES:
-        return True
-    if len(values) > _MAX_LABEL_VALUES or values[0] < 0:
-        return False
-    voxel, neighbor = voxels[:-1], voxels[1:]
-    foreground = (voxel != 0) | (neighbor != 0)
-    return bool(foreground.any()) and float((voxel == neighbor)[foreground].mean()) > _MIN_FLAT
 
 
 def _channel_of(queries: Sequence[Path], count: int) -> int:

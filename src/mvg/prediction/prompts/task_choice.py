@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from mvg.errors import PromptError
+from mvg.imaging.conversion import ImageLike, LabelsLike, as_labels, as_volume, is_image
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.pairs import Volumes
 from mvg.tasks import TaskSpec, kind_names, spec_of
 
@@ -17,19 +19,55 @@ def task_spec(task: str | None) -> TaskSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class UnnamedTargets:
-    """The targets of a task without a name: PromptError on reading one that is not a label map."""
+class PromptImages:
+    """The images of prompts as users give them, converted when they are indexed."""
 
-    targets: Volumes[Volume | LabelMap]
+    images: Volumes[ImageLike]
+
+    def __post_init__(self) -> None:
+        check_sequence(self.images, "images")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> Volume:
+        return as_volume(self.images[number], f"the image of prompt {number + 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class PromptTargets:
+    """The targets of prompts as users give them, converted when they are indexed, as the task needs them.
+
+    task: None for a segmentation without a name: PromptError on reading a target that is not a label map.
+    """
+
+    targets: Volumes[LabelsLike]
+    task: str | None
+
+    def __post_init__(self) -> None:
+        check_sequence(self.targets, "targets")
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, number: int) -> LabelMap:
-        target = self.targets[number]
-        if not isinstance(target, LabelMap):
-            raise unnamed_task("prompt targets that are pictures, not label maps")
-        return target
+    def __getitem__(self, number: int) -> Volume | LabelMap:
+        target, name = self.targets[number], f"the target of prompt {number + 1}"
+        if isinstance(target, LabelMap) or (isinstance(target, Volume) and self.task is not None):
+            return target
+        if self.task is None:
+            labels = None if isinstance(target, Volume) else label_map(target, name)
+            if labels is None:
+                raise unnamed_task("prompt targets that are pictures, not label maps")
+            return labels
+        return as_labels(target, name) if task_spec(self.task).target_type == "labels" else as_volume(target, name)
+
+
+def check_sequence(images: object, name: str) -> None:
+    """Raises PromptError where one image stands for the list of all; name: of the parameter."""
+    if is_image(images) or not isinstance(images, Volumes):
+        raise PromptError(
+            f"{name} of the type {type(images).__qualname__}", "a list, with one entry per pair", "put it into a list"
+        )
 
 
 def unnamed_task(description: str) -> PromptError:

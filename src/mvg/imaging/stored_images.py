@@ -1,0 +1,103 @@
+"""Checks voxels as a file or another library stores them, and makes a Volume or a LabelMap of them.
+
+`name` is what messages call the image, for example the path of its file in quotes.
+"""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import FileError, GeometryError
+from mvg.imaging.formats import Stored
+from mvg.imaging.volume import LabelMap, Volume
+
+
+def volume_of(stored: Stored, name: str) -> Volume:
+    """The image as float32; colors of a picture stay three channels unless they are equal.
+
+    Raises FileError for other than real and finite numbers and for several images in one, GeometryError for an affine
+    that cannot be inverted.
+    """
+    voxels = _one_image(_in_colors(stored, name), stored.last, name)
+    if voxels.dtype.kind not in "biuf":
+        raise FileError(f"{name} holds values of type {voxels.dtype}", "real numbers", "convert the image")
+    with np.errstate(over="ignore"):
+        array = voxels.astype(np.float32)
+    if voxels.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(array.size - np.isfinite(array).sum())
+        raise FileError(
+            f"{name} holds {bad} values that are NaN or infinite", "finite values", "replace them, for example by 0"
+        )
+    array.flags.writeable = False
+    return _with_geometry(Volume, array, stored, name)
+
+
+def labels_of(stored: Stored, name: str) -> LabelMap:
+    """The labels with every value as it is stored; floats are accepted when all are whole numbers.
+
+    Errors are those of `volume_of`, and FileError for fractions and colors.
+    """
+    voxels = _one_channel(stored.voxels, stored.last, name)
+    if voxels.dtype.kind == "f":
+        whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))
+        if not whole or np.abs(voxels).max() >= 2**53:
+            raise FileError(f"{name} holds fractions", "whole numbers as labels", "hand over a label map")
+        voxels = voxels.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
+    if voxels.dtype.kind not in "biu":
+        raise FileError(f"{name} holds values of type {voxels.dtype}", "integer labels", "convert the labels")
+    return _with_geometry(LabelMap, voxels, stored, name)
+
+
+def _in_colors(stored: Stored, name: str) -> NDArray[Any]:
+    if stored.palette is None:
+        return stored.voxels
+    if stored.voxels.max() >= len(stored.palette):
+        raise FileError(
+            f"{name} holds the index {stored.voxels.max()} of a palette with {len(stored.palette)} colors",
+            "a color for every index",
+            "export the picture again",
+        )
+    return np.asarray(stored.palette[stored.voxels])
+
+
+def _one_image(voxels: NDArray[Any], last: str, name: str) -> NDArray[Any]:
+    """As `_one_channel`, but color pictures (one slice) keep their three channels (X, Y, Z, 3)."""
+    in_color = last == "color" and voxels.ndim == 4 and voxels.shape[2:] == (1, 3) and 0 not in voxels.shape
+    return voxels if in_color and not _is_gray(voxels) else _one_channel(voxels, last, name)
+
+
+def _is_gray(voxels: NDArray[Any]) -> bool:
+    """Whether all channels of voxels (..., C) are equal."""
+    return all(np.array_equal(voxels[..., 0], voxels[..., channel]) for channel in range(1, voxels.shape[-1]))
+
+
+def _one_channel(voxels: NDArray[Any], last: str, name: str) -> NDArray[Any]:
+    """The volume (X, Y, Z) in an array that may have fewer axes, or more of length 1."""
+    if 0 in voxels.shape or voxels.ndim < 2:
+        raise FileError(f"{name} has the shape {voxels.shape}", "two or three axes, none empty", "replace it")
+    if voxels.ndim > 3 and last == "color":
+        if not _is_gray(voxels):
+            raise FileError(
+                f"{name} is a color image of {voxels.shape[-1]} channels",
+                "one channel, or equal ones",
+                "convert it to gray or keep the channel you need",
+            )
+        voxels = voxels[..., 0]
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim > 3:
+        raise FileError(
+            f"{name} is {voxels.ndim}D, of shape {voxels.shape}", "one volume of three axes", "split it into volumes"
+        )
+    return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
+
+
+_ImageT = TypeVar("_ImageT", Volume, LabelMap)
+
+
+def _with_geometry(kind: type[_ImageT], voxels: NDArray[Any], stored: Stored, name: str) -> _ImageT:
+    try:
+        return kind(voxels, stored.affine, stored.header)
+    except GeometryError as error:
+        raise GeometryError(f"{name}: {error.message}", error.expected, error.action) from error
