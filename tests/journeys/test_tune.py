@@ -1,5 +1,6 @@
-"""Tuning on the prompts, before a prediction or into new weights."""
+"""Tuning on the prompts, before a prediction or into a task file."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ def test_predict_after_tuning(run: Run, user: Path, weights: Path, tmp_path: Pat
     done = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", tmp_path / "out",
                "--weights", weights, "--tune", 1)  # fmt: skip
     assert done.code == 0, done.err
-    assert "tuning took" in done.err
+    assert "by cross-validation over" in done.err
     assert (tmp_path / "out" / "scan.nii.gz").is_file()
 
 
@@ -31,36 +32,51 @@ def test_nothing_is_tuned_for_impossible_requests(run: Run, user: Path, weights:
     assert "would overwrite" in over.err
 
 
-def test_weights_are_written_into_the_working_folder(
+def test_a_task_is_written_into_the_working_folder_and_can_be_used(
     run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    done = run("finetune", user / "prompts", "--output", ".", "--weights", weights, "--minutes", 0.05, "-q")
-    assert (done.code, done.out, done.err) == (0, "", "")
-    assert (tmp_path / "here" / "card.md").read_text(encoding="utf-8").startswith("# here, tuned")
-
-
-def test_tuned_weights_are_written_where_they_help_and_can_be_used(
-    run: Run, user: Path, weights: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "tuned"
-    done = run("finetune", user / "prompts", "--output", folder, "--weights", weights, "--minutes", 0.05)
-    assert done.code == (0 if folder.exists() else 1), done.err
-    assert folder.exists(), "random weights are easy to improve"
-    assert "tuned" in (folder / "card.md").read_text(encoding="utf-8")
-    assert mvg.load(folder).model.config == mvg.load(weights).model.config
-    again = run("finetune", user / "prompts", "--output", folder, "--weights", weights, "--minutes", 0.05)
+    done = run("finetune", user / "prompts", "--output", ".", "--weights", weights, "--minutes", 0.1, "-q")
+    assert (done.code, done.out, done.err) == (0, "", ""), "random weights are easy to improve"
+    card = (tmp_path / "here" / "card.md").read_text(encoding="utf-8")
+    assert card.startswith("# here, tuned")
+    assert "by cross-validation over" in card
+    predicted = run("predict", user / "scan.nii.gz", "--prompts", "task.mvgtask", "--output", tmp_path / "out")
+    assert predicted.code == 0, predicted.err
+    plain = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", tmp_path / "plain",
+                "--weights", weights)  # fmt: skip
+    assert plain.code == 0
+    tuned, untuned = (mvg.read_labels(tmp_path / name / "scan.nii.gz").voxels for name in ("out", "plain"))
+    assert (tuned != untuned).any()
+    again = run("finetune", user / "prompts", "--output", ".", "--weights", weights, "--minutes", 0.05)
     assert again.code == 2
     assert "exists already" in again.err
 
 
-def test_a_tuned_task_cannot_be_saved_without_its_weights(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+def test_one_pair_is_refused_in_one_line(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    first, *others = sorted((user / "prompts" / "images").iterdir())
+    assert others
+    for kind in ("images", "targets"):
+        (tmp_path / "one" / kind).mkdir(parents=True)
+        for path in (user / "prompts" / kind).glob(f"{first.name.split('.')[0]}*"):
+            shutil.copy(path, tmp_path / "one" / kind)
+    done = run("finetune", tmp_path / "one", "--output", tmp_path / "tuned", "--weights", weights, "--minutes", 60)
+    assert done.code == 1
+    assert "one annotated volume" in done.err
+    assert not (tmp_path / "tuned").exists()
+
+
+def test_a_tuned_task_can_be_saved(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "task.mvgtask"
     done = run("predict", user / "scan.nii.gz", "--prompts", user / "prompts", "--output", tmp_path / "out",
-               "--weights", weights, "--tune", 1, "--save-task", tmp_path / "task.mvgtask")  # fmt: skip
-    assert done.code == 2
-    assert "--save-task with --tune" in done.err
-    assert not (tmp_path / "out").exists()
+               "--weights", weights, "--tune", 5, "--save-task", saved)  # fmt: skip
+    assert done.code == 0, done.err
+    assert mvg.load_task(saved).adapter is not None
+    again = run("predict", user / "scan.nii.gz", "--prompts", saved, "--output", tmp_path / "again")
+    assert again.code == 0
+    first, second = (mvg.read_labels(tmp_path / name / "scan.nii.gz").voxels for name in ("out", "again"))
+    assert (first == second).all()
 
 
 def test_nothing_is_tuned_for_weights_that_cannot_be_written(

@@ -107,7 +107,7 @@ def predict(
     ] = False,
     ensemble: Ensemble = None,
     tune_seconds: Annotated[
-        float, typer.Option("--tune", min=0, help="First train on the prompts, for these seconds; rarely worth it.")
+        float, typer.Option("--tune", min=0, help="First train on two or more prompts, for these seconds.")
     ] = 0,
     save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
     seed: Seed = None,
@@ -128,7 +128,7 @@ def predict(
         source = PromptSource(prompts, task, weights, device)
         extras = {"uncertainty": uncertainty, "probabilities": probabilities}
         request = prepare_request(source, options | extras, queries, on_progress)
-        check_outputs(request, options, outputs)
+        check_outputs(request, options)
         report = predict_batch(request, queries, output, outputs, on_progress)
     if not quiet:
         _print(report.notes, report.written)
@@ -187,26 +187,27 @@ def train(
 @app.command()
 def finetune(
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Folder of pairs, as for predict.")],
-    output: Annotated[Path, typer.Option(help="New folder for the weights; name it with --weights.")],
+    output: Annotated[Path, typer.Option(help="New folder for task.mvgtask; name that file with --prompts.")],
     minutes: Annotated[float, typer.Option(min=0.01, help="Training time.")] = 5,
     task: Annotated[str | None, typer.Option(help=f"What the pairs show: {KINDS}.", show_default="inferred")] = None,
-    weights: Annotated[str | None, typer.Option(help="Id or folder to start from.", show_default="tiny")] = None,
+    weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Tune weights on pairs; they are written only if they predict pairs better (of three or more, a held-out one)."""
-    from mvg.app.finetuning import finetune as tune_weights
+    """Train an adapter on pairs; a task is written only if it predicts pairs better that it was not trained on."""
+    from mvg.app.finetuning import TASK_FILE
+    from mvg.app.finetuning import finetune as tune_task
     from mvg.prediction.request import PromptSource
 
     source = PromptSource(prompts, task, weights, device)
     with progress_bars(quiet) as on_progress:
-        tuning = tune_weights(source, output, 60 * minutes, on_progress)
+        tuning = tune_task(source, output, 60 * minutes, on_progress)
     if not (quiet and tuning.kept):
         print_line(tuning.message)
     if not tuning.kept:
         raise typer.Exit(1)
     if not quiet:
-        print(output)
+        print(output / TASK_FILE)
 
 
 app.command()(evaluate)

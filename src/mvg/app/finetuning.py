@@ -1,29 +1,31 @@
-"""`mvg finetune`: weights tuned on a folder of pairs, written with a card that says so."""
+"""`mvg finetune`: a task with an adapter that was trained on a folder of pairs, written with a card that says so."""
 
 from pathlib import Path
 
 from mvg.app.display import OnProgress
 from mvg.errors import FileError
-from mvg.model.weights import describe_weights, save_weights
+from mvg.model.weights import describe_weights
 from mvg.prediction.finetuning import Tuning, tune
 from mvg.prediction.output_files import output_folder
 from mvg.prediction.predictor import PromptedTask
 from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_request
+from mvg.prediction.task_file import SUFFIX
 
+TASK_FILE = f"task{SUFFIX}"
 _CARD = """# {name}, tuned
 
-The weights `{start}` tuned for {minutes:.3g} minutes ({steps} steps) on the pairs in `{prompts}` ({kind}), by
-`mvg finetune`. The loss of the check was {before:.4f} before and {after:.4f} after. If you pass these weights on, add
-the terms of the pairs.
+`{file}` holds the pairs of `{prompts}` ({kind}) as prompts, and an adapter that was trained on them for {minutes:.3g}
+minutes by `mvg finetune`. It corrects the predictions of the weights `{start}`, which stay as they are and are not in
+the file. {message}. If you pass the file on, add the terms of the pairs.
 
-Research use; not a medical device. Below is the card of the weights that the tuning started from.
+Research use; not a medical device. Below is the card of the weights.
 
 {card}
 """
 
 
 def finetune(source: PromptSource, output: Path, seconds: float, on_progress: OnProgress) -> Tuning:
-    """Tune on the pairs of a prompt folder; write the weights to the new folder `output` if they became better.
+    """Tune on the pairs of a prompt folder; write a task file to the new folder `output` if predictions became better.
 
     Raises FileError, before the tuning, for a folder that is not empty or cannot be written, and what
     `prepare_request` raises.
@@ -32,16 +34,19 @@ def finetune(source: PromptSource, output: Path, seconds: float, on_progress: On
         raise FileError(f"'{output}' exists already", "a new folder", "choose another --output")
     output = output.resolve()
     with output_folder(output):
-        task = prepare_request(source, {"zoom": "off"}, (), on_progress).task
+        task = prepare_request(source, {}, (), on_progress).task
         tuned, tuning = tune(task, seconds, progress=lambda done, total: on_progress("tuning", done, total))
         if tuning.kept:
-            save_weights(tuned.predictor.model, output, _card(source, output.name, seconds, tuned, tuning))
+            tuned.save(output / TASK_FILE)
+            card = _card(source, output.name, seconds, tuned, tuning)
+            (output / "card.md").write_text(card, encoding="utf-8")
     return tuning
 
 
 def _card(source: PromptSource, name: str, seconds: float, tuned: PromptedTask, tuning: Tuning) -> str:
-    start = source.weights or DEFAULT_WEIGHTS
+    start = tuned.predictor.name or source.weights or DEFAULT_WEIGHTS
+    message = tuning.message[0].upper() + tuning.message[1:]
     return _CARD.format(
-        name=name, start=start, minutes=seconds / 60, steps=tuning.steps, prompts=source.prompts.name,
-        kind=tuned.spec.kind, before=tuning.before, after=tuning.after, card=describe_weights(start).card,
+        name=name, file=TASK_FILE, start=start, minutes=seconds / 60, prompts=source.prompts.name,
+        kind=tuned.spec.kind, message=message, card=describe_weights(start).card,
     )  # fmt: skip

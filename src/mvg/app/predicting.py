@@ -50,12 +50,8 @@ class BatchReport:
         return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
 
 
-def check_outputs(request: Request, options: Collection[str], outputs: OutputOptions) -> None:
-    """Raises PromptError for options that exclude each other or do nothing; options: names of those that were set."""
-    if outputs.tuning_seconds and outputs.save_task is not None:
-        raise PromptError(
-            "--save-task with --tune", "one of them", "tune with 'mvg finetune' and save a task for those weights"
-        )
+def check_outputs(request: Request, options: Collection[str]) -> None:
+    """Raises PromptError for options that do nothing; options: names of those that were set."""
     if request.task.spec.target_type == "labels":
         return
     for name in _FOR_LABELS:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.layers import reduce_precision
 from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import task_file
+from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.inference.context import PredictionContext, ZoomPass
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
@@ -92,7 +94,11 @@ class Predictor:
         task = PromptedTask(self, contents.spec, contents.prompts, contents.options, contents.zoom)
         if contents.fingerprint == fingerprint(self.model):
             task.restore_caches(contents)
-        return task
+        return (
+            task
+            if contents.adapter is None
+            else task.adapted(contents.adapter.to(next(self.model.parameters()).device))
+        )
 
 
 class PromptedTask:
@@ -110,6 +116,7 @@ class PromptedTask:
         self.predictor, self.spec, self.prompts, self.options, self.zoom = predictor, spec, prompts, options, zoom
         self.cache = PromptCache(predictor.model, prompts)
         self.zoom_pass = None if zoom is None else ZoomPass.of(predictor.model, zoom)
+        self.adapter: TaskAdapter | None = None
         self._zoom_was_off = options.zoom == "off"
 
     def __call__(self, query: ImageLike, progress: Progress | None = None) -> Prediction:
@@ -173,12 +180,23 @@ class PromptedTask:
         used.options = options
         return used
 
+    def adapted(self, adapter: TaskAdapter | None) -> "PromptedTask":
+        """The same prompts, with predictions that an adapter corrects; None for predictions as the model makes them."""
+        used, (whole, *magnified) = copy.copy(self), self.caches
+        used.adapter = adapter
+        used.cache = whole.corrected(None if adapter is None else adapter.correction(zoomed=False))
+        if self.zoom_pass is not None:
+            correction = None if adapter is None else adapter.correction(zoomed=True)
+            caches = tuple(cache.corrected(correction) for cache in magnified)
+            used.zoom_pass = replace(self.zoom_pass, caches=caches)
+        return used
+
     def save(self, path: str | Path) -> None:
         """Write prompts and their encodings as one task file, whole or not at all. Raises FileError."""
         self._determine_thresholds()
         contents = TaskContents(
             self.predictor.name, fingerprint(self.predictor.model), self.spec, self.options, self.prompts,
-            self.zoom, thresholds=tuple(cache.thresholds for cache in self._caches),
+            self.zoom, thresholds=tuple(cache.thresholds for cache in self.caches), adapter=self.adapter,
         )  # fmt: skip
         task_file.save(contents, self.cache, Path(path))
 
@@ -187,11 +205,12 @@ class PromptedTask:
         device = next(self.predictor.model.parameters()).device
         for view, state in contents.states:
             self.cache.put(view, state.to(device))
-        for cache, thresholds in zip(self._caches, contents.thresholds, strict=False):
+        for cache, thresholds in zip(self.caches, contents.thresholds, strict=False):
             cache.thresholds.update(thresholds)
 
     @property
-    def _caches(self) -> tuple[PromptCache, ...]:
+    def caches(self) -> tuple[PromptCache, ...]:
+        """Those of whole slices, then those of the magnified regions."""
         return (self.cache, *(self.zoom_pass.caches if self.zoom_pass else ()))
 
     def _determine_thresholds(self) -> None:

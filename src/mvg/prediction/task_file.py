@@ -3,6 +3,7 @@ no pickle.
 
     images, targets, volume, index, count        the prompt slices, see `PromptSet`
     zoom.I.images, ...                           the same, magnified, in one or several regions, where the task has them
+    adapter.NAME                                 the weights of the adapter, where the task was tuned
     states.I.keys.J, ....values.J, ....sums.J    the encoded prompts, see `PromptState`; up to 256 MB
 
 The JSON names the weights, the fingerprint of the model and what was determined with it: a model with another
@@ -28,6 +29,7 @@ from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
 from mvg.imaging.window import CT_WINDOW, Window
 from mvg.model.outputs import PromptState
+from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
@@ -55,7 +57,7 @@ class TaskContents:
     """What a task file holds.
 
     weights: id or path; fingerprint: of the model; states: encoded prompts; thresholds: of the prompts and of each zoom
-    region, see `PromptCache`.
+    region, see `PromptCache`. adapter: of a task that was tuned.
     """
 
     weights: str
@@ -66,6 +68,7 @@ class TaskContents:
     zoom: ZoomPlan | None
     states: tuple[tuple[PromptView, PromptState], ...] = ()
     thresholds: tuple[Thresholds, ...] = ()
+    adapter: TaskAdapter | None = None
 
 
 def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
@@ -81,6 +84,9 @@ def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
     for number, (view, state) in enumerate(cache.saved_states(_BUDGET)):
         views.append(asdict(view))
         tensors |= {f"states.{number}.{name}": tensor.cpu() for name, tensor in state.tensors().items()}
+    if contents.adapter is not None:
+        weights = contents.adapter.network.state_dict()
+        tensors |= {f"adapter.{name}": tensor.cpu().contiguous() for name, tensor in weights.items()}
     description = _described(contents) | {"states": views}
     with atomic_file(path, partial(_unwritable, path), (OSError, SafetensorError)) as temporary:
         save_file(tensors, temporary, metadata={"mvg": json.dumps(description)})
@@ -93,7 +99,7 @@ def load(path: Path) -> TaskContents:
         return _contents(description, tensors)
     except MvgError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _not_a_task(path, f"{type(error).__name__}: {error}") from error
 
 
@@ -130,6 +136,7 @@ def _described(contents: TaskContents) -> dict[str, Any]:
         "target_window": asdict(prompts.target_window),
         "ct_window": asdict(prompts.ct_window),
         "zoom": zoom and {"magnification": zoom.magnification, "positions": [r.position for r in zoom.regions]},
+        "adapter": contents.adapter and contents.adapter.description,
         "thresholds": [
             [[key, minimum.tolist()] for key, minimum in thresholds.items()] for thresholds in contents.thresholds
         ],
@@ -157,7 +164,15 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
         None if zoom is None else _zoom(zoom, tensors, prompts),
         tuple(_states(description["states"], tensors)),
         tuple(_thresholds(rows) for rows in description.get("thresholds", ())),
+        TaskAdapter.restored(description["adapter"], _under("adapter.", tensors))
+        if description.get("adapter")
+        else None,
     )
+
+
+def _adapter(description: Mapping[str, Any] | None, tensors: dict[str, Tensor]) -> TaskAdapter | None:
+    """None where the task was not tuned; files that were written before tuning had adapters have no description."""
+    return None if description is None else TaskAdapter.restored(description, _under("adapter.", tensors))
 
 
 def _zoom(description: Mapping[str, Any], tensors: dict[str, Tensor], prompts: PromptSet) -> ZoomPlan:
@@ -172,7 +187,7 @@ def _zoom(description: Mapping[str, Any], tensors: dict[str, Tensor], prompts: P
 def _states(views: list[dict[str, Any]], tensors: dict[str, Tensor]) -> Iterator[tuple[PromptView, PromptState]]:
     for number, view in enumerate(views):
         prefix = f"states.{number}."
-        parts = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        parts = _under(prefix, tensors)
         colors = None if view["colors"] is None else tuple(view["colors"])
         indices = tuple(view["indices"] if "indices" in view else view["chosen"])
         yield PromptView(indices, view["mirrored"], colors), PromptState.from_tensors(parts)
@@ -227,6 +242,10 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 def _present_name(name: str) -> str:
     first, dot, rest = name.partition(".")
     return _FORMER_NAMES.get(first, first) + dot + rest
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _prompt_tensors(prompts: PromptSet, prefix: str) -> dict[str, Tensor]:

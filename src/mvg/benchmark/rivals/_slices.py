@@ -58,7 +58,10 @@ class _SliceBatches(Dataset[SliceBatch]):
         pairs = [self._pair(int(number), rng) for number in rng.choice(self.numbers, count)]
         images, targets = (torch.from_numpy(np.stack(part))[:, None] for part in zip(*pairs, strict=True))
         # Tiles keep their own resolution: resampling would smooth their noise.
-        return (images, targets) if self.task.spec.sampling == "tiles" else self._augmented(images, targets, rng)
+        if self.task.spec.sampling == "tiles":
+            return images, targets
+        mode = "nearest" if self.task.spec.target_type == "labels" else "bilinear"
+        return augmented(images, targets, self.options, rng, mode)
 
     def _pair(self, number: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The image (s, s) and the target of a slice: as large as fits, or a tile at its own resolution."""
@@ -73,13 +76,15 @@ class _SliceBatches(Dataset[SliceBatch]):
         framed = frame.apply_labels(target) if self.task.spec.target_type == "labels" else frame.apply(target)
         return frame.apply(image), np.asarray(framed, np.float32)
 
-    def _augmented(self, images: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Zoomed, rotated and shifted at random."""
-        count, options = len(images), self.options
-        rotation, zoom = rng.normal(0, options.rotation, count), np.exp(rng.normal(0, options.zoom, count))
-        shift_x, shift_y = rng.normal(0, options.shift, (2, count))
-        cos, sin = np.cos(rotation) * zoom, np.sin(rotation) * zoom
-        matrix = torch.from_numpy(np.array([[cos, -sin, shift_x], [sin, cos, shift_y]], np.float32)).permute(2, 0, 1)
-        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-        mode = "nearest" if self.task.spec.target_type == "labels" else "bilinear"
-        return F.grid_sample(images, grid, align_corners=False), F.grid_sample(targets, grid, mode, align_corners=False)
+
+def augmented(
+    images: Tensor, targets: Tensor, options: TrainingOptions, rng: np.random.Generator, mode: str
+) -> SliceBatch:
+    """Zoomed, rotated and shifted at random; mode: of the resampling of targets, as torch names it."""
+    count = len(images)
+    rotation, zoom = rng.normal(0, options.rotation, count), np.exp(rng.normal(0, options.zoom, count))
+    shift_x, shift_y = rng.normal(0, options.shift, (2, count))
+    cos, sin = np.cos(rotation) * zoom, np.sin(rotation) * zoom
+    matrix = torch.from_numpy(np.array([[cos, -sin, shift_x], [sin, cos, shift_y]], np.float32)).permute(2, 0, 1)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False), F.grid_sample(targets, grid, mode, align_corners=False)

@@ -1,6 +1,9 @@
 """UNet: the specialist with skip connections at every resolution (MONAI's DynUNet, plain blocks)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from torch import nn
 
 from mvg.benchmark.protocol.method import Scope, TrainingData
 from mvg.benchmark.rivals._options import TrainingOptions
@@ -30,11 +33,12 @@ def serves(task: Task) -> bool:
 
 def fit(options: Options, data: TrainingData) -> Specialist:
     """Train on one task of one set."""
+    return fit_specialist(network_of(options), options, data)
+
+
+def network_of(options: Options) -> Callable[[int], nn.Module]:
+    """Makes the network for a number of outputs. Raises BenchmarkError without MONAI, RecipeError for the options."""
     depth, nets = len(options.widths), monai_networks()
     check_halvings(options, depth - 1)
     strides = [1, *[2] * (depth - 1)]
-    return fit_specialist(
-        lambda outputs: nets.DynUNet(2, 1, outputs, [3] * depth, strides, strides[1:], filters=options.widths),
-        options,
-        data,
-    )
+    return lambda outputs: nets.DynUNet(2, 1, outputs, [3] * depth, strides, strides[1:], filters=options.widths)

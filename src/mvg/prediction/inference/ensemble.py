@@ -73,13 +73,19 @@ class ViewPlanner:
 def ensemble_output(
     cache: PromptCache, features: Callable[[bool], ImageFeatures], views: Sequence[PromptView]
 ) -> EnsembleOutput:
-    """The mean prediction over the views; `features(mirrored)`: the features of the squares, mirrored or not."""
+    """The mean prediction over the views, corrected where the task was tuned.
+
+    features(mirrored): the features of the squares, mirrored or not.
+    """
     total, squared = torch.zeros(1), torch.zeros(1)
     for view in views:
         output = _member_output(cache, features(view.mirrored), view)
         output = output.flip(-1) if view.mirrored else output
         total, squared = total + output, squared + output**2
     mean = total / len(views)
+    if cache.correction is not None:
+        with torch.inference_mode():
+            mean = cache.correction(features(False), mean)
     if cache.prompts.has_labels:
         return EnsembleOutput(mean, torch.zeros_like(mean[:, :1]))
     return EnsembleOutput(mean, (squared / len(views) - mean**2).clamp(min=0).sqrt())

@@ -16,6 +16,7 @@ from mvg.errors import PromptError
 from mvg.imaging.coloring import Coloring
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState, TargetType
+from mvg.prediction.inference.adaptation import Correction
 from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
 from mvg.prediction.inference.recent import Recent
 from mvg.prediction.prompts.prompt_set import PromptSet
@@ -61,6 +62,8 @@ class PromptCache:
 
     def __init__(self, model: Generalist, prompts: PromptSet, budget: int = _STATE_BYTES) -> None:
         self.model, self.prompts = model, prompts
+        self.correction: Correction | None = None
+        """What corrects predictions from these prompts, where the task was tuned."""
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
         self._states: Recent[PromptView, PromptState] = Recent(budget, _state_bytes)
@@ -114,8 +117,14 @@ class PromptCache:
                 more._states.put(view, state)
             more._features.take_over(self._features)
             more._descriptors.update(self._descriptors)
-            more.thresholds = self.thresholds
+            more.thresholds, more.correction = self.thresholds, self.correction
         return more
+
+    def corrected(self, correction: Correction | None) -> "PromptCache":
+        """A cache for the same prompts whose predictions are corrected; what is encoded is shared."""
+        other = self.extended(self.prompts)
+        other.thresholds, other.correction = {}, correction
+        return other
 
     def saved_states(self, budget: int) -> Iterator[tuple[PromptView, PromptState]]:
         """States for a file of `budget` bytes: the latest first, then all other slices where none is painted."""
