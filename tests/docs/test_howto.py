@@ -23,7 +23,7 @@ from tests.prediction.learner import random_model
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
-EXIT_CODES = {"finetune.md": (0, 1)}  # one second of tuning may help or not
+EXIT_CODES = {"finetune.md": (0, 1)}  # seconds of tuning may help or not
 
 
 def ball(seed: int) -> NDArray[np.bool_]:

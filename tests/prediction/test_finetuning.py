@@ -79,12 +79,12 @@ def test_one_volume_is_not_tuned_on_and_takes_no_time() -> None:
 
 
 def test_the_time_is_kept_and_shown() -> None:
-    shown: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     started = time.process_time()
-    tune(prompted(random_model(), 3), 4.0, progress=lambda *done: shown.append(done), clock=time.process_time)
+    tune(prompted(random_model(), 3), 4.0, progress=lambda *done: reports.append(done), clock=time.process_time)
     assert 3 < time.process_time() - started < 6
-    assert shown == sorted(shown)
-    assert shown[-1] == (4, 4)
+    assert reports == sorted(reports)
+    assert reports[-1] == (4, 4)
 
 
 def test_a_named_minimum_probability_stays(monkeypatch: pytest.MonkeyPatch) -> None:
