@@ -20,15 +20,17 @@ def attention(
 
     All ways to compute it agree up to rounding. PyTorch's fast kernels need queries and keys as wide as values, so they
     are padded with zeros. On a CPU plain products are faster for wide values: in blocks that stay in the cache, or at
-    once for gradients and for 16 bits, where the fast kernel takes more than twice as long.
+    once for gradients and for 16 bits, where the fast kernel takes more than twice as long. Values in bfloat16 beside
+    float32 queries: only the products with the values are in 16 bits.
     """
     if q.device.type == "cpu" and (q.dtype == torch.bfloat16 or _needs_gradient(q, keys, values)):
         return _at_once(q, keys, values, allowed)
     wider = values.shape[-1] - keys.shape[-1]
-    if wider and allowed is None and _is_cpu_float32(q, keys, values):
+    if wider and allowed is None and _is_cpu_float32(q, keys):
         attended = _blockwise(q, keys, values)
         if attended is not None:
             return attended
+    values = values.to(q.dtype)
     # Zeros change no weight, and cost less than PyTorch's handling of unequal widths.
     return F.scaled_dot_product_attention(
         F.pad(q, (0, wider)), F.pad(keys, (0, wider)), values, attn_mask=allowed, scale=keys.shape[-1] ** -0.5
@@ -75,7 +77,10 @@ def _blockwise(
             rows = slice(row, row + _ROWS)
             for key in range(0, transposed.shape[2], _KEYS):
                 weights = torch.mm(q[head, rows], transposed[head, :, key : key + _KEYS]).exp_()
-                attended[head, rows].addmm_(weights, stacked[head, key : key + _KEYS])
+                if stacked.dtype == weights.dtype:
+                    attended[head, rows].addmm_(weights, stacked[head, key : key + _KEYS])
+                else:
+                    attended[head, rows] += weights.to(stacked.dtype) @ stacked[head, key : key + _KEYS]
                 total[head, rows] += weights.sum(-1, keepdim=True)
     if not bool(total.min() > _MIN_TOTAL):
         return None

@@ -40,9 +40,14 @@ class Linear(nn.Linear):
         super().__init__(inputs, outputs)
         self.reduced, self._copies = False, _Copies()
 
+    @property
+    def is_reduced(self) -> bool:
+        """Whether a call now computes in 16 bits."""
+        return self.reduced and not torch.is_grad_enabled() and self.weight.dtype == torch.float32
+
     def forward(self, x: Tensor) -> Tensor:
         """As nn.Linear."""
-        if not self.reduced or torch.is_grad_enabled() or self.weight.dtype != torch.float32:
+        if not self.is_reduced:
             return super().forward(x)
         return F.linear(x.bfloat16(), *self._copies.get(self.weight, self.bias)).float()
 
@@ -54,9 +59,14 @@ class Conv2d(nn.Conv2d):
         super().__init__(inputs, outputs, side, stride, padding)
         self.reduced, self._copies = False, _Copies()
 
+    @property
+    def is_reduced(self) -> bool:
+        """Whether a call now computes in 16 bits."""
+        return self.reduced and not torch.is_grad_enabled() and self.weight.dtype == torch.float32
+
     def forward(self, x: Tensor) -> Tensor:
         """As nn.Conv2d."""
-        if not self.reduced or torch.is_grad_enabled() or self.weight.dtype != torch.float32:
+        if not self.is_reduced:
             return super().forward(x)
         weight, bias = self._copies.get(self.weight, self.bias)
         return F.conv2d(x.bfloat16(), weight, bias, self.stride, self.padding).float()

@@ -77,8 +77,10 @@ class Ridge(nn.Module):
             weighted = features if weight is None else features * weight[..., None]
             transposed = weighted.transpose(1, 2)
             cross = rearrange(transposed @ cells, "b d (c p) -> b c d p", c=channels)
-            softness = torch.einsum("bm,bmq->bq", weighted[..., -1], cells * (1 - cells))
-            softness = rearrange(softness, "b (c p) -> b c p", c=channels).sum(2)
+            softness, soft = cross.new_zeros(len(cells), channels), cells * (1 - cells)
+            if bool(soft.any()):  # never for labels
+                softness = torch.einsum("bm,bmq->bq", weighted[..., -1], soft)
+                softness = rearrange(softness, "b (c p) -> b c p", c=channels).sum(2)
             return RidgeStatistics(transposed @ features, cross, softness)
 
     def solve(self, statistics: RidgeStatistics, target_type: TargetType) -> RidgeSolution:

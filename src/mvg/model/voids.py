@@ -6,7 +6,7 @@ an input.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,14 +24,13 @@ def void_filling(pictures: Float[Tensor, "b i s s"]) -> Float[Tensor, "b i s s"]
     """
     planes = pictures.flatten(0, 1)[:, None].float()
     filling = torch.zeros_like(planes)
-    black = (planes <= BLACK).to(planes.dtype)
-    inside = _inside(planes, black)
-    void = opening(black * inside)
+    black = planes <= BLACK
+    void = _voids(planes, black)
     held = void.flatten(1).any(1)  # most pictures hold no void, and filling them would add 0
     if bool(held.any()):
         whole = planes[held]
-        change = filled_smoothly(whole, 1 - dilate(black[held])) - whole
-        filling[held] = dilate(dilate(void[held])) * change
+        change = filled_smoothly(whole, 1 - dilate(black[held].to(planes.dtype))) - whole
+        filling[held] = dilate(dilate(void[held].to(planes.dtype))) * change
     return filling.reshape(pictures.shape)
 
 
@@ -45,9 +44,10 @@ def box_blur(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     return F.avg_pool2d(F.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
-def opening(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """The mask without what is narrower than three pixels."""
-    return dilate((F.avg_pool2d(mask, 3, stride=1, padding=1) > 0.95).to(mask.dtype))
+def opening(mask: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """The mask without what is narrower than three pixels; outside of the picture nothing is set."""
+    whole = _box_counts(F.pad(mask.byte(), (1, 1, 1, 1))) == 9
+    return _box_counts(F.pad(whole.byte(), (1, 1, 1, 1))) > 0
 
 
 def closing(body: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
@@ -77,32 +77,43 @@ def filled_smoothly(pictures: Float[Tensor, "b 1 s s"], known: Float[Tensor, "b 
     return full
 
 
-def _inside(pictures: Float[Tensor, "b 1 s s"], black: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
-    """1 where the body lies on all four sides, and in narrow notches of it with the body on three sides; else 0.
+def _voids(pictures: Float[Tensor, "b 1 s s"], black: Bool[Tensor, "b 1 s s"]) -> Bool[Tensor, "b 1 s s"]:
+    """Black regions with the body on all four sides, and those in narrow notches with the body on three sides.
 
-    Sides are left, right, above and below. Single bright pixels do not count as body.
+    Sides are left, right, above and below. Single bright pixels do not count as body. Notches are costly to find, so
+    only pictures where they could make a difference are searched.
     """
-    body = (box_blur(1 - black) > 0.5).to(pictures.dtype)
-    sides = torch.stack([ray for axis in (-2, -1) for ray in (body.cummax(axis).values, _reversed_cummax(body, axis))])
-    count = sides.sum(0)
-    enclosed, open_to_one_side = count > 3.5, (count > 2.5) & (count < 3.5)
-    return (enclosed | _notches(pictures, open_to_one_side, black)).to(pictures.dtype)
+    body = _majority(~black)
+    count = sum((side.byte() for axis in (-2, -1) for side in _sides(body, axis)), torch.zeros_like(body.byte()))
+    enclosed, open_to_one_side = count == 4, count == 3
+    void, largest = opening(black & enclosed), opening(black & (enclosed | open_to_one_side))
+    unsure = (void != largest).flatten(1).any(1)
+    if bool(unsure.any()):
+        notches = closing(_majority(pictures[unsure] > BODY).to(pictures.dtype)) > 0
+        void[unsure] = opening(black[unsure] & (enclosed[unsure] | (open_to_one_side[unsure] & notches)))
+    return void
 
 
-def _notches(
-    pictures: Float[Tensor, "b 1 s s"], candidates: Bool[Tensor, "b 1 s s"], black: Float[Tensor, "b 1 s s"]
-) -> Bool[Tensor, "b 1 s s"]:
-    """Which candidates lie in narrow notches of the body; pictures with no black candidate are skipped."""
-    notches = torch.zeros_like(candidates)
-    held = (candidates & (black > 0)).flatten(1).any(1)
-    if bool(held.any()):
-        body = (box_blur((pictures[held] > BODY).to(pictures.dtype)) > 0.5).to(pictures.dtype)
-        notches[held] = candidates[held] & (closing(body) > 0)
-    return notches
+def _sides(body: Bool[Tensor, "b 1 s s"], axis: int) -> tuple[Tensor, Tensor]:
+    """Along an axis: where some body lies at a pixel or before it, and where at the pixel or after it."""
+    length = body.shape[axis]
+    place = torch.arange(1, length + 1, dtype=torch.int16, device=body.device)
+    place = place[:, None] if axis == -2 else place
+    last = (body * place).amax(axis, keepdim=True)
+    first = length + 1 - (body * (length + 1 - place)).amax(axis, keepdim=True)
+    return place >= first, place <= last
 
 
-def _reversed_cummax(body: Float[Tensor, "b 1 s s"], axis: int) -> Float[Tensor, "b 1 s s"]:
-    return body.flip(axis).cummax(axis).values.flip(axis)
+def _majority(mask: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
+    """Where most of the 3 x 3 pixels are set; edges are repeated."""
+    rows, cols = (torch.arange(-1, n + 1, device=mask.device).clamp(0, n - 1) for n in mask.shape[-2:])
+    return _box_counts(mask.byte()[..., rows, :][..., cols]) > 4
+
+
+def _box_counts(padded: UInt8[Tensor, "b 1 h w"]) -> UInt8[Tensor, "b 1 i j"]:
+    """Sums over 3 x 3 pixels of every pixel that has a whole neighborhood (i = h - 2, j = w - 2)."""
+    rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
 
 
 def _disk_sums(mask: Float[Tensor, "b 1 s s"], radius: int) -> Float[Tensor, "b 1 r r"]:
