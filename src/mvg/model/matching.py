@@ -12,7 +12,7 @@ from typing import Literal, cast
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,7 +24,7 @@ from mvg.model.layers import Linear
 from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, RidgeSolution, RidgeStatistics, TargetType
 from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights
-from mvg.model.target_encoder import TargetEncoder
+from mvg.model.target_encoder import TargetEncoder, distinct_channels
 from mvg.model.transformer import init_unit_variance
 from mvg.model.voids import void_filling
 
@@ -152,7 +152,7 @@ class MatchingForm(nn.Module):
 
         Prompts do not attend to one another. Channels without any label are alike, so one of them is encoded for all.
         """
-        distinct, channels = _distinct_channels(targets)
+        distinct, channels = distinct_channels(targets)
         if len(distinct) < len(channels):
             return self._encoded(features, targets.index_select(2, distinct), target_type).select(channels)
         return self._encoded(features, targets, target_type)
@@ -291,11 +291,3 @@ def _panels(tensor: Tensor, batch: int) -> Tensor:
 def _panel_sums(tensor: Tensor, batch: int) -> Tensor:
     """The sum (batch, ...) over the panels (b * n, ...) of each request; a single panel is not copied."""
     return tensor if len(tensor) == batch else _panels(tensor, batch).sum(1)
-
-
-def _distinct_channels(targets: Float[Tensor, "b n c s s"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " c"]]:
-    """The channels to encode, and for each channel its number among them: empty channels share the first of them."""
-    empty = targets.amax(dim=(0, 1, 3, 4)) <= 0
-    kept = ~empty | (empty & (empty.cumsum(0) == 1))
-    numbers = kept.cumsum(0) - 1
-    return kept.nonzero()[:, 0], torch.where(empty, numbers[empty.int().argmax()], numbers)

@@ -2,7 +2,7 @@
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mvg.model.layers import Linear
@@ -39,3 +39,11 @@ class TargetEncoder(nn.Module):
         x = self.blocks(to_map(x, visible.shape[-2]).contiguous(memory_format=torch.channels_last))
         tokens: Tensor = rearrange(x, "(b c) e h w -> b c (h w) e", c=channels)
         return tokens
+
+
+def distinct_channels(targets: Float[Tensor, "b n c s s"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " c"]]:
+    """The channels to encode, and for each channel its number among them: empty channels share the first of them."""
+    empty = targets.amax(dim=(0, 1, 3, 4)) <= 0
+    kept = ~empty | (empty & (empty.cumsum(0) == 1))
+    numbers = kept.cumsum(0) - 1
+    return kept.nonzero()[:, 0], torch.where(empty, numbers[empty.int().argmax()], numbers)

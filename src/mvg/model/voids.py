@@ -97,11 +97,11 @@ def _voids(pictures: Float[Tensor, "b 1 s s"], black: Bool[Tensor, "b 1 s s"]) -
 def _sides(body: Bool[Tensor, "b 1 s s"], axis: int) -> tuple[Tensor, Tensor]:
     """Along an axis: where some body lies at a pixel or before it, and where at the pixel or after it."""
     length = body.shape[axis]
-    place = torch.arange(1, length + 1, dtype=torch.int16, device=body.device)
-    place = place[:, None] if axis == -2 else place
-    last = (body * place).amax(axis, keepdim=True)
-    first = length + 1 - (body * (length + 1 - place)).amax(axis, keepdim=True)
-    return place >= first, place <= last
+    position = torch.arange(1, length + 1, dtype=torch.int16, device=body.device)
+    position = position[:, None] if axis == -2 else position
+    last = (body * position).amax(axis, keepdim=True)
+    first = length + 1 - (body * (length + 1 - position)).amax(axis, keepdim=True)
+    return position >= first, position <= last
 
 
 def _majority(mask: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:

@@ -19,6 +19,7 @@ from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import task_file
 from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.inference.context import PredictionContext, ZoomPass
+from mvg.prediction.inference.parallel import one_thread_per_operation
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
 from mvg.prediction.inference.slices import predict_slices
@@ -139,7 +140,8 @@ class PromptedTask:
             self.spec, self.options, self.cache, QueryFeatures(self.predictor.model, slices),
             query.pixel_spacing(slices.plane), self.zoom_pass, counter.step,
         )  # fmt: skip
-        prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
+        with one_thread_per_operation():
+            prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
         counter.finish()
         return self._on_grid(prediction, query, slices.plane)
 

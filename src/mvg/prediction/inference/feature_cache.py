@@ -1,7 +1,6 @@
 """Features of numbered slices, of prompts or of a query: each slice is embedded once while memory allows."""
 
 from collections.abc import Callable, Sequence
-from threading import RLock
 
 import numpy as np
 import torch
@@ -9,58 +8,56 @@ from numpy.typing import NDArray
 
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures
-from mvg.prediction.inference.recent import Recent
+from mvg.prediction.inference.recent import Shared
 
 BATCH = 8  # squares that are embedded together
-_BUDGET = 2**28  # bytes
+BUDGET = 2**28  # bytes
 
 
 class FeatureCache:
     """Embeds slices on request and keeps the features of the latest ones; safe for several threads."""
 
-    def __init__(self, model: Generalist, squares: Callable[[int], NDArray[np.float32]], ahead: int = 0) -> None:
+    def __init__(
+        self, model: Generalist, squares: Callable[[int], NDArray[np.float32]], ahead: int = 0, budget: int = BUDGET
+    ) -> None:
         """`squares(number)`: the squares (f, i, s, s) of a slice; f is the same for all slices.
 
         ahead: slices below this number fill batches that would not be full, as they are likely to be needed next.
+        budget: bytes.
         """
         self._model, self._squares, self._ahead = model, squares, ahead
-        self._kept: Recent[tuple[int, bool], ImageFeatures] = Recent(_BUDGET, _bytes)
-        self._lock = RLock()
+        self._kept: Shared[tuple[int, bool], ImageFeatures] = Shared(budget, _bytes)
 
     def get(self, numbers: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of all squares of some slices, slice by slice."""
-        with self._lock:
-            missing = [number for number in dict.fromkeys(numbers) if (number, mirrored) not in self._kept]
-            missing = self._filled_up(missing, mirrored)
-            fresh = dict(zip(missing, self._embedded(missing, mirrored), strict=True)) if missing else {}
-            parts = [fresh[number] if number in fresh else self._kept.get((number, mirrored)) for number in numbers]
-            for number, features in fresh.items():
-                self._kept.put((number, mirrored), features)
+        missing = [number for number in dict.fromkeys(numbers) if (number, mirrored) not in self._kept]
+        keys = [(number, mirrored) for number in (*numbers, *self._following(missing, mirrored))]
+        parts = self._kept.get(keys, self._embedded, BATCH)[: len(numbers)]
         return parts[0] if len(parts) == 1 else ImageFeatures.concatenate(parts)
 
     def take_over(self, other: "FeatureCache") -> None:
         """Keep what another cache holds of the same slices."""
-        with other._lock:
-            for key, features in other._kept.entries.items():
-                self._kept.put(key, features)
+        for key, features in other._kept.items():
+            self._kept.put(key, features)
 
-    def _filled_up(self, numbers: list[int], mirrored: bool) -> list[int]:
-        """Slices to embed, and those that follow them until the last batch is full."""
-        room, known = -len(numbers) % BATCH, set(numbers)
+    def _following(self, numbers: list[int], mirrored: bool) -> list[int]:
+        """Slices that follow those to embed, as many as it takes to fill the last batch."""
+        room, more = -len(numbers) % BATCH, list[int]()
         following = (number + step for step in range(1, BATCH + 1) for number in numbers)
         for number in following:
-            if room and number < self._ahead and number not in known and (number, mirrored) not in self._kept:
-                known.add(number)
-                room -= 1
-        return [*numbers, *sorted(known - set(numbers))]
+            new = number < self._ahead and number not in numbers and number not in more
+            if len(more) < room and new and (number, mirrored) not in self._kept:
+                more.append(number)
+        return more
 
-    def _embedded(self, numbers: Sequence[int], mirrored: bool) -> list[ImageFeatures]:
-        squares = [self._squares(number) for number in numbers]
+    def _embedded(self, keys: Sequence[tuple[int, bool]]) -> list[ImageFeatures]:
+        """The features of slices, all of them mirrored or none."""
+        squares = [self._squares(number) for number, _ in keys]
         frames, together = len(squares[0]), np.concatenate(squares)
-        together = together[..., ::-1].copy() if mirrored else together
+        together = together[..., ::-1].copy() if keys[0][1] else together
         parts = [self._embed(together[start : start + BATCH]) for start in range(0, len(together), BATCH)]
         features = parts[0] if len(parts) == 1 else ImageFeatures.concatenate(parts)
-        return [features[row * frames : (row + 1) * frames] for row in range(len(numbers))]
+        return [features[row * frames : (row + 1) * frames] for row in range(len(keys))]
 
     def _embed(self, squares: NDArray[np.float32]) -> ImageFeatures:
         device = next(self._model.parameters()).device

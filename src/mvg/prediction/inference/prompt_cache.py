@@ -18,7 +18,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState, TargetType
 from mvg.prediction.inference.adaptation import Correction
 from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
-from mvg.prediction.inference.recent import Recent
+from mvg.prediction.inference.recent import Shared
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
 
@@ -26,6 +26,7 @@ _DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features des
 _MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
 _STATE_BYTES = 2**30
 _JOINED_BYTES = 2**27
+_DESCRIPTOR_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,10 @@ class PromptCache:
         """What corrects predictions from these prompts, where the task was tuned."""
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
-        self._states: Recent[PromptView, PromptState] = Recent(budget, _state_bytes)
-        self._joined: Recent[PromptView, PromptState] = Recent(_JOINED_BYTES, _state_bytes)
+        self._states: Shared[PromptView, PromptState] = Shared(budget, _state_bytes)
+        self._joined: Shared[PromptView, PromptState] = Shared(_JOINED_BYTES, _state_bytes)
         self._features = FeatureCache(model, lambda number: prompts.image_batch([number]), len(prompts))
-        self._descriptors: dict[int, NDArray[np.float32]] = {}
+        self._descriptors: Shared[int, NDArray[np.float32]] = Shared(_DESCRIPTOR_BYTES, lambda row: row.nbytes)
         self.lock = RLock()
 
     @property
@@ -84,17 +85,9 @@ class PromptCache:
 
     def state(self, view: PromptView) -> PromptState:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
-        if not self.model.config.independent_prompts:
-            return self._encoded(view)
-        if len(view.indices) == 1:
-            return self._encoded(view)
-        with self.lock:
-            if view in self._joined:  # its regression is solved already
-                return self._joined.get(view)
-            parts = [self._encoded(replace(view, indices=(number,))) for number in view.indices]
-            joined = PromptState.concatenate(parts)
-            self._joined.put(view, joined)
-            return joined
+        if not self.model.config.independent_prompts or len(view.indices) == 1:
+            return self._encoded([view])[0]
+        return self._joined.get([view], self._join)[0]  # its regression is solved at most once
 
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of prompt slices, each embedded once."""
@@ -102,22 +95,17 @@ class PromptCache:
 
     def descriptors(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Descriptors of prompt slices (n, f) for retrieval."""
-        with self.lock:
-            missing = [number for number in indices.tolist() if number not in self._descriptors]
-            for start in range(0, len(missing), BATCH):
-                batch = missing[start : start + BATCH]
-                self._descriptors.update(zip(batch, describe(self.features(batch)), strict=True))
-            return np.stack([self._descriptors[number] for number in indices.tolist()])
+        return np.stack(self._descriptors.get(indices.tolist(), self._describe, BATCH))
 
     def extended(self, prompts: PromptSet) -> "PromptCache":
         """A cache for prompts that begin with the same slices; what is encoded is shared."""
         more = PromptCache(self.model, prompts, self._states.budget)
-        with self.lock:
-            for view, state in self._states.entries.items():
-                more._states.put(view, state)
-            more._features.take_over(self._features)
-            more._descriptors.update(self._descriptors)
-            more.thresholds, more.correction = self.thresholds, self.correction
+        for view, state in self._states.items():
+            more._states.put(view, state)
+        more._features.take_over(self._features)
+        for number, descriptor in self._descriptors.items():
+            more._descriptors.put(number, descriptor)
+        more.thresholds, more.correction = self.thresholds, self.correction
         return more
 
     def corrected(self, correction: Correction | None) -> "PromptCache":
@@ -128,12 +116,12 @@ class PromptCache:
 
     def saved_states(self, budget: int) -> Iterator[tuple[PromptView, PromptState]]:
         """States for a file of `budget` bytes: the latest first, then all other slices where none is painted."""
-        views = list(reversed(self._states.entries))
+        views = [view for view, _ in reversed(self._states.items())]
         if not self.model.config.paints and self.model.config.independent_prompts:
             single = (PromptView((number,)) for number in range(len(self.prompts)))
-            views += [view for view in single if view not in self._states.entries]
+            views += [view for view in single if view not in set(views)]
         for view in views:
-            state = self._encoded(view)
+            (state,) = self._encoded([view])
             budget -= _state_bytes(state)
             if budget < 0:
                 return
@@ -141,20 +129,24 @@ class PromptCache:
 
     def put(self, view: PromptView, state: PromptState) -> None:
         """Keep a state that was encoded before."""
-        with self.lock:
-            self._states.put(view, state)
+        self._states.put(view, state)
 
-    def _encoded(self, view: PromptView) -> PromptState:
-        with self.lock:
-            if view in self._states:
-                return self._states.get(view)
-            target_type: TargetType = "labels" if self.prompts.has_labels else "image"
-            with torch.inference_mode():
-                features = self.features(view.indices, view.mirrored)
-                targets = self._targets(view).to(features.images.device)
-                state = _compact(self.model.encode(features, targets[None], target_type))
-            self._states.put(view, state)
-            return state
+    def _describe(self, numbers: Sequence[int]) -> list[NDArray[np.float32]]:
+        return list(describe(self.features(numbers)))
+
+    def _join(self, views: Sequence[PromptView]) -> list[PromptState]:
+        single = [[replace(view, indices=(number,)) for number in view.indices] for view in views]
+        return [PromptState.concatenate(self._encoded(parts)) for parts in single]
+
+    def _encoded(self, views: Sequence[PromptView]) -> list[PromptState]:
+        return self._states.get(views, lambda missing: [self._encode(view) for view in missing])
+
+    def _encode(self, view: PromptView) -> PromptState:
+        target_type: TargetType = "labels" if self.prompts.has_labels else "image"
+        with torch.inference_mode():
+            features = self.features(view.indices, view.mirrored)
+            targets = self._targets(view).to(features.images.device)
+            return _compact(self.model.encode(features, targets[None], target_type))
 
     def _targets(self, view: PromptView) -> Float[Tensor, "n c s s"]:
         values, indices = self.prompts.values, list(view.indices)

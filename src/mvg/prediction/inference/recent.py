@@ -1,7 +1,9 @@
-"""A memory for computed values with a budget in bytes."""
+"""Memories for computed values with a budget in bytes."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from threading import Lock
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -33,3 +35,84 @@ class Recent(Generic[_Key, _Value]):
         self._bytes += self._size(value)
         while self._bytes > self.budget and len(self.entries) > 1:
             self._bytes -= self._size(self.entries.popitem(last=False)[1])
+
+
+class Shared(Generic[_Key, _Value]):
+    """A memory that several threads fill: what one of them computes, the others wait for.
+
+    A computation may ask another `Shared` for values, but never, not even through others, the same one.
+    """
+
+    def __init__(self, budget: int, size: Callable[[_Value], int]) -> None:
+        """See `Recent`."""
+        self._kept, self._lock = Recent[_Key, _Value](budget, size), Lock()
+        self._begun: dict[_Key, Future[_Value]] = {}
+
+    @property
+    def budget(self) -> int:
+        """Bytes."""
+        return self._kept.budget
+
+    def __contains__(self, key: _Key) -> bool:
+        with self._lock:
+            return key in self._kept
+
+    def items(self) -> list[tuple[_Key, _Value]]:
+        """All values that are kept, the least recently used first."""
+        with self._lock:
+            return list(self._kept.entries.items())
+
+    def put(self, key: _Key, value: _Value) -> None:
+        """Keep a value that was computed elsewhere."""
+        with self._lock:
+            self._kept.put(key, value)
+
+    def get(
+        self, keys: Sequence[_Key], compute: Callable[[list[_Key]], Sequence[_Value]], together: int = 1
+    ) -> list[_Value]:
+        """The value of every key; `compute(keys)` makes those that are neither kept nor begun, `together` at a time."""
+        known: dict[_Key, _Value] = {}
+        begun: dict[_Key, Future[_Value]] = {}
+        while claimed := self._claim(keys, known, begun, together):
+            self._compute(claimed, compute, known)
+        return [known[key] if key in known else begun[key].result() for key in keys]
+
+    def _claim(
+        self, keys: Sequence[_Key], known: dict[_Key, _Value], begun: dict[_Key, Future[_Value]], count: int
+    ) -> dict[_Key, Future[_Value]]:
+        """Up to `count` keys that this thread is to compute; the others are sorted into `known` and `begun`."""
+        claimed: dict[_Key, Future[_Value]] = {}
+        with self._lock:
+            for key in keys:
+                if key in known or key in begun or key in claimed:
+                    continue
+                if key in self._kept:
+                    known[key] = self._kept.get(key)
+                elif key in self._begun:
+                    begun[key] = self._begun[key]
+                elif len(claimed) < count:
+                    claimed[key] = self._begun[key] = Future()
+        return claimed
+
+    def _compute(
+        self,
+        claimed: dict[_Key, Future[_Value]],
+        compute: Callable[[list[_Key]], Sequence[_Value]],
+        known: dict[_Key, _Value],
+    ) -> None:
+        try:
+            values = dict(zip(claimed, compute(list(claimed)), strict=True))
+        except BaseException as error:
+            with self._lock:
+                for key in claimed:
+                    del self._begun[key]
+            for future in claimed.values():
+                future.set_exception(error)
+            raise
+        with self._lock:
+            for key, value in values.items():
+                self._kept.put(key, value)
+                del self._begun[key]
+        for key, future in claimed.items():
+            future.set_result(values[key])
+        known |= values

@@ -1,5 +1,6 @@
 """All slices of a query through the model: neighbors with the same prompts go through it together."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.context import PredictionContext
 from mvg.prediction.inference.ensemble import EnsembleOutput, ViewPlanner, ensemble_output
+from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptView, describe
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.inference.volume_prediction import VolumePrediction, empty_probabilities
 
-_BATCH = 8  # query squares that go through the decoder together
+_MAPS = 16  # channels of query squares that go through the decoder together; more of them leave a core's cache
+_MIN_PARTS = 4  # parts that a query's slices are predicted in, for cores to share
 _UNCERTAINTY_MEMBERS = 4  # members whose spread is the uncertainty of a picture
 _NEGLIGIBLE = 1e-4  # a class that is less likely than this in the whole slice is not restored
 
@@ -26,14 +29,20 @@ ExtraPrompts = Callable[[int], tuple[int, ...]]
 def predict_slices(
     context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts = lambda number: ()
 ) -> VolumePrediction:
-    """The prediction for every slice, before any refinement."""
+    """The prediction for every slice, before any refinement; several slices at a time where there are several cores."""
     result = _empty_result(context)
-    for output in _outputs(context, planner, extra):
-        if context.prompts.has_labels:
-            _add_labels(context, result, output)
-        else:
-            _add_picture(context, result, output)
-        context.on_slice()
+
+    def predict(numbers: range) -> int:
+        for output in _outputs(context, planner, extra, numbers):
+            if context.prompts.has_labels:
+                _add_labels(context, result, output)
+            else:
+                _add_picture(context, result, output)
+        return len(numbers)
+
+    for count in in_parallel(predict, _parts(context)):
+        for _ in range(count):
+            context.on_slice()
     if result.uncertainty is not None and not context.prompts.has_labels:
         _add_spread(context, result, planner)
     return result
@@ -135,9 +144,14 @@ def _add_spread(context: PredictionContext, result: VolumePrediction, planner: V
     if context.options.members > 1:
         return
     planner = replace(planner, options=replace(context.options, members=_UNCERTAINTY_MEMBERS))
-    assert result.uncertainty is not None
-    for item in _outputs(context, planner, lambda number: ()):
-        result.uncertainty[item.number] = _spread(context.query, item.output)
+    uncertainty = result.uncertainty
+    assert uncertainty is not None
+
+    def predict(numbers: range) -> None:
+        for item in _outputs(context, planner, lambda number: (), numbers):
+            uncertainty[item.number] = _spread(context.query, item.output)
+
+    deque(in_parallel(predict, _parts(context)), maxlen=0)
 
 
 def _spread(query: QueryVolume, output: EnsembleOutput) -> NDArray[np.float32]:
@@ -145,37 +159,36 @@ def _spread(query: QueryVolume, output: EnsembleOutput) -> NDArray[np.float32]:
     return np.asarray(np.clip(2 * query.restore(output.spread[:, 0].numpy()), 0, 1), np.float32)
 
 
-def _outputs(context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts) -> Iterator[_SliceOutput]:
-    """The output for every slice, in order."""
-    batch = context.features.batch
-    for views, group in groupby(_planned(context, planner, extra), key=lambda item: item[1]):
-        waiting: list[int] = []
-        for number, _ in group:
-            waiting.append(number)
-            if len(waiting) == batch:
-                yield from _predicted(context, waiting, views)
-                waiting = []
-        if waiting:
-            yield from _predicted(context, waiting, views)
+def _parts(context: PredictionContext) -> list[range]:
+    """The slices in parts that are predicted at once: as many as are embedded together, but at least some parts."""
+    count = len(context.query)
+    size = min(context.features.batch, -(-count // _MIN_PARTS))
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _outputs(
+    context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts, numbers: range
+) -> Iterator[_SliceOutput]:
+    """The output for some neighboring slices, in order; those that share their views go together."""
+    planned = _planned(context, planner, extra, numbers)
+    for views, group in groupby(zip(numbers, planned, strict=True), key=lambda item: item[1]):
+        yield from _predicted(context, [number for number, _ in group], views)
 
 
 def _planned(
-    context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts
-) -> Iterator[tuple[int, tuple[PromptView, ...]]]:
-    """Every slice with its views; slices are embedded in batches."""
-    query, frames, batch = context.query, len(context.query.frames), context.features.batch
-    for start in range(0, len(query), batch):
-        numbers = range(start, min(start + batch, len(query)))
-        features = context.features.get(numbers)
-        for row, number in enumerate(numbers):
-            of_slice = features[row * frames : (row + 1) * frames]
-            squares = of_slice.images.cpu().numpy()
-            described = query.query_slice(number, squares, _describer(of_slice))
-            views = planner.views(described, extra(number))
-            if context.model.config.independent_prompts:
-                # Prompts do not attend to one another: sorted, more neighboring slices share their views.
-                views = tuple(replace(view, indices=tuple(sorted(view.indices))) for view in views)
-            yield number, views
+    context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts, numbers: range
+) -> Iterator[tuple[PromptView, ...]]:
+    """The views of every slice; the slices are embedded in one batch."""
+    query, frames, features = context.query, len(context.query.frames), context.features.get(numbers)
+    for row, number in enumerate(numbers):
+        of_slice = features[row * frames : (row + 1) * frames]
+        squares = of_slice.images.cpu().numpy()
+        described = query.query_slice(number, squares, _describer(of_slice))
+        views = planner.views(described, extra(number))
+        if context.model.config.independent_prompts:
+            # Prompts do not attend to one another: sorted, more neighboring slices share their views.
+            views = tuple(replace(view, indices=tuple(sorted(view.indices))) for view in views)
+        yield views
 
 
 def _describer(features: ImageFeatures) -> Callable[[int], NDArray[np.float32]]:
@@ -188,9 +201,9 @@ def _predicted(
     frames = len(context.query.frames)
     features = {mirrored: context.features.get(numbers, mirrored) for mirrored in {view.mirrored for view in views}}
     squares = features[False].images.cpu().numpy()  # the first view of an ensemble is never mirrored
-    parts = []
-    for start in range(0, len(numbers) * frames, _BATCH):
-        part = {mirrored: whole[start : start + _BATCH] for mirrored, whole in features.items()}
+    parts, together = [], max(1, _MAPS // max(1, len(context.prompts.values)))
+    for start in range(0, len(numbers) * frames, together):
+        part = {mirrored: whole[start : start + together] for mirrored, whole in features.items()}
         parts.append(ensemble_output(context.cache, part.__getitem__, views))
     output = EnsembleOutput.concatenate(parts)
     for row, number in enumerate(numbers):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mvg.prediction.inference.context import PredictionContext
 from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
+from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
@@ -66,7 +67,8 @@ def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.fl
     minimum = np.zeros(len(cache.prompts.values), np.float32)
     if len(volumes) < 2:
         return minimum
-    measured = [_measured(cache, options, int(volume)) for volume in evenly_spaced(volumes, _VOLUMES)]
+    sample = evenly_spaced(volumes, _VOLUMES).tolist()
+    measured = list(in_parallel(lambda volume: _measured(cache, options, volume), sample))
     for number in range(len(minimum)):
         minimum[number] = best_level([slices[:, number] for slices in measured])
     return minimum
