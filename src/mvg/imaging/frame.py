@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryError
+from mvg.imaging.resizing import resized, resized_axis, resized_plane
 
 # Run-time type checks accept an int only if the annotation names it.
 Spacing = tuple[float | int, float | int]
@@ -96,7 +96,7 @@ class Frame:
         """Converts pictures (..., rows, cols) to float32 squares (..., size, size); GeometryError for another shape."""
         self._check(picture, self.shape)
         square = np.zeros((*picture.shape[:-2], self.size, self.size), np.float32)
-        square[self.target.index] = _resized(picture[self.source.index], self.target.rows, self.target.cols)
+        square[self.target.index] = resized(picture[self.source.index], self.target.rows, self.target.cols)
         return square
 
     def apply_labels(self, labels: NDArray[Any]) -> NDArray[Any]:
@@ -110,8 +110,24 @@ class Frame:
         """Converts squares (..., size, size) back to float32 pictures (..., rows, cols); 0 outside of `source`."""
         self._check(square, (self.size, self.size))
         picture = np.zeros((*square.shape[:-2], *self.shape), np.float32)
-        picture[self.source.index] = _resized(square[self.target.index], self.source.rows, self.source.cols)
+        picture[self.source.index] = resized(square[self.target.index], self.source.rows, self.source.cols)
         return picture
+
+    def restore_part(self, square: NDArray[Any], cells: NDArray[np.bool_]) -> tuple[Box, NDArray[np.float32]]:
+        """The part of a picture that some cells (size, size) of a square (size, size) reach, and its box.
+
+        The box is empty where no cell is set.
+        """
+        inside, box = cells[self.target.index], self.source
+        down, across = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        if not len(down):
+            return Box(0, 0, 0, 0), np.zeros((0, 0), np.float32)
+        rows, cols = resized_axis(self.target.rows, box.rows), resized_axis(self.target.cols, box.cols)
+        top, left = int(rows.first[down[0]]), int(cols.first[across[0]])
+        height, width = int(rows.last[down[-1]]) + 1 - top, int(cols.last[across[-1]]) + 1 - left
+        plane = np.asarray(square[self.target.index], np.float32)
+        part = resized_plane(plane, rows.part(top, height), cols.part(left, width))
+        return Box(box.top + top, box.left + left, height, width), part
 
     def restore_labels(self, square: NDArray[Any]) -> NDArray[Any]:
         """Converts label squares (..., size, size) to (..., rows, cols); exact unless `apply_labels` shrank them."""
@@ -151,8 +167,8 @@ def assemble(frames: Sequence[Frame], squares: Sequence[NDArray[Any]]) -> NDArra
     weights = np.zeros(frames[0].shape, np.float32)
     for frame, square in zip(frames, squares, strict=True):
         box, inner = frame.source, frame.target.index
-        share = _resized(weight[inner], box.rows, box.cols)
-        total[box.index] += _resized(square[inner], box.rows, box.cols) * share
+        share = resized(weight[inner], box.rows, box.cols)
+        total[box.index] += resized(square[inner], box.rows, box.cols) * share
         weights[box.index] += share
     total /= weights
     return total
@@ -173,32 +189,6 @@ def _spans(length: int, size: int, overlap: int) -> list[tuple[int, int]]:
         return [(0, length)]
     count = -(-(length - overlap) // (size - overlap))
     return [(round(k * (length - size) / (count - 1)), size) for k in range(count)]
-
-
-def _resized(picture: NDArray[Any], rows: int, cols: int) -> NDArray[np.float32]:
-    result = np.asarray(picture, np.float32)
-    # The axis that shrinks more goes first, which makes the second product smaller.
-    vertical_first = rows * picture.shape[-1] <= cols * picture.shape[-2]
-    for vertical in (vertical_first, not vertical_first):
-        if vertical and rows != picture.shape[-2]:
-            result = np.matmul(_weights(picture.shape[-2], rows), result)
-        elif not vertical and cols != picture.shape[-1]:
-            result = np.matmul(result, _weights(picture.shape[-1], cols).T)
-    return result
-
-
-@lru_cache(maxsize=64)
-def _weights(before: int, after: int) -> NDArray[np.float32]:
-    """The matrix (after, before) that resizes one axis with a triangle filter of the width of the coarser pixels."""
-    scale = before / after
-    centers = (np.arange(after) + 0.5) * scale - 0.5
-    if scale < 1:
-        centers = np.clip(centers, 0, before - 1)  # growing repeats the border
-    reach = np.abs(centers[:, None] - np.arange(before)[None, :]) / max(scale, 1.0)
-    weights = np.maximum(0, 1 - reach)
-    matrix = np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
-    matrix.flags.writeable = False  # shared by all callers
-    return matrix
 
 
 def _nearest(labels: NDArray[Any], rows: int, cols: int) -> NDArray[Any]:

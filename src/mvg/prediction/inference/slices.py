@@ -16,6 +16,7 @@ from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptView, describe
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.inference.volume_prediction import VolumePrediction, empty_probabilities
+from mvg.prediction.inference.winners import winning_classes
 
 _MAPS = 16  # channels of query squares that go through the decoder together; more of them leave a core's cache
 _MIN_PARTS = 4  # parts that a query's slices are predicted in, for cores to share
@@ -120,12 +121,16 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
     number = item.number
     indices = tuple({index for view in item.views for index in view.indices})
     result.prompted[number] = context.prompts.classes_in(indices)
+    if result.uncertainty is None and result.probabilities is None and len(context.query.frames) == 1:
+        labels = winning_classes(context.query.frames[0], item.output.mean[0].numpy())
+        result.pixels[number], result.confidence[number], result.area[number] = labels
+        return
     kept = None if result.probabilities is None else result.probabilities[:, number]
-    labels = decode_labels(context.query, item.output.mean.numpy(), kept)
-    result.pixels[number] = labels.numbers
-    result.confidence[number], result.area[number] = labels.confidence, labels.area
+    decoded = decode_labels(context.query, item.output.mean.numpy(), kept)
+    result.pixels[number] = decoded.numbers
+    result.confidence[number], result.area[number] = decoded.confidence, decoded.area
     if result.uncertainty is not None:
-        result.uncertainty[number] = labels.uncertainty
+        result.uncertainty[number] = decoded.uncertainty
 
 
 def _add_picture(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:

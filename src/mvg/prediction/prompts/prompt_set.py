@@ -22,6 +22,7 @@ FramesOf = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
 """A pair's number, its slices' shape (rows, cols) and pixel spacing -> the frames that each of its slices is cut to."""
 
 _BUDGET = 512 * 2**20  # bytes of prompt slices; long volumes are thinned evenly beyond it
+_MOST_SLICES = 384  # whole slices of all volumes; long volumes are thinned evenly beyond them
 _MIN_SQUARES = 8  # fewest squares kept per volume; a single slice keeps all
 _MAX_TILES = 64  # tiles kept of a volume, where prompts are cut into tiles
 _GRAY_LEVEL = FULL_SCALE // 255  # a smaller difference is no change
@@ -206,7 +207,8 @@ def _cut(reader: PairReader, layout: SliceLayout, number: int, plane: Plane | No
         slices = min(_MAX_TILES, squares, count)
         tiles = max(1, min(_MAX_TILES, squares) // slices)
     else:
-        slices, tiles = max(1, _MIN_SQUARES // len(frames), squares // len(frames)), len(frames)
+        most = min(squares // len(frames), max(_MIN_SQUARES, _MOST_SLICES // len(reader)))
+        slices, tiles = max(1, _MIN_SQUARES // len(frames), most), len(frames)
     images, targets, index = _cut_slices(pair, plane, evenly_spaced(np.arange(count), slices), (frames, tiles))
     if reader.spec.residual:
         changed = _changed(images[:, 0], targets)
