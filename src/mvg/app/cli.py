@@ -77,10 +77,16 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
 @app.command()
 def predict(
     queries: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Files, or folders of one DICOM series each.")],
-    prompts: Annotated[
-        Path, typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file.")
-    ],
     output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Label map of the query with slices that you labeled, with or without prompts; they stay."),
+    ] = None,
+    unknown: Annotated[int, typer.Option(help="Value of voxels that corrections leave open.")] = 255,
     task: Annotated[
         str | None,
         typer.Option(
@@ -114,9 +120,10 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
-    from mvg.app.predicting import OutputOptions, check_outputs, predict_batch
+    from mvg.app.correcting import CorrectionSource, predict_corrected
+    from mvg.app.predicting import BatchJob, OutputOptions, predict_prompted
     from mvg.prediction.output_files import output_folder
-    from mvg.prediction.request import PromptSource, prepare_request
+    from mvg.prediction.request import PromptSource
 
     chosen = {
         "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
@@ -125,11 +132,12 @@ def predict(
     options = {name: value for name, value in chosen.items() if value is not None}
     outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task)
     with output_folder(output), progress_bars(quiet) as on_progress:
-        source = PromptSource(prompts, task, weights, device)
-        extras = {"uncertainty": uncertainty, "probabilities": probabilities}
-        request = prepare_request(source, options | extras, queries, on_progress)
-        check_outputs(request, options)
-        report = predict_batch(request, queries, output, outputs, on_progress)
+        job = BatchJob(queries, output, options, outputs, on_progress)
+        source = None if prompts is None else PromptSource(prompts, task, weights, device)
+        if corrections is not None:
+            report = predict_corrected(CorrectionSource(corrections, unknown, task, weights, device), source, job)
+        else:
+            report = predict_prompted(source, job)
     if not quiet:
         _print(report.notes, report.written)
     _print_errors(report.errors, len(report.outcomes))

@@ -1,8 +1,9 @@
 """`mvg predict`: a request, the options, and query files -> predictions in a folder."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mvg.app.display import OnProgress
 from mvg.errors import PromptError
@@ -11,7 +12,7 @@ from mvg.prediction.finetuning import tune
 from mvg.prediction.output_files import write_qualities
 from mvg.prediction.predictor import PromptedTask
 from mvg.prediction.quality import quality
-from mvg.prediction.request import Request
+from mvg.prediction.request import PromptSource, Request, prepare_request
 
 _FOR_LABELS = ("zoom", "propagate", "min_probability")  # options that do nothing to predicted pictures
 
@@ -37,6 +38,17 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
+class BatchJob:
+    """What is predicted and where it is written; options: fields of `PredictionOptions` that the user set."""
+
+    queries: Sequence[Path]
+    output: Path
+    options: Mapping[str, Any]
+    outputs: OutputOptions
+    on_progress: OnProgress
+
+
+@dataclass(frozen=True)
 class BatchReport:
     """The outcomes of all queries, the files that were written, and notes about how, a line each."""
 
@@ -48,6 +60,16 @@ class BatchReport:
     def errors(self) -> tuple[str, ...]:
         """One line for each query that failed."""
         return tuple(outcome.error for outcome in self.outcomes if outcome.error is not None)
+
+
+def predict_prompted(source: PromptSource | None, job: BatchJob) -> BatchReport:
+    """Do to all queries what the prompts show. Raises MvgErrors, PromptError without prompts."""
+    if source is None:
+        raise PromptError("no prompts", "--prompts, or --corrections of the query", "name a folder of examples")
+    extras = {"uncertainty": job.outputs.uncertainty, "probabilities": job.outputs.probabilities}
+    request = prepare_request(source, {**job.options, **extras}, job.queries, job.on_progress)
+    check_outputs(request, job.options)
+    return predict_batch(request, job.queries, job.output, job.outputs, job.on_progress)
 
 
 def check_outputs(request: Request, options: Collection[str]) -> None:

@@ -18,10 +18,15 @@ def files_by_name(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name.endswith(_VOXEL_SUFFIXES):
             continue
-        name = stem_of(path).removesuffix(_FIRST_CHANNEL)
+        name = name_of(path)
         if name in files:
             raise FileError(
                 f"'{folder}' has both {files[name].name} and {path.name}", "one file per name", "remove or rename one"
             )
         files[name] = path
     return files
+
+
+def name_of(path: Path) -> str:
+    """The name of a file or folder without suffix and without the channel number 0000."""
+    return stem_of(path).removesuffix(_FIRST_CHANNEL)

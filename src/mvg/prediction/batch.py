@@ -96,9 +96,18 @@ def predict_files(
 
     progress(job, slices done, slices) is called during a job; estimate: of the quality, part of the outcome.
     """
+
+    def predict_file(job: Job) -> Outcome:
+        return _predict_file(task, job, None if progress is None else partial(progress, job), estimate)
+
+    return run_jobs(jobs, predict_file)
+
+
+def run_jobs(jobs: Sequence[Job], predict_file: Callable[[Job], Outcome]) -> Iterator[Outcome]:
+    """The outcome of one job after the other; an error is an outcome and never raised."""
     for job in jobs:
         try:
-            yield _predict_file(task, job, None if progress is None else partial(progress, job), estimate)
+            yield predict_file(job)
         except MvgError as error:
             yield Outcome(job, (), str(error))
         except MemoryError:
