@@ -80,7 +80,7 @@ class AdapterInput(NamedTuple):
 
 
 class Corrector(nn.Module):
-    """A U-Net of some 150 thousand weights at up to half the resolution; its last layer starts at zero."""
+    """A U-Net of some 250 thousand weights at up to half the resolution; its last layer starts at zero."""
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
