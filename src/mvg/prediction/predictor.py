@@ -226,7 +226,9 @@ class PromptedTask:
 
     def _on_grid(self, prediction: VolumePrediction, query: Volume, plane: Plane) -> Prediction:
         values = self.prompts.values
-        pixels = smallest_integers(values)[prediction.pixels] if values else prediction.pixels
+        pixels: NDArray[np.generic] = prediction.pixels
+        if values and values != tuple(range(1, len(values) + 1)):  # else class numbers are the labels already
+            pixels = smallest_integers(values)[pixels]
         uncertainty = None
         if prediction.uncertainty is not None:
             volume = _placed(query, prediction.uncertainty, plane)

@@ -11,7 +11,7 @@ from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.recent import Shared
 
 BATCH = 8  # squares that are embedded together
-BUDGET = 2**28  # bytes
+BUDGET = 2**27  # bytes
 
 
 class FeatureCache:
@@ -34,6 +34,10 @@ class FeatureCache:
         keys = [(number, mirrored) for number in (*numbers, *self._following(missing, mirrored))]
         parts = self._kept.get(keys, self._embedded, BATCH)[: len(numbers)]
         return parts[0] if len(parts) == 1 else ImageFeatures.concatenate(parts)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._kept.clear()
 
     def take_over(self, other: "FeatureCache") -> None:
         """Keep what another cache holds of the same slices."""

@@ -24,8 +24,8 @@ from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
 
 _DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features describe it
 _MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
-_STATE_BYTES = 2**30
-_JOINED_BYTES = 2**27
+_STATE_BYTES = 2**28
+_JOINED_BYTES, _MIN_JOINED_BYTES = 2**26, 2**24
 _DESCRIPTOR_BYTES = 2**26
 
 
@@ -56,7 +56,7 @@ class PromptView:
 class PromptCache:
     """Features and encoded states of the prompt slices of one task; safe for several threads.
 
-    States are kept in bfloat16 within `budget` bytes, those of whole views within 128 MB, features within 256 MB; the
+    States are kept in bfloat16 within `budget` bytes, those of whole views within 64 MB, features within 128 MB; the
     least recently used are dropped and computed again when needed. A network with independent prompts encodes every
     prompt slice on its own; otherwise a prompt attends to those before it, and a whole view is one entry.
     """
@@ -68,7 +68,9 @@ class PromptCache:
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
         self._states: Shared[PromptView, PromptState] = Shared(budget, _state_bytes)
-        self._joined: Shared[PromptView, PromptState] = Shared(_JOINED_BYTES, _state_bytes)
+        self._joined: Shared[PromptView, PromptState] = Shared(
+            max(_MIN_JOINED_BYTES, min(budget // 4, _JOINED_BYTES)), _state_bytes
+        )
         self._features = FeatureCache(model, lambda number: prompts.image_batch([number]), len(prompts))
         self._descriptors: Shared[int, NDArray[np.float32]] = Shared(_DESCRIPTOR_BYTES, lambda row: row.nbytes)
         self.lock = RLock()
@@ -92,6 +94,10 @@ class PromptCache:
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of prompt slices, each embedded once."""
         return self._features.get(indices, mirrored)
+
+    def forget_features(self) -> None:
+        """Free the memory of features; what is encoded needs them no more."""
+        self._features.clear()
 
     def descriptors(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
         """Descriptors of prompt slices (n, f) for retrieval."""

@@ -17,6 +17,8 @@ from mvg.prediction.prompts.prompt_set import PromptSet, frames_for
 from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
 from mvg.tasks import TaskSpec
 
+_FEATURE_BYTES = 2**26
+
 
 @dataclass(frozen=True, eq=False)
 class QueryVolume:
@@ -102,7 +104,7 @@ class QueryFeatures:
     """The squares and features of the slices of a query, embedded once while memory allows."""
 
     def __init__(self, model: Generalist, query: QueryVolume) -> None:
-        self.query, self._cache = query, FeatureCache(model, query.squares)
+        self.query, self._cache = query, FeatureCache(model, query.squares, budget=_FEATURE_BYTES)
 
     @property
     def batch(self) -> int:

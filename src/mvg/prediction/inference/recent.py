@@ -45,7 +45,7 @@ class Shared(Generic[_Key, _Value]):
 
     def __init__(self, budget: int, size: Callable[[_Value], int]) -> None:
         """See `Recent`."""
-        self._kept, self._lock = Recent[_Key, _Value](budget, size), Lock()
+        self._kept, self._size, self._lock = Recent[_Key, _Value](budget, size), size, Lock()
         self._begun: dict[_Key, Future[_Value]] = {}
 
     @property
@@ -61,6 +61,11 @@ class Shared(Generic[_Key, _Value]):
         """All values that are kept, the least recently used first."""
         with self._lock:
             return list(self._kept.entries.items())
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._kept = Recent(self._kept.budget, self._size)
 
     def put(self, key: _Key, value: _Value) -> None:
         """Keep a value that was computed elsewhere."""

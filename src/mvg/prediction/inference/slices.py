@@ -122,8 +122,9 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
     indices = tuple({index for view in item.views for index in view.indices})
     result.prompted[number] = context.prompts.classes_in(indices)
     if result.uncertainty is None and result.probabilities is None and len(context.query.frames) == 1:
-        labels = winning_classes(context.query.frames[0], item.output.mean[0].numpy())
-        result.pixels[number], result.confidence[number], result.area[number] = labels
+        frame = context.query.frames[0]
+        numbers, result.confidence[number], result.area[number] = winning_classes(frame, item.output.mean[0].numpy())
+        result.pixels[number][frame.source.index] = numbers[frame.source.index]  # memory that stays 0 is never used
         return
     kept = None if result.probabilities is None else result.probabilities[:, number]
     decoded = decode_labels(context.query, item.output.mean.numpy(), kept)

@@ -122,12 +122,16 @@ def nearest_frame(frames: tuple[Frame, ...], shape: tuple[int, int]) -> NDArray[
 
 def label_extent(labels: NDArray[Any], spacing: Spacing) -> Extent | None:
     """The extent of everything that is not 0 in slices (n, rows, cols); None where nothing is."""
-    shape, present = labels.shape[1:], labels != 0
-    if not present.any():
+    shape, spans = labels.shape[1:], []
+    counts = np.zeros(shape[0], np.int64), np.zeros(shape[1], np.int64)  # of labeled pixels per row, per column
+    for picture in labels:
+        present = picture != 0
+        for axis, count in enumerate(counts):
+            count += present.sum(axis=1 - axis)
+    if not counts[0].any():
         return None
-    spans = []
-    for axis in (1, 2):
-        mass = present.sum(axis=tuple({0, 1, 2} - {axis})).cumsum()
+    for count in counts:
+        mass = count.cumsum()
         first = int(np.searchsorted(mass, _STRAY * mass[-1], side="right"))
         last = int(np.searchsorted(mass, (1 - _STRAY) * mass[-1])) + 1
         spans.append((first, last))

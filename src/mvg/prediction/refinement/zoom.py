@@ -28,12 +28,16 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
     if not frames:
         return prediction
     chosen = nearest_frame(frames, shape)
+    if len(frames) > 1:
+        context.cache.forget_features()
     for number, (frame, (region, cache)) in enumerate(zip(frames, zoom.regions, strict=True)):
         options = context.options if region.position is None else replace(context.options, min_probability=0.0)
         features = QueryFeatures(context.model, query.with_frames((frame,)))
         magnified = replace(context, options=options, cache=cache, features=features, zoom=None)
         again = context.earlier(magnified, predict_slices(magnified, magnified.planner()))
         _merge(prediction, again, region, chosen == number)
+        if len(frames) > 1:  # the features of all regions of a grid would fill the memory
+            cache.forget_features()
     return prediction
 
 
