@@ -17,8 +17,9 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 
 def run_python(code: str, **variables: str) -> str:
-    """Output of `code` in a new process in which only these of OpenMP's variables for waiting are set."""
-    environment = {name: value for name, value in os.environ.items() if name not in WAITING} | variables
+    """Output of `code` in a new process in which only these of the variables for threads are set."""
+    removed = (*WAITING, "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if name not in removed} | variables
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=120
     )
@@ -70,3 +71,16 @@ def test_a_setting_of_the_user_is_kept(name: str) -> None:
 
 def test_nothing_is_set_after_torch_was_loaded() -> None:
     assert run_python("import os, torch, mvg; print(os.environ.get('OMP_WAIT_POLICY'))") == "None"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("OPENBLAS_NUM_THREADS", ["3", None]), ("OMP_NUM_THREADS", [None, "3"])]
+)
+def test_products_of_numpy_stay_on_one_thread_unless_the_user_chose_a_number(name: str, expected: list[str]) -> None:
+    print_both = "import os, mvg; print([os.environ.get(n) for n in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS')])"
+    assert run_python(print_both, **{name: "3"}) == str(expected)
+
+
+def test_products_stay_on_one_thread_by_default() -> None:
+    assert run_python("import os, mvg; print(os.environ['OPENBLAS_NUM_THREADS'])") == "1"
+    assert run_python("import numpy, os, mvg; print(os.environ.get('OPENBLAS_NUM_THREADS'))") == "None"

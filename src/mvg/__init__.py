@@ -76,6 +76,7 @@ _MODULES = {
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
+_PRODUCTS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 
@@ -89,7 +90,18 @@ def _let_waiting_threads_sleep() -> None:
         os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
+def _keep_products_on_one_thread() -> None:
+    """Sets OPENBLAS_NUM_THREADS=1 for NumPy, unless the user has chosen a number; PyTorch keeps its threads.
+
+    Predictions share their slices among the cores instead, see `mvg.prediction.inference.parallel`. NumPy's products
+    are small here, and its waiting threads spin. OpenBLAS reads the variable when NumPy is loaded.
+    """
+    if "numpy" not in sys.modules and not any(name in os.environ for name in _PRODUCTS):
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+
 _let_waiting_threads_sleep()
+_keep_products_on_one_thread()
 
 
 def __getattr__(name: str) -> object:

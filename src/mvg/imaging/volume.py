@@ -232,7 +232,8 @@ class LabelMap(_Grid):
     @property
     def values(self) -> tuple[int, ...]:
         """The label values that occur, without background 0, in ascending order."""
-        return tuple(int(value) for value in np.unique(self.voxels) if value != 0)
+        in_memory_order = self.voxels.ravel(order="K")  # no copy of a whole volume
+        return tuple(int(value) for value in np.unique(in_memory_order) if value != 0)
 
     def resample(self, reference: _Grid) -> "LabelMap":
         """Resamples these labels to the grid of `reference` by the nearest voxel; 0 outside of them."""

@@ -26,6 +26,7 @@ _MOST_SLICES = 384  # whole slices of all volumes; long volumes are thinned even
 _MIN_SQUARES = 8  # fewest squares kept per volume; a single slice keeps all
 _MAX_TILES = 64  # tiles kept of a volume, where prompts are cut into tiles
 _GRAY_LEVEL = FULL_SCALE // 255  # a smaller difference is no change
+_TABLE = 2**16  # label values below it are numbered by a table
 _BYTES_PER_PIXEL = 4  # two of the image, two of the target
 _TILE_OVERLAP = 4  # neighboring tiles share a quarter of their side
 
@@ -258,6 +259,10 @@ def _numbered_targets(
         raise PromptError(f"{len(values)} label values other than 0 in the prompts", f"1 to {MOST_CLASSES}", action)
     known = np.array(sorted({0, *values, *(int(value) for target in targets for value in np.unique(target))}))
     numbers = np.array([values.index(int(value)) + 1 if value in values else 0 for value in known], np.uint8)
+    if known[0] >= 0 and known[-1] < _TABLE:  # a table takes a tenth of the time of a search
+        table = np.zeros(known[-1] + 1, np.uint8)
+        table[known] = numbers
+        return values, np.concatenate([table[target] for target in targets])
     return values, np.concatenate([numbers[np.searchsorted(known, target)] for target in targets])
 
 
