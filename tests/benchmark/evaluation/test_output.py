@@ -10,6 +10,7 @@ import pytest
 
 from mvg.benchmark.evaluation import Evaluation, evaluate, write_evaluation
 from mvg.benchmark.evaluation.page import case_rows
+from mvg.benchmark.evaluation.thumbnails import thumbnails
 from mvg.errors import FileError
 from mvg.imaging.volume import LabelMap, Volume
 from tests.benchmark.evaluation.test_evaluate import put, worse
@@ -63,7 +64,9 @@ def test_the_page_is_whole_and_shows_the_worst_first(evaluation: Evaluation, tmp
     html = page.read_text(encoding="utf-8")
     assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
     assert html.count("<svg ") == 4
-    assert html.count('src="data:image/png;base64,') == 2, "a case without labels has no picture"
+    titles = [f"case{1 - number}" for number in range(2)]  # their worst labels first, then the others
+    assert [one.title for one in thumbnails(evaluation)[:2]] == titles
+    assert html.count('src="data:image/png;base64,') == 4, "a case without labels has no picture"
     rows = list(case_rows(evaluation))
     assert [float(row.texts[0]) for row in rows] == sorted(float(row.texts[0]) for row in rows)
     assert rows[-1].part == "no label on either side"
@@ -83,7 +86,10 @@ def test_a_single_case_has_no_intervals_on_the_page(tmp_path: Path) -> None:
     _, labels = scan((32, 32, 1))
     put(LabelMap(labels.voxels, labels.affine), tmp_path / "a.nii.gz")
     *_, page = write_evaluation(evaluate(tmp_path / "a.nii.gz", tmp_path / "a.nii.gz"), tmp_path)
-    assert " to " not in page.read_text(encoding="utf-8").split("<section")[1]
+    html = page.read_text(encoding="utf-8")
+    assert " to " not in html.split("<section")[1]
+    assert "<svg " not in html
+    assert html.count('src="data:image/png;base64,') == 2, "both labels"
 
 
 def test_an_output_that_is_no_folder_is_refused(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ class CaseRow:
 
 def render_evaluation(evaluation: Evaluation) -> str:
     """The whole page; it refers to no other file and no address."""
-    charted = [at for at, one in enumerate(evaluation.quantities) if one.key in _CHARTED]
+    is_single = len(evaluation.cases) == 1  # whose distribution is in the table already
+    charted = [] if is_single else [at for at, one in enumerate(evaluation.quantities) if one.key in _CHARTED]
     return template("evaluation.html").render(
         evaluation=evaluation,
         version=mvg.__version__,

@@ -42,14 +42,22 @@ class Thumbnail:
 
 
 def thumbnails(evaluation: Evaluation) -> list[Thumbnail]:
-    """Up to eight pictures, the worst case first: of its worst label, the slice where most voxels disagree."""
-    drawn = list[Thumbnail]()
-    for case in evaluation.cases:
-        if len(drawn) == _MOST:
-            break
-        if case.scores.parts:
-            drawn.append(_labels(evaluation, case) if evaluation.target_type == "labels" else _pictures(case))
-    return drawn
+    """Up to eight pictures: the worst label of each case, the worst case first, then the worst of the other labels.
+
+    Each shows the slice where most voxels disagree. Of pictures, there is one for each case.
+    """
+    cases = [case for case in evaluation.cases if case.scores.parts]
+    if evaluation.target_type == "image":
+        return [_pictures(case) for case in cases[:_MOST]]
+    ranked = [(case, sorted(case.scores.parts, key=_badness)) for case in cases]
+    others = [(case, one) for case, parts in ranked for one in parts[1:]]
+    chosen = [(case, parts[0]) for case, parts in ranked] + sorted(others, key=lambda pair: _badness(pair[1]))
+    return [_labels(evaluation, case, one) for case, one in chosen[:_MOST]]
+
+
+def _badness(part: PartScores) -> float:
+    """Sorts the label of the lowest Dice first."""
+    return part.figures[0]
 
 
 def color_text(color: RGB) -> str:
@@ -57,11 +65,10 @@ def color_text(color: RGB) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _labels(evaluation: Evaluation, case: EvaluatedCase) -> Thumbnail:
-    worst = min(case.scores.parts, key=lambda one: one.figures[0])
+def _labels(evaluation: Evaluation, case: EvaluatedCase, label: PartScores) -> Thumbnail:
     prediction, truth = (read_labels(path).canonical() for path in (case.files.prediction, case.files.truth))
     plane = truth.plane
-    masks = [volume.pictures(plane) == worst.part for volume in (prediction, truth)]
+    masks = [volume.pictures(plane) == label.part for volume in (prediction, truth)]
     index = int((masks[0] != masks[1]).sum(axis=(1, 2)).argmax())
     if not (masks[0] != masks[1]).any():
         index = int(masks[1].sum(axis=(1, 2)).argmax())
@@ -76,8 +83,8 @@ def _labels(evaluation: Evaluation, case: EvaluatedCase) -> Thumbnail:
         gray = Window.fit(image.voxels, guess_modality(image.voxels)).apply(image.pictures(plane)[index])
         picture = _outlined(frame.apply(gray), true * _TRUE)
     picture = _outlined((picture / 255).astype(np.float32), predicted * _PREDICTED)
-    dice = evaluation.quantities[0].text(worst.figures[0])
-    caption = f"{evaluation.name_of(worst.part)}, Dice {dice}, {plane} slice {index + 1} of {len(masks[0])}"
+    dice = evaluation.quantities[0].text(label.figures[0])
+    caption = f"{evaluation.name_of(label.part)}, Dice {dice}, {plane} slice {index + 1} of {len(masks[0])}"
     return Thumbnail(case.name, caption, _png(picture))
 
 
