@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from mvg.imaging.files import read, read_labels, write
     from mvg.imaging.volume import LabelMap, Volume
     from mvg.prediction.options import PredictionOptions
-    from mvg.prediction.predictor import Predictor, PromptedTask, load, load_task
+    from mvg.prediction.predictor import Predictor, load, load_task
+    from mvg.prediction.prompted_task import PromptedTask
     from mvg.prediction.result import Prediction
     from mvg.prediction.session import Session
 
@@ -72,7 +73,8 @@ _MODULES = {
     "mvg.prediction.options": ("PredictionOptions",),
     "mvg.prediction.session": ("Session",),
     "mvg.prediction.result": ("Prediction",),
-    "mvg.prediction.predictor": ("Predictor", "PromptedTask", "load", "load_task"),
+    "mvg.prediction.predictor": ("Predictor", "load", "load_task"),
+    "mvg.prediction.prompted_task": ("PromptedTask",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -10,7 +10,8 @@ from mvg.model.config import GeneralistConfig, MatchingConfig, MergedConfig
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from tests.prediction.scans import scan
 
 SIZE = 32

@@ -16,7 +16,8 @@ from mvg.prediction import batch
 from mvg.prediction.batch import plan, predict_files, scale_of
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.output_files import output_folder, write_probabilities, write_qualities
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.result import ClassProbabilities
 from tests.prediction.learner import Learner
 from tests.prediction.scans import scan

@@ -13,7 +13,8 @@ from torch import Tensor
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction import finetuning
 from mvg.prediction.finetuning import Tuning, tune
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.refinement import rejection
 from tests.prediction.learner import Learner, changed, prompted, random_model
 from tests.prediction.scans import scan
@@ -42,14 +43,14 @@ def error(task: PromptedTask) -> float:
 
 def test_what_the_model_gets_wrong_is_corrected_in_a_new_query(tmp_path: Path) -> None:
     task = prompted(Timid(), 3)
-    first = {name: value.clone() for name, value in task.predictor.model.state_dict().items()}
+    first = {name: value.clone() for name, value in task.model.state_dict().items()}
     tuned, result = tune(task, SECONDS, clock=ticking())
     assert result.kept
     assert result.volumes == 3
     assert result.before < 0.1
     assert result.after > 0.3
     assert error(tuned) < 0.5 * error(task), "the given task predicts as before"
-    assert all(torch.equal(first[name], value) for name, value in task.predictor.model.state_dict().items())
+    assert all(torch.equal(first[name], value) for name, value in task.model.state_dict().items())
     assert tuned.options.min_probability == 0, "no thresholds for what the adapter says"
     assert error(tuned.adapted(None)) == error(task)
 

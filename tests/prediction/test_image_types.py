@@ -14,7 +14,8 @@ from mvg.errors import FileError, GeometryError, PromptError
 from mvg.imaging.files import read, write
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.task_choice import check_sequence
 from tests.imaging.grids import ORIENTATIONS, affine_of
 from tests.prediction.learner import Learner, prompted

@@ -17,7 +17,8 @@ from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from tests.prediction.learner import random_model, tiny_config
 from tests.prediction.scans import AFFINE
 

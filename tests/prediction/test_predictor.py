@@ -11,7 +11,8 @@ from mvg.errors import GeometryError, PromptError, UnknownNameError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from tests.prediction.learner import SIZE, Learner, changed, prompted, random_model
 from tests.prediction.scans import AFFINE, scan
 

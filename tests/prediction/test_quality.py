@@ -6,7 +6,8 @@ import pytest
 from mvg.errors import PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality
 from tests.prediction.learner import Learner, prompted
 from tests.prediction.scans import AFFINE, scan

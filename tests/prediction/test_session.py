@@ -8,7 +8,8 @@ import pytest
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.session import Session, SessionStart, axis_of
+from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.slice_plane import SlicePlane
 from tests.prediction.learner import SIZE, Learner
 from tests.prediction.scans import scan
 
@@ -20,7 +21,7 @@ def session_of(volume: Volume) -> Session:
 
 
 def slice_of(labels: LabelMap, session: Session, index: int) -> np.ndarray:
-    return labels.voxels.take(index, axis_of(session.volume, session.plane))
+    return labels.voxels.take(index, SlicePlane(session.volume, session.volume.plane).axis)
 
 
 def test_one_corrected_slice_is_the_prompt_of_all_others() -> None:
@@ -56,23 +57,42 @@ def test_a_corrected_slice_stays_as_it_was_given_also_where_it_is_wrong() -> Non
     assert np.array_equal(slice_of(session.predict().volume, session, 4), drawn)
 
 
-def test_strokes_stay_and_the_rest_of_their_slice_is_predicted() -> None:
+def test_strokes_stay_and_change_what_looks_like_the_pixels_around_them() -> None:
     volume, truth = scan()
     session = session_of(volume)
     session.correct(2, slice_of(truth, session, 2))
-    stroke = np.full(slice_of(truth, session, 4).shape, 255)
-    stroke[0:3, 0:4] = 3
+    expected = slice_of(truth, session, 4)
+    inside = np.argwhere(expected == 3)
+    row, col = inside[len(inside) // 2]
+    stroke = np.full(expected.shape, 255)
+    stroke[row, col] = 700
     session.correct(4, stroke)
-    predicted, expected = slice_of(session.predict().volume, session, 4), slice_of(truth, session, 4).copy()
-    expected[0:3, 0:4] = 3
-    assert np.array_equal(predicted, expected)
+    predicted = slice_of(session.predict().volume, session, 4)
+    assert predicted[row, col] == 700
+    changed = predicted != expected
+    assert changed[row, col]
+    assert not changed[expected == 0].any(), "the background looks different from the stroke"
+
+
+def test_strokes_alone_label_a_slice_and_prompt_the_others() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    expected, stroke = slice_of(truth, session, 2), np.full(slice_of(truth, session, 2).shape, 255)
+    for value in (3, 700):
+        pixels = np.argwhere(expected == value)
+        stroke[tuple(pixels[len(pixels) // 2])] = value
+    session.correct(2, stroke)
+    labels = session.predict().volume
+    for index in range(6):
+        right = (slice_of(labels, session, index) == slice_of(truth, session, index)).mean()
+        assert right > 0.9
 
 
 def test_a_slice_of_another_plane_keeps_its_voxels() -> None:
     volume, truth = scan()
     session = session_of(volume)
     session.correct(2, slice_of(truth, session, 2))
-    axis, expected = axis_of(volume, "sagittal"), truth.voxels.copy()
+    axis, expected = SlicePlane(volume, "sagittal").axis, truth.voxels.copy()
     assert axis == 0
     expected[7, :, 4] = 700
     session.correct(7, expected.take(7, axis), "sagittal")
@@ -139,7 +159,6 @@ def test_a_session_of_a_task_begins_with_its_prediction_and_goes_on_from_correct
     drawn = slice_of(truth, session, 2)
     session.correct(2, np.where(drawn == 3, 700, 0))
     prediction = session.predict().volume
-    assert not (prediction.voxels == 3).any(), "the correction holds no 3, and it is the prompt"
     assert np.array_equal(slice_of(prediction, session, 2), np.where(drawn == 3, 700, 0))
 
 
@@ -162,3 +181,52 @@ def test_pictures_have_no_sessions() -> None:
     image, _ = scan()
     with pytest.raises(PromptError, match="a task that predicts labels"):
         Predictor(Learner()).prompt([image], [image], "denoising").open(image)
+
+
+def test_updates_begin_beside_the_correction_and_end_as_the_prediction() -> None:
+    volume, truth = scan((32, 32, 12))
+    session = session_of(volume)
+    session.correct(1, slice_of(truth, session, 1))
+    session.predict()
+    session.correct(6, np.where(slice_of(truth, session, 6) > 0, 3, 0))
+    updates = list(session.updates())
+    assert {index for index, _ in updates[:2]} == {5, 7}
+    assert [abs(index - 6) for index, _ in updates[2:]] == sorted(abs(index - 6) for index, _ in updates[2:])
+    latest = dict(updates)
+    assert 6 not in latest, "a slice that is known whole does not change"
+    expected = session.predict().volume
+    for index in latest:
+        assert np.array_equal(latest[index], slice_of(expected, session, index))
+    assert not list(session.updates()), "nothing changed since"
+
+
+def test_slices_worth_correcting_are_open_ones() -> None:
+    volume, truth = scan((32, 32, 12))
+    session = session_of(volume)
+    with pytest.raises(PromptError, match="correct one slice first"):
+        session.uncertain(2)
+    session.correct(2, slice_of(truth, session, 2))
+    chosen = session.uncertain(3)
+    assert len(set(chosen)) == 3
+    assert 2 not in chosen
+    assert len(session.uncertain(100)) == 11
+
+
+def test_most_whole_slices_decide_which_plane_is_predicted() -> None:
+    volume, truth = scan((32, 32, 12))
+    session = session_of(volume)
+    assert session.plane == "axial"
+    axis = SlicePlane(volume, "sagittal").axis
+    for index in (12, 16, 20):
+        session.correct(index, truth.voxels.take(index, axis), "sagittal")
+    assert session.plane == "sagittal"
+    labels = session.predict().volume.voxels
+    assert np.array_equal(labels.take(16, axis), truth.voxels.take(16, axis))
+    assert (labels == truth.voxels).mean() > 0.9
+
+
+def test_a_finished_volume_is_the_prediction() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    assert np.array_equal(session.finish().voxels, truth.voxels)

@@ -19,7 +19,8 @@ from mvg.model.weights import fingerprint
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.refinement import rejection
 from mvg.prediction.task_file import weights_of
@@ -222,8 +223,8 @@ class TestFormerFormat:
         spec = task.spec
         description = {
             "format": 2,
-            "weights": task.predictor.name,
-            "model": fingerprint(task.predictor.model),
+            "weights": task.weights,
+            "model": fingerprint(task.model),
             "asked": {
                 "kind": spec.kind,
                 "answers": spec.target_type,

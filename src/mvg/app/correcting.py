@@ -94,7 +94,7 @@ def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
             "a value that is no label",
             "name another one with --unknown",
         )
-    return _Corrector(lambda volume, _: task.open(volume), task.predictor.model.config.inputs, request.inputs)
+    return _Corrector(lambda volume, _: task.open(volume), task.model.config.inputs, request.inputs)
 
 
 def _without_task(source: CorrectionSource) -> _Corrector:

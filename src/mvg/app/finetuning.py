@@ -7,7 +7,7 @@ from mvg.errors import FileError
 from mvg.model.weights import describe_weights
 from mvg.prediction.finetuning import Tuning, tune
 from mvg.prediction.output_files import output_folder
-from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_request
 from mvg.prediction.task_file import SUFFIX
 
@@ -44,7 +44,7 @@ def finetune(source: PromptSource, output: Path, seconds: float, on_progress: On
 
 
 def _card(source: PromptSource, name: str, seconds: float, tuned: PromptedTask, tuning: Tuning) -> str:
-    start = tuned.predictor.name or source.weights or DEFAULT_WEIGHTS
+    start = tuned.weights or source.weights or DEFAULT_WEIGHTS
     message = tuning.message[0].upper() + tuning.message[1:]
     return _CARD.format(
         name=name, file=TASK_FILE, start=start, minutes=seconds / 60, prompts=source.prompts.name,

@@ -10,7 +10,7 @@ from mvg.errors import PromptError
 from mvg.prediction.batch import Job, Outcome, plan, predict_files, scale_of
 from mvg.prediction.finetuning import tune
 from mvg.prediction.output_files import write_qualities
-from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality
 from mvg.prediction.request import PromptSource, Request, prepare_request
 

@@ -28,6 +28,30 @@ def show(name: Annotated[str, typer.Argument(metavar="ID|PATH")]) -> None:
 
 
 @app.command()
+def fusion(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets with labeled volumes.")],
+    output: Annotated[Path, typer.Option(help="New folder for the weights.")],
+    weights: Annotated[str, typer.Option(help="Id or folder of the weights to fit it for.")] = "tiny",
+    minutes: Annotated[float, typer.Option(min=0.01, help="Processor time of fitting, after sampling.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random choices.")] = 0,
+    held_out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be used.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Fit learnt fusion, which answers the slices between annotated slices of a volume, on training patients."""
+    from mvg.app.display import progress_bars
+    from mvg.app.fusion import fit
+    from mvg.data.held_out import read_held_out
+
+    excluded = () if held_out is None else read_held_out(held_out)
+    with progress_bars(quiet) as on_progress:
+        info = fit(folders, weights, output, (minutes, seed), excluded, on_progress)
+    if not quiet:
+        print(info.folder)
+
+
+@app.command()
 def pack(
     name: Annotated[str, typer.Argument(metavar="ID|PATH")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write them, for example lab.mvgweights.")],

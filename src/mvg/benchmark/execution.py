@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from mvg.benchmark.protocol.annotated import annotated_request, scored_parts
 from mvg.benchmark.protocol.cases import EvalCase, EvalSize, eval_cases
 from mvg.benchmark.protocol.method import Method, Request, TrainingData, file_name
 from mvg.benchmark.protocol.metric import MetricInput
@@ -114,6 +115,9 @@ def evaluate(execution: Execution, job: Job, segment: Segment | None, worker: in
     assert job.task is not None, "a job with a task"
     suite, module = execution.suite, job.entry.module
     method = trained(execution, job, worker)
+    if suite.annotated:
+        yield from _evaluate_corrections(execution, job, method)
+        return
     counts = sorted(suite.prompts, reverse=True) if module.USES_PROMPTS else [0]
     for number, case in enumerate(execution.cases(job.task)):
         for count in counts:
@@ -133,6 +137,27 @@ def evaluate(execution: Execution, job: Job, segment: Segment | None, worker: in
                 segment, estimate,
             )  # fmt: skip
             yield from ({**facts, **line} for line in measured(suite, case, inputs))
+
+
+def _evaluate_corrections(execution: Execution, job: Job, method: Method) -> Iterator[dict[str, Any]]:
+    """The result lines of a method that corrects: "prompts" counts annotated slices of the query itself."""
+    assert job.task is not None, "a job with a task"
+    suite = execution.suite
+    for number, case in enumerate(execution.cases(job.task)):
+        for count in sorted(suite.annotated, reverse=True):
+            request, annotator = annotated_request(case, count)
+            start = time.monotonic()
+            prediction = method(request)
+            seconds = time.monotonic() - start
+            _check_grid(prediction, case)
+            if number == 0 and count == max(suite.annotated):
+                _keep(prediction, execution.prediction_file(job))
+            facts = _facts(suite, job, case, method) | {
+                "prompts": count, "prompts_used": len(annotator.requested), "seconds": round(seconds, 3),
+            }  # fmt: skip
+            for region, predicted, truth in scored_parts(prediction, case, annotator):
+                inputs = MetricInput(predicted, truth, case.query.plane, case.card.labels, None, {"whole": None})
+                yield from ({**facts, **line, "region": region} for line in measured(suite, case, inputs))
 
 
 def _check_grid(prediction: Volume | LabelMap, case: EvalCase) -> None:

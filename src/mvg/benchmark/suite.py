@@ -42,6 +42,11 @@ class Entry:
         """The rival's file."""
         return named(rivals, self.rival)
 
+    @property
+    def corrects(self) -> bool:
+        """Whether the method has slices of the query annotated."""
+        return getattr(self.module, "CORRECTS", False) is True
+
     def serves(self, task: Task) -> bool:
         """Whether the method can do the task, which shows as many images as the method takes."""
         inputs = self.module.inputs(self.options) if hasattr(self.module, "inputs") else 1
@@ -61,7 +66,8 @@ class Suite:
     title: for people; axis: what the methods' `x` counts, "" without a curve. sets: names (empty: all that are found);
     unseen: sets that are evaluated but never learned from; folders: set -> folder below the data folder, where it is
     not the set's name. tasks: kinds of tasks (empty: all); tasks_by_set: set -> its own kinds instead. prompts: numbers
-    of prompts; cases: queries per task and slices: of a query volume (0: all), evenly spaced. seeds: each method trains
+    of prompts; annotated: instead of `prompts`, numbers of slices of the query that a user annotates, for methods that
+    correct; cases: queries per task and slices: of a query volume (0: all), evenly spaced. seeds: each method trains
     once with each. minutes, samples: the equal budget (one of them is 0) per training or per trained task: a generalist
     that learns ten tasks then has it ten times. precision: of all training. metrics: names (empty: the default ones).
     synthetic: use synthetic sets.
@@ -77,6 +83,7 @@ class Suite:
     tasks: tuple[str, ...] = ()
     tasks_by_set: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     prompts: tuple[int, ...] = (1, 8)
+    annotated: tuple[int, ...] = ()
     cases: int = 0
     slices: int = 0
     seeds: tuple[int, ...] = (0,)
@@ -167,6 +174,12 @@ def _check(suite: Suite) -> None:
         ),
         (suite.minutes == 0 or suite.samples == 0, "minutes and samples", "one budget"),
         (suite.minutes >= 0 and suite.samples >= 0, "a negative budget", "minutes or samples above 0"),
+        (min(suite.annotated, default=1) >= 1, f"annotated = {list(suite.annotated)}", "numbers from 1 on"),
+        (
+            all(entry.corrects == bool(suite.annotated) for entry in suite.methods),
+            "methods that correct beside others" if suite.annotated else "a method that corrects",
+            "`annotated` and methods that correct, or neither",
+        ),
         (min(suite.prompts, default=0) >= 1, f"prompts = {list(suite.prompts)}", "numbers from 1 on"),
         (suite.cases >= 0 and suite.slices >= 0, "negative cases or slices", "0 (all) or more"),
         (bool(suite.seeds), "no seeds", "at least one"),

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mvg.model.config import GeneralistConfig, MatchingConfig
+from mvg.model.fusion import Fusion
 from mvg.model.matching import MatchingForm
 from mvg.model.merged import MergedForm
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
@@ -26,12 +27,15 @@ class Generalist(nn.Module):
     Images are (..., i, s, s) in [0, 1]: i = `config.inputs`, s any multiple of `config.patch`. Where there are several
     inputs, the first is the one that a target is a change of. Targets are (..., c, s, s). Labels have one channel of 0
     and 1 per class, or one painted picture in all where `config.paints`; an image is one channel in [0, 1].
+
+    fusion: combines answers for neighboring slices of a volume, where the weights have one; see `fusion.py`.
     """
 
     def __init__(self, config: GeneralistConfig) -> None:
         super().__init__()
         self.config = config
         self.form = MatchingForm(config) if isinstance(config, MatchingConfig) else MergedForm(config)
+        self.fusion: Fusion | None = None
         self.register_load_state_dict_pre_hook(_rename_old)  # type: ignore[no-untyped-call]
 
     def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:

@@ -22,6 +22,7 @@ from torch import nn
 from mvg._atomic import atomic_folder
 from mvg.errors import WeightsError, first_line
 from mvg.model.config import FORMS, GeneralistConfig, config_class, config_fields, config_rules
+from mvg.model.fusion import Fusion
 from mvg.model.generalist import Generalist
 from mvg.model.state_names import original_name
 
@@ -29,6 +30,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 INSTALLED = user_data_path("mvg") / "weights"
 TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 FORMAT = 1
+_FUSION = "fusion."  # how the names of the tensors of learnt fusion begin
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
     info = verify_weights(name)
     file = info.folder / TENSORS
     try:
-        model = Generalist(info.config)
-        model.load_state_dict(load_file(file))  # copies into float32 parameters
+        model, tensors = Generalist(info.config), load_file(file)
+        if any(name.startswith(_FUSION) for name in tensors):
+            model.fusion = Fusion()
+        model.load_state_dict(tensors)  # copies into float32 parameters
     except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError) as error:
         raise WeightsError(
             f"'{file}' does not fit this version's model ({first_line(error)})",
@@ -149,7 +153,8 @@ def fingerprint(model: nn.Module) -> str:
     Names are those of the first files, so that renaming a part of the network changes no fingerprint.
     """
     digest = hashlib.sha256()
-    tensors = {original_name(name): tensor for name, tensor in model.state_dict().items()}
+    state = model.state_dict().items()
+    tensors = {original_name(name): tensor for name, tensor in state if not name.startswith(_FUSION)}
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

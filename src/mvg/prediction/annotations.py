@@ -10,13 +10,21 @@ from mvg.imaging.volume import LabelMap, Plane, Volume
 
 
 @dataclass(frozen=True, eq=False)
-class Edit:
-    """One correction: the slice `index` along array axis `axis`, and its numbers and mask before and after."""
+class Correction:
+    """What a user gave for slice `index` along array axis `axis`: class numbers, and which pixels count (0 or 1)."""
 
     axis: int
     index: int
+    numbers: NDArray[np.uint8]
+    known: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class _Edit:
+    """A correction, and the numbers and mask of its slice before it."""
+
+    correction: Correction
     before: tuple[NDArray[np.uint8], NDArray[np.uint8]]
-    after: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 @dataclass(eq=False)
@@ -29,54 +37,55 @@ class Annotations:
     volume: Volume
     numbers: NDArray[np.uint8] = field(init=False)
     known: NDArray[np.uint8] = field(init=False)
-    _done: list[Edit] = field(default_factory=list)
-    _undone: list[Edit] = field(default_factory=list)
+    _done: list[_Edit] = field(default_factory=list)
+    _undone: list[Correction] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.numbers = np.zeros(self.volume.shape, np.uint8)
         self.known = np.zeros(self.volume.shape, np.uint8)
 
-    def set_slice(self, axis: int, index: int, numbers: NDArray[np.uint8], known: NDArray[np.bool_]) -> Edit:
-        """Write the known pixels of one slice, in array order; pixels that are not known keep what they had."""
-        where = _slice_index(axis, index)
-        before = self.numbers[where].copy(), self.known[where].copy()
-        after = np.where(known, numbers, before[0]), np.maximum(before[1], known.astype(np.uint8))
-        edit = Edit(axis, index, before, (after[0].astype(np.uint8), after[1]))
-        self._write(edit.axis, edit.index, edit.after)
-        self._done.append(edit)
+    def correct(self, correction: Correction) -> None:
+        """Write the known pixels of one slice; pixels that are not known keep what they had."""
+        self._apply(correction)
         self._undone.clear()
-        return edit
 
-    def undo(self) -> Edit | None:
+    def undo(self) -> Correction | None:
         """Take back the last correction; None where there is none."""
         if not self._done:
             return None
         edit = self._done.pop()
-        self._undone.append(edit)
-        self._write(edit.axis, edit.index, edit.before)
-        return edit
+        where = _slice_index(edit.correction)
+        self.numbers[where], self.known[where] = edit.before
+        self._undone.append(edit.correction)
+        return edit.correction
 
-    def redo(self) -> Edit | None:
+    def redo(self) -> Correction | None:
         """Repeat the correction that was taken back last; None where there is none."""
         if not self._undone:
             return None
-        edit = self._undone.pop()
-        self._done.append(edit)
-        self._write(edit.axis, edit.index, edit.after)
-        return edit
+        correction = self._undone.pop()
+        self._apply(correction)
+        return correction
 
     def slices(self, plane: Plane) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Numbers and mask as slices (n, rows, cols) along a plane, as views that follow later corrections."""
         return _view(self.volume, self.numbers, plane), _view(self.volume, self.known, plane)
 
     @property
-    def history(self) -> tuple[Edit, ...]:
+    def history(self) -> tuple[Correction, ...]:
         """The corrections that are in effect, the first one first."""
-        return tuple(self._done)
+        return tuple(edit.correction for edit in self._done)
 
-    def _write(self, axis: int, index: int, values: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
-        where = _slice_index(axis, index)
-        self.numbers[where], self.known[where] = values
+    @property
+    def undone(self) -> tuple[Correction, ...]:
+        """The corrections that were taken back, in the order in which they were given."""
+        return tuple(reversed(self._undone))
+
+    def _apply(self, correction: Correction) -> None:
+        where, known = _slice_index(correction), correction.known > 0
+        self._done.append(_Edit(correction, (self.numbers[where].copy(), self.known[where].copy())))
+        self.numbers[where] = np.where(known, correction.numbers, self.numbers[where])
+        self.known[where] = np.maximum(self.known[where], correction.known)
 
 
 def check_slice(volume: Volume, axis: int, index: int, labels: NDArray[np.integer]) -> None:
@@ -93,8 +102,8 @@ def check_slice(volume: Volume, axis: int, index: int, labels: NDArray[np.intege
         )
 
 
-def _slice_index(axis: int, index: int) -> tuple[slice | int, ...]:
-    return tuple(index if number == axis else slice(None) for number in range(3))
+def _slice_index(correction: Correction) -> tuple[slice | int, ...]:
+    return tuple(correction.index if axis == correction.axis else slice(None) for axis in range(3))
 
 
 def _view(volume: Volume, array: NDArray[np.uint8], plane: Plane) -> NDArray[np.uint8]:

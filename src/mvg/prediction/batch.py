@@ -18,7 +18,7 @@ from mvg.prediction.output_files import (
     write_probabilities,
     write_volume,
 )
-from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.result import Prediction
 
@@ -123,7 +123,7 @@ def run_jobs(jobs: Sequence[Job], predict_file: Callable[[Job], Outcome]) -> Ite
 def _predict_file(
     task: PromptedTask, job: Job, progress: Callable[[int, int], None] | None, estimate: Estimate | None
 ) -> Outcome:
-    query = read_channels(job.query, task.predictor.model.config.inputs)
+    query = read_channels(job.query, task.model.config.inputs)
     prediction = task(query, progress)
     labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
     quality = None if estimate is None or labels is None else estimate(task, query, labels)

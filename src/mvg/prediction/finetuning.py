@@ -17,7 +17,7 @@ from mvg.model.outputs import TargetType
 from mvg.prediction.adapter_choice import choose, folds_of
 from mvg.prediction.adapter_training import MemberTraining
 from mvg.prediction.inference.adaptation import TaskAdapter
-from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.stacked import stack
 
 _MEMBERS = 3  # at most; each leaves out its share of the volumes
@@ -84,8 +84,8 @@ def tune(
     rng, caches = np.random.default_rng(seed), task.adapted(None).caches
     slices = stack(caches if task.options.zoom == "auto" else caches[:1], task.options, rng, has_time)
     folds = folds_of(slices.volume, _MEMBERS, rng)
-    config = AdapterConfig.of(task.predictor.model.config, target_type, len(task.prompts.values))
-    device = next(task.predictor.model.parameters()).device
+    config = AdapterConfig.of(task.model.config, target_type, len(task.prompts.values))
+    device = next(task.model.parameters()).device
     warped = task.spec.sampling == "whole"
     training = MemberTraining(config, slices, warped, device, clock, show)
     trained = []

@@ -12,7 +12,7 @@ from mvg.errors import PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
 from mvg.prediction.inference.prompt_cache import PromptCache
-from mvg.prediction.predictor import PromptedTask
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
 from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
 from mvg.prediction.selection.retrieval import evenly_spaced
@@ -33,7 +33,7 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     labeled = np.flatnonzero(predicted.classes.any(axis=1))
     if not len(labeled):
         return 0.0
-    predicted, model = predicted.subset(labeled), task.predictor.model
+    predicted, model = predicted.subset(labeled), task.model
     cache = PromptCache(model, predicted)
     options = replace(task.options, strategy="nearest_slice", num_prompts=_QUERY_SLICES, members=1)
     planner = ViewPlanner(predicted, predicted.retrieval_index, options, cache.paints)
@@ -53,7 +53,7 @@ def _as_prompts(task: PromptedTask, query: Volume, labels: LabelMap) -> PromptSe
     reader = PairReader(
         PromptPairs([query], [labels], modality=modality, ct_window=prompts.ct_window), task.spec, query.channels
     )
-    size, plane = task.predictor.model.config.size, query.cut_along(prompts.plane)
+    size, plane = task.model.config.size, query.cut_along(prompts.plane)
     return prepare(reader, SliceLayout(size, None, prompts.values, plane))
 
 

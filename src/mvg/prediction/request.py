@@ -7,7 +7,8 @@ from typing import Any
 
 from mvg.errors import PromptError
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import PromptedTask, load, load_task
+from mvg.prediction.predictor import load, load_task
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.folder import open_prompts
 from mvg.prediction.task_file import SUFFIX
 

@@ -1,28 +1,31 @@
 """A volume that a user labels slice by slice: every correction is a prompt of the other slices at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
-from mvg.imaging.frame import Frame, Spacing, extent_of
-from mvg.imaging.orientation import CUT_AXIS, array_axes, orientation_of
+from mvg.imaging.frame import Frame, extent_of
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.model.generalist import Generalist
-from mvg.prediction.annotations import Annotations, Edit, check_slice
-from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
-from mvg.prediction.inference.same_volume import SameVolume
+from mvg.model.weights import fingerprint
+from mvg.prediction import session_file
+from mvg.prediction.annotated_frame import annotated_frame
+from mvg.prediction.annotations import Annotations, Correction, check_slice
+from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
+from mvg.prediction.inference.same_volume import Combination, OtherPrompts, SameVolume, VolumeScale, no_others
+from mvg.prediction.inference.strokes import spread_strokes
 from mvg.prediction.prompts.pairs import channels_first, windows_of
-from mvg.prediction.prompts.zoom_plan import Extent, label_extent
 from mvg.prediction.result import Prediction
+from mvg.prediction.selection.uncertain import worth_correcting
+from mvg.prediction.session_file import SessionContents
+from mvg.prediction.slice_plane import SlicePlane
 
-_MARGIN = 1.5  # size of the magnified square, in sizes of the annotated labels
-_KEPT_MARGIN = 1.2  # the square stays as it is while the labels lie within, with this margin
-_MIN_MAGNIFICATION, _MAX_MAGNIFICATION = 1.2, 4.0
-_MIN_SLICES = 3  # labeled slices, before which labels may lie anywhere in the other slices
+_PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 
 UNKNOWN = 255
 """The label value of pixels in a correction that the user says nothing about, unless another value is named."""
@@ -33,12 +36,14 @@ class SessionStart:
     """What a session begins with.
 
     values: the label values; modality: "CT" if intensities are HU, else anything. first: the prediction of a task for
-    the volume, None without one.
+    the volume, None without one; others: the task's prompts for the slices of a query, where they are whole.
     """
 
     values: tuple[int, ...]
     modality: str
     first: Callable[[Volume], LabelMap] | None = None
+    others: Callable[[QueryFeatures], OtherPrompts | None] | None = None
+    combination: Combination = "learnt"
 
 
 class Session:
@@ -52,10 +57,21 @@ class Session:
     def __init__(self, model: Generalist, volume: Volume, start: SessionStart) -> None:
         """See `Predictor.open` and `PromptedTask.open`, which make one."""
         self._model, self.volume, self._start = model, volume, start
-        self.plane: Plane = volume.plane
         self._annotations = Annotations(volume)
         self._engine: SameVolume | None = None
-        self._frame: Frame | None = None
+        self._cut: tuple[Plane, Frame] | None = None
+        self._first_labels: LabelMap | None = None
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The label values that a correction may have, besides 0."""
+        return self._start.values
+
+    @property
+    def plane(self) -> Plane:
+        """The plane whose slices are predicted: the one in which most slices are known whole; at first the volume's."""
+        planes = (self.volume.plane, *(plane for plane in _PLANES if plane != self.volume.plane))
+        return max(planes, key=lambda plane: len(self._whole_slices(plane)))
 
     def correct(
         self, index: int, labels: NDArray[np.integer], plane: Plane | None = None, unknown: int = UNKNOWN
@@ -63,14 +79,15 @@ class Session:
         """Set the labels of slice `index`: `labels` is `voxels.take(index, axis)` in array order.
 
         axis: the array axis that `plane` cuts across, `volume.plane` unless named. Pixels of the value `unknown` keep
-        what is known of them. Raises GeometryError for a slice or shape that the volume does not have, PromptError for
-        a label that the task lacks; the session stays as it was.
+        what is known of them: so strokes are given. Raises GeometryError for a slice or shape that the volume does not
+        have, PromptError for a label that the task lacks; the session stays as it was.
         """
-        axis = axis_of(self.volume, plane or self.plane)
+        axis = SlicePlane(self.volume, plane or self.volume.plane).axis
         labels = np.asarray(labels)
         check_slice(self.volume, axis, index, labels)
         known = labels != unknown
-        self._annotations.set_slice(axis, index, self._numbered(labels, known), known)
+        numbers = self._numbered(labels, known)
+        self._annotations.correct(Correction(axis, index, numbers, known.astype(np.uint8)))
 
     def undo(self) -> bool:
         """Take back the last correction; False where there is none."""
@@ -81,7 +98,7 @@ class Session:
         return self._annotations.redo() is not None
 
     @property
-    def corrections(self) -> tuple[Edit, ...]:
+    def corrections(self) -> tuple[Correction, ...]:
         """The corrections in effect."""
         return self._annotations.history
 
@@ -90,65 +107,155 @@ class Session:
 
         Raises PromptError where nothing was corrected and there is no task.
         """
-        numbers, known = self._annotations.slices(self.plane)
-        complete = {int(number): numbers[number] for number in np.flatnonzero(known.all(axis=(1, 2)))}
-        if any(slice_numbers.any() for slice_numbers in complete.values()):
-            predicted = self._predicted(numbers, complete)
+        plane = self.plane
+        numbers, known = self._annotations.slices(plane)
+        engine = self._ready_engine(plane)
+        if engine is None:
+            predicted = self._first(plane)
         else:
-            predicted = self._first()
-        labels = smallest_integers(self._start.values)[np.where(known > 0, numbers, predicted)]
+            predicted = numbers.copy()
+            engine.prepare([number for number in range(len(numbers)) if number not in engine.annotated])
+            for number in np.flatnonzero(~known.all(axis=(1, 2))).tolist():
+                predicted[number] = engine.answer(number).numbers
+        labels = smallest_integers(self.values)[np.where(known > 0, numbers, predicted)]
         labels.flags.writeable = False
-        return Prediction(self.volume.from_pictures(labels, self.plane))
+        return Prediction(self.volume.from_pictures(labels, plane))
 
-    def _predicted(self, numbers: NDArray[np.uint8], complete: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """Class numbers of all slices, from the slices that are annotated completely."""
-        engine = self._engine_for(np.stack(list(complete.values())))
-        engine.annotate(complete)
-        predicted = numbers.copy()
-        for number in range(len(numbers)):
-            if number not in complete:
-                predicted[number] = engine.labels(number).numbers
-        return predicted
+    def updates(self) -> Iterator[tuple[int, NDArray[np.integer]]]:
+        """The slices of `plane` that the last correction changed: index and labels, as `correct` takes them.
 
-    def _first(self) -> NDArray[np.uint8]:
+        The slices beside the correction come first and at once, then all others by distance, these two again. Raises
+        PromptError as `predict` does.
+        """
+        plane = self.plane
+        cut, (numbers, known) = SlicePlane(self.volume, plane), self._annotations.slices(plane)
+        engine, table = self._ready_engine(plane), smallest_integers(self.values)
+        open_slices = np.flatnonzero(~known.all(axis=(1, 2))).tolist()
+
+        def update(number: int, predicted: NDArray[np.uint8]) -> tuple[int, NDArray[np.integer]]:
+            labels = table[np.where(known[number] > 0, numbers[number], predicted)]
+            return cut.number_of(number), cut.to_array(labels)
+
+        if engine is None:
+            first = self._first(plane)
+            yield from (update(number, first[number]) for number in open_slices)
+            return
+        center = self._last_number(plane)
+        outdated = [number for number in open_slices if number in engine.annotated or not engine.is_current(number)]
+        outdated.sort(key=lambda number: (abs(number - center), number))
+        beside = [number for number in outdated if abs(number - center) == 1 and number not in engine.annotated]
+        yield from (update(number, engine.quick_answer(number).numbers) for number in beside)
+        yield from (update(number, engine.answer(number).numbers) for number in outdated)
+
+    def uncertain(self, count: int = 1) -> tuple[int, ...]:
+        """The slices of `plane`, by array index, that are worth correcting next, the most valuable first.
+
+        A slice is worth the number of pixels that are likely wrong in it and around it, as far as its correction would
+        mend them. Raises PromptError where no slice was labeled yet.
+        """
+        plane = self.plane
+        engine = self._ready_engine(plane)
+        if engine is None:
+            raise PromptError("no labeled slice yet", "one slice with a label, corrected", "correct one slice first")
+        open_slices = [n for n in range(len(engine.features.query)) if n not in engine.annotated]
+        engine.prepare(open_slices)
+        doubts = {number: engine.answer(number).doubt for number in open_slices}
+        cut = SlicePlane(self.volume, plane)
+        return tuple(cut.number_of(number) for number in worth_correcting(doubts, count))
+
+    def finish(self) -> LabelMap:
+        """The labels of the whole volume; `PromptedTask.with_example(volume, labels)` makes them a prompt."""
+        labels = self.predict().volume
+        assert isinstance(labels, LabelMap)
+        return labels
+
+    def save(self, path: str | Path) -> None:
+        """Write the volume and its corrections as one `.mvgsession` file, whole or not at all. Raises FileError."""
+        start, identity = self._start, fingerprint(self._model)
+        contents = SessionContents.of(self.volume, start.values, start.modality, identity, self._annotations)
+        session_file.save(contents, Path(path))
+
+    def restore(self, contents: SessionContents) -> None:
+        """Repeat the corrections of a file, those that were undone included."""
+        for correction in contents.corrections:
+            self._annotations.correct(correction)
+        for _ in range(contents.undone):
+            self._annotations.undo()
+
+    def _ready_engine(self, plane: Plane) -> SameVolume | None:
+        """The engine with all that is annotated; None where no slice is labeled.
+
+        A slice with strokes counts as annotated: what the strokes leave open follows them and the prediction.
+        """
+        numbers, known = self._annotations.slices(plane)
+        whole = {number: numbers[number] for number in self._whole_slices(plane)}
+        drawn = [number for number in self._drawn_slices(plane) if number not in whole]
+        if any(picture.any() for picture in whole.values()):
+            engine = self._engine_for(plane, np.stack(list(whole.values())))
+            engine.annotate(whole)
+            before: dict[int, NDArray[np.uint8] | None] = {n: engine.answer(n).numbers for n in drawn}
+        elif any((numbers[number] * known[number]).any() for number in drawn):
+            first = self._first(plane) if self._start.first is not None else None
+            before = {number: None if first is None else first[number] for number in drawn}
+        else:
+            return None
+        completed = {number: self._completed(plane, number, before[number]) for number in drawn}
+        engine = self._engine_for(plane, np.stack([*whole.values(), *completed.values()]))
+        engine.annotate(whole | completed)
+        return engine
+
+    def _whole_slices(self, plane: Plane) -> list[int]:
+        """The slices of a plane that are known whole."""
+        return [int(n) for n in np.flatnonzero(self._annotations.slices(plane)[1].all(axis=(1, 2)))]
+
+    def _drawn_slices(self, plane: Plane) -> list[int]:
+        """The slices of a plane that were corrected in this plane."""
+        cut = SlicePlane(self.volume, plane)
+        return sorted({cut.number_of(one.index) for one in self.corrections if one.axis == cut.axis})
+
+    def _last_number(self, plane: Plane) -> int:
+        """The slice of the last correction of this plane."""
+        cut = SlicePlane(self.volume, plane)
+        return next(cut.number_of(one.index) for one in reversed(self.corrections) if one.axis == cut.axis)
+
+    def _completed(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        numbers, known = self._annotations.slices(plane)
+        channels = channels_first(self.volume.pictures(plane)[number : number + 1])[0]
+        window = windows_of(self.volume, self._start.modality)[0]
+        return spread_strokes(window.apply(channels[0]), numbers[number], known[number] > 0, before)
+
+    def _first(self, plane: Plane) -> NDArray[np.uint8]:
+        """The task's prediction as class numbers (n, rows, cols)."""
         if self._start.first is None:
             raise PromptError(
-                "a prediction before any slice is labeled", "a slice with a label, all of its pixels known",
-                "label one slice first",
-            )  # fmt: skip
-        values = np.array((0, *self._start.values))
-        labels = np.asarray(self._start.first(self.volume).pictures(self.plane))
+                "a prediction before any slice is labeled", "a slice with a label", "label one slice first"
+            )
+        if self._first_labels is None:
+            self._first_labels = self._start.first(self.volume)
+        values = np.array((0, *self.values))
         order = np.argsort(values)
+        labels = np.asarray(self._first_labels.pictures(plane))
         return np.asarray(order[np.searchsorted(values, labels, sorter=order)], np.uint8)
 
-    def _engine_for(self, labels: NDArray[np.uint8]) -> SameVolume:
-        """The engine, with a frame that holds the annotated labels (n, rows, cols)."""
-        frame = self._frame_for(labels)
-        if self._engine is None or frame != self._frame:
-            slices = channels_first(self.volume.pictures(self.plane))
-            query = QueryVolume(slices, self.plane, windows_of(self.volume, self._start.modality), (frame,))
-            self._engine = SameVolume(self._model, query, len(self._start.values))
-            self._frame = frame
+    def _engine_for(self, plane: Plane, labels: NDArray[np.uint8]) -> SameVolume:
+        """The engine for slices of a plane, with a frame that holds the annotated labels (n, rows, cols)."""
+        spacing, size = self.volume.pixel_spacing(plane), self._model.config.size
+        previous = self._cut[1] if self._cut is not None and self._cut[0] == plane else None
+        frame = annotated_frame(labels, spacing, size, previous)
+        if self._engine is None or (plane, frame) != self._cut:
+            slices = channels_first(self.volume.pictures(plane))
+            query = QueryVolume(slices, plane, windows_of(self.volume, self._start.modality), (frame,))
+            whole = frame == Frame.letterbox(frame.shape, spacing, size)
+            features = QueryFeatures(self._model, query)
+            others = self._start.others(features) if whole and self._start.others is not None else None
+            pixel = max(extent_of((frame.source.rows, frame.source.cols), spacing)) / size
+            scale = VolumeScale(pixel, SlicePlane(self.volume, plane).thickness)
+            self._engine = SameVolume(features, len(self.values), scale, others or no_others, self._start.combination)
+            self._cut = (plane, frame)
         return self._engine
 
-    def _frame_for(self, labels: NDArray[np.uint8]) -> Frame:
-        """Whole slices at first; later a square around the annotated labels, which changes only when it has to."""
-        rows, cols = labels.shape[1:]
-        shape, spacing, size = (rows, cols), self.volume.pixel_spacing(self.plane), self._model.config.size
-        whole = Frame.letterbox(shape, spacing, size)
-        extent = label_extent(labels, spacing)
-        labeled = int(labels.any(axis=(1, 2)).sum())
-        if extent is None or labeled < _MIN_SLICES:
-            return whole
-        if self._frame is not None and self._frame != whole and _holds(self._frame, extent, spacing):
-            return self._frame
-        magnification = min(_MAX_MAGNIFICATION, 1 / (_MARGIN * extent.size))
-        if magnification < _MIN_MAGNIFICATION:
-            return whole
-        return Frame.zoomed(shape, spacing, size, extent.center, magnification)
-
     def _numbered(self, labels: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        values = (0, *self._start.values)
+        values = (0, *self.values)
         numbers = np.zeros(labels.shape, np.uint8)
         for value in np.unique(labels[known]).tolist():
             if value not in values:
@@ -157,22 +264,6 @@ class Session:
                 )
             numbers[known & (labels == value)] = values.index(value)
         return numbers
-
-
-def axis_of(volume: Volume, plane: Plane) -> int:
-    """The array axis that the slices of a plane lie across."""
-    return array_axes(orientation_of(volume.affine))[CUT_AXIS[plane]]
-
-
-def _holds(frame: Frame, extent: Extent, spacing: Spacing) -> bool:
-    """Whether labels of this extent lie in the frame's part of a slice, with a margin."""
-    reach = _KEPT_MARGIN * extent.size * max(extent_of(frame.shape, spacing)) / 2
-    box = frame.source
-    spans = ((box.top, box.rows), (box.left, box.cols))
-    return all(
-        first <= max(0.0, middle - reach / step) and min(length, middle + reach / step) <= first + count
-        for (first, count), middle, step, length in zip(spans, extent.center, spacing, frame.shape, strict=True)
-    )
 
 
 def check_values(values: Sequence[int]) -> None:

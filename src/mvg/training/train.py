@@ -176,7 +176,9 @@ def _first_network(recipe: Recipe, folder: Path) -> Generalist:
     """The network before its first step; a run that is resumed does not need the weights that it started from."""
     resumed = (folder / CHECKPOINT).exists()
     if recipe.start and not resumed:
-        return load_weights(recipe.start).train()
+        network = load_weights(recipe.start)
+        network.fusion = None  # it was fitted to the weights that training changes
+        return network.train()
     network = Generalist(recipe.model)
     if recipe.initialize and not resumed:
         count = initialize(network, recipe.initialize)

@@ -19,7 +19,7 @@ def adapter(whole: float, zoom: float) -> TaskAdapter:
 
 def test_scales_are_corrected_apart() -> None:
     task = prompted(Learner(), 2)
-    task.zoom_pass = ZoomPass.of(task.predictor.model, ZoomPlan(2.0, (ZoomRegion(None, task.prompts),)))
+    task.zoom_pass = ZoomPass.of(task.model, ZoomPlan(2.0, (ZoomRegion(None, task.prompts),)))
     for whole, zoom in ((0.0, 1.0), (0.5, 0.0)):
         tuned = task.adapted(adapter(whole, zoom))
         assert tuned.zoom_pass is not None

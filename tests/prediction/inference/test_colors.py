@@ -7,7 +7,8 @@ import pytest
 
 from mvg.errors import PromptError
 from mvg.prediction.inference.prompt_cache import PromptView
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from tests.prediction.learner import Copying, changed, prompted
 from tests.prediction.scans import scan
 

@@ -9,7 +9,8 @@ from mvg.imaging.volume import Volume
 from mvg.model.outputs import ImageFeatures, PromptState
 from mvg.prediction.inference.ensemble import EnsembleOutput, ViewPlanner, ensemble_output
 from mvg.prediction.inference.prompt_cache import PromptView, draw_colors
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.selection.retrieval import evenly_spaced
 from tests.prediction.learner import Learner, changed, prompted, random_model
 from tests.prediction.scans import scan
@@ -45,7 +46,7 @@ class LeftSided(Learner):
 
 
 def views_of(task: PromptedTask, number: int = 2) -> tuple[PromptView, ...]:
-    planner = ViewPlanner(task.prompts, task.cache.index, task.options, task.predictor.model.config.paints)
+    planner = ViewPlanner(task.prompts, task.cache.index, task.options, task.model.config.paints)
     return planner.views(task.prompts.retrieval_index.as_query(number))
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.rejection import best_level
 from tests.prediction.learner import Learner, changed

@@ -164,8 +164,8 @@ def test_thumbnails_ignore_brightness_and_contrast() -> None:
 def test_the_models_features_find_the_same_slice(form: str) -> None:
     task = prompted(random_model(form), count=3, zoom="off", strategy="own_features", num_prompts=2)
     every = np.arange(len(task.prompts))
-    query = QueryVolume.of(scan(seed=1)[0], task.prompts, task.spec, task.predictor.model.config.size)
-    features = QueryFeatures(task.predictor.model, query).get([2])  # a slice of the second prompt volume
+    query = QueryVolume.of(scan(seed=1)[0], task.prompts, task.spec, task.model.config.size)
+    features = QueryFeatures(task.model, query).get([2])  # a slice of the second prompt volume
     described = query.query_slice(2, query.squares(2), lambda square: describe(features[square : square + 1])[0])
     best = int(np.argmax(task.cache.index.feature_correlation(described, every)))
     assert (task.prompts.volume[best], task.prompts.index[best]) == (1, 2)

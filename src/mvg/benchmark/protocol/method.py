@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mvg.data.store import Store
 from mvg.imaging.volume import LabelMap, Volume
@@ -26,16 +28,33 @@ class Prompt:
     target: Volume | LabelMap
 
 
+@runtime_checkable
+class Annotator(Protocol):
+    """A user who draws the labels of up to `count` slices of the query, along its own plane."""
+
+    count: int
+
+    def evenly(self) -> tuple[int, ...]:
+        """The indices of evenly spaced slices, as a user who looks through the volume chooses them."""
+        ...
+
+    def annotate(self, index: int) -> NDArray[np.integer[Any]]:
+        """The labels of a slice in array order, as `Session.correct` takes them."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
     """What a method may see: the task (with the set's card), the query, and prompts of other patients.
 
     In an inpainting, the void is where the query has its smallest value; the same holds for the image of every prompt.
+    annotator: where slices of the query itself may be asked for.
     """
 
     task: Task
     query: Volume
     prompts: tuple[Prompt, ...]
+    annotator: Annotator | None = None
 
     @property
     def modality(self) -> str | None:
@@ -107,7 +126,8 @@ class Rival(Protocol):
     Options: a frozen dataclass of what a suite may set; every option has a default, and unknown keys are errors. Extra
     libraries are imported inside of `fit`, which raises BenchmarkError with what to install where one is missing.
     `check(options)`, where a file has it, raises the same errors before anything is trained; `inputs(options)` is the
-    number of images that the method takes, 1 without it.
+    number of images that the method takes, 1 without it. `CORRECTS`: True where the method serves requests with an
+    annotator, whose slices it must ask for; such methods serve no others.
     """
 
     SCOPE: Scope

@@ -13,7 +13,8 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.weights import describe_weights, save_weights, verify_weights
 from mvg.prediction.finetuning import tune
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import Predictor, PromptedTask, load
+from mvg.prediction.predictor import Predictor, load
+from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality
 from mvg.tasks import Task
 from mvg.training.checkpoint import averaged

@@ -114,10 +114,16 @@ class PromptCache:
         more.thresholds, more.correction = self.thresholds, self.correction
         return more
 
+    def with_more(self, prompts: PromptSet) -> "PromptCache":
+        """As `extended`, with thresholds to be determined anew."""
+        other = self.extended(prompts)
+        other.thresholds = {}
+        return other
+
     def corrected(self, correction: Correction | None) -> "PromptCache":
         """A cache for the same prompts whose predictions are corrected; what is encoded is shared."""
-        other = self.extended(self.prompts)
-        other.thresholds, other.correction = {}, correction
+        other = self.with_more(self.prompts)
+        other.correction = correction
         return other
 
     def saved_states(self, budget: int) -> Iterator[tuple[PromptView, PromptState]]:

@@ -104,7 +104,8 @@ class QueryFeatures:
     """The squares and features of the slices of a query, embedded once while memory allows."""
 
     def __init__(self, model: Generalist, query: QueryVolume) -> None:
-        self.query, self._cache = query, FeatureCache(model, query.squares, budget=_FEATURE_BYTES)
+        self.model, self.query = model, query
+        self._cache = FeatureCache(model, query.squares, budget=_FEATURE_BYTES)
 
     @property
     def batch(self) -> int:

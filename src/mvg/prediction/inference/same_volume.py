@@ -1,104 +1,246 @@
 """Slices of a volume predicted from annotated slices of the same volume.
 
-A slice is predicted from the nearest annotated slice on each side. Between two annotated slices the interpolated
-outlines are a prior: the network's log-odds are added to signed distances over the gap, times a weight. The annotated
-slices determine the weight: each is predicted from its neighbors, with several weights.
+The network predicts a slice from the nearest annotated slice on each side. Learnt fusion then weighs its log-odds, the
+outlines interpolated between annotated slices, and the slices beside it. Weights without a fusion network use a rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mvg.model.generalist import Generalist
+from mvg.model.fusion import REACH
 from mvg.model.outputs import PromptState
-from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume
-from mvg.prediction.inference.shape_prior import interpolated, signed_distances
-from mvg.prediction.inference.slices import SliceLabels, decode_labels
+from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, SliceStack, evidence_maps
+from mvg.prediction.inference.parallel import in_parallel
+from mvg.prediction.inference.query_volume import QueryFeatures
+from mvg.prediction.inference.recent import Recent
+from mvg.prediction.inference.slices import decode_labels
 
-_WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of the prior: log-odds per pixel of distance, times the gap in slices
-_DEFAULT_WEIGHT = 1.0  # with fewer than three annotated slices
+_BATCH = 8  # slices that the network answers together
+_FUSED = 24  # slices that are fused together; those within reach of them are processed too
 _ABSENT = -30.0  # log-odds of a class that no prompt holds
+_NEGLIGIBLE = -7.0  # log-odds below which a class is not fused
+_LOG_ODDS_BYTES = 2**29
+_QUICK_REACH = 2  # slices on each side that a first answer looks at
+
+OtherPrompts = Callable[[int], PromptState | None]
+"""A slice's number -> prompts of other volumes for it, with a channel for each class; None for none."""
+
+
+Combination = Literal["learnt", "rule", "network", "outlines"]
+"""What an answer is made of: learnt fusion, or a rule where the weights have none; the network and interpolated
+outlines by a rule; the network alone; interpolated outlines alone. All but the first are for comparisons.
+"""
+
+
+@dataclass(frozen=True)
+class VolumeScale:
+    """Millimetres between the pixels of a square, and between slices."""
+
+    pixel: float
+    thickness: float
+
+
+@dataclass(frozen=True, eq=False)
+class SliceAnswer:
+    """The prediction for a slice: class numbers (rows, cols), and how many pixels of the square are likely wrong."""
+
+    numbers: NDArray[np.uint8]
+    doubt: float
+
+
+def no_others(number: int) -> None:
+    """No prompts of other volumes."""
 
 
 class SameVolume:
     """Predicts the slices of one query; the query has one frame. Computed values are kept between corrections."""
 
-    def __init__(self, model: Generalist, query: QueryVolume, classes: int) -> None:
-        self._model, self._classes = model, classes
-        self.features = QueryFeatures(model, query)
-        self._squares: dict[int, NDArray[np.uint8]] = {}
+    def __init__(
+        self, features: QueryFeatures, classes: int, scale: VolumeScale, others: OtherPrompts = no_others,
+        combination: Combination = "learnt",
+    ) -> None:  # fmt: skip
+        self._model, self.features = features.model, features
+        self._classes, self._scale, self._others, self._combination = classes, scale, others, combination
+        self._given: dict[int, NDArray[np.uint8]] = {}
+        self._annotated: dict[int, AnnotatedSquare] = {}
+        self._versions: dict[int, int] = {}
         self._states: dict[int, PromptState] = {}
-        self._distances: dict[int, NDArray[np.float32]] = {}
-        self._log_odds: dict[tuple[int, tuple[int, ...]], NDArray[np.float32]] = {}
-        self._weight = _DEFAULT_WEIGHT
+        self._log_odds: Recent[_Key, NDArray[np.float16]] = Recent(_LOG_ODDS_BYTES, lambda array: array.nbytes)
+        self._latest: dict[int, _Key] = {}
+        self._predictions: dict[int, tuple[tuple[_Key, ...], SliceAnswer]] = {}
 
-    def annotate(self, annotated: Mapping[int, NDArray[np.uint8]]) -> frozenset[int]:
-        """Take the annotated slices, class numbers (rows, cols) by slice number; returns those that changed."""
-        frame = self.features.query.frames[0]
-        squares = {number: frame.apply_labels(numbers) for number, numbers in annotated.items()}
-        changed = {
-            number
-            for number in squares.keys() | self._squares.keys()
-            if not _equal(squares.get(number), self._squares.get(number))
-        }
-        for number in changed:
-            for kept in (self._states, self._distances):
-                kept.pop(number, None)
-        self._log_odds = {key: value for key, value in self._log_odds.items() if not changed & {*key[1]}}
-        self._squares = squares
-        if changed:
-            self._weight = self._best_weight()
-        return frozenset(changed)
+    def annotate(self, annotated: Mapping[int, NDArray[np.uint8]]) -> None:
+        """Take the annotated slices, class numbers (rows, cols) by slice number, instead of those before."""
+        query = self.features.query
+        self._given = dict(annotated)
+        squares = {number: query.frames[0].apply_labels(numbers) for number, numbers in annotated.items()}
+        for number in self._annotated.keys() | squares.keys():
+            before, after = self._annotated.get(number), squares.get(number)
+            if before is not None and after is not None and np.array_equal(before.numbers, after):
+                continue
+            self._versions[number] = self._versions.get(number, 0) + 1
+            self._states.pop(number, None)
+            self._annotated.pop(number, None)
+            if after is not None:
+                self._annotated[number] = AnnotatedSquare.of(after, query.squares(number)[0, 0], self._classes)
 
-    def neighbors(self, number: int) -> tuple[int, ...]:
-        """The nearest annotated slices below and above a slice."""
-        below = [other for other in self._squares if other < number]
-        above = [other for other in self._squares if other > number]
-        return (*([max(below)] if below else []), *([min(above)] if above else []))
+    @property
+    def annotated(self) -> tuple[int, ...]:
+        """The numbers of the annotated slices, ascending."""
+        return tuple(sorted(self._annotated))
 
-    def labels(self, number: int) -> SliceLabels:
-        """The prediction for one slice."""
-        scores = self._fused(number, self.neighbors(number), self._weight)
-        logits = torch.from_numpy(np.concatenate([np.zeros_like(scores[:1]), scores]))
-        return decode_labels(self.features.query, logits.softmax(0)[None].numpy())
+    def is_current(self, number: int) -> bool:
+        """Whether the answer for a slice is known already, or the slice is annotated."""
+        if number in self._given:
+            return True
+        return number in self._predictions and self._predictions[number][0] == self._window_key(number, REACH)
 
-    def _fused(self, number: int, prompts: tuple[int, ...], weight: float) -> NDArray[np.float32]:
-        """Log-odds (K, s, s) of the network and, between two prompts, of the prior."""
-        scores = self._predicted(number, prompts)
-        if len(prompts) < 2 or weight == 0:
-            return scores
-        below, above = prompts
-        gap = above - below
-        prior = interpolated(self._distance(below), self._distance(above), (number - below) / gap)
-        return np.asarray(scores + np.float32(weight / gap) * prior)
+    def answer(self, number: int) -> SliceAnswer:
+        """The prediction for one slice; an annotated one is as it was given."""
+        if number in self._given:
+            return SliceAnswer(self._given[number], 0.0)
+        if not self.is_current(number):
+            self.prepare([number])
+        return self._predictions[number][1]
 
-    def _predicted(self, number: int, prompts: tuple[int, ...]) -> NDArray[np.float32]:
-        key = (number, prompts)
-        if key not in self._log_odds:
-            self._log_odds[key] = self._network_log_odds(number, prompts)
-        return self._log_odds[key]
+    def prepare(self, numbers: Sequence[int]) -> None:
+        """Predict slices that are near one another together, which costs less than one by one."""
+        outdated = [n for n in sorted(numbers) if n not in self._given and not self.is_current(n)]
+        for first in range(0, len(outdated), _FUSED):
+            part = outdated[first : first + _FUSED]
+            window = self._window(range(part[0], part[-1] + 1), REACH)
+            self._network_log_odds(window)
+            fused = self._fused(window, part)
+            for number, log_odds in zip(part, fused, strict=True):
+                self._predictions[number] = self._window_key(number, REACH), self._decoded(log_odds)
 
-    def _network_log_odds(self, number: int, prompts: tuple[int, ...]) -> NDArray[np.float32]:
-        side = self._model.config.size
-        scores = np.full((self._classes, side, side), _ABSENT, np.float32)
+    def quick_answer(self, number: int) -> SliceAnswer:
+        """The prediction for one slice without waiting for all slices that have an effect on it.
+
+        Slices farther away count as they were answered before the last correction.
+        """
+        if self.is_current(number):
+            return self._predictions[number][1]
+        self._network_log_odds([number])
+        window = [other for other in self._window([number], _QUICK_REACH) if self._known_log_odds(other) is not None]
+        (log_odds,) = self._fused(window, [number])
+        return self._decoded(log_odds)
+
+    def evidence_of(self, numbers: Sequence[int]) -> tuple[SliceStack, dict[int, AnnotatedSquare]]:
+        """What fusion is shown of slices, and the annotated slices."""
+        self._network_log_odds(numbers)
+        return self._stack(numbers), dict(self._annotated)
+
+    def _window(self, numbers: Sequence[int], reach: int) -> list[int]:
+        return list(range(max(0, numbers[0] - reach), min(len(self.features.query), numbers[-1] + reach + 1)))
+
+    def _window_key(self, number: int, reach: int) -> tuple["_Key", ...]:
+        return tuple(self._key(other) for other in self._window([number], reach))
+
+    def _key(self, number: int) -> "_Key":
+        """Names what the evidence of a slice depends on: the annotated slices near it, and their versions."""
+        neighbors = Neighbors.of(number, self._annotated)
+        used = () if neighbors is None else (neighbors.below, neighbors.above, neighbors.beyond)
+        return number, tuple((other, self._versions[other]) for other in used if other is not None)
+
+    def _network_log_odds(self, numbers: Sequence[int]) -> None:
+        """Have the network answer slices; those with the same prompts go through it together, several at a time."""
+        missing = [n for n in numbers if n not in self._annotated and self._key(n) not in self._log_odds]
+        step = _BATCH if self._others is no_others else 1  # other volumes' prompts are each slice's own
+        batches = []
+        for key, group in groupby(missing, key=lambda number: self._key(number)[1]):
+            members, prompts = list(group), tuple(dict.fromkeys(other for other, _ in key[:2]))
+            self.features.get([*members, *prompts])
+            for prompt in prompts:
+                self._state(prompt)
+            batches += [(members[first : first + step], prompts) for first in range(0, len(members), step)]
+        for (members, _), scores in zip(batches, in_parallel(self._batch_log_odds, batches), strict=True):
+            for number, score in zip(members, scores, strict=True):
+                self._log_odds.put(self._key(number), score)
+                self._latest[number] = self._key(number)
+
+    def _batch_log_odds(self, batch: tuple[Sequence[int], tuple[int, ...]]) -> NDArray[np.float16]:
+        """Log-odds (n, K, s, s) of slices from annotated slices and, where there are some, other volumes' prompts."""
+        (numbers, prompts), side = batch, self._model.config.size
+        scores = np.full((len(numbers), self._classes, side, side), _ABSENT, np.float16)
         states = [self._state(prompt) for prompt in prompts]
-        classes = {int(value) for prompt in prompts for value in np.unique(self._squares[prompt]) if value}
-        if not classes:
-            return scores
-        state = states[0] if len(states) == 1 else PromptState.concatenate(states)
-        present = [value - 1 for value in sorted(classes)]
-        with torch.inference_mode():
-            logits = self._model.answer(self.features.get([number]), state, "labels")[0].cpu()[present]
-        probabilities = torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(0)[1:].clamp(1e-6, 1 - 1e-6)
-        scores[present] = torch.logit(probabilities).numpy()
+        classes = {int(value) for prompt in prompts for value in np.unique(self._annotated[prompt].numbers) if value}
+        others = self._others(numbers[0])
+        if others is not None:
+            states.append(others)
+            classes = set(range(1, self._classes + 1))
+        if classes:
+            state = states[0] if len(states) == 1 else PromptState.concatenate(states)
+            present = [value - 1 for value in sorted(classes)]
+            with torch.inference_mode():
+                logits = self._model.answer(self.features.get(numbers), state, "labels").cpu()[:, present]
+            scores[:, present] = _log_odds_of(logits)
         return scores
+
+    def _known_log_odds(self, number: int) -> NDArray[np.float16] | None:
+        """The log-odds of a slice, where they were not computed yet those before the last correction; None without."""
+        for key in (self._key(number), self._latest.get(number)):
+            if key is not None and key in self._log_odds:
+                return self._log_odds.get(key)
+        if number in self._annotated:
+            return np.full((self._classes, self._model.config.size, self._model.config.size), _ABSENT, np.float16)
+        return None
+
+    def _fused(self, window: Sequence[int], wanted: Sequence[int]) -> NDArray[np.float32]:
+        """Log-odds (n, K, s, s) of the wanted slices of a window."""
+        rows, stack = [window.index(number) for number in wanted], self._stack(window)
+        result = stack.log_odds[rows].astype(np.float32)
+        if self._combination == "network":
+            return result
+        fuse = self._by_fusion if self._combination == "learnt" and self._model.fusion is not None else self._by_rule
+        likely = np.flatnonzero(result.max(axis=(0, 2, 3)) > _NEGLIGIBLE).tolist()
+        for number, fused in zip(likely, in_parallel(partial(fuse, stack), likely), strict=True):
+            possible = result[:, number].max(axis=(1, 2)) > _ABSENT
+            result[possible, number] = fused[rows][possible]
+        return result
+
+    def _stack(self, numbers: Sequence[int]) -> SliceStack:
+        """Slices whose log-odds are known."""
+        known = [self._known_log_odds(number) for number in numbers]
+        log_odds = np.stack([array for array in known if array is not None])
+        images = np.concatenate([self.features.get([number]).images[:, 0].cpu().numpy() for number in numbers])
+        return SliceStack(tuple(numbers), images, log_odds, self._scale.pixel, self._scale.thickness)
+
+    def _by_fusion(self, stack: SliceStack, number: int) -> NDArray[np.float32]:
+        fusion = self._model.fusion
+        assert fusion is not None
+        maps = torch.from_numpy(evidence_maps(stack, self._annotated, [number]))
+        with torch.inference_mode():
+            return np.asarray(fusion(maps.to(next(fusion.parameters()).device))[0].cpu().numpy())
+
+    def _by_rule(self, stack: SliceStack, number: int) -> NDArray[np.float32]:
+        """The log-odds, unless outlines alone are wanted, plus the interpolated distances over the gap."""
+        fused = stack.log_odds[:, number].astype(np.float32)
+        if self._combination == "outlines":
+            fused = np.full_like(fused, -1e-3)
+        for row, slice_number in enumerate(stack.numbers):
+            neighbors = Neighbors.of(slice_number, self._annotated)
+            if neighbors is not None and neighbors.above > neighbors.below:
+                fused[row] += neighbors.prior()[number] / (neighbors.above - neighbors.below)
+        return fused
+
+    def _decoded(self, log_odds: NDArray[np.float32]) -> SliceAnswer:
+        logits = torch.from_numpy(np.concatenate([np.zeros_like(log_odds[:1]), log_odds]))
+        probabilities = logits.softmax(0)[None].numpy()
+        labels = decode_labels(self.features.query, probabilities)
+        return SliceAnswer(labels.numbers, float((1 - probabilities.max(axis=1)).sum()))
 
     def _state(self, number: int) -> PromptState:
         if number not in self._states:
             numbers = np.arange(1, self._classes + 1)[:, None, None]
-            targets = torch.from_numpy(np.asarray(self._squares[number] == numbers, np.float32))
+            targets = torch.from_numpy(np.asarray(self._annotated[number].numbers == numbers, np.float32))
             with torch.inference_mode():
                 features = self.features.get([number])
                 self._states[number] = self._model.encode(
@@ -106,33 +248,11 @@ class SameVolume:
                 )
         return self._states[number]
 
-    def _distance(self, number: int) -> NDArray[np.float32]:
-        if number not in self._distances:
-            self._distances[number] = signed_distances(self._squares[number], self._classes)
-        return self._distances[number]
 
-    def _best_weight(self) -> float:
-        """The weight with which annotated slices are best predicted from the annotated slices beside them."""
-        numbers = sorted(self._squares)
-        if len(numbers) < 3:
-            return _DEFAULT_WEIGHT
-        scores = []
-        for weight in _WEIGHTS:
-            overlaps = [
-                _overlap(self._fused(number, (below, above), weight), self._squares[number])
-                for below, number, above in zip(numbers, numbers[1:], numbers[2:], strict=False)
-            ]
-            scores.append(np.sum(overlaps, axis=0))
-        dice = [2 * correct / max(total, 1) for correct, total in scores]
-        return _WEIGHTS[int(np.argmax(dice))]
+_Key = tuple[int, tuple[tuple[int, int], ...]]
 
 
-def _overlap(scores: NDArray[np.float32], truth: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Correct pixels, and predicted plus true pixels, of all classes together."""
-    predicted = np.where(scores.max(0) > 0, scores.argmax(0) + 1, 0)
-    correct = ((predicted == truth) & (truth > 0)).sum()
-    return np.array([correct, (predicted > 0).sum() + (truth > 0).sum()], np.float64)
-
-
-def _equal(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> bool:
-    return one is not None and other is not None and np.array_equal(one, other)
+def _log_odds_of(logits: torch.Tensor) -> NDArray[np.float32]:
+    """Log-odds (n, k, s, s) of each class against the others and the background."""
+    probabilities = torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1).softmax(1)[:, 1:]
+    return np.asarray(torch.logit(probabilities.clamp(1e-6, 1 - 1e-6)).numpy())

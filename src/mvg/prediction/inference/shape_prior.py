@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-_FAR = 64.0  # pixels; the distance to a label that a slice does not hold
+FAR = 64.0
+"""Pixels: the distance to a label that a slice does not hold."""
 
 
 def signed_distances(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
@@ -19,6 +20,6 @@ def interpolated(below: NDArray[np.float32], above: NDArray[np.float32], positio
 
 def _signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     if not mask.any():
-        return np.full(mask.shape, -_FAR, np.float32)
+        return np.full(mask.shape, -FAR, np.float32)
     inside, outside = ndimage.distance_transform_edt(mask), ndimage.distance_transform_edt(~mask)
-    return np.asarray(np.clip(inside - outside, -_FAR, _FAR), np.float32)
+    return np.asarray(np.clip(inside - outside, -FAR, FAR), np.float32)

@@ -97,6 +97,18 @@ class PromptSet:
         images, targets, volume, index, count = (np.ascontiguousarray(part[which]) for part in parts)
         return replace(self, images=images, targets=targets, volume=volume, index=index, count=count)
 
+    def joined(self, other: "PromptSet") -> "PromptSet":
+        """The volumes of another set with the same values and plane after those of this one."""
+        assert (self.values, self.plane) == (other.values, other.plane), "sets of one task"
+        return replace(
+            self,
+            images=np.concatenate([self.images, other.images]),
+            targets=np.concatenate([self.targets, other.targets]),
+            volume=np.concatenate([self.volume, other.volume + int(self.volume.max()) + 1]),
+            index=np.concatenate([self.index, other.index]),
+            count=np.concatenate([self.count, other.count]),
+        )
+
     def with_volume(
         self, images: NDArray[np.float32], numbers: NDArray[np.uint8], index: NDArray[np.int64], count: int
     ) -> "PromptSet":

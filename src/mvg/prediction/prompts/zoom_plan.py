@@ -7,7 +7,7 @@ Other labels need no second pass.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,26 @@ class ZoomPlan:
             return ()
         return (Frame.zoomed(shape, spacing, size, extent.center, magnification),)
 
+    def with_example(self, reader: PairReader, prompts: PromptSet) -> "ZoomPlan":
+        """The plan with the pairs of a reader after the others; `prompts` has the label values and the plane."""
+        size, positions = prompts.images.shape[-1], [region.position for region in self.regions]
+        extents, _ = _measured(reader, size, prompts.plane)
+        more = _magnified(reader, prompts, _Magnification(extents, positions, self.magnification))
+        regions = (
+            replace(region, prompts=region.prompts.joined(example))
+            for region, example in zip(self.regions, more, strict=True)
+        )
+        return replace(self, regions=tuple(regions))
+
+
+@dataclass(frozen=True)
+class _Magnification:
+    """Where each pair's labels lie, the regions' positions (None: about the labels), and the magnification."""
+
+    extents: list[Extent | None]
+    positions: list[tuple[float, float] | None]
+    factor: float
+
 
 def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
     """The magnified prompts of a segmentation; None where a second pass is not worthwhile."""
@@ -88,20 +108,26 @@ def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
     if magnification < _MIN_MAGNIFICATION:
         return None
 
+    magnified = _magnified(reader, prompts, _Magnification(extents, positions, magnification))
+    regions = (ZoomRegion(position, part) for position, part in zip(positions, magnified, strict=True))
+    return ZoomPlan(magnification, tuple(regions))
+
+
+def _magnified(reader: PairReader, prompts: PromptSet, how: _Magnification) -> list[PromptSet]:
+    """The magnified slices of all pairs, one set for each region."""
+    size, count = prompts.images.shape[-1], len(how.positions)
+
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
-        extent = extents[number] or Extent((shape[0] / 2, shape[1] / 2), 1.0)
+        extent = how.extents[number] or Extent((shape[0] / 2, shape[1] / 2), 1.0)
         return tuple(
-            Frame.zoomed(shape, spacing, size, extent.center, magnification)
+            Frame.zoomed(shape, spacing, size, extent.center, how.factor)
             if position is None
-            else _frame_at(position, shape, spacing, size, magnification)
-            for position in positions
+            else _frame_at(position, shape, spacing, size, how.factor)
+            for position in how.positions
         )
 
-    magnified = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
-    regions = (
-        ZoomRegion(position, magnified.subset(slice(n, None, len(positions)))) for n, position in enumerate(positions)
-    )
-    return ZoomPlan(magnification, tuple(regions))
+    whole = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
+    return [whole.subset(slice(number, None, count)) for number in range(count)]
 
 
 def nearest_frame(frames: tuple[Frame, ...], shape: tuple[int, int]) -> NDArray[np.int64]:

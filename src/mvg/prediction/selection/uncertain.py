@@ -1,0 +1,30 @@
+"""Which slices of a volume are worth correcting next."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+_RANGE = 0.15  # of the length of the annotated and uncertain part of a volume: how far a correction reaches
+
+
+def worth_correcting(doubts: Mapping[int, float], count: int) -> tuple[int, ...]:
+    """The numbers of up to `count` slices, the most valuable first.
+
+    doubts: pixels that are likely wrong in each open slice. A correction mends the slice and, less and less, those
+    around it; a slice is worth what it mends beyond the slices chosen before it.
+    """
+    numbers = np.array(sorted(doubts))
+    if not len(numbers):
+        return ()
+    remaining = np.array([doubts[number] for number in numbers.tolist()])
+    doubtful = numbers[remaining > 0.05 * remaining.max()]
+    reach = max(1.0, _RANGE * (doubtful.max() - doubtful.min() + 1))
+    mended = np.exp(-((numbers[:, None] - numbers[None]) ** 2) / (2 * reach**2))
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(numbers)):
+        gains = mended @ remaining
+        gains[np.isin(numbers, chosen)] = -1
+        best = int(gains.argmax())
+        chosen.append(int(numbers[best]))
+        remaining = remaining * (1 - mended[best])
+    return tuple(chosen)
