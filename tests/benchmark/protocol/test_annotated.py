@@ -74,3 +74,11 @@ def test_a_session_answers_from_the_slices_that_it_has_drawn(order: str, monkeyp
     for index in annotator.requested:
         assert np.array_equal(prediction.voxels[:, :, index], case.truth.voxels[:, :, index])
     assert np.array_equal(prediction.voxels == 1, case.truth.voxels == 1)
+
+
+def test_a_single_annotated_slice_has_nothing_between() -> None:
+    case = case_of()
+    request, annotator = annotated_request(case, 1)
+    assert request.annotator is not None
+    request.annotator.annotate(7)
+    assert [name for name, _, _ in scored_parts(case.truth, case, annotator)] == ["open", "volume"]

@@ -77,6 +77,8 @@ def scored_parts(
         "volume": (list(near), np.unique(case.truth.voxels)),
     }
     for name, (indices, values) in regions.items():
+        if not indices:
+            continue
         parts = [_part(labels, indices, axis, values) for labels in (prediction, case.truth)]
         if parts[1].values:
             yield name, parts[0], parts[1]
