@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mvg.model.adapter import AdapterConfig, AdapterInput, Corrector
+from mvg.prediction import adapter_choice
 from mvg.prediction.adapter_choice import STRENGTHS, best_strength, choose, folds_of
 from mvg.prediction.stacked import StackedSlices
 
@@ -89,3 +90,16 @@ def test_scales_are_chosen_apart() -> None:
     assert choice.whole > 0
     assert choice.zoom == 0
     assert choice.before == choice.after == pytest.approx(1.0), "of magnified slices: nothing predicted, nothing true"
+
+
+def test_of_many_slices_some_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    counts = adapter_choice._counts
+    monkeypatch.setattr(
+        adapter_choice, "_counts", lambda output, targets: (measured.append(len(targets)), counts(output, targets))[1]
+    )
+    monkeypatch.setattr(adapter_choice, "_CHECKED", 2)
+    monkeypatch.setattr(adapter_choice, "_MIN_CHECKED", 1)
+    members: Any = [[Fixed(1.0)], [Fixed(1.0)]]
+    assert choose(slices([False] * 4), FOLDS, members, CONFIG).after == 1
+    assert measured == [1] * 2 * len(STRENGTHS), "one slice of each of two volumes"

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mvg.model.adapter import AdapterConfig, Corrector, corrected
+from mvg.prediction.selection.retrieval import evenly_spaced
 from mvg.prediction.stacked import StackedSlices
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of a change that are compared; with the first one nothing is changed."""
 _MIN_GAIN = {"labels": 0.003, "image": 0.05}  # mean gain over the volumes (IoU, dB), below which nothing is changed
+_CHECKED, _MIN_CHECKED = 160, 6  # slices of a scale that are predicted, of all volumes, and at least of each
 _BATCH = 16
 _SMALLEST_ERROR = 1e-10
 
@@ -84,11 +86,14 @@ def _scores(
     config: AdapterConfig,
     which: NDArray[np.bool_],
 ) -> Float[NDArray[np.float64], "strengths volumes"]:
-    """The score of every volume with slices among `which`, from the corrector that did not learn from it."""
-    columns = []
+    """The score of every volume with slices among `which`, from the corrector that did not learn from it.
+
+    Of many slices some are measured, so that this takes little time beside the training.
+    """
+    columns, count = [], max(_MIN_CHECKED, _CHECKED // sum(len(fold) for fold in folds))
     for fold, member in zip(folds, members, strict=True):
         for volume in fold:
-            rows = np.flatnonzero((slices.volume == volume) & which)
+            rows = evenly_spaced(np.flatnonzero((slices.volume == volume) & which), count)
             if len(rows):
                 columns.append(_volume_scores(slices, rows, member, config))
     return np.stack(columns, axis=1) if columns else np.zeros((len(STRENGTHS), 0))

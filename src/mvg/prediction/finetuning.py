@@ -21,7 +21,7 @@ from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.stacked import stack
 
 _MEMBERS = 3  # at most; each leaves out its share of the volumes
-_STACKING, _TRAINING = 0.3, 0.95  # shares of the time after which all prompts are predicted, all members trained
+_STACKING, _TRAINING = 0.3, 0.9  # shares of the time after which all prompts are predicted, all members trained
 
 
 @dataclass(frozen=True)
