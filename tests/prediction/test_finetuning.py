@@ -19,7 +19,7 @@ from mvg.prediction.refinement import rejection
 from tests.prediction.learner import Learner, changed, prompted, random_model
 from tests.prediction.scans import scan
 
-SECONDS = 900.0  # of a clock that advances by a second with every reading
+SECONDS = 500.0  # of a clock that advances by a second with every reading
 
 
 def ticking() -> Any:
