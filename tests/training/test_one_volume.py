@@ -112,10 +112,16 @@ def test_a_share_of_the_requests_is_of_one_volume(volumes: Store) -> None:
         assert pairs.same_volume[request] or len({row.patient for row in rows}) == len(rows)
 
 
-def test_requests_of_images_show_other_patients(store: Store) -> None:
+def test_requests_of_pictures_are_of_one_volume_too(volumes: Store) -> None:
     settings = replace(SETTINGS, panels=(2, 3), label_fraction=0.0)
-    episodes = Episodes(EpisodeData(store), settings, PLAIN, 32, seed=0)
-    assert not any(any(episodes[step].same_volume) for step in range(8))
+    episodes = Episodes(EpisodeData(volumes, kinds=("inpainting",)), settings, PLAIN, 32, seed=0)
+    for pairs in (episodes[step] for step in range(8)):
+        assert pairs.target_type == "image"
+        assert all(pairs.same_volume)
+        for numbers in pairs.slices:
+            rows = [volumes.sets["heads"].rows[number] for number in numbers]
+            assert {row.case for row in rows} == {rows[-1].case}
+            assert len({row.index for row in rows}) == len(rows)
 
 
 def test_requests_of_one_volume_are_not_replaced_by_synthetic_regions(volumes: Store) -> None:

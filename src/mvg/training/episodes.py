@@ -87,7 +87,7 @@ class Episodes(Dataset[Pairs]):
         return stack([self._draw(target_type, panels, shape, rng) for _ in range(settings.batch)], target_type)
 
     def _draw(self, target_type: TargetType, panels: int, shape: RequestShape, rng: np.random.Generator) -> Request:
-        volumes = self._volumes.get(panels, []) if target_type == "labels" else []
+        volumes = self._volumes.get((target_type, panels), [])
         if volumes and rng.random() < self.settings.same_volume_fraction:
             source = _draw_source(volumes[rng.integers(len(volumes))], rng)
             return self.maker.make_of_volume(source, panels, shape, rng)
@@ -113,16 +113,21 @@ class Episodes(Dataset[Pairs]):
         kinds = ([s for s in sets if len(s[0].patients) >= fewest] for sets in self.sources[target_type].values())
         return [sets for sets in kinds if sets]
 
-    def _volume_sources(self) -> dict[int, list[list[list[TaskSource]]]]:
-        """For each number of panels the tasks with labels that can serve requests of one volume, as in `_usable`.
+    def _volume_sources(self) -> dict[tuple[TargetType, int], list[list[list[TaskSource]]]]:
+        """The tasks that can serve requests of one volume, as in `_usable`, by target type and number of panels.
 
-        Empty where no such request is drawn. RecipeError where they are, and no data set has volumes.
+        Empty where no such request is drawn. RecipeError where they are, and no data set has labeled volumes.
         """
         fewest, most = self.settings.panels
         if self.settings.same_volume_fraction == 0:
             return {}
-        sources = {panels: _with_volumes(self.sources, panels) for panels in range(max(2, fewest), most + 1)}
-        if self.settings.label_fraction > 0 and not any(sources.values()):
+        sources = {
+            (target_type, panels): _with_volumes(self.sources, target_type, panels)
+            for target_type in self.sources
+            for panels in range(max(2, fewest), most + 1)
+        }
+        labeled = any(tasks for (target_type, _), tasks in sources.items() if target_type == "labels")
+        if self.settings.label_fraction > 0 and not labeled:
             raise RecipeError(
                 f"episodes.same_volume_fraction = {self.settings.same_volume_fraction}, and no data set has a labelled "
                 f"volume of {max(2, fewest)} slices",
@@ -137,12 +142,13 @@ class Episodes(Dataset[Pairs]):
         return [str(name) for name in (rng.permutation(known)[:panels] if others else rng.choice(known, panels))]
 
 
-def _with_volumes(sources: Sources, slices: int) -> list[list[list[TaskSource]]]:
-    """Task kinds x data sets x tasks with labels, with the patients alone that have volumes of so many slices."""
-    kinds = [
-        [[source.with_volumes(slices) for source in tasks] for tasks in sets] for sets in sources["labels"].values()
-    ]
-    kinds = [[tasks for tasks in sets if tasks[0].patients] for sets in kinds]
+def _with_volumes(sources: Sources, target_type: TargetType, slices: int) -> list[list[list[TaskSource]]]:
+    """Task kinds x data sets x tasks, with the patients alone that have volumes of so many slices."""
+
+    def serving(tasks: list[TaskSource]) -> list[TaskSource]:
+        return [source for task in tasks if (source := task.with_volumes(slices)).patients]
+
+    kinds = [[tasks for each in sets if (tasks := serving(each))] for sets in sources[target_type].values()]
     return [sets for sets in kinds if sets]
 
 

@@ -35,7 +35,7 @@ class EpisodeSettings:
     where the model paints; a model that trains with fixed colors needs them in prediction too. zoom_fraction: share of
     segmentation requests that are magnified about their labels; synthetic_fraction: share of those with other patients'
     prompts that ask for random regions of the query instead, with changed copies of it as prompts.
-    same_volume_fraction: share of the requests with labels as targets whose prompts are other slices of the query's
+    same_volume_fraction: share of the requests whose prompts are other slices of the query's
     volume, where a volume has as many slices as the request has panels; mixed_fraction: share of these that also have
     prompts of other patients; imperfect_prompt_fraction: share of the prompts of these with a deliberate defect
     (`imperfections`). patient_fraction, max_patients: how many of each set's patients are used (0: no limit), drawn by

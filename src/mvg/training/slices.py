@@ -64,7 +64,7 @@ class SliceSampler:
         for _ in range(_TRIES):
             numbers = _along_volume(source, volume, panels - len(others), rng)
             *prompts, query = numbers
-            if any(_shows_labels(source, number) for number in prompts):
+            if source.task.spec.target_type != "labels" or any(_shows_labels(source, number) for number in prompts):
                 break
         anchor = source.set.rows[query].position
         prompts += [self._nearest_slice(source, other, anchor, rng) for other in others]
