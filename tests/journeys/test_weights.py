@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mvg.model.weights import load_weights
+from tests.data.folders import make_mri
 from tests.journeys.conftest import Run
 
 
@@ -30,3 +32,27 @@ def test_a_missing_file_is_one_line(run: Run, tmp_path: Path) -> None:
     assert (result.code, result.out) == (2, "")
     assert result.err.count("\n") == 1
     assert "mvg weights pack" in result.err
+
+
+def test_fusion_is_fitted_for_weights_and_used_by_sessions(
+    run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mvg.app.fusion._SAMPLES", 4)
+    make_mri(tmp_path / "heads", dict.fromkeys(("p1", "p2"), (24, 20, 12)))
+    fused = tmp_path / "fused"
+    result = run("weights", "fusion", tmp_path / "heads", "--weights", weights, "--output", fused, "--minutes", 0.02)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.strip() == str(fused)
+    assert load_weights(fused).fusion is not None
+    assert "in the training patients of: heads." in run("weights", "show", fused).out
+    again = run("weights", "fusion", tmp_path / "heads", "--weights", weights, "--output", fused)
+    assert (again.code, again.out) == (2, "")
+    assert "exists already" in again.err
+
+
+def test_fusion_needs_labeled_volumes(run: Run, weights: Path, tmp_path: Path) -> None:
+    make_mri(tmp_path / "films", dict.fromkeys(("p1", "p2"), (24, 20, 1)))
+    result = run("weights", "fusion", tmp_path / "films", "--weights", weights, "--output", tmp_path / "fused")
+    assert (result.code, result.out) == (2, "")
+    assert "no labeled volume in the sets" in result.err
+    assert not (tmp_path / "fused").exists()
