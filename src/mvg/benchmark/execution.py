@@ -140,7 +140,7 @@ def evaluate(execution: Execution, job: Job, segment: Segment | None, worker: in
 
 
 def _evaluate_corrections(execution: Execution, job: Job, method: Method) -> Iterator[dict[str, Any]]:
-    """The result lines of a method that corrects: "prompts" counts annotated slices of the query itself."""
+    """The result lines of a method that corrects: "prompts" and "x" count annotated slices of the query itself."""
     assert job.task is not None, "a job with a task"
     suite = execution.suite
     for number, case in enumerate(execution.cases(job.task)):
@@ -153,7 +153,7 @@ def _evaluate_corrections(execution: Execution, job: Job, method: Method) -> Ite
             if number == 0 and count == max(suite.annotated):
                 _keep(prediction, execution.prediction_file(job))
             facts = _facts(suite, job, case, method) | {
-                "prompts": count, "prompts_used": len(annotator.requested), "seconds": round(seconds, 3),
+                "prompts": count, "prompts_used": len(annotator.requested), "seconds": round(seconds, 3), "x": count,
             }  # fmt: skip
             for region, predicted, truth in scored_parts(prediction, case, annotator):
                 inputs = MetricInput(predicted, truth, case.query.plane, case.card.labels, None, {"whole": None})

@@ -54,9 +54,9 @@ def test_scores_leave_out_annotated_slices_and_labels_that_nobody_drew() -> None
     assert isinstance(case.truth, LabelMap)
     parts = {name: (prediction, truth) for name, prediction, truth in scored_parts(case.truth, case, annotator)}
     lengths = {name: truth.shape[2] for name, (_, truth) in parts.items()}
-    assert lengths == {"open": 13 - 2, "between": 3, "volume": 13}
-    assert parts["open"][1].values == (1,), "no annotated slice shows the corner"
-    assert parts["volume"][1].values == (1, 2)
+    assert lengths == {"open slices": 13 - 2, "between annotated slices": 3, "whole volume": 13}
+    assert parts["open slices"][1].values == (1,), "no annotated slice shows the corner"
+    assert parts["whole volume"][1].values == (1, 2)
     for prediction, truth in parts.values():
         assert np.array_equal(prediction.voxels, truth.voxels)
 
@@ -81,4 +81,4 @@ def test_a_single_annotated_slice_has_nothing_between() -> None:
     request, annotator = annotated_request(case, 1)
     assert request.annotator is not None
     request.annotator.annotate(7)
-    assert [name for name, _, _ in scored_parts(case.truth, case, annotator)] == ["open", "volume"]
+    assert [name for name, _, _ in scored_parts(case.truth, case, annotator)] == ["open slices", "whole volume"]

@@ -60,9 +60,9 @@ def scored_parts(
 ) -> Iterator[tuple[str, LabelMap, LabelMap]]:
     """Prediction and truth of the slices that are scored, with the name of the region.
 
-    "open": the slices that were not annotated, up to two beyond each end of the labels. "between": those of them
-    between the outermost annotated ones. "volume": all slices up to two beyond the ends, annotated ones included.
-    Labels that no annotated slice shows are left out of the first two, because no method can know of them.
+    "open slices": those that were not annotated, up to two beyond each end of the labels. "between annotated slices":
+    those of them between the outermost annotated ones. "whole volume": all slices up to two beyond the ends, annotated
+    ones included. Labels that no annotated slice shows are left out of the first two: no method can know of them.
     """
     assert isinstance(case.truth, LabelMap)
     assert isinstance(prediction, LabelMap)
@@ -72,9 +72,12 @@ def scored_parts(
     open_slices = [index for index in near if index not in requested]
     drawn = np.unique(case.truth.voxels.take(sorted(requested), axis))
     regions = {
-        "open": (open_slices, drawn),
-        "between": ([index for index in open_slices if min(requested) < index < max(requested)], drawn),
-        "volume": (list(near), np.unique(case.truth.voxels)),
+        "open slices": (open_slices, drawn),
+        "between annotated slices": (
+            [index for index in open_slices if min(requested) < index < max(requested)],
+            drawn,
+        ),
+        "whole volume": (list(near), np.unique(case.truth.voxels)),
     }
     for name, (indices, values) in regions.items():
         if not indices:
