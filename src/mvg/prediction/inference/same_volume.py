@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mvg.model.fusion import REACH
 from mvg.model.outputs import PromptState
 from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, SliceStack, evidence_maps
-from mvg.prediction.inference.parallel import in_parallel
+from mvg.prediction.inference.parallel import in_parallel, one_thread_per_operation
 from mvg.prediction.inference.query_volume import QueryFeatures
 from mvg.prediction.inference.recent import Recent
 from mvg.prediction.inference.slices import decode_labels
@@ -116,10 +116,11 @@ class SameVolume:
         for first in range(0, len(outdated), _FUSED):
             part = outdated[first : first + _FUSED]
             window = self._window(range(part[0], part[-1] + 1), REACH)
-            self._network_log_odds(window)
-            fused = self._fused(window, part)
-            for number, log_odds in zip(part, fused, strict=True):
-                self._predictions[number] = self._window_key(number, REACH), self._decoded(log_odds)
+            with one_thread_per_operation():
+                self._network_log_odds(window)
+                answers = list(in_parallel(self._decoded, list(self._fused(window, part))))
+            for number, answer in zip(part, answers, strict=True):
+                self._predictions[number] = self._window_key(number, REACH), answer
 
     def quick_answer(self, number: int) -> SliceAnswer:
         """The prediction for one slice without waiting for all slices that have an effect on it.
@@ -128,10 +129,12 @@ class SameVolume:
         """
         if self.is_current(number):
             return self._predictions[number][1]
-        self._network_log_odds([number])
-        window = [other for other in self._window([number], _QUICK_REACH) if self._known_log_odds(other) is not None]
-        (log_odds,) = self._fused(window, [number])
-        return self._decoded(log_odds)
+        with one_thread_per_operation():
+            self._network_log_odds([number])
+            near = self._window([number], _QUICK_REACH)
+            window = [other for other in near if self._known_log_odds(other) is not None]
+            (log_odds,) = self._fused(window, [number])
+            return self._decoded(log_odds)
 
     def evidence_of(self, numbers: Sequence[int]) -> tuple[SliceStack, dict[int, AnnotatedSquare]]:
         """What fusion is shown of slices, and the annotated slices."""
