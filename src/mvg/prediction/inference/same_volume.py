@@ -118,9 +118,9 @@ class SameVolume:
             window = self._window(range(part[0], part[-1] + 1), REACH)
             with one_thread_per_operation():
                 self._network_log_odds(window)
-                answers = list(in_parallel(self._decoded, list(self._fused(window, part))))
-            for number, answer in zip(part, answers, strict=True):
-                self._predictions[number] = self._window_key(number, REACH), answer
+                predictions = list(in_parallel(self._decoded, list(self._fused(window, part))))
+            for number, prediction in zip(part, predictions, strict=True):
+                self._predictions[number] = self._window_key(number, REACH), prediction
 
     def quick_answer(self, number: int) -> SliceAnswer:
         """The prediction for one slice without waiting for all slices that have an effect on it.
