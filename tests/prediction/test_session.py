@@ -183,20 +183,25 @@ def test_pictures_have_no_sessions() -> None:
         Predictor(Learner()).prompt([image], [image], "denoising").open(image)
 
 
-def test_updates_begin_beside_the_correction_and_end_as_the_prediction() -> None:
+def test_updates_are_the_changed_slices_from_the_correction_outward() -> None:
     volume, truth = scan((32, 32, 12))
     session = session_of(volume)
     session.correct(1, slice_of(truth, session, 1))
-    session.predict()
+    before = session.predict().volume
     session.correct(6, np.where(slice_of(truth, session, 6) > 0, 3, 0))
     updates = list(session.updates())
-    assert {index for index, _ in updates[:2]} == {5, 7}
-    assert [abs(index - 6) for index, _ in updates[2:]] == sorted(abs(index - 6) for index, _ in updates[2:])
+    distances = [abs(index - 6) for index, _ in updates]
+    assert distances[0] == 1
+    assert distances == sorted(distances)
     latest = dict(updates)
     assert 6 not in latest, "a slice that is known whole does not change"
     expected = session.predict().volume
-    for index in latest:
-        assert np.array_equal(latest[index], slice_of(expected, session, index))
+    for index in range(12):
+        if index in latest:
+            assert not np.array_equal(latest[index], slice_of(before, session, index))
+            assert np.array_equal(latest[index], slice_of(expected, session, index))
+        elif index != 6:
+            assert np.array_equal(slice_of(before, session, index), slice_of(expected, session, index))
     assert not list(session.updates()), "nothing changed since"
 
 
@@ -230,3 +235,18 @@ def test_a_finished_volume_is_the_prediction() -> None:
     session = session_of(volume)
     session.correct(2, slice_of(truth, session, 2))
     assert np.array_equal(session.finish().voxels, truth.voxels)
+
+
+def test_nothing_is_computed_again_where_nothing_changed() -> None:
+    volume, truth = scan((32, 32, 12))
+    learner = Learner()
+    session = Session(learner, volume, START)
+    session.correct(1, slice_of(truth, session, 1))
+    stroke = np.full(slice_of(truth, session, 4).shape, 255)
+    stroke[4:6, 4:6] = 3
+    session.correct(4, stroke)
+    first = session.predict().volume.voxels
+    counts = learner.embedded, learner.encoded
+    assert list(session.updates()) == []
+    assert np.array_equal(session.predict().volume.voxels, first)
+    assert (learner.embedded, learner.encoded) == counts

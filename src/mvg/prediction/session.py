@@ -61,6 +61,8 @@ class Session:
         self._engine: SameVolume | None = None
         self._cut: tuple[Plane, Frame] | None = None
         self._first_labels: LabelMap | None = None
+        self._filled: dict[tuple[object, ...], NDArray[np.uint8]] = {}
+        self._latest: dict[tuple[Plane, int], NDArray[np.uint8]] = {}
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -117,35 +119,42 @@ class Session:
             engine.prepare([number for number in range(len(numbers)) if number not in engine.annotated])
             for number in np.flatnonzero(~known.all(axis=(1, 2))).tolist():
                 predicted[number] = engine.answer(number).numbers
-        labels = smallest_integers(self.values)[np.where(known > 0, numbers, predicted)]
+        predicted = np.where(known > 0, numbers, predicted)
+        self._latest = {(plane, number): picture for number, picture in enumerate(predicted)}
+        labels = smallest_integers(self.values)[predicted]
         labels.flags.writeable = False
         return Prediction(self.volume.from_pictures(labels, plane))
 
     def updates(self) -> Iterator[tuple[int, NDArray[np.integer]]]:
-        """The slices of `plane` that the last correction changed: index and labels, as `correct` takes them.
+        """The slices of `plane` whose labels changed since they were last returned: index, and labels in array order.
 
-        The slices beside the correction come first and at once, then all others by distance, these two again. Raises
-        PromptError as `predict` does.
+        The slices beside the last correction come first and at once, then all others by distance; the first two once
+        more where slices farther away change them. Raises PromptError as `predict` does.
         """
         plane = self.plane
         cut, (numbers, known) = SlicePlane(self.volume, plane), self._annotations.slices(plane)
         engine, table = self._ready_engine(plane), smallest_integers(self.values)
         open_slices = np.flatnonzero(~known.all(axis=(1, 2))).tolist()
 
-        def update(number: int, predicted: NDArray[np.uint8]) -> tuple[int, NDArray[np.integer]]:
-            labels = table[np.where(known[number] > 0, numbers[number], predicted)]
-            return cut.number_of(number), cut.to_array(labels)
+        def update(number: int, predicted: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.integer]]]:
+            picture, before = np.where(known[number] > 0, numbers[number], predicted), self._latest.get((plane, number))
+            if before is None or not np.array_equal(before, picture):
+                self._latest[plane, number] = picture
+                yield cut.number_of(number), cut.to_array(table[picture])
 
         if engine is None:
             first = self._first(plane)
-            yield from (update(number, first[number]) for number in open_slices)
+            for number in open_slices:
+                yield from update(number, first[number])
             return
         center = self._last_number(plane)
         outdated = [number for number in open_slices if number in engine.annotated or not engine.is_current(number)]
         outdated.sort(key=lambda number: (abs(number - center), number))
         beside = [number for number in outdated if abs(number - center) == 1 and number not in engine.annotated]
-        yield from (update(number, engine.quick_answer(number).numbers) for number in beside)
-        yield from (update(number, engine.answer(number).numbers) for number in outdated)
+        for number in beside:
+            yield from update(number, engine.quick_answer(number).numbers)
+        for number in outdated:
+            yield from update(number, engine.answer(number).numbers)
 
     def uncertain(self, count: int = 1) -> tuple[int, ...]:
         """The slices of `plane`, by array index, that are worth correcting next, the most valuable first.
@@ -214,11 +223,21 @@ class Session:
         return sorted({cut.number_of(one.index) for one in self.corrections if one.axis == cut.axis})
 
     def _last_number(self, plane: Plane) -> int:
-        """The slice of the last correction of this plane."""
+        """The slice of the last correction of this plane; the middle one where corrections of others make it up."""
         cut = SlicePlane(self.volume, plane)
-        return next(cut.number_of(one.index) for one in reversed(self.corrections) if one.axis == cut.axis)
+        numbers = [cut.number_of(one.index) for one in self.corrections if one.axis == cut.axis]
+        return numbers[-1] if numbers else len(cut) // 2
 
     def _completed(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """A slice with strokes, with its open pixels filled in; computed again only where something changed."""
+        strokes = [part[number].copy() for part in self._annotations.slices(plane)]
+        given = (plane, number, None if before is None else before.tobytes(), *(part.tobytes() for part in strokes))
+        if given not in self._filled:
+            self._filled = {key: value for key, value in self._filled.items() if key[:2] != (plane, number)}
+            self._filled[given] = self._spread(plane, number, before)
+        return self._filled[given]
+
+    def _spread(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         numbers, known = self._annotations.slices(plane)
         channels = channels_first(self.volume.pictures(plane)[number : number + 1])[0]
         window = windows_of(self.volume, self._start.modality)[0]

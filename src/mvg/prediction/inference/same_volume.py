@@ -71,7 +71,7 @@ class SameVolume:
         self._given: dict[int, NDArray[np.uint8]] = {}
         self._annotated: dict[int, AnnotatedSquare] = {}
         self._versions: dict[int, int] = {}
-        self._states: dict[int, PromptState] = {}
+        self._states: dict[int, tuple[int, PromptState]] = {}
         self._log_odds: Recent[_Key, NDArray[np.float16]] = Recent(_LOG_ODDS_BYTES, lambda array: array.nbytes)
         self._latest: dict[int, _Key] = {}
         self._predictions: dict[int, tuple[tuple[_Key, ...], SliceAnswer]] = {}
@@ -83,12 +83,10 @@ class SameVolume:
         squares = {number: query.frames[0].apply_labels(numbers) for number, numbers in annotated.items()}
         for number in self._annotated.keys() | squares.keys():
             before, after = self._annotated.get(number), squares.get(number)
-            if before is not None and after is not None and np.array_equal(before.numbers, after):
-                continue
-            self._versions[number] = self._versions.get(number, 0) + 1
-            self._states.pop(number, None)
-            self._annotated.pop(number, None)
-            if after is not None:
+            if after is None:
+                self._annotated.pop(number)
+            elif before is None or not np.array_equal(before.numbers, after):
+                self._versions[number] = hash(after.tobytes())
                 self._annotated[number] = AnnotatedSquare.of(after, query.squares(number)[0, 0], self._classes)
 
     @property
@@ -148,7 +146,7 @@ class SameVolume:
         return tuple(self._key(other) for other in self._window([number], reach))
 
     def _key(self, number: int) -> "_Key":
-        """Names what the evidence of a slice depends on: the annotated slices near it, and their versions."""
+        """Names what the evidence of a slice depends on: the annotated slices near it, and their contents."""
         neighbors = Neighbors.of(number, self._annotated)
         used = () if neighbors is None else (neighbors.below, neighbors.above, neighbors.beyond)
         return number, tuple((other, self._versions[other]) for other in used if other is not None)
@@ -241,15 +239,15 @@ class SameVolume:
         return SliceAnswer(labels.numbers, float((1 - probabilities.max(axis=1)).sum()))
 
     def _state(self, number: int) -> PromptState:
-        if number not in self._states:
+        version = self._versions[number]
+        if number not in self._states or self._states[number][0] != version:
             numbers = np.arange(1, self._classes + 1)[:, None, None]
             targets = torch.from_numpy(np.asarray(self._annotated[number].numbers == numbers, np.float32))
             with torch.inference_mode():
                 features = self.features.get([number])
-                self._states[number] = self._model.encode(
-                    features, targets[None, None].to(features.images.device), "labels"
-                )
-        return self._states[number]
+                state = self._model.encode(features, targets[None, None].to(features.images.device), "labels")
+            self._states[number] = version, state
+        return self._states[number][1]
 
 
 _Key = tuple[int, tuple[tuple[int, int], ...]]
