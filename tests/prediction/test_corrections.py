@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.orientation import CUT_AXIS
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.prediction.corrections import Corrections, axis_of, read_corrections
+from mvg.prediction.corrections import Corrections, read_corrections
 from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.slice_plane import SlicePlane
 from tests.imaging.grids import affines
 from tests.prediction.learner import random_model
 from tests.prediction.scans import AFFINE, scan
@@ -116,12 +117,14 @@ def test_a_session_takes_each_voxel_where_it_was_drawn(affine: NDArray[np.float6
     for plane in CUT_AXIS:
         labels = body((12, 18, 9))
         volume = volume_like(labels, affine)
-        drawn = kept(labels, axis_of(volume, plane), (5, 7), other=UNKNOWN)
+        drawn = kept(labels, SlicePlane(volume, plane).axis, (5, 7), other=UNKNOWN)
         corrections = read_corrections(LabelMap(drawn, affine), volume, UNKNOWN)
         assert {one.plane for one in corrections.slices} == {plane}
         rebuilt = np.full_like(drawn, UNKNOWN)
         for one in corrections.slices:
-            rebuilt[tuple(one.index if n == axis_of(volume, one.plane) else slice(None) for n in range(3))] = one.labels
+            rebuilt[tuple(one.index if n == SlicePlane(volume, one.plane).axis else slice(None) for n in range(3))] = (
+                one.labels
+            )
         assert np.array_equal(rebuilt, drawn)
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.grid_difference import grid_difference
-from mvg.imaging.orientation import CUT_AXIS, array_axes, orientation_of
 from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.prediction.slice_plane import SlicePlane, planes_of
 
 _LONG_RUN = 2.0  # labeled neighbors, on average: longer runs are a structure that is cut, not single slices
 
@@ -52,11 +52,11 @@ def read_corrections(labels: LabelMap, volume: Volume, unknown: int) -> Correcti
         raise nothing_labeled(unknown)
     if known.all():
         plane = _labeled_plane(voxels != 0, volume)
-        axis = axis_of(volume, plane)
+        axis = SlicePlane(volume, plane).axis
         corrected = complete = _any(voxels != 0, axis)
     else:
         plane = _known_plane(known, volume)
-        axis = axis_of(volume, plane)
+        axis = SlicePlane(volume, plane).axis
         corrected, complete = _any(known, axis), ~_any(~known, axis)
     return Corrections(
         tuple(SliceCorrection(plane, int(index), voxels.take(index, axis)) for index in np.flatnonzero(corrected)),
@@ -87,15 +87,10 @@ def nothing_labeled(unknown: int) -> PromptError:
     )  # fmt: skip
 
 
-def axis_of(volume: Volume, plane: Plane) -> int:
-    """The array axis that the slices of a plane lie across."""
-    return array_axes(orientation_of(volume.affine))[CUT_AXIS[plane]]
-
-
 def _known_plane(known: NDArray[np.bool_], volume: Volume) -> Plane:
     """The plane in which every slice is known as a whole or not at all; the volume's own where there is none."""
-    for plane in _planes(volume):
-        axis = axis_of(volume, plane)
+    for plane in planes_of(volume):
+        axis = SlicePlane(volume, plane).axis
         if not (_any(known, axis) & _any(~known, axis)).any():
             return plane
     return volume.plane
@@ -106,17 +101,12 @@ def _labeled_plane(labeled: NDArray[np.bool_], volume: Volume) -> Plane:
 
     The volume's own, unless labels run through it and are single slices of another plane, of which there are fewer.
     """
-    usual = _any(labeled, axis_of(volume, volume.plane))
-    for plane in _planes(volume)[1:]:
-        other = _any(labeled, axis_of(volume, plane))
+    usual = _any(labeled, SlicePlane(volume, volume.plane).axis)
+    for plane in planes_of(volume)[1:]:
+        other = _any(labeled, SlicePlane(volume, plane).axis)
         if other.sum() < usual.sum() and _mean_run(other) <= _LONG_RUN < _mean_run(usual):
             return plane
     return volume.plane
-
-
-def _planes(volume: Volume) -> list[Plane]:
-    """All planes, the volume's own first."""
-    return [volume.plane, *(plane for plane in CUT_AXIS if plane != volume.plane)]
 
 
 def _any(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:

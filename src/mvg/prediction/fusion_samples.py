@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card, Case
-from mvg.imaging.frame import Frame, extent_of
+from mvg.imaging.frame import Frame
 from mvg.imaging.volume import Plane, Volume
 from mvg.model.generalist import Generalist
 from mvg.prediction.annotated_frame import annotated_frame
@@ -116,8 +116,7 @@ def _sample(model: Generalist, volume: LabeledVolume, annotated: list[int], whol
         Frame.letterbox(shape, spacing, size) if whole else annotated_frame(volume.numbers[annotated], spacing, size)
     )
     query = QueryVolume(volume.slices, volume.plane, windows_of(volume.volume, volume.modality), (frame,))
-    pixel = max(extent_of((frame.source.rows, frame.source.cols), spacing)) / size
-    scale = VolumeScale(pixel, SlicePlane(volume.volume, volume.plane).thickness)
+    scale = VolumeScale.of(SlicePlane(volume.volume, volume.plane), frame)
     engine = SameVolume(QueryFeatures(model, query), int(volume.numbers.max()), scale)
     engine.annotate({number: volume.numbers[number] for number in annotated})
     stack, squares = engine.evidence_of(list(_near(volume)))

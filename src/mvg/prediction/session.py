@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
-from mvg.imaging.frame import Frame, extent_of
+from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.window import Window
 from mvg.model.generalist import Generalist
 from mvg.model.weights import fingerprint
 from mvg.prediction import session_file
@@ -23,9 +25,7 @@ from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.result import Prediction
 from mvg.prediction.selection.uncertain import worth_correcting
 from mvg.prediction.session_file import SessionContents
-from mvg.prediction.slice_plane import SlicePlane
-
-_PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
+from mvg.prediction.slice_plane import SlicePlane, planes_of
 
 UNKNOWN = 255
 """The label value of pixels in a correction that the user says nothing about, unless another value is named."""
@@ -72,8 +72,7 @@ class Session:
     @property
     def plane(self) -> Plane:
         """The plane whose slices are predicted: the one in which most slices are known whole; at first the volume's."""
-        planes = (self.volume.plane, *(plane for plane in _PLANES if plane != self.volume.plane))
-        return max(planes, key=lambda plane: len(self._whole_slices(plane)))
+        return max(planes_of(self.volume), key=lambda plane: len(self._whole_slices(plane)))
 
     def correct(
         self, index: int, labels: NDArray[np.integer], plane: Plane | None = None, unknown: int = UNKNOWN
@@ -240,8 +239,7 @@ class Session:
     def _spread(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         numbers, known = self._annotations.slices(plane)
         channels = channels_first(self.volume.pictures(plane)[number : number + 1])[0]
-        window = windows_of(self.volume, self._start.modality)[0]
-        return spread_strokes(window.apply(channels[0]), numbers[number], known[number] > 0, before)
+        return spread_strokes(self._windows[0].apply(channels[0]), numbers[number], known[number] > 0, before)
 
     def _first(self, plane: Plane) -> NDArray[np.uint8]:
         """The task's prediction as class numbers (n, rows, cols)."""
@@ -263,15 +261,19 @@ class Session:
         frame = annotated_frame(labels, spacing, size, previous)
         if self._engine is None or (plane, frame) != self._cut:
             slices = channels_first(self.volume.pictures(plane))
-            query = QueryVolume(slices, plane, windows_of(self.volume, self._start.modality), (frame,))
+            query = QueryVolume(slices, plane, self._windows, (frame,))
             whole = frame == Frame.letterbox(frame.shape, spacing, size)
             features = QueryFeatures(self._model, query)
             others = self._start.others(features) if whole and self._start.others is not None else None
-            pixel = max(extent_of((frame.source.rows, frame.source.cols), spacing)) / size
-            scale = VolumeScale(pixel, SlicePlane(self.volume, plane).thickness)
+            scale = VolumeScale.of(SlicePlane(self.volume, plane), frame)
             self._engine = SameVolume(features, len(self.values), scale, others or no_others, self._start.combination)
             self._cut = (plane, frame)
         return self._engine
+
+    @cached_property
+    def _windows(self) -> tuple[Window, ...]:
+        """The windows of the volume; finding them reads all of it."""
+        return windows_of(self.volume, self._start.modality)
 
     def _numbered(self, labels: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
         values = (0, *self.values)

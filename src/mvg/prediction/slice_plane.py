@@ -10,6 +10,11 @@ from mvg.imaging.orientation import CUT_AXIS, array_axes, from_canonical, from_p
 from mvg.imaging.volume import Plane, Volume
 
 
+def planes_of(volume: Volume) -> tuple[Plane, ...]:
+    """All planes, the volume's own first."""
+    return (volume.plane, *(plane for plane in CUT_AXIS if plane != volume.plane))
+
+
 @dataclass(frozen=True, eq=False)
 class SlicePlane:
     """The slices of a volume along a plane. An index counts along the array axis, a number as in `Volume.pictures`."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.benchmark.protocol.cases import EvalCase
-from mvg.benchmark.protocol.method import Annotator, Request
+from mvg.benchmark.protocol.method import Request
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.slice_plane import SlicePlane
 
@@ -51,8 +51,7 @@ def annotated_request(case: EvalCase, count: int) -> tuple[Request, TrueAnnotato
     """A request without other patients' prompts, for a method that may have `count` slices of the query annotated."""
     assert isinstance(case.truth, LabelMap)
     annotator = TrueAnnotator(case.truth, SlicePlane(case.query, case.query.plane), count)
-    view: Annotator = annotator
-    return replace(case.request(len(case.prompts)), annotator=view), annotator
+    return replace(case.request(len(case.prompts)), annotator=annotator), annotator
 
 
 def scored_parts(

@@ -1,6 +1,6 @@
 """Our model in a session: some slices of the query are annotated, and all others follow from them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from mvg.benchmark.protocol.method import Request, Scope, TrainingData
@@ -35,7 +35,7 @@ def serves(task: Task) -> bool:
 
 
 def fit(options: Options, data: TrainingData) -> "Corrected":
-    """Load the weights. Raises BenchmarkError for slices named by a session that starts from a task's prediction."""
+    """Load the weights. Raises BenchmarkError for examples with another combination than the usual one."""
     if options.examples and options.combination != "learnt":
         raise BenchmarkError("examples with another combination", "combination = 'learnt'", "correct the suite")
     return Corrected(load(options.weights, data.device), options)
@@ -71,5 +71,5 @@ class Corrected:
             return task.open(request.query)
         values = tuple(sorted(value for value in request.task.card.labels if value not in request.task.card.ignored))
         modality = request.modality or guess_modality(request.query.voxels)
-        start = replace(SessionStart(values, modality), combination=self._options.combination)
+        start = SessionStart(values, modality, combination=self._options.combination)
         return Session(self._predictor.model, request.query, start)

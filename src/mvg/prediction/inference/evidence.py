@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class AnnotatedSquare:
         """With the distances to the outlines of the classes 1..K."""
         return cls(numbers, image, signed_distances(numbers, classes))
 
-    @property
+    @cached_property
     def areas(self) -> NDArray[np.float32]:
         """Pixels of each class (K,)."""
         return np.asarray((self.distances > 0).sum(axis=(1, 2)), np.float32)
@@ -104,17 +105,17 @@ class Neighbors:
         """The nearer one of both."""
         return self.below if self.position <= 0.5 else self.above
 
-    def prior(self) -> NDArray[np.float32]:
-        """Signed distances (K, s, s), interpolated."""
-        squares = self.annotated
-        return interpolated(squares[self.below].distances, squares[self.above].distances, self.position)
+    def prior(self, chosen: list[int]) -> NDArray[np.float32]:
+        """Signed distances (k, s, s) of some classes, interpolated."""
+        below, above = (self.annotated[number].distances[chosen] for number in (self.below, self.above))
+        return interpolated(below, above, self.position)
 
-    def change(self, prior: NDArray[np.float32]) -> NDArray[np.float32]:
+    def change(self, chosen: list[int]) -> NDArray[np.float32]:
         """How much the distances differ from those of the nearest slice; extrapolated beyond the last one."""
-        nearest = self.annotated[self.nearest].distances
+        nearest = self.annotated[self.nearest].distances[chosen]
         if self.beyond is None:
-            return prior - nearest
-        slope = (nearest - self.annotated[self.beyond].distances) / abs(self.nearest - self.beyond)
+            return self.prior(chosen) - nearest
+        slope = (nearest - self.annotated[self.beyond].distances[chosen]) / abs(self.nearest - self.beyond)
         return np.clip(slope * abs(self.number - self.nearest), -_MAX_CHANGE, _MAX_CHANGE)
 
 
@@ -134,10 +135,10 @@ def _add_neighbors(
     if neighbors is None:
         return
     below, above = neighbors.annotated[neighbors.below], neighbors.annotated[neighbors.above]
-    prior, gap = neighbors.prior(), neighbors.above - neighbors.below
+    gap = neighbors.above - neighbors.below
     nearest = neighbors.annotated[neighbors.nearest]
-    part[:, Evidence.prior] = prior[chosen] / SCALE
-    part[:, Evidence.change] = neighbors.change(prior)[chosen] / SCALE
+    part[:, Evidence.prior] = neighbors.prior(chosen) / SCALE
+    part[:, Evidence.change] = neighbors.change(chosen) / SCALE
     part[:, Evidence.below], part[:, Evidence.above] = below.distances[chosen] / SCALE, above.distances[chosen] / SCALE
     part[:, Evidence.gap] = np.log1p(gap) / 2
     part[:, Evidence.outside] = float(gap == 0 and steps > 0)

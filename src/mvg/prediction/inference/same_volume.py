@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mvg.imaging.frame import Frame, extent_of
 from mvg.model.fusion import REACH
 from mvg.model.outputs import PromptState
 from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, SliceStack, evidence_maps
@@ -21,6 +22,7 @@ from mvg.prediction.inference.parallel import in_parallel, one_thread_per_operat
 from mvg.prediction.inference.query_volume import QueryFeatures
 from mvg.prediction.inference.recent import Recent
 from mvg.prediction.inference.slices import decode_labels
+from mvg.prediction.slice_plane import SlicePlane
 
 _BATCH = 8  # slices that the network answers together
 _FUSED = 24  # slices that are fused together; those within reach of them are processed too
@@ -45,6 +47,12 @@ class VolumeScale:
 
     pixel: float
     thickness: float
+
+    @classmethod
+    def of(cls, cut: SlicePlane, frame: Frame) -> "VolumeScale":
+        """That of the squares of a frame, for the slices of a plane."""
+        extent = extent_of((frame.source.rows, frame.source.cols), cut.volume.pixel_spacing(cut.plane))
+        return cls(max(extent) / frame.size, cut.thickness)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +237,7 @@ class SameVolume:
         for row, slice_number in enumerate(stack.numbers):
             neighbors = Neighbors.of(slice_number, self._annotated)
             if neighbors is not None and neighbors.above > neighbors.below:
-                fused[row] += neighbors.prior()[number] / (neighbors.above - neighbors.below)
+                fused[row] += neighbors.prior([number])[0] / (neighbors.above - neighbors.below)
         return fused
 
     def _decoded(self, log_odds: NDArray[np.float32]) -> SliceAnswer:
