@@ -10,7 +10,7 @@ from tests.architecture.sources import SOURCE, functions, parameters, trees
 MOST_LINES = 300
 MEDIAN_LINES, P95_LINES, LONGEST_FUNCTION = 8, 26, 75
 MOST_PARAMETERS = 7
-COMMANDS = Path("app/cli.py")  # a command has a parameter for each of its options
+COMMANDS = {Path("app/cli.py"), Path("app/predict.py")}  # a command has a parameter for each of its options
 
 
 def lines_of_functions(modules: Iterable[ast.AST]) -> list[int]:
@@ -36,7 +36,7 @@ def test_functions_are_short() -> None:
 
 
 def test_functions_have_few_parameters() -> None:
-    offenders = {str(path): crowded(tree) for path, tree in trees().items() if path != COMMANDS}
+    offenders = {str(path): crowded(tree) for path, tree in trees().items() if path not in COMMANDS}
     assert {path: names for path, names in offenders.items() if names} == {}
 
 

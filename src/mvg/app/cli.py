@@ -7,27 +7,16 @@ is instant: nothing above the commands imports PyTorch.
 
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import mvg
-from mvg.app.display import print_line, progress_bars, warnings_as_lines
+from mvg.app.display import print_line, print_notes, progress_bars, warnings_as_lines
 from mvg.app.evaluating import evaluate
-from mvg.app.options import (
-    KINDS,
-    Device,
-    Ensemble,
-    MinProbability,
-    NumPrompts,
-    Propagate,
-    Quiet,
-    Seed,
-    Strategy,
-    Zoom,
-)
+from mvg.app.options import KINDS, Device, Quiet
+from mvg.app.predict import predict
 from mvg.app.usage import UsageError, check_renamed, exit_with_usage
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
@@ -74,73 +63,7 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
         raise typer.Exit
 
 
-@app.command()
-def predict(
-    queries: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Files, or folders of one DICOM series each.")],
-    output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
-    prompts: Annotated[
-        Path | None,
-        typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
-    ] = None,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(help="Label map of the query with slices that you labeled, with or without prompts; they stay."),
-    ] = None,
-    unknown: Annotated[int, typer.Option(help="Value of voxels that corrections leave open.")] = 255,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help=f"What the prompts show: {KINDS}; with channels KIND:CHANNEL or KIND:FROM->TO.",
-            show_default="segmentation for integer targets",
-        ),
-    ] = None,
-    weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
-    strategy: Strategy = None,
-    num_prompts: NumPrompts = None,
-    zoom: Zoom = None,
-    propagate: Propagate = None,
-    min_probability: MinProbability = None,
-    device: Device = "auto",
-    quality: Annotated[
-        bool,
-        typer.Option("--quality", help="Also write quality.csv: the estimated Dice; it ranks sets, not cases."),
-    ] = False,
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, from 0 (certain) to 1.")
-    ] = False,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
-    ] = False,
-    ensemble: Ensemble = None,
-    tune_seconds: Annotated[
-        float, typer.Option("--tune", min=0, help="First train on two or more prompts, for these seconds.")
-    ] = 0,
-    save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
-    seed: Seed = None,
-    quiet: Quiet = False,
-) -> None:
-    """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
-    from mvg.app.correcting import CorrectionSource, predict_corrected
-    from mvg.app.predicting import BatchJob, OutputOptions, predict_prompted
-    from mvg.prediction.output_files import output_folder
-    from mvg.prediction.request import PromptSource
-
-    chosen = {
-        "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
-        "propagate": propagate, "min_probability": min_probability,
-    }  # fmt: skip
-    options = {name: value for name, value in chosen.items() if value is not None}
-    outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task)
-    with output_folder(output), progress_bars(quiet) as on_progress:
-        job = BatchJob(queries, output, options, outputs, on_progress)
-        source = None if prompts is None else PromptSource(prompts, task, weights, device)
-        if corrections is not None:
-            report = predict_corrected(CorrectionSource(corrections, unknown, task, weights, device), source, job)
-        else:
-            report = predict_prompted(source, job)
-    if not quiet:
-        _print(report.notes, report.written)
-    _print_errors(report.errors, len(report.outcomes))
+app.command()(predict)
 
 
 @app.command("tasks")
@@ -168,7 +91,7 @@ def prepare(
     with progress_bars(quiet) as on_progress:
         notes = prepare_sets(folders, output, on_progress, None if held_out is None else read_held_out(held_out))
     if not quiet:
-        _print(notes, [output])
+        print_notes(notes, [output])
 
 
 @app.command()
@@ -263,23 +186,6 @@ def demo(
         report = run_demo(output, device, on_progress)
     if not quiet:
         print(report)
-
-
-def _print(notes: Sequence[str], paths: Sequence[Path]) -> None:
-    for note in notes:
-        print_line(note)
-    for path in paths:
-        print(path)
-
-
-def _print_errors(errors: Sequence[str], query_count: int) -> None:
-    """Print each error as one line; exit with a code where there are any."""
-    if len(errors) > 1 or (errors and query_count > 1):
-        print_line(f"{len(errors)} of {query_count} queries failed:")
-    for error in errors:
-        print_line(error)
-    if errors:
-        raise typer.Exit(2 if len(errors) == query_count else 1)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the name of the work, how much of it is done, and how much there is."""
@@ -58,6 +59,14 @@ def warnings_as_lines() -> Iterator[None]:
 def print_line(line: str) -> None:
     """Print a line about what happened on standard error."""
     print(f"mvg: {line}", file=sys.stderr)
+
+
+def print_notes(notes: Sequence[str], paths: Sequence[Path]) -> None:
+    """Print notes, each as a line on standard error, and then the paths of files."""
+    for note in notes:
+        print_line(note)
+    for path in paths:
+        print(path)
 
 
 class _LineHandler(logging.Handler):
