@@ -250,7 +250,12 @@ def luminance(volume: Volume) -> Volume:
         raise GeometryError(
             f"an image of {volume.channels} channels", "one, or red, green and blue", "choose the channel to use"
         )
-    return replace(volume, voxels=volume.voxels @ np.array(_LUMINANCE, np.float32))
+    return replace(volume, voxels=rgb_luminance(volume.voxels))
+
+
+def rgb_luminance(colors: NDArray[Any]) -> NDArray[np.float32]:
+    """The brightness of colors (..., 3), in their units."""
+    return np.asarray(colors @ np.array(_LUMINANCE, np.float32), np.float32)
 
 
 def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
