@@ -106,6 +106,11 @@ def is_dicom(path: Path | str) -> bool:
     return _format_for(Path(path)) == _formats()[".dcm"]
 
 
+def known_suffixes() -> list[str]:
+    """The suffixes of all formats, in lower case."""
+    return sorted(_formats())
+
+
 @cache
 def _formats() -> dict[str, Format]:
     modules = contributions(formats).values()
@@ -119,7 +124,7 @@ def _formats() -> dict[str, Format]:
 
 
 def _suffix_list() -> str:
-    return ", ".join(sorted(_formats()))
+    return ", ".join(known_suffixes())
 
 
 def _load(path: Path | str, series: str = "") -> tuple[Path, Stored]:

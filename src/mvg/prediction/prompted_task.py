@@ -30,7 +30,8 @@ from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
 from mvg.prediction.result import ClassProbabilities, Prediction
-from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.session import Session
+from mvg.prediction.session_start import SessionStart
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
 
@@ -82,15 +83,15 @@ class PromptedTask:
         counter.finish()
         return self._on_grid(prediction, query, slices.plane)
 
-    def open(self, volume: ImageLike) -> Session:
+    def open(self, volume: ImageLike, progress: Progress | None = None) -> Session:
         """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures.
 
-        volume: as the query of a call.
+        volume, progress: as in a call; the prediction is made when the session first needs it.
         """
         if self.spec.target_type != "labels":
             raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
         volume = fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
-        return Session(self.model, volume, self._session_start(self.prompts.modality_of(volume)))
+        return Session(self.model, volume, self._session_start(self.prompts.modality_of(volume), progress))
 
     def open_session(self, path: str | Path) -> Session:
         """A saved session, which goes on with this task. Raises FileError, WeightsError for other weights, and
@@ -107,18 +108,14 @@ class PromptedTask:
         session.restore(contents)
         return session
 
-    def _session_start(self, modality: str) -> SessionStart:
+    def _session_start(self, modality: str, progress: Progress | None = None) -> SessionStart:
         def others(features: QueryFeatures) -> OtherPrompts | None:
             if features.query.plane != self.prompts.plane:
                 return None
             return other_prompts(self.cache, self.options, features)
 
-        return SessionStart(self.prompts.values, modality, self._labels, others)
-
-    def _labels(self, volume: Volume) -> LabelMap:
-        labels = self(volume).volume
-        assert isinstance(labels, LabelMap)
-        return labels
+        task = self.with_options(replace(self.options, uncertainty=True))
+        return SessionStart(self.prompts.values, modality, lambda volume: task(volume, progress), others)
 
     def with_options(self, options: PredictionOptions) -> "PromptedTask":
         """The same prompts, used with other options.
