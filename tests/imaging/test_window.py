@@ -100,5 +100,40 @@ def test_windows_without_width_or_with_infinite_edges_are_refused(low: float, hi
 
 
 def test_values_far_below_zero_are_guessed_to_be_ct() -> None:
-    assert guess_modality(np.array([-1000.0, 300])) == "CT"
+    rng = np.random.default_rng(0)
+    ct = np.concatenate([rng.normal(-1000, 15, 400), rng.normal(40, 20, 500), rng.normal(-100, 20, 100)])
+    assert guess_modality(ct) == "CT"
     assert guess_modality(np.array([-3.0, 300])) == "other"
+
+
+def test_an_mr_scan_with_a_rim_is_not_ct_and_ct_with_uniform_air_is() -> None:
+    rng = np.random.default_rng(0)
+    mr = np.concatenate([np.abs(rng.normal(0, 10, 3000)), rng.normal(120, 60, 6000).clip(0)])
+    tissue = rng.normal(40, 20, 3000)
+    assert guess_modality(np.concatenate([np.full(400, -1024.0), mr])) == "other"
+    assert guess_modality(np.concatenate([np.full(3000, -1000.0), tissue, rng.normal(-100, 20, 800)])) == "CT"
+
+
+@pytest.mark.parametrize("fill", [-3024.0, -1024.0, -60.0, 32767.0])
+def test_values_that_fill_the_outside_of_a_scan_do_not_move_the_window(fill: float) -> None:
+    scan = np.abs(np.random.default_rng(0).normal(0, 200, 5000))
+    assert Window.fit(np.concatenate([np.full(900, fill), scan]), "MR") == Window.fit(scan, "MR")
+
+
+def test_the_background_of_a_scan_without_skull_is_no_fill_value() -> None:
+    brain = np.random.default_rng(0).normal(800, 60, 5000)
+    assert Window.fit(np.concatenate([np.zeros(2000), brain]), "MR").low == 0
+
+
+@pytest.mark.parametrize("offset", [1024.0, 1300.0, 5000.0])
+def test_ct_with_an_offset_gets_the_window_with_that_offset(offset: float) -> None:
+    rng = np.random.default_rng(0)
+    hu = np.concatenate([rng.normal(-1000, 10, 4000), rng.normal(-100, 20, 1000), rng.normal(40, 20, 5000)])
+    assert Window.fit(hu + offset, "CT").low == pytest.approx(-160 + offset, abs=15)
+    assert Window.fit(hu, "CT") == Window(-160, 240)
+
+
+def test_ct_without_air_is_read_by_its_tissue() -> None:
+    tissue = np.random.default_rng(0).normal(40, 60, 5000)
+    assert Window.fit(tissue, "CT") == Window(-160, 240)
+    assert Window.fit(tissue + 1024, "CT") == Window(864, 1264)

@@ -17,23 +17,36 @@ CUT_AXIS: dict[Plane, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
 """The canonical axis that is normal to the slices of a plane."""
 PICTURE_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 """The canonical axes of the slices, rows and columns of a plane."""
+CANONICAL = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+"""The orientation of axes to left, posterior and superior."""
+LPS = np.diag([-1.0, -1.0, 1.0])
+"""Left, posterior and superior as columns in RAS+."""
 _LABELS = (("R", "L"), ("A", "P"), ("I", "S"))  # where a canonical axis begins and ends
 
 
-def orientation_of(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+def orientation_of(
+    affine: NDArray[np.float64], directions: NDArray[np.float64] = LPS, normal: tuple[int, int] | None = None
+) -> NDArray[np.float64]:
     """The orientation whose axes lie closest to those of an affine (4, 4) to RAS+ mm, in the sum of the cosines.
 
+    directions (3, 3): unit vectors, in columns, that stand for left, posterior and superior. normal: the array axis
+    and the canonical axis that belong together in any case, None to leave all free.
     `nibabel.io_orientation` assigns one axis after the other. For axes that are oblique by more than about 45 degrees,
     as in short-axis views of the heart, its choice is not always the closest orientation.
     """
-    to_lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :3]
-    cosines = to_lps / np.linalg.norm(to_lps, axis=0)
+    cosines = directions.T @ unit_columns(affine)
+    orders = [order for order in permutations(range(3)) if normal is None or order[normal[1]] == normal[0]]
     # Rounding makes the choice for axes at 45 degrees independent of floating-point errors.
-    best = max(permutations(range(3)), key=lambda axes: round(sum(abs(cosines[w, a]) for w, a in enumerate(axes)), 6))
+    best = max(orders, key=lambda axes: round(sum(abs(cosines[w, a]) for w, a in enumerate(axes)), 6))
     orientation = np.zeros((3, 2))
     for canonical, axis in enumerate(best):
         orientation[axis] = canonical, -1 if cosines[canonical, axis] < 0 else 1
     return orientation
+
+
+def unit_columns(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The directions (3, 3) of the array axes in RAS+, one per column."""
+    return np.asarray(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
 
 
 def array_axes(orientation: NDArray[np.float64]) -> tuple[int, int, int]:
@@ -55,8 +68,7 @@ def to_canonical(voxels: NDArray[Any], orientation: NDArray[np.float64]) -> NDAr
 
 def from_canonical(voxels: NDArray[Any], orientation: NDArray[np.float64]) -> NDArray[Any]:
     """The inverse of `to_canonical`, a view."""
-    canonical = np.array([[0, 1], [1, 1], [2, 1]])
-    return to_canonical(voxels, orientations.ornt_transform(canonical, orientation).astype(np.float64))
+    return to_canonical(voxels, orientations.ornt_transform(CANONICAL, orientation).astype(np.float64))
 
 
 def canonical_affine(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mvg.errors import GeometryError
 from mvg.imaging.orientation import (
+    CANONICAL,
     CUT_AXIS,
     PICTURE_AXES,
     array_axes,
@@ -44,11 +45,15 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Voxels and the affine (4, 4) from voxel index to RAS+ millimeters; both read-only."""
+    """Voxels and the affine (4, 4) from voxel index to RAS+ millimeters; both read-only.
+
+    orientation: which anatomical axis each array axis stands for, see `mvg.imaging.orientation`; None for the closest.
+    """
 
     voxels: NDArray[Any]
     affine: NDArray[Any]  # float64 from here on, whatever was handed over
     header: Header | None = None
+    orientation: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         voxels = self._checked(np.asarray(self.voxels))
@@ -80,7 +85,12 @@ class _Grid:
     @property
     def axcodes(self) -> tuple[str, str, str]:
         """Where each array axis points to, as letters of R/L, A/P, S/I; ("L", "P", "S") when canonical."""
-        return axis_codes(orientation_of(self.affine))
+        return axis_codes(self.axes)
+
+    @property
+    def axes(self) -> NDArray[np.float64]:
+        """The orientation that slices follow: the one that was given, else that closest to the affine."""
+        return orientation_of(self.affine) if self.orientation is None else self.orientation
 
     @property
     def plane(self) -> Plane:
@@ -88,7 +98,7 @@ class _Grid:
 
         Among equal axes, axial comes first, then coronal.
         """
-        axes = array_axes(orientation_of(self.affine))
+        axes = array_axes(self.axes)
         for plane, axis in CUT_AXIS.items():
             if self.shape[axes[axis]] == 1:
                 return plane
@@ -109,9 +119,11 @@ class _Grid:
 
     def canonical(self: _Kind) -> _Kind:
         """The same voxels with axes ordered left, posterior, superior, by flips and permutations only."""
-        orientation = orientation_of(self.affine)
+        orientation = self.axes
         affine = canonical_affine(self.affine, orientation, self.shape)
-        return replace(self, voxels=to_canonical(self.voxels, orientation), affine=affine, header=None)
+        turned = None if self.orientation is None else CANONICAL
+        voxels = to_canonical(self.voxels, orientation)
+        return replace(self, voxels=voxels, affine=affine, header=None, orientation=turned)
 
     def like(self, canonical_voxels: NDArray[Any]) -> "Volume | LabelMap":
         """Converts an array on the grid of `canonical()` back to this grid; its channels may differ.
@@ -119,7 +131,7 @@ class _Grid:
         Returns a LabelMap for integer arrays and a Volume for others, with the same shape and affine (bit for bit).
         Raises GeometryError when the shape is not that of `canonical()`.
         """
-        orientation = orientation_of(self.affine)
+        orientation = self.axes
         expected = tuple(self.shape[axis] for axis in array_axes(orientation))
         array = np.asarray(canonical_voxels)
         if array.shape[:3] != expected:
@@ -134,7 +146,7 @@ class _Grid:
         Axial: rows run to posterior, columns to the patient's left. Coronal and sagittal: rows run from superior to
         inferior, columns to the left and to posterior. A read-only view wherever possible.
         """
-        return to_pictures(to_canonical(self.voxels, orientation_of(self.affine)), plane)
+        return to_pictures(to_canonical(self.voxels, self.axes), plane)
 
     def from_pictures(self, pictures: NDArray[Any], plane: Plane) -> "Volume | LabelMap":
         """The exact inverse of `pictures`: converts slices to a volume on this grid (a LabelMap for integers).
@@ -142,7 +154,7 @@ class _Grid:
         The number of channels may differ from this volume. Raises GeometryError for another number or size of slices.
         """
         array = np.asarray(pictures)
-        axes = array_axes(orientation_of(self.affine))
+        axes = array_axes(self.axes)
         expected = tuple(self.shape[axes[axis]] for axis in PICTURE_AXES[plane])
         if array.shape[:1] + array.shape[-2:] != expected or array.ndim > 4:
             raise GeometryError(
@@ -154,7 +166,7 @@ class _Grid:
 
     def pixel_spacing(self, plane: Plane) -> tuple[float, float]:
         """Distance between the rows and between the columns of `pictures(plane)`, in mm."""
-        axes = array_axes(orientation_of(self.affine))
+        axes = array_axes(self.axes)
         _, row, column = (self.spacing[axes[axis]] for axis in PICTURE_AXES[plane])
         return row, column
 
@@ -250,12 +262,7 @@ def luminance(volume: Volume) -> Volume:
         raise GeometryError(
             f"an image of {volume.channels} channels", "one, or red, green and blue", "choose the channel to use"
         )
-    return replace(volume, voxels=rgb_luminance(volume.voxels))
-
-
-def rgb_luminance(colors: NDArray[Any]) -> NDArray[np.float32]:
-    """The brightness of colors (..., 3), in their units."""
-    return np.asarray(colors @ np.array(_LUMINANCE, np.float32), np.float32)
+    return replace(volume, voxels=volume.voxels @ np.array(_LUMINANCE, np.float32))
 
 
 def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

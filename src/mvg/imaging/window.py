@@ -7,17 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, UnknownNameError
+from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units, without_fill
 
 _NAMED = {
     "soft tissue": (-160.0, 240.0),
     "lung": (-1350.0, 150.0),
+    "bone": (-500.0, 1300.0),
+    "brain": (0.0, 80.0),
     "full": (-1024.0, 3071.0),
     "paper": (-100.0, 200.0),  # Sec. 4.1
 }
 FULL_SCALE = 65535
 """The stored value of 1.0 where pictures in [0, 1] are kept in 16 bits."""
 _PERCENTILES = (0.5, 99.5)
-_ENOUGH = 1_000_000  # voxels, and fewer than twice as many, that percentiles are taken from
 
 
 @dataclass(frozen=True)
@@ -38,29 +40,36 @@ class Window:
 
     @classmethod
     def named(cls, name: str) -> "Window":
-        """A window in HU by its name: "soft tissue", "lung", "full" or "paper"; UnknownNameError for others."""
+        """A window in HU by its name, "soft tissue" for example; UnknownNameError, which lists them, for others."""
         if name not in _NAMED:
             raise UnknownNameError("window", name, _NAMED)
         return cls(*_NAMED[name])
 
     @classmethod
     def fit(cls, voxels: NDArray[Any], modality: str | None = None, ct_window: "Window | None" = None) -> "Window":
-        """The window for raw voxels of any shape: soft tissue for CT in HU, else their 0.5 to 99.5 percentiles.
+        """The window for raw voxels of any shape: soft tissue for CT, else their 0.5 to 99.5 percentiles.
 
-        modality: None to use `guess_modality`; ct_window: for CT in HU, None for soft tissue. CT without negative
-        values is not in HU and is treated as any other modality. Non-finite values are ignored; images that are
-        constant, or nearly so, get a window of positive width.
+        modality: None to use `guess_modality`; ct_window: for CT, None for soft tissue. CT that is stored with an
+        offset to HU gets the same window with that offset; CT on another scale is treated as any other modality.
+        Non-finite values and values that fill the outside of a scan are ignored; images that are constant, or nearly
+        so, get a window of positive width.
         """
         modality = guess_modality(voxels) if modality is None else modality
-        values = _sample(voxels)
-        if _is_ct(modality) and values.size and values.min() < 0:
-            return ct_window or CT_WINDOW
+        values = finite_sample(voxels)
+        offset = hounsfield_offset(values) if is_ct(modality) else None
+        if offset is not None:
+            return (ct_window or CT_WINDOW).shifted(offset)
         if values.size == 0:
             return cls(0.0, 1.0)
+        values = without_fill(values)
         low, high = (float(edge) for edge in np.percentile(values, _PERCENTILES, overwrite_input=True))
         if not _apart(low, high):
             low, high = float(values.min()), float(values.max())
         return cls(low, high) if _apart(low, high) else cls(low, low + max(1.0, abs(low)))
+
+    def shifted(self, offset: float) -> "Window":
+        """The window of intensities that are larger by `offset`."""
+        return Window(self.low + offset, self.high + offset) if offset else self
 
     def apply(self, raw: NDArray[Any]) -> NDArray[np.float32]:
         """Converts raw intensities of any shape to float32 in [0, 1], clipped."""
@@ -85,11 +94,12 @@ CT_WINDOW = Window.named("soft tissue")
 
 
 def guess_modality(voxels: NDArray[Any]) -> str:
-    """ "CT" when some voxel lies below -500 (only HU do), "other" for everything else."""
-    return "CT" if np.nanmin(voxels) < -500 else "other"
+    """ "CT" where voxels of any shape have the air and the soft tissue of a CT in HU, "other" for everything else."""
+    return "CT" if in_hounsfield_units(voxels) else "other"
 
 
-def _is_ct(modality: str) -> bool:
+def is_ct(modality: str) -> bool:
+    """Whether the name of a modality, such as "low-dose CT (HU)", means computed tomography."""
     words = modality.upper().replace("-", " ").replace("/", " ").replace("(", " ").replace(",", " ").split()
     return "CT" in words
 
@@ -97,11 +107,3 @@ def _is_ct(modality: str) -> bool:
 def _apart(low: float, high: float) -> bool:
     # A range below the resolution of float32 at this magnitude counts as constant.
     return high - low > 1e-6 * max(abs(low), abs(high)) and bool(np.isfinite(1 / (high - low)))
-
-
-def _sample(voxels: NDArray[Any]) -> NDArray[Any]:
-    """A copy of the finite values of evenly spaced voxels."""
-    flat = np.asarray(voxels).ravel(order="K")  # as they lie in memory: a whole volume is not copied
-    step = max(1, flat.size // _ENOUGH)
-    flat = flat[:: step if step % 2 else step + 1]  # odd: never in phase with rows of even length
-    return np.asarray(flat[np.isfinite(flat)])

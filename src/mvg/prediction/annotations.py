@@ -109,4 +109,4 @@ def _slice_index(correction: Correction) -> tuple[slice | int, ...]:
 def _view(volume: Volume, array: NDArray[np.uint8], plane: Plane) -> NDArray[np.uint8]:
     readable = array.view()
     readable.flags.writeable = False  # a read-only array is not copied
-    return np.asarray(LabelMap(readable, volume.affine).pictures(plane))
+    return np.asarray(LabelMap(readable, volume.affine, orientation=volume.orientation).pictures(plane))

@@ -30,8 +30,7 @@ from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
 from mvg.prediction.result import ClassProbabilities, Prediction
-from mvg.prediction.session import Session
-from mvg.prediction.session_start import SessionStart
+from mvg.prediction.session import Session, SessionStart
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
 
@@ -70,7 +69,7 @@ class PromptedTask:
             raise GeometryError(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
-        query = fit_channels(query, self.model.config.inputs, "the query")
+        query = self.prompts.posed(fit_channels(query, self.model.config.inputs, "the query"))
         slices = QueryVolume.of(query, self.prompts, self.spec, self.model.config.size)
         passes = 1 if self.zoom is None or self.options.zoom == "off" else 1 + len(self.zoom.regions)
         counter = _Counter(progress, passes * len(slices))
@@ -83,15 +82,17 @@ class PromptedTask:
         counter.finish()
         return self._on_grid(prediction, query, slices.plane)
 
-    def open(self, volume: ImageLike, progress: Progress | None = None) -> Session:
+    def open(self, volume: ImageLike) -> Session:
         """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures.
 
-        volume, progress: as in a call; the prediction is made when the session first needs it.
+        volume: as the query of a call.
         """
         if self.spec.target_type != "labels":
             raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
-        volume = fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
-        return Session(self.model, volume, self._session_start(self.prompts.modality_of(volume), progress))
+        volume = self.prompts.posed(
+            fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
+        )
+        return Session(self.model, volume, self._session_start(self.prompts.modality_of(volume)))
 
     def open_session(self, path: str | Path) -> Session:
         """A saved session, which goes on with this task. Raises FileError, WeightsError for other weights, and
@@ -104,18 +105,22 @@ class PromptedTask:
                 f"a session with the labels {contents.values}", f"those of the task, {self.prompts.values}",
                 "open it with its own task",
             )  # fmt: skip
-        session = Session(self.model, contents.volume, self._session_start(contents.modality))
+        session = Session(self.model, self.prompts.posed(contents.volume), self._session_start(contents.modality))
         session.restore(contents)
         return session
 
-    def _session_start(self, modality: str, progress: Progress | None = None) -> SessionStart:
+    def _session_start(self, modality: str) -> SessionStart:
         def others(features: QueryFeatures) -> OtherPrompts | None:
             if features.query.plane != self.prompts.plane:
                 return None
             return other_prompts(self.cache, self.options, features)
 
-        task = self.with_options(replace(self.options, uncertainty=True))
-        return SessionStart(self.prompts.values, modality, lambda volume: task(volume, progress), others)
+        return SessionStart(self.prompts.values, modality, self._labels, others, ct_window=self.prompts.ct_window)
+
+    def _labels(self, volume: Volume) -> LabelMap:
+        labels = self(volume).volume
+        assert isinstance(labels, LabelMap)
+        return replace(labels, orientation=volume.orientation)
 
     def with_options(self, options: PredictionOptions) -> "PromptedTask":
         """The same prompts, used with other options.
@@ -161,8 +166,8 @@ class PromptedTask:
                 f"labels of the task, {', '.join(map(str, self.prompts.values))}",
                 "make the task again with this example among its prompts",
             )
-        modality = None if self.prompts.modality == "other" else self.prompts.modality
-        pairs = PromptPairs([as_volume(image, "the example")], [labels], (), modality, self.prompts.ct_window)
+        image = self.prompts.posed(as_volume(image, "the example"))
+        pairs = PromptPairs([image], [labels], (), self.prompts.modality_of(image), self.prompts.ct_window)
         reader = PairReader(pairs, self.spec, self.model.config.inputs)
         layout = SliceLayout(self.model.config.size, None, self.prompts.values, self.prompts.plane)
         prompts = self.prompts.joined(prepare(reader, layout))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.imaging.orientation import CUT_AXIS, array_axes, from_canonical, from_pictures, orientation_of
+from mvg.imaging.orientation import CUT_AXIS, array_axes, from_canonical, from_pictures
 from mvg.imaging.volume import Plane, Volume
 
 
@@ -25,19 +25,19 @@ class SlicePlane:
     @property
     def axis(self) -> int:
         """The array axis that the slices lie across."""
-        return array_axes(orientation_of(self.volume.affine))[CUT_AXIS[self.plane]]
+        return array_axes(self.volume.axes)[CUT_AXIS[self.plane]]
 
     def __len__(self) -> int:
         return self.volume.shape[self.axis]
 
     def number_of(self, index: int) -> int:
         """The number of the slice with this index; the same function gives the index of a number."""
-        forward = orientation_of(self.volume.affine)[self.axis, 1] > 0
+        forward = self.volume.axes[self.axis, 1] > 0
         return index if forward else len(self) - 1 - index
 
     def to_array(self, picture: NDArray[Any]) -> NDArray[Any]:
         """A picture (rows, cols) as `voxels.take(index, axis)` has it."""
-        array = from_canonical(from_pictures(picture[None], self.plane), orientation_of(self.volume.affine))
+        array = from_canonical(from_pictures(picture[None], self.plane), self.volume.axes)
         return np.asarray(array.take(0, self.axis))
 
     @property

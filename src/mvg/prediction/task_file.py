@@ -27,12 +27,14 @@ from torch import Tensor
 
 from mvg._atomic import atomic_file
 from mvg.errors import FileError, MvgError, WeightsError
+from mvg.imaging.pose import Pose
 from mvg.imaging.window import CT_WINDOW, Window
 from mvg.model.outputs import PromptState
 from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
+from mvg.prediction.prompts.scan_facts import ScanFacts
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
 from mvg.tasks import TaskSpec, spec_of
 
@@ -135,6 +137,8 @@ def _described(contents: TaskContents) -> dict[str, Any]:
         "modality": prompts.modality,
         "target_window": asdict(prompts.target_window),
         "ct_window": asdict(prompts.ct_window),
+        "pose": prompts.pose and asdict(prompts.pose),
+        "scans": [asdict(scan) for scan in prompts.scans],
         "zoom": zoom and {"magnification": zoom.magnification, "positions": [r.position for r in zoom.regions]},
         "adapter": contents.adapter and contents.adapter.description,
         "thresholds": [
@@ -152,6 +156,8 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
         modality=description["modality"],
         target_window=Window(**description["target_window"]),
         ct_window=CT_WINDOW if ct_window is None else Window(**ct_window),
+        pose=Pose(tuple(pose["directions"]), pose["stack"]) if (pose := description.get("pose")) else None,
+        scans=tuple(_scan(facts) for facts in description.get("scans", ())),
     )
     _check_arrays(prompts)
     zoom = description["zoom"]
@@ -170,9 +176,9 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
     )
 
 
-def _adapter(description: Mapping[str, Any] | None, tensors: dict[str, Tensor]) -> TaskAdapter | None:
-    """None where the task was not tuned; files that were written before tuning had adapters have no description."""
-    return None if description is None else TaskAdapter.restored(description, _under("adapter.", tensors))
+def _scan(facts: Mapping[str, Any]) -> ScanFacts:
+    values: dict[str, Any] = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()}
+    return ScanFacts(**values)
 
 
 def _zoom(description: Mapping[str, Any], tensors: dict[str, Tensor], prompts: PromptSet) -> ZoomPlan:

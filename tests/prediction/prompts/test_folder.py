@@ -81,11 +81,17 @@ def test_hu_are_those_of_the_first_channel_alone(tmp_path: Path) -> None:
     assert open_prompts(folder, "segmentation:PET").modality is None
 
 
-@pytest.mark.parametrize(("stated", "modality"), [("MRI", "MRI"), ("", None), ("CT", None)])
-def test_the_modality_that_the_folder_states(stated: str, modality: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stated", "modality"), [("MRI", ["MRI", "MRI"]), ("", [None, None]), ("CT", ["CT", None])])
+def test_the_modality_that_the_folder_states(stated: str, modality: list[str | None], tmp_path: Path) -> None:
     about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "A", "1": "B"}, "modality": stated}
     folder = nnunet(tmp_path, channels=2, about=about)
-    assert [open_prompts(folder, f"segmentation:{channel}").modality for channel in "AB"] == [modality, modality]
+    assert [open_prompts(folder, f"segmentation:{channel}").modality for channel in "AB"] == modality
+
+
+def test_a_channel_called_ct_is_ct_whatever_its_values(tmp_path: Path) -> None:
+    about = {"labels": {"background": 0, "organ": 3}, "channel_names": {"0": "CT", "1": "PET"}}
+    folder = nnunet(tmp_path, channels=2, about=about)
+    assert [open_prompts(folder, f"segmentation:{channel}").modality for channel in ("CT", "PET")] == ["CT", None]
 
 
 def test_pairs_have_one_channel(tmp_path: Path) -> None:

@@ -161,12 +161,13 @@ def _card(
     first = next(iter(images.values()))
     value = description.get("modality", "")
     modality, units = "" if isinstance(value, dict) else str(value), str(description.get("units", ""))
+    channels = _channels(description, len(first))
+    modality = modality or ("CT" if channels[0].upper() == "CT" else "")
     # The keys of nnU-Net do not say whether a CT is in HU; the values of one case do.
     paths = (*first, *list(targets.values())[:1])
     if "units" not in description and modality in ("", "CT") and all(_in_hu(path, modality) for path in paths):
         units, modality = "HU", "CT"
     target = str(description.get("targets", "target")).removeprefix("targetsTr:").strip() if targets else None
-    channels = _channels(description, len(first))
     return Card(
         name=_name(folder),
         title=str(description.get("name", _name(folder))),

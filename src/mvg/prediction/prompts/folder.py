@@ -164,10 +164,12 @@ class _NnunetFolder:
 
 
 def _modality(card: Card, channel: int) -> str | None:
-    """The modality of a channel where the card states it: "CT" for HU, which only the first channel has."""
-    if card.units == "HU":
-        return None if channel else "CT"
-    return None if card.modality in ("CT", "other") else card.modality
+    """The modality of a channel where the card states it; units and modality are those of the first channel."""
+    if card.channels[channel].upper() == "CT":
+        return "CT"
+    if card.modality in ("CT", "other"):
+        return card.modality if card.modality == "CT" and channel == 0 else None
+    return card.modality
 
 
 def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:

@@ -1,8 +1,9 @@
 """Prompt pairs as users give them, read and windowed once each."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.frame import Spacing
+from mvg.imaging.intensity import finite_sample, hounsfield_offset
+from mvg.imaging.pose import Pose
 from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
-from mvg.imaging.window import CT_WINDOW, Window, guess_modality
+from mvg.imaging.window import CT_WINDOW, Window, guess_modality, is_ct
+from mvg.prediction.prompts.ct_window import choose_ct_window
 from mvg.tasks import TaskSpec
 
 _KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
@@ -33,15 +37,15 @@ class Volumes(Protocol[_Grid]):
 class PromptPairs:
     """Example pairs: one target per image, on the same grid.
 
-    names: of the pairs, for messages. modality: "CT" if intensities are HU, anything else if they are not, in prompts
-    and queries; None guesses from the voxels. ct_window: for images in HU.
+    names: of the pairs, for messages. modality: "CT" or anything else, of prompts and queries; None guesses from the
+    voxels. ct_window: for CT; None for the one that shows the labels, see `choose_ct_window`.
     """
 
     images: Volumes[Volume]
     targets: Volumes[Volume | LabelMap]
     names: Sequence[str] = ()
     modality: str | None = None
-    ct_window: Window = CT_WINDOW
+    ct_window: Window | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,6 +53,14 @@ class PromptPairs:
     def name(self, number: int) -> str:
         """The pair's name, or its number from 1 on."""
         return f"'{self.names[number]}'" if self.names else str(number + 1)
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """How all images of a task are windowed: by `ct_window` for the modality "CT", else by percentiles of each."""
+
+    modality: str
+    ct_window: Window = CT_WINDOW
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +72,8 @@ class WindowedPair:
 
     image: Volume
     target: Volume | LabelMap
-    modality: str
     windows: tuple[Window, ...]
     target_window: Window | None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of voxels."""
-        return int(self.image.voxels.nbytes + self.target.voxels.nbytes)
-
-    @property
-    def single(self) -> bool:
-        """Whether the pair is a single slice."""
-        return 1 in self.image.shape[:3]
 
     def geometry(self, plane: Plane) -> tuple[tuple[int, int], Spacing]:
         """The shape (rows, cols) and the pixel spacing of its slices."""
@@ -92,20 +93,55 @@ class PairReader:
     spec: TaskSpec
     inputs: int = 1
     budget: int = _KEPT_BYTES
-    _kept: dict[int, WindowedPair] = field(default_factory=dict)
+    _kept: dict[int, tuple[Volume, Volume | LabelMap]] = field(default_factory=dict)
+    _windows: dict[int, tuple[tuple[Window, ...], Window | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, number: int) -> WindowedPair:
+        image, target = self._pair(number)
+        if number not in self._windows:
+            windows = windows_of(image, self.intensities.modality, self.intensities.ct_window)
+            self._windows[number] = windows, self._target_window(target, windows[0])
+        return WindowedPair(image, target, *self._windows[number])
+
+    @cached_property
+    def intensities(self) -> Intensities:
+        """One rule for all pairs: CT where the user says so, or where one image is in HU."""
+        modality, window = self.pairs.modality, self.pairs.ct_window
+        if modality is None:
+            guesses = (guess_modality(self._pair(number)[0].voxels) for number in range(len(self)))
+            modality = next((guess for guess in guesses if is_ct(guess)), "other")
+        if window is None:
+            window = choose_ct_window(self._labeled_ct()) if is_ct(modality) else CT_WINDOW
+        return Intensities(modality, window)
+
+    @cached_property
+    def pose(self) -> Pose:
+        """That of the first image, after which the axes of the others are named."""
+        return Pose.of(self._pair(0)[0])
+
+    def _labeled_ct(self) -> Iterator[tuple[Volume, LabelMap, float]]:
+        """The pairs with labels whose offset to HU is known, and that offset."""
+        if self.spec.target_type != "labels":
+            return
+        for number in range(len(self)):
+            image, target = self._pair(number)
+            offset = hounsfield_offset(finite_sample(first_channel(image)))
+            if offset is not None and isinstance(target, LabelMap):
+                yield image, target, offset
+
+    def _pair(self, number: int) -> tuple[Volume, Volume | LabelMap]:
         if number not in self._kept:
             pair = self._read(number)
-            if sum(kept.nbytes for kept in self._kept.values()) + pair.nbytes > self.budget:
+            kept = sum(part.voxels.nbytes for both in (*self._kept.values(), pair) for part in both)
+            if kept > self.budget:
                 return pair
             self._kept[number] = pair
         return self._kept[number]
 
-    def _read(self, number: int) -> WindowedPair:
+    def _read(self, number: int) -> tuple[Volume, Volume | LabelMap]:
         image, target, name = self.pairs.images[number], self.pairs.targets[number], self.pairs.name(number)
         if not image.same_grid(target, tolerance=_SAME_GRID):
             raise GeometryError(
@@ -116,9 +152,8 @@ class PairReader:
         image = fit_channels(image, self.inputs, f"the image of prompt {name}")
         if self.spec.target_type == "labels" and not isinstance(target, LabelMap):
             target = _as_labels(target, name)
-        modality = self.pairs.modality or guess_modality(image.voxels)
-        windows = windows_of(image, modality, self.pairs.ct_window)
-        return WindowedPair(image, target, modality, windows, self._target_window(target, windows[0]))
+        image = self.pose.apply(image) if number else image
+        return image, target if image.orientation is None else replace(target, orientation=image.orientation)
 
     def _target_window(self, target: Volume | LabelMap, window: Window) -> Window | None:
         """A residual target shares the image's window; other pictures have a window of their own."""
@@ -145,15 +180,20 @@ def fit_channels(image: Volume, inputs: int, name: str) -> Volume:
 
 
 def windows_of(image: Volume, modality: str, ct_window: Window | None = None) -> tuple[Window, ...]:
-    """The windows of an image, one per channel: `ct_window` for HU (None: soft tissue), else percentiles.
+    """The windows of an image, one per channel: `ct_window` for CT (None: soft tissue), else percentiles.
 
     Prompts, queries and training use the same rule.
     """
-    if image.voxels.ndim == 3:
+    if image.channels == 1:
         return (Window.fit(image.voxels, modality, ct_window),)
     return tuple(
         Window.fit(image.voxels[..., channel], modality, ct_window) for channel in range(image.voxels.shape[-1])
     )
+
+
+def first_channel(image: Volume) -> NDArray[np.float32]:
+    """The voxels (X, Y, Z) of the first channel."""
+    return image.voxels if image.channels == 1 else image.voxels[..., 0]
 
 
 def channels_first(slices: NDArray[np.float32]) -> NDArray[np.float32]:

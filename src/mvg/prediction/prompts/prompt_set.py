@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame, Spacing
+from mvg.imaging.pose import Pose
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window, as_stored, guess_modality
 from mvg.prediction.prompts.pairs import PairReader, WindowedPair, channels_first
+from mvg.prediction.prompts.scan_facts import ScanFacts
 from mvg.prediction.selection.retrieval import PromptIndex, evenly_spaced, thumbnails
 from mvg.tasks import TaskSpec
 
@@ -39,7 +41,8 @@ class PromptSet:
     in the order of `values`) or, without values, uint16 pictures; volume, index, count (m,): see `PromptIndex`.
     values: the K label values; plane: along which volumes are cut; modality: "CT" when intensities are HU, else
     "other" or what the user named; target_window: raw intensities of a picture target, the median over the prompts.
-    ct_window: through which images in HU were scaled, so queries must be; images of other modalities have percentiles.
+    ct_window: through which CT was scaled, so queries must be; images of other modalities have percentiles. pose: after
+    which the axes of queries are named; scans: the facts of each image; older task files have neither.
     """
 
     images: NDArray[np.uint16]
@@ -52,6 +55,8 @@ class PromptSet:
     modality: str
     target_window: Window
     ct_window: Window = CT_WINDOW
+    pose: Pose | None = None
+    scans: tuple[ScanFacts, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -76,8 +81,13 @@ class PromptSet:
         return present[:, 1:]
 
     def modality_of(self, query: Volume) -> str:
-        """The modality of a query: that of the prompts, or a guess from its intensities where theirs says nothing."""
-        return guess_modality(query.voxels) if self.modality == "other" else self.modality
+        """The modality of a query: that of the prompts; a guess where they may be parts of CT, without any air."""
+        may_be_ct = self.modality == "other" and (not self.scans or any(scan.low < 0 for scan in self.scans))
+        return guess_modality(query.voxels) if may_be_ct else self.modality
+
+    def posed(self, volume: Volume) -> Volume:
+        """A volume with its axes named as those of the prompts, so that it is cut along the same plane."""
+        return volume if self.pose is None else self.pose.apply(volume)
 
     def classes_in(self, indices: Sequence[int]) -> NDArray[np.bool_]:
         """Which classes occur in any of these slices (K,)."""
@@ -107,6 +117,7 @@ class PromptSet:
             volume=np.concatenate([self.volume, other.volume + int(self.volume.max()) + 1]),
             index=np.concatenate([self.index, other.index]),
             count=np.concatenate([self.count, other.count]),
+            scans=self.scans + other.scans,
         )
 
     def with_volume(
@@ -145,12 +156,10 @@ class SliceLayout:
 class _VolumeSlices:
     """The squares of one pair: images (m, i, s, s), targets (m, s, s), slice numbers (m,) among `count` slices.
 
-    single: whether the volume is a single slice; values: the labels that occur in the whole volume.
+    values: the labels that occur in the whole volume.
     """
 
-    plane: Plane
-    single: bool
-    modality: str
+    scan: ScanFacts
     target_window: Window
     values: tuple[int, ...]
     images: NDArray[np.uint16]
@@ -167,15 +176,14 @@ def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
     """
     _check_numbers(reader)
     cut = [_cut(reader, layout, number, layout.plane) for number in range(len(reader))]
-    plane = Counter(volume.plane for volume in cut).most_common(1)[0][0]
+    plane = Counter(volume.scan.plane for volume in cut).most_common(1)[0][0]
     for number, volume in enumerate(cut):
-        if not volume.single and volume.plane != plane:
+        if not volume.scan.single and volume.scan.plane != plane:
             cut[number] = _cut(reader, layout, number, plane)
     values, targets = _numbered_targets(cut, reader.spec, layout.values)
     windows = [volume.target_window for volume in cut]
     low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
     squares = [len(volume.images) for volume in cut]
-    is_ct = any(volume.modality == "CT" for volume in cut)
     return PromptSet(
         np.concatenate([volume.images for volume in cut]),
         targets,
@@ -184,9 +192,11 @@ def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
         count=np.repeat([volume.count for volume in cut], squares),
         values=values,
         plane=plane,
-        modality="CT" if is_ct else reader.pairs.modality or "other",
+        modality=reader.intensities.modality,
         target_window=Window(low, high),
-        ct_window=reader.pairs.ct_window,
+        ct_window=reader.intensities.ct_window,
+        pose=reader.pose,
+        scans=tuple(volume.scan for volume in cut),
     )
 
 
@@ -227,8 +237,8 @@ def _cut(reader: PairReader, layout: SliceLayout, number: int, plane: Plane | No
         changed = _changed(images[:, 0], targets)
         images, targets, index = images[changed], targets[changed], index[changed]
     labels = pair.target.values if isinstance(pair.target, LabelMap) and layout.values is None else ()
-    window = pair.target_window or pair.windows[0]
-    return _VolumeSlices(plane, pair.single, pair.modality, window, labels, images, targets, index, count)
+    window, scan = pair.target_window or pair.windows[0], ScanFacts.of(pair.image, plane, pair.windows)
+    return _VolumeSlices(scan, window, labels, images, targets, index, count)
 
 
 def _cut_slices(

@@ -1,1 +1,0 @@
-"""The workbench: one process that serves a folder of studies to a page, a viewer or another program."""

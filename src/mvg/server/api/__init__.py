@@ -1,1 +1,0 @@
-"""The server's own interface, version 1: one router for each kind of thing."""
