@@ -18,6 +18,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.weights import save_weights
 from tests.data.folders import make_mri
 from tests.docs.blocks import NOT_RUN, run_page
+from tests.imaging.dicom_files import write_series
 from tests.prediction.learner import random_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +53,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
     for seed in (1, 2):
         write_to(volume(seed), folder / f"scans/scan{seed}.nii.gz")
+    shutil.make_archive(str(folder / "export"), "zip", write_series(folder / "export", AFFINE))
     for seed in (1, 2, 3):
         write_to(volume(seed), folder / f"prompts/images/case{seed}.nii.gz")
         write_to(labels(seed), folder / f"prompts/targets/case{seed}.nii.gz")

@@ -96,10 +96,10 @@ def test_an_unexpected_error_costs_one_query_alone(
         write(query, tmp_path / f"{name}.nii.gz")
     real = batch.read_channels
 
-    def read_one(path: Path, inputs: int) -> Volume:
+    def read_one(path: Path, inputs: int, series: str) -> Volume:
         if path.name == "a.nii.gz":
             raise ZeroDivisionError("a\nb")
-        return real(path, inputs)
+        return real(path, inputs, series)
 
     monkeypatch.setattr("mvg.prediction.batch.read_channels", read_one)
     with output_folder(tmp_path / "out"):

@@ -11,7 +11,8 @@ from mvg.errors import GeometryError, PromptError
 from mvg.imaging.orientation import CUT_AXIS
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.prediction.corrections import Corrections, read_corrections
-from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.session import Session
+from mvg.prediction.session_start import SessionStart
 from mvg.prediction.slice_plane import SlicePlane
 from tests.imaging.grids import affines
 from tests.prediction.learner import random_model

@@ -8,7 +8,8 @@ import pytest
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.session import Session
+from mvg.prediction.session_start import SessionStart
 from mvg.prediction.slice_plane import SlicePlane
 from tests.prediction.learner import SIZE, Learner
 from tests.prediction.scans import scan
@@ -208,7 +209,7 @@ def test_updates_are_the_changed_slices_from_the_correction_outward() -> None:
 def test_slices_worth_correcting_are_open_ones() -> None:
     volume, truth = scan((32, 32, 12))
     session = session_of(volume)
-    with pytest.raises(PromptError, match="correct one slice first"):
+    with pytest.raises(PromptError, match="label one slice first"):
         session.uncertain(2)
     session.correct(2, slice_of(truth, session, 2))
     chosen = session.uncertain(3)

@@ -188,5 +188,32 @@ def demo(
         print(report)
 
 
+@app.command()
+def serve(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Studies: files, folders of DICOM.", show_default="here")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address; another than this machine's needs --token.")] = "127.0.0.1",
+    token: Annotated[
+        str | None, typer.Option(help="What requests must carry, 16 characters or more; 'new' makes one.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Id or folder.")] = "tiny",
+    device: Device = "auto",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Hide names and headers of studies.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Serve the demo's images instead of a folder.")] = False,
+) -> None:
+    """Label, correct and export the studies of a folder in the browser."""
+    from mvg.app.serving import demo_folder, serve_folder, token_of
+    from mvg.server.settings import ServerSettings
+
+    if demo and folder is not None:
+        raise MvgError("--demo and a folder", "one of them", "leave one out")
+    chosen = demo_folder() if demo else folder or Path()
+    settings = ServerSettings(chosen, host, port, weights, device, token_of(token), anonymous, demo)
+    serve_folder(settings, opens_browser=not no_browser)
+
+
 if __name__ == "__main__":
     main()

@@ -14,6 +14,7 @@ from mvg.prediction.corrections import Corrections, nothing_labeled, read_correc
 from mvg.prediction.output_files import write_volume
 from mvg.prediction.predictor import load
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.queries import queries_of
 from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_request
 from mvg.prediction.session import Session
 
@@ -54,11 +55,11 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
     _check_options([*job.options, *named_task] if prompts is None else [], job.outputs)
     path_of = _paths(job.queries, source.path)
     corrector = _without_task(source) if prompts is None else _of_task(prompts, source.unknown, job)
-    files = plan(job.queries, job.output, "labels", (*corrector.files, *path_of.values()))
+    files = plan(queries_of(job.queries, job.series), job.output, "labels", (*corrector.files, *path_of.values()))
     notes, outcomes = list[str](), list[Outcome]()
 
     def predict_file(one: Job) -> Outcome:
-        query = read_channels(one.query, corrector.inputs)
+        query = read_channels(one.query, corrector.inputs, one.series)
         corrections = read_corrections(read_labels(path_of[one.query]), query, source.unknown)
         session = corrector.open_session(query, corrections)
         for slice_ in corrections.slices:

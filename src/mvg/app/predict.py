@@ -22,8 +22,16 @@ from mvg.app.options import (
 
 
 def predict(
-    queries: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Files, or folders of one DICOM series each.")],
+    queries: Annotated[
+        list[Path], typer.Argument(metavar="QUERY", help="Files; DICOM folders, zip archives or a DICOMDIR.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
+    series: Annotated[
+        str,
+        typer.Option(
+            metavar="UID", help="DICOM series, by its UID or the end of it; largest; or all, each a query of its own."
+        ),
+    ] = "",
     prompts: Annotated[
         Path | None,
         typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
@@ -78,7 +86,7 @@ def predict(
     options = {name: value for name, value in chosen.items() if value is not None}
     outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task)
     with output_folder(output), progress_bars(quiet) as on_progress:
-        job = BatchJob(queries, output, options, outputs, on_progress)
+        job = BatchJob(queries, output, options, outputs, on_progress, series)
         source = None if prompts is None else PromptSource(prompts, task, weights, device)
         if corrections is not None:
             report = predict_corrected(CorrectionSource(corrections, unknown, task, weights, device), source, job)

@@ -12,6 +12,7 @@ from mvg.prediction.finetuning import tune
 from mvg.prediction.output_files import write_qualities
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality
+from mvg.prediction.queries import queries_of
 from mvg.prediction.request import PromptSource, Request, prepare_request
 
 _FOR_LABELS = ("zoom", "propagate", "min_probability")  # options that do nothing to predicted pictures
@@ -39,13 +40,17 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class BatchJob:
-    """What is predicted and where it is written; options: fields of `PredictionOptions` that the user set."""
+    """What is predicted and where it is written.
+
+    options: fields of `PredictionOptions` that the user set; series: which DICOM series, see `queries_of`.
+    """
 
     queries: Sequence[Path]
     output: Path
     options: Mapping[str, Any]
     outputs: OutputOptions
     on_progress: OnProgress
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def predict_prompted(source: PromptSource | None, job: BatchJob) -> BatchReport:
     extras = {"uncertainty": job.outputs.uncertainty, "probabilities": job.outputs.probabilities}
     request = prepare_request(source, {**job.options, **extras}, job.queries, job.on_progress)
     check_outputs(request, job.options)
-    return predict_batch(request, job.queries, job.output, job.outputs, job.on_progress)
+    return predict_batch(request, job)
 
 
 def check_outputs(request: Request, options: Collection[str]) -> None:
@@ -82,25 +87,24 @@ def check_outputs(request: Request, options: Collection[str]) -> None:
             raise PromptError(f"{option} for a task that predicts pictures", "a segmentation", f"leave {option} out")
 
 
-def predict_batch(
-    request: Request, queries: Sequence[Path], output: Path, outputs: OutputOptions, on_progress: OnProgress
-) -> BatchReport:
+def predict_batch(request: Request, job: BatchJob) -> BatchReport:
     """Predict all queries and write the files. Names are checked before anything is tuned. Raises MvgErrors."""
-    task, notes = request.task, list[str]()
-    jobs = plan(queries, output, task.spec.target_type, request.inputs, outputs.extras, scale_of(task))
+    task, notes, outputs = request.task, list[str](), job.outputs
+    queries = queries_of(job.queries, job.series)
+    jobs = plan(queries, job.output, task.spec.target_type, request.inputs, outputs.extras, scale_of(task))
     if request.channel:
         notes.append(f"the prompts' channel '{request.channel}' was used; --task KIND:CHANNEL chooses another")
     if outputs.tuning_seconds:
         task, tuning = tune(
-            task, outputs.tuning_seconds, progress=lambda done, total: on_progress("tuning", done, total)
+            task, outputs.tuning_seconds, progress=lambda done, total: job.on_progress("tuning", done, total)
         )
         notes.append(tuning.message)
     if outputs.save_task is not None:
         task.save(outputs.save_task)
-    outcomes = tuple(_predict_all(task, jobs, outputs, on_progress))
+    outcomes = tuple(_predict_all(task, jobs, outputs, job.on_progress))
     qualities = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
     written = (path for outcome in outcomes for path in outcome.written)
-    return BatchReport(outcomes, (*written, *write_qualities(output, qualities)), tuple(notes))
+    return BatchReport(outcomes, (*written, *write_qualities(job.output, qualities)), tuple(notes))
 
 
 def _predict_all(

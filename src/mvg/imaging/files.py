@@ -9,19 +9,22 @@ from mvg._atomic import atomic_file
 from mvg._plugins import contributions
 from mvg.errors import FileError, MvgError
 from mvg.imaging import formats
+from mvg.imaging.dicom.files import starts_without_preamble
 from mvg.imaging.formats import LOSSY, Format, Stored
 from mvg.imaging.stored_images import labels_of, volume_of
 from mvg.imaging.volume import LabelMap, Volume, luminance
 
 
-def read(path: Path | str) -> Volume:
+def read(path: Path | str, series: str = "") -> Volume:
     """Reads a file, or a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
+    series: the UID (or its end) of a series in a DICOM folder, zip archive or DICOMDIR; "" for the only or the largest
+    one, "largest" for the largest one even where another fault would be refused. Other formats have no series.
     A color picture has three channels (red, green, blue); if they are equal, it is read as gray. FileError
     for files that are missing, empty, truncated, 4D or color volumes, or hold NaN or infinity; GeometryError for an
     affine that cannot be inverted.
     """
-    path, stored = _load(path)
+    path, stored = _load(path, series)
     return volume_of(stored, f"'{path}'")
 
 
@@ -40,12 +43,12 @@ def read_labels(path: Path | str) -> LabelMap:
     return labels_of(stored, f"'{path}'")
 
 
-def read_gray(path: Path | str) -> Volume:
+def read_gray(path: Path | str, series: str = "") -> Volume:
     """Reads an image as one channel: as `read`, but color pictures become luminance.
 
     The logger "mvg" reports this once for each folder.
     """
-    volume = read(path)
+    volume = read(path, series)
     if volume.channels > 1:
         _note_colors(Path(path).resolve().parent, Path(path).name)
     return luminance(volume)
@@ -98,27 +101,39 @@ def stem_of(path: Path | str) -> str:
     return Path(path).name[: len(Path(path).name) - len(suffix_of(path))]
 
 
+def is_dicom(path: Path | str) -> bool:
+    """Whether an existing path is read as DICOM: a folder, a zip archive, or a file of this format."""
+    return _format_for(Path(path)) == _formats()[".dcm"]
+
+
+def known_suffixes() -> list[str]:
+    """The suffixes of all formats, in lower case."""
+    return sorted(_formats())
+
+
 @cache
 def _formats() -> dict[str, Format]:
     modules = contributions(formats).values()
     return {
-        suffix: Format(module.load, module.save, getattr(module, "HOLDS_COLORS", False))
+        suffix: Format(
+            module.load, module.save, getattr(module, "HOLDS_COLORS", False), getattr(module, "load_series", None)
+        )
         for module in modules
         for suffix in module.SUFFIXES
     }
 
 
 def _suffix_list() -> str:
-    return ", ".join(sorted(_formats()))
+    return ", ".join(known_suffixes())
 
 
-def _load(path: Path | str) -> tuple[Path, Stored]:
+def _load(path: Path | str, series: str = "") -> tuple[Path, Stored]:
     path = Path(path)
     file_format = _format_for(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # libraries warn about harmless oddities; problems they raise
-            return path, file_format.load(path)
+            return path, file_format.load_series(path, series) if file_format.load_series else file_format.load(path)
     except MvgError:
         raise
     except PermissionError as error:
@@ -142,8 +157,9 @@ def _format_for(path: Path) -> Format:
     if suffix in _formats():
         return _formats()[suffix]
     with path.open("rb") as file:
-        if file.read(132)[128:] == b"DICM":
-            return _formats()[".dcm"]
+        start = file.read(132)
+    if start[128:] == b"DICM" or starts_without_preamble(start):
+        return _formats()[".dcm"]
     raise FileError(f"'{path}' has no known suffix", f"{_suffix_list()} or a DICOM folder", "convert or rename it")
 
 

@@ -138,7 +138,7 @@ class _Grid:
             raise GeometryError(
                 f"an array of shape {array.shape}", f"{expected}, as canonical() has", "keep the shape of canonical()"
             )
-        return _of_dtype(from_canonical(array, orientation), self.affine, self.header)
+        return _of_dtype(from_canonical(array, orientation), self)
 
     def pictures(self, plane: Plane) -> NDArray[Any]:
         """Slices along `plane`, as radiologists display them: (n, rows, cols), or (n, C, rows, cols) of C channels.
@@ -262,7 +262,12 @@ def luminance(volume: Volume) -> Volume:
         raise GeometryError(
             f"an image of {volume.channels} channels", "one, or red, green and blue", "choose the channel to use"
         )
-    return replace(volume, voxels=volume.voxels @ np.array(_LUMINANCE, np.float32))
+    return replace(volume, voxels=rgb_luminance(volume.voxels))
+
+
+def rgb_luminance(colors: NDArray[Any]) -> NDArray[np.float32]:
+    """The brightness of colors (..., 3), in their units."""
+    return np.asarray(colors @ np.array(_LUMINANCE, np.float32), np.float32)
 
 
 def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -290,6 +295,6 @@ def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
     return matrix
 
 
-def _of_dtype(voxels: NDArray[Any], affine: NDArray[np.float64], header: Header | None) -> Volume | LabelMap:
+def _of_dtype(voxels: NDArray[Any], grid: _Grid) -> Volume | LabelMap:
     integer = voxels.dtype == np.bool_ or np.issubdtype(voxels.dtype, np.integer)
-    return LabelMap(voxels, affine, header) if integer else Volume(voxels, affine, header)
+    return (LabelMap if integer else Volume)(voxels, grid.affine, grid.header, grid.orientation)

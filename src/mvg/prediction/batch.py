@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import stem_of, suffix_of
-from mvg.imaging.formats import LOSSY
+from mvg.imaging.formats import LOSSY, dicom
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.output_files import (
@@ -20,9 +20,10 @@ from mvg.prediction.output_files import (
 )
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.queries import Query, name_of_export
 from mvg.prediction.result import Prediction
 
-_DICOM = ("", ".dcm", ".dicom", ".ima")  # predictions for these become NIfTI
+_DICOM = ("", *dicom.SUFFIXES)  # predictions for these become NIfTI
 _NIFTI = ".nii.gz"
 
 Estimate = Callable[[PromptedTask, Volume, LabelMap], float]
@@ -31,12 +32,16 @@ Estimate = Callable[[PromptedTask, Volume, LabelMap], float]
 
 @dataclass(frozen=True)
 class Job:
-    """One query and the files of its prediction; uncertainty and probabilities are None if not asked for."""
+    """One query and the files of its prediction; uncertainty and probabilities are None if not asked for.
+
+    series: which DICOM series of the query, see `mvg.read`.
+    """
 
     query: Path
     output: Path
     uncertainty: Path | None = None
     probabilities: Path | None = None
+    series: str = ""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -56,7 +61,7 @@ class Outcome:
 
 
 def plan(
-    queries: Sequence[Path],
+    queries: Sequence[Path | Query],
     output: Path,
     target_type: str,
     inputs: Sequence[Path] = (),
@@ -75,8 +80,9 @@ def plan(
     for extra in ("quality", "probabilities"):
         if extra in extras and target_type != "labels":
             raise PromptError(f"{extra} of a task that predicts pictures", "a segmentation", f"ask for no {extra}")
-    jobs = tuple(_job(Path(query), Path(output), target_type, extras, scale) for query in queries)
-    _check_names(jobs, (*queries, *inputs))
+    known = [query if isinstance(query, Query) else Query(Path(query)) for query in queries]
+    jobs = tuple(_job(query, Path(output), target_type, extras, scale) for query in known)
+    _check_names(jobs, (*(query.path for query in known), *inputs))
     return jobs
 
 
@@ -123,7 +129,7 @@ def run_jobs(jobs: Sequence[Job], predict_file: Callable[[Job], Outcome]) -> Ite
 def _predict_file(
     task: PromptedTask, job: Job, progress: Callable[[int, int], None] | None, estimate: Estimate | None
 ) -> Outcome:
-    query = read_channels(job.query, task.model.config.inputs)
+    query = read_channels(job.query, task.model.config.inputs, job.series)
     prediction = task(query, progress)
     labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
     quality = None if estimate is None or labels is None else estimate(task, query, labels)
@@ -159,23 +165,22 @@ def _location(error: Exception) -> str:
     return " ".join(text.split())[:250]
 
 
-def _job(query: Path, output: Path, target_type: str, extras: Collection[str], scale: Window | None) -> Job:
-    stem, suffix = _name(query, target_type, scale)
+def _job(query: Query, output: Path, target_type: str, extras: Collection[str], scale: Window | None) -> Job:
+    stem, suffix = _name(query.path, target_type, scale)
+    stem = query.name or stem
     files = {
         extra: output / f"{stem}_{extra}{_NIFTI}" if extra in extras else None
         for extra in ("uncertainty", "probabilities")
     }
-    return Job(query, output / f"{stem}{suffix}", files["uncertainty"], files["probabilities"])
+    return Job(query.path, output / f"{stem}{suffix}", files["uncertainty"], files["probabilities"], query.series)
 
 
 def _name(query: Path, target_type: str, scale: Window | None) -> tuple[str, str]:
     """The stem and the suffix of a prediction's file."""
-    name = query.name if query.name not in ("", "..") else query.resolve().name
-    if query.is_dir():
-        return name, _NIFTI
-    stem, suffix = stem_of(name), suffix_of(name)
-    if suffix in _DICOM:
-        return stem, _NIFTI
+    name, suffix = query.name, suffix_of(query)
+    if query.is_dir() or suffix in _DICOM:
+        return name_of_export(query), _NIFTI
+    stem = stem_of(name)
     if suffix in LOSSY and target_type == "labels":
         return stem, ".png"
     if suffix in PICTURE_SUFFIXES and scale is not None and not fits_picture(suffix, scale):

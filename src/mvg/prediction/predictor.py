@@ -17,7 +17,8 @@ from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_c
 from mvg.prediction.prompts.prompt_set import SliceLayout, prepare
 from mvg.prediction.prompts.task_choice import PromptImages, PromptTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import plan_zoom
-from mvg.prediction.session import Session, SessionStart, check_values
+from mvg.prediction.session import Session
+from mvg.prediction.session_start import SessionStart, check_values
 
 PRECISIONS = ("auto", "float32")
 
@@ -38,6 +39,7 @@ class Predictor:
         *,
         modality: str | None = None,
         names: Sequence[str] = (),
+        labels: Sequence[int] | None = None,
     ) -> PromptedTask:
         """Take example pairs and return a task that does the same to any query.
 
@@ -48,14 +50,16 @@ class Predictor:
         SimpleITK, or (array, affine to RAS+ mm), see `mvg.imaging.conversion`. Each pair is read once. task:
         "segmentation", "synthesis", "inpainting", "denoising" or another kind; None where all targets are labels.
         modality: "CT" if intensities are HU, anything else if they are not, in prompts and queries; None guesses.
-        names: of the pairs, for messages. Raises PromptError for pairs that cannot serve, GeometryError for a pair on
-        two grids or of other types, FileError for files that cannot be read, UnknownNameError for names.
+        names: of the pairs, for messages. labels: the values that may be predicted and corrected, also those that no
+        pair shows yet; None for all that occur. Raises PromptError for pairs that cannot serve, GeometryError for a
+        pair on two grids or of other types, FileError for files that cannot be read, UnknownNameError for names.
         """
         options = options or PredictionOptions()
         spec = task_spec(task)
         pairs = PromptPairs(PromptImages(images), PromptTargets(targets, task), names, modality)
         reader = PairReader(pairs, spec, self.model.config.inputs)
-        prompts = prepare(reader, SliceLayout(self.model.config.size))
+        values = None if labels is None else tuple(labels)
+        prompts = prepare(reader, SliceLayout(self.model.config.size, values=values))
         zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None
         return PromptedTask(self.model, self.name, spec, prompts, options, zoom)
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
 from mvg.prediction.result import ClassProbabilities, Prediction
-from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.session import Session
+from mvg.prediction.session_start import SessionStart
 from mvg.prediction.task_file import TaskContents
 from mvg.tasks import TaskSpec
 
@@ -82,17 +84,16 @@ class PromptedTask:
         counter.finish()
         return self._on_grid(prediction, query, slices.plane)
 
-    def open(self, volume: ImageLike) -> Session:
+    def open(self, volume: ImageLike, progress: Progress | None = None) -> Session:
         """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures.
 
-        volume: as the query of a call.
+        volume, progress: as in a call; the prediction is made when the session first needs it.
         """
         if self.spec.target_type != "labels":
             raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
-        volume = self.prompts.posed(
-            fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
-        )
-        return Session(self.model, volume, self._session_start(self.prompts.modality_of(volume)))
+        volume = fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
+        modality = self.prompts.modality_of(volume)
+        return Session(self.model, self.prompts.posed(volume), self._session_start(modality, progress))
 
     def open_session(self, path: str | Path) -> Session:
         """A saved session, which goes on with this task. Raises FileError, WeightsError for other weights, and
@@ -109,18 +110,15 @@ class PromptedTask:
         session.restore(contents)
         return session
 
-    def _session_start(self, modality: str) -> SessionStart:
+    def _session_start(self, modality: str, progress: Progress | None = None) -> SessionStart:
         def others(features: QueryFeatures) -> OtherPrompts | None:
             if features.query.plane != self.prompts.plane:
                 return None
             return other_prompts(self.cache, self.options, features)
 
-        return SessionStart(self.prompts.values, modality, self._labels, others, ct_window=self.prompts.ct_window)
-
-    def _labels(self, volume: Volume) -> LabelMap:
-        labels = self(volume).volume
-        assert isinstance(labels, LabelMap)
-        return replace(labels, orientation=volume.orientation)
+        task, ct_window = self.with_options(replace(self.options, uncertainty=True)), self.prompts.ct_window
+        first = partial(task, progress=progress)
+        return SessionStart(self.prompts.values, modality, first, others, ct_window=ct_window)
 
     def with_options(self, options: PredictionOptions) -> "PromptedTask":
         """The same prompts, used with other options.

@@ -46,6 +46,14 @@ def quality(task: PromptedTask, query: Volume, labels: LabelMap) -> float:
     return float(np.mean(scores)) if scores else 0.0
 
 
+def expected_dice(labeled: int, wrong: float) -> float:
+    """The Dice to expect of a segmentation with `labeled` pixels of which, and around which, `wrong` are likely wrong.
+
+    Half of the wrong pixels are taken as labeled too much and half as labeled too little. 0 without labeled pixels.
+    """
+    return max(0.0, 1 - wrong / (2 * labeled)) if labeled else 0.0
+
+
 def _as_prompts(task: PromptedTask, query: Volume, labels: LabelMap) -> PromptSet:
     """The query and its prediction as prompts, cut as they were predicted."""
     prompts = task.prompts

@@ -1,7 +1,6 @@
 """A volume that a user labels slice by slice: every correction is a prompt of the other slices at once."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import PromptError
-from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
@@ -19,36 +17,21 @@ from mvg.prediction import session_file
 from mvg.prediction.annotated_frame import annotated_frame
 from mvg.prediction.annotations import Annotations, Correction, check_slice
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
-from mvg.prediction.inference.same_volume import Combination, OtherPrompts, SameVolume, VolumeScale, no_others
+from mvg.prediction.inference.same_volume import SameVolume, VolumeScale, no_others
 from mvg.prediction.inference.strokes import spread_strokes
 from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.result import Prediction
-from mvg.prediction.selection.uncertain import worth_correcting
+from mvg.prediction.selection.uncertain import likely_errors, worth_correcting
 from mvg.prediction.session_file import SessionContents
+from mvg.prediction.session_start import UNKNOWN, SessionStart
 from mvg.prediction.slice_plane import SlicePlane, planes_of
-
-UNKNOWN = 255
-"""The label value of pixels in a correction that the user says nothing about, unless another value is named."""
-
-
-@dataclass(frozen=True, eq=False)
-class SessionStart:
-    """What a session begins with.
-
-    values: the label values; modality: "CT" or anything else; ct_window: for CT, None for soft tissue. first: the
-    prediction of a task for the volume, None without one; others: its prompts for the slices of a query, where whole.
-    """
-
-    values: tuple[int, ...]
-    modality: str
-    first: Callable[[Volume], LabelMap] | None = None
-    others: Callable[[QueryFeatures], OtherPrompts | None] | None = None
-    combination: Combination = "learnt"
-    ct_window: Window | None = None
 
 
 class Session:
     """Corrections of one volume, and its prediction from them.
+
+    `correct`, `undo` and `redo` may be called by another thread while `updates` runs: what it still yields may then be
+    outdated, and the next call goes on. All other methods are for one thread at a time.
 
     session = predictor.open(volume, labels=[1, 2])
     session.correct(40, labels)             # voxels.take(40, axis) of a label map, in array order
@@ -61,7 +44,7 @@ class Session:
         self._annotations = Annotations(volume)
         self._engine: SameVolume | None = None
         self._cut: tuple[Plane, Frame] | None = None
-        self._first_labels: LabelMap | None = None
+        self._first_prediction: Prediction | None = None
         self._filled: dict[tuple[object, ...], NDArray[np.uint8]] = {}
         self._latest: dict[tuple[Plane, int], NDArray[np.uint8]] = {}
 
@@ -72,8 +55,12 @@ class Session:
 
     @property
     def plane(self) -> Plane:
-        """The plane whose slices are predicted: the one in which most slices are known whole; at first the volume's."""
-        return max(planes_of(self.volume), key=lambda plane: len(self._whole_slices(plane)))
+        """The plane whose slices are predicted: the one in which most slices are known whole; at first the volume's.
+
+        Where as many are known whole, it is the one in which most slices have strokes.
+        """
+        planes = planes_of(self.volume)
+        return max(planes, key=lambda plane: (len(self._whole_slices(plane)), len(self._drawn_slices(plane))))
 
     def correct(
         self, index: int, labels: NDArray[np.integer], plane: Plane | None = None, unknown: int = UNKNOWN
@@ -98,6 +85,11 @@ class Session:
     def redo(self) -> bool:
         """Repeat the correction that was taken back last; False where there is none."""
         return self._annotations.redo() is not None
+
+    @property
+    def annotations(self) -> Annotations:
+        """What the user has given: class numbers in the order of `values`, and which voxels are known; only to read."""
+        return self._annotations
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -156,21 +148,29 @@ class Session:
         for number in outdated:
             yield from update(number, engine.answer(number).numbers)
 
+    def doubts(self) -> Mapping[int, float]:
+        """How many pixels are likely wrong in each slice of `plane` that is not corrected, by array index.
+
+        Raises PromptError as `predict` does.
+        """
+        plane = self.plane
+        engine, cut = self._ready_engine(plane), SlicePlane(self.volume, plane)
+        if engine is None:
+            errors = self._first_errors(plane)
+            return {cut.number_of(number): float(pixels) for number, pixels in enumerate(errors)}
+        open_slices = [n for n in range(len(engine.features.query)) if n not in engine.annotated]
+        engine.prepare(open_slices)
+        box = engine.features.query.frames[0].source
+        area = box.rows * box.cols / self._model.config.size**2
+        return {cut.number_of(number): area * engine.answer(number).doubt for number in open_slices}
+
     def uncertain(self, count: int = 1) -> tuple[int, ...]:
         """The slices of `plane`, by array index, that are worth correcting next, the most valuable first.
 
         A slice is worth the number of pixels that are likely wrong in it and around it, as far as its correction would
-        mend them. Raises PromptError where no slice was labeled yet.
+        mend them. Raises PromptError as `predict` does.
         """
-        plane = self.plane
-        engine = self._ready_engine(plane)
-        if engine is None:
-            raise PromptError("no labeled slice yet", "one slice with a label, corrected", "correct one slice first")
-        open_slices = [n for n in range(len(engine.features.query)) if n not in engine.annotated]
-        engine.prepare(open_slices)
-        doubts = {number: engine.answer(number).doubt for number in open_slices}
-        cut = SlicePlane(self.volume, plane)
-        return tuple(cut.number_of(number) for number in worth_correcting(doubts, count))
+        return worth_correcting(self.doubts(), count)
 
     def finish(self) -> LabelMap:
         """The labels of the whole volume; `PromptedTask.with_example(volume, labels)` makes them a prompt."""
@@ -244,16 +244,25 @@ class Session:
 
     def _first(self, plane: Plane) -> NDArray[np.uint8]:
         """The task's prediction as class numbers (n, rows, cols)."""
+        values = np.array((0, *self.values))
+        order = np.argsort(values)
+        labels = np.asarray(self._task_prediction().volume.pictures(plane))
+        return np.asarray(order[np.searchsorted(values, labels, sorter=order)], np.uint8)
+
+    def _first_errors(self, plane: Plane) -> NDArray[np.float64]:
+        """How many pixels of each slice (n,) the task's prediction likely has wrong."""
+        uncertainty = self._task_prediction().uncertainty
+        assert uncertainty is not None, "the task predicts it with its labels"
+        return np.asarray(likely_errors(uncertainty.pictures(plane), len(self.values)).sum(axis=(1, 2)), np.float64)
+
+    def _task_prediction(self) -> Prediction:
         if self._start.first is None:
             raise PromptError(
                 "a prediction before any slice is labeled", "a slice with a label", "label one slice first"
             )
-        if self._first_labels is None:
-            self._first_labels = self._start.first(self.volume)
-        values = np.array((0, *self.values))
-        order = np.argsort(values)
-        labels = np.asarray(self._first_labels.pictures(plane))
-        return np.asarray(order[np.searchsorted(values, labels, sorter=order)], np.uint8)
+        if self._first_prediction is None:
+            self._first_prediction = self._start.first(self.volume)
+        return self._first_prediction
 
     def _engine_for(self, plane: Plane, labels: NDArray[np.uint8]) -> SameVolume:
         """The engine for slices of a plane, with a frame that holds the annotated labels (n, rows, cols)."""
@@ -286,13 +295,3 @@ class Session:
                 )
             numbers[known & (labels == value)] = values.index(value)
         return numbers
-
-
-def check_values(values: Sequence[int]) -> None:
-    """Raises PromptError for label values that cannot be the classes of a session."""
-    if not 0 < len(set(values)) == len(values) <= MOST_CLASSES or 0 in values:
-        raise PromptError(
-            f"the labels {', '.join(map(str, values)) or 'of an empty list'}",
-            f"1 to {MOST_CLASSES} different values other than 0",
-            "name the labels that the volume shall have",
-        )

@@ -9,7 +9,8 @@ from mvg.imaging.volume import LabelMap
 from mvg.imaging.window import guess_modality
 from mvg.prediction.inference.same_volume import Combination
 from mvg.prediction.predictor import Predictor, load
-from mvg.prediction.session import Session, SessionStart
+from mvg.prediction.session import Session
+from mvg.prediction.session_start import SessionStart
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"

@@ -1,8 +1,8 @@
 """File formats, one per file. `mvg.imaging.files` discovers them and checks what they read and write.
 
-A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`, and `HOLDS_COLORS = True` if
-it can write volumes of three channels. Heavy libraries are imported inside these two functions, and
-`mvg.imaging.files` converts their exceptions to FileError.
+A format has `SUFFIXES` (lower case), `load(path) -> Stored` and `save(volume, path)`; `HOLDS_COLORS = True` if it can
+write volumes of three channels; and `load_series(path, series)` if a path may hold several images. Heavy libraries are
+imported inside these functions, and `mvg.imaging.files` converts their exceptions to FileError.
 """
 
 from collections.abc import Callable
@@ -40,3 +40,4 @@ class Format:
     load: Callable[[Path], Stored]
     save: Callable[[Volume | LabelMap, Path], None]
     holds_colors: bool = False
+    load_series: Callable[[Path, str], Stored] | None = None

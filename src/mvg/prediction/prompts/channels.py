@@ -12,18 +12,19 @@ from mvg.imaging.volume import Volume
 _FIRST_CHANNEL = re.compile(r"_0000$")
 
 
-def read_channels(path: Path, inputs: int) -> Volume:
+def read_channels(path: Path, inputs: int, series: str = "") -> Volume:
     """Read the image of a prompt or a query for weights that take `inputs` images.
 
     One input: the image, of a picture in color its luminance. Several: the colors of a picture, or the channels
-    CASE_0000.*, CASE_0001.*, ... beside one another (nnU-Net's names), of which `path` is the first. Raises FileError
-    for a channel that is missing, GeometryError for channels on different grids.
+    CASE_0000.*, CASE_0001.*, ... beside one another (nnU-Net's names), of which `path` is the first.
+    series: of DICOM, see `mvg.read`. Raises FileError for a channel that is missing, GeometryError for channels on
+    different grids.
     """
     if inputs == 1:
-        return read_gray(path)
+        return read_gray(path, series)
     stem = stem_of(path)
     if not _FIRST_CHANNEL.search(stem):
-        return read(path)
+        return read(path, series)
     first = read(path)
     channels = [first]
     for number in range(1, inputs):

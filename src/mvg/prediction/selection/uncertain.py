@@ -1,8 +1,10 @@
 """Which slices of a volume are worth correcting next."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _RANGE = 0.15  # of the length of the annotated and uncertain part of a volume: how far a correction reaches
 
@@ -28,3 +30,14 @@ def worth_correcting(doubts: Mapping[int, float], count: int) -> tuple[int, ...]
         chosen.append(int(numbers[best]))
         remaining = remaining * (1 - mended[best])
     return tuple(chosen)
+
+
+def likely_errors(uncertainty: NDArray[Any], classes: int) -> NDArray[np.float32]:
+    """The probability that a label is wrong, from its uncertainty (any shape), see `Prediction`.
+
+    classes: without background. It is that of two outcomes with the same entropy: 0.5 where that is one bit or more.
+    """
+    wrong = np.linspace(0, 0.5, 101)[1:]
+    bits = -wrong * np.log2(wrong) - (1 - wrong) * np.log2(1 - wrong)
+    entropy = uncertainty * np.log2(classes + 1)
+    return np.asarray(np.interp(entropy, [0, *bits], [0, *wrong]), np.float32)

@@ -1,0 +1,210 @@
+"""Which images of an export are one volume: one series of several, and one stack of parallel slices in it."""
+
+import logging
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import FileError, GeometryError, MvgError
+from mvg.imaging.dicom.files import Instance, image_instances
+
+_Item = TypeVar("_Item")
+
+LARGEST = "largest"
+"""In place of a UID: the series and the stack of slices with most images, whatever else is there."""
+ALL = "all"
+"""In place of a UID: every series is a query of its own."""
+
+_MOST_SERIES = 5  # in a message
+_COSINE = 0.01  # by how much direction cosines of one stack may differ; `stack` is stricter
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
+_MADE_BY_PROGRAMS = (  # segmentations, parametric maps, doses and captured screens: never the image of an examination
+    "1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.30", "1.2.840.10008.5.1.4.1.1.481",
+    "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.11",
+)  # fmt: skip
+_EQUAL_IN_ONE_SERIES = (
+    "StudyInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "FrameOfReferenceUID", "EchoTime", "Rows",
+    "Columns",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Series:
+    """The images that one scan, or one processing of it, has made; uid: its SeriesInstanceUID."""
+
+    uid: str
+    instances: tuple[Instance, ...]
+
+    @property
+    def header(self) -> Any:
+        """The elements of its first image."""
+        return self.instances[0].header
+
+    @property
+    def image_count(self) -> int:
+        """Images, with each frame of a multi-frame file."""
+        return sum(_whole(instance.header.get("NumberOfFrames"), 1) for instance in self.instances)
+
+    @property
+    def caption(self) -> str:
+        """Its description, number of images and the end of its UID, for messages."""
+        return f"'{self.header.get('SeriesDescription', '')}' ({self.image_count} images, UID ...{self.uid[-8:]})"
+
+
+def all_series(path: Path) -> list[Series]:
+    """Every series of an export, without localizers and what programs made, if there are others.
+
+    Raises FileError where there is no image.
+    """
+    return _of_examinations(_grouped(path, image_instances(path)))
+
+
+def choose(path: Path, wish: str = "") -> list[Instance]:
+    """The images of one volume, in the order of their files. Notes about the choice go to the logger "mvg".
+
+    wish: the UID of a series or the end of it, LARGEST, or "" for the only series, or for the largest one if there is
+    one that is larger than all others. Raises FileError for series that are missing or equally large, and errors that
+    name LARGEST for a series of several stacks.
+    """
+    grouped = _grouped(path, image_instances(path))
+    if wish not in ("", LARGEST):
+        return _one_stack(path, _named(path, grouped, wish), wish)
+    candidates = _of_examinations(grouped)
+    first, *others = sorted(candidates, key=lambda series: -series.image_count)
+    if others and others[0].image_count == first.image_count and wish != LARGEST:
+        raise FileError(
+            f"'{path}' holds {len(grouped)} series: {_captions(candidates)}",
+            "one series, or one that is larger than the others",
+            f"name one with --series UID, or --series {LARGEST} or {ALL}",
+        )
+    if len(grouped) > 1:
+        rest = [series for series in grouped if series is not first]
+        logging.getLogger("mvg").warning(
+            "'%s' holds %d series; the largest, %s, is read; --series UID chooses another, --series %s takes each: %s",
+            path, len(grouped), first.caption, ALL, _captions(rest),
+        )  # fmt: skip
+    return _one_stack(path, first, wish)
+
+
+def _grouped(path: Path, instances: Sequence[Instance]) -> list[Series]:
+    """Instances by study and series; series that consist of one image each are one series if all else is equal."""
+    by_uid = _by(instances, lambda one: tuple(str(one.header.get(name, "")) for name in _UIDS)).values()
+    groups = [Series(str(members[0].header.get(_UIDS[1], "")), tuple(members)) for members in by_uid]
+    single = [series for series in groups if series.image_count == 1 and "ImagePositionPatient" in series.header]
+    merged = list[Series]()
+    for members in _by(single, lambda series: _description(series.header)).values():
+        if len(members) > 2:  # two images alone could be two scans
+            merged.append(replace(members[0], instances=tuple(one for series in members for one in series.instances)))
+            logging.getLogger("mvg").warning(
+                "'%s': each of %d images has a SeriesInstanceUID of its own; all else is equal, so they are read as one"
+                " series", path, len(members),
+            )  # fmt: skip
+    instances_in = {id(one) for series in merged for one in series.instances}
+    return merged + [series for series in groups if id(series.instances[0]) not in instances_in]
+
+
+def _description(header: Any) -> tuple[str, ...]:
+    return tuple(str(header.get(name, "")) for name in _EQUAL_IN_ONE_SERIES)
+
+
+def _of_examinations(grouped: Sequence[Series]) -> list[Series]:
+    """Without what programs made and localizers, if anything else is there."""
+    scanned = [one for one in grouped if not str(one.header.get("SOPClassUID", "")).startswith(_MADE_BY_PROGRAMS)]
+    scanned = scanned or list(grouped)
+    return [one for one in scanned if not _is_localizer(one.header)] or scanned
+
+
+def _is_localizer(header: Any) -> bool:
+    kinds = header.get("ImageType") or ()
+    return "LOCALIZER" in ([kinds] if isinstance(kinds, str) else list(kinds))
+
+
+def _named(path: Path, grouped: Sequence[Series], wish: str) -> Series:
+    matches = [series for series in grouped if series.uid.endswith(wish.lstrip("."))]
+    if len(matches) != 1:
+        raise FileError(
+            f"'{path}' holds {len(matches)} series whose UID ends in {wish}: {_captions(matches or grouped)}",
+            "exactly one",
+            "name a UID, or a longer end of it",
+        )
+    return matches[0]
+
+
+def _one_stack(path: Path, series: Series, wish: str) -> list[Instance]:
+    """The only stack of slices with one size and direction, or the largest one if the user wishes so."""
+    stacks = sorted(_stacks(series.instances), key=len, reverse=True)
+    if len(stacks) == 1:
+        return stacks[0]
+    if wish != LARGEST:
+        raise _mixed(path, stacks)
+    logging.getLogger("mvg").warning(
+        "'%s': one stack of %d images is read; left out: %s", path, len(stacks[0]), _names(stacks[1:])
+    )
+    return stacks[0]
+
+
+def _stacks(instances: Sequence[Instance]) -> list[list[Instance]]:
+    """Instances by size, colors and direction; frames of one file have a direction each, which `stack` checks."""
+    stacks = list[list[Instance]]()
+    for size in _by(instances, lambda one: _size(one.header)).values():
+        of_size = list[list[Instance]]()
+        for instance in size:
+            cosines = _cosines(instance.header)
+            near = (one for one in of_size if np.abs(_cosines(one[0].header) - cosines).max() <= _COSINE)
+            stack = next(near, None)
+            if stack is None:
+                of_size.append([instance])
+            else:
+                stack.append(instance)
+        stacks += of_size
+    return stacks
+
+
+def _size(header: Any) -> tuple[int, ...]:
+    return tuple(_whole(header.get(name), 0) for name in ("Rows", "Columns", "SamplesPerPixel"))
+
+
+def _cosines(header: Any) -> NDArray[np.float64]:
+    values = header.get("ImageOrientationPatient") or ()
+    return np.array(values, np.float64) if len(values) == 6 else np.full(6, 9.0)
+
+
+def _mixed(path: Path, stacks: Sequence[Sequence[Instance]]) -> MvgError:
+    counts = " and ".join(str(len(stack)) for stack in stacks[:_MOST_SERIES])
+    has_one_size = len({_size(stack[0].header) for stack in stacks}) == 1
+    has_localizer = any(_is_localizer(one.header) for stack in stacks[1:] for one in stack)
+    reason = ("directions" if has_one_size else "sizes") + (" (a localizer)" if has_localizer else "")
+    return (GeometryError if has_one_size else FileError)(
+        f"one series of '{path}' holds {counts} images of different {reason}; the fewest are {_names(stacks[1:])}",
+        "parallel slices of one size",
+        f"remove them, or leave them out with --series {LARGEST}",
+    )
+
+
+def _names(stacks: Iterable[Sequence[Instance]]) -> str:
+    names = [one.file.name for stack in stacks for one in stack]
+    return ", ".join(names[:_MOST_SERIES]) + (", ..." if len(names) > _MOST_SERIES else "")
+
+
+def _captions(grouped: Iterable[Series]) -> str:
+    captions = [series.caption for series in grouped]
+    more = f" and {len(captions) - _MOST_SERIES} more" if len(captions) > _MOST_SERIES else ""
+    return ", ".join(captions[:_MOST_SERIES]) + more
+
+
+def _by(items: Iterable[_Item], key: Callable[[_Item], Hashable]) -> dict[Hashable, list[_Item]]:
+    groups: dict[Hashable, list[_Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+def _whole(value: Any, default: int) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return default

@@ -1,0 +1,76 @@
+"""Queries as users name them: files and folders, and of DICOM exports one series or each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mvg.errors import FileError, PromptError
+from mvg.imaging.dicom.series import ALL, Series, all_series
+from mvg.imaging.files import is_dicom, stem_of
+
+
+@dataclass(frozen=True)
+class Query:
+    """An image to predict; series: which DICOM series of the path, see `mvg.read`; name: of its files, "" for the
+    path's.
+    """
+
+    path: Path
+    series: str = ""
+    name: str = ""
+
+
+def queries_of(paths: Sequence[Path], series: str = "") -> tuple[Query, ...]:
+    """The queries at these paths.
+
+    series: "" for the only or largest series of DICOM exports, a UID or its end, "largest", or "all" for a query per
+    series. Raises PromptError for a series without DICOM among the paths, FileError for an export without an image.
+    """
+    if not series:
+        return tuple(Query(Path(path)) for path in paths)
+    exports = [path for path in paths if _is_export(path)]
+    if not exports and all(path.exists() for path in paths):
+        raise PromptError(f"--series {series} for queries that are no DICOM", "a DICOM folder or archive", "omit it")
+    queries = list[Query]()
+    for path in paths:
+        if path not in exports:
+            queries.append(Query(path))
+        elif series == ALL:
+            queries += _each(path)
+        else:
+            queries.append(Query(path, series))
+    return tuple(queries)
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        return is_dicom(path)
+    except FileError:  # said again, of this query alone, when it is read
+        return False
+
+
+def _each(path: Path) -> list[Query]:
+    """A query for each series of an export, named by the export, the series' number and, where needed, its UID."""
+    exported = all_series(path)
+    names = [f"{name_of_export(path)}_{_number(series.header)}" for series in exported]
+    return [
+        Query(path, series.uid, name if names.count(name) == 1 else f"{name}_{_end(series)}")
+        for series, name in zip(exported, names, strict=True)
+    ]
+
+
+def name_of_export(path: Path) -> str:
+    """What files made from an export are called: as the path without suffix; a DICOMDIR gives its folder's name."""
+    path = path.resolve() if path.name in ("", "..") or path.name.upper() == "DICOMDIR" else path
+    path = path.parent if path.name.upper() == "DICOMDIR" else path
+    return path.name if path.is_dir() else stem_of(path)
+
+
+def _number(header: Any) -> str:
+    number = str(header.get("SeriesNumber") or "")
+    return number if number.isdigit() else "series"
+
+
+def _end(series: Series) -> str:
+    return "".join(letter for letter in series.uid if letter.isalnum())[-8:]

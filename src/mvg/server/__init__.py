@@ -1,0 +1,1 @@
+"""The workbench: one process that serves a folder of studies to a page, a viewer or another program."""

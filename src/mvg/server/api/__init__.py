@@ -1,0 +1,1 @@
+"""The server's own interface, version 1: one router for each kind of thing."""
