@@ -1,0 +1,72 @@
+// The labels at the right side of the bench, with their volumes.
+
+import { button, h, icon, replace } from "../dom.js";
+
+const COUNT_DELAY = 400;
+
+export class LabelPanel {
+  constructor(bench) {
+    this.bench = bench;
+    this.hidden = new Set();
+    this.element = h("ul.labels", { role: "listbox", "aria-label": "Labels" });
+  }
+
+  open() {
+    this.amounts = this.bench.labels.map(() => h("span.amount", {}, "–"));
+    replace(this.element, ...this.bench.labels.map((label, number) => this.row(label, number + 1)));
+    this.mark();
+    this.count();
+  }
+
+  row(label, number) {
+    const choose = () => this.bench.pickLabel(number);
+    const eye = button(".quiet.square.small", "eye", "", () => this.toggle(number, eye), {
+      "aria-label": `Hide or show ${label.name}`,
+      "aria-pressed": "false",
+    });
+    const swatch = h("span.swatch", { style: { "--swatch": label.color } });
+    const key = h("kbd", {}, number < 10 ? String(number) : "");
+    const name = h("span.name", {}, label.name);
+    const choice = h(
+      "button.label",
+      { type: "button", onclick: choose, role: "option", title: number < 10 ? `Key ${number}` : "" },
+      swatch,
+      name,
+      this.amounts[number - 1],
+      key,
+    );
+    return h("li", {}, choice, eye);
+  }
+
+  toggle(number, eye) {
+    if (!this.hidden.delete(number)) this.hidden.add(number);
+    eye.setAttribute("aria-pressed", String(this.hidden.has(number)));
+    replace(eye, icon(this.hidden.has(number) ? "eye-off" : "eye"));
+    this.bench.paintColors();
+  }
+
+  mark() {
+    [...this.element.children].forEach((row, number) => {
+      row.firstChild.setAttribute("aria-selected", String(number + 1 === this.bench.tool.label));
+    });
+  }
+
+  // Volumes follow a moment after the last change: counting voxels takes longer than a stroke may.
+  count() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const { labels, spacing } = this.bench.viewer;
+      if (!labels) return;
+      const counts = new Float64Array(256);
+      for (let position = 0; position < labels.length; position++) counts[labels[position]]++;
+      const milliliters = (spacing[0] * spacing[1] * spacing[2]) / 1000;
+      this.amounts.forEach((amount, number) => {
+        amount.textContent = this.bench.flat ? pixels(counts[number + 1]) : volume(counts[number + 1] * milliliters);
+      });
+    }, COUNT_DELAY);
+  }
+}
+
+const pixels = (count) => (count ? `${count.toLocaleString("en")} px` : "–");
+const volume = (ml) =>
+  ml ? `${ml < 10 ? ml.toFixed(2) : ml < 1000 ? ml.toFixed(1) : Math.round(ml).toLocaleString("en")} ml` : "–";

@@ -1,0 +1,69 @@
+// The export menu: what there is to take away, of this study and of the whole task.
+
+import { download } from "./api.js";
+import { button, h, icon } from "./dom.js";
+import { attempt } from "./notices.js";
+import { on, state } from "./state.js";
+
+let work = null;
+
+export function exportMenu() {
+  const body = h("div.menu-body", { role: "menu" });
+  const menu = h(
+    "details.menu",
+    {},
+    h("summary", { title: "Export" }, icon("download"), h("span", {}, "Export")),
+    body,
+  );
+  const close = (event) => (!event || !menu.contains(event.target)) && menu.removeAttribute("open");
+  addEventListener("pointerdown", close);
+  menu.addEventListener(
+    "keydown",
+    (event) => event.key === "Escape" && (menu.removeAttribute("open"), menu.firstChild.focus()),
+  );
+  menu.addEventListener("toggle", () => menu.open && body.replaceChildren(...entries(() => close())));
+  on("opened", (opened) => (work = opened));
+  on("screen", (name) => name !== "bench" && (work = null));
+  return menu;
+}
+
+function entries(close) {
+  const { task } = state;
+  if (!task) return [h("p.soft", {}, "Make a task first.")];
+  const scope = h(
+    "select",
+    { "aria-label": "Which studies" },
+    h("option", { value: "done" }, "Accepted studies"),
+    h("option", { value: "answered" }, "Accepted and answered studies"),
+    h("option", { value: "all" }, "All studies with labels"),
+  );
+  const entry = (text, hint, path) => {
+    const item = button(".entry", "", "", async () => (await attempt(() => save(path()), item), close()), {
+      role: "menuitem",
+    });
+    item.append(h("b", {}, text), h("span", {}, hint));
+    return item;
+  };
+  const ofTask = (name) => () => `tasks/${task.id}/export/${name}?state=${scope.value}`;
+  const labels = task.labels.length > 0;
+  return [
+    work && h("h3", {}, "This study"),
+    work &&
+      entry(
+        labels ? "Labels of this study" : "Picture of this study",
+        "in its own format, on its own grid",
+        () => `${work.path}/export`,
+      ),
+    h("h3", {}, `Task “${task.name}”`),
+    h("label.field", {}, scope),
+    entry("All labels", "each in its own format, in the folders of the studies (.zip)", ofTask("labels.zip")),
+    labels && entry("nnU-Net data set", "imagesTr, labelsTr, dataset.json (.zip)", ofTask("nnunet.zip")),
+    labels && entry("Measurements", "ml, mm and mean intensity of each label (.csv)", ofTask("measurements.csv")),
+    entry("The task", "its examples, for mvg anywhere (.mvgtask)", () => `tasks/${task.id}/export/task.mvgtask`),
+  ].filter(Boolean);
+}
+
+async function save(path) {
+  if (work) await work.autosave.settled();
+  return download(path);
+}

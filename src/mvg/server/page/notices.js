@@ -1,0 +1,42 @@
+// Short messages at the edge of the window. Errors stay until they are closed; the rest leaves by itself.
+
+import { button, h, icon } from "./dom.js";
+
+const SECONDS = 5;
+const MOST = 4;
+
+export function notify(text, kind = "info", action = null) {
+  const area = document.getElementById("notices");
+  for (const old of area.children) if (old.dataset.text === text) old.remove();
+  while (area.children.length >= MOST) area.firstChild.remove();
+  const close = () => notice.remove();
+  const notice = h(
+    `div.notice.${kind}`,
+    { dataset: { text }, role: kind === "error" ? "alert" : "status" },
+    icon(kind === "error" ? "warning" : "check"),
+    h("p", {}, text),
+    action ? button(".small", "", action.text, () => (close(), action.run())) : null,
+    button(".quiet.square.small", "close", "", close, { "aria-label": "Dismiss" }),
+  );
+  area.append(notice);
+  if (kind !== "error") setTimeout(close, SECONDS * 1000);
+  return close;
+}
+
+export const fail = (error, action = null) => {
+  if (error.name === "AbortError") return;
+  notify(error.message || String(error), "error", action);
+};
+
+// Runs an action of the user; its error becomes a notice, and the button is busy meanwhile.
+export async function attempt(action, control = null) {
+  control?.setAttribute("aria-busy", "true");
+  try {
+    return await action();
+  } catch (error) {
+    fail(error);
+    return undefined;
+  } finally {
+    control?.removeAttribute("aria-busy");
+  }
+}

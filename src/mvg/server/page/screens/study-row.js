@@ -1,0 +1,60 @@
+// One study in the list.
+
+import { url } from "../api.js";
+import { h, icon } from "../dom.js";
+import { state } from "../state.js";
+
+export const STATE_NAMES = { new: "New", answered: "Answered", correcting: "Being corrected", done: "Done" };
+
+export function studyRow(study) {
+  const image = `studies/${study.id}/thumbnail.png?${new URLSearchParams({ ...(state.task && { task: state.task.id }), at: study.updated ?? "" })}`;
+  const thumbnail = h("img", {
+    src: url(image),
+    alt: "",
+    loading: "lazy",
+    width: 60,
+    height: 60,
+    onerror: () => thumbnail.replaceWith(h("span.thumb", {}, icon("warning"))),
+  });
+  const facts = [
+    size(study),
+    study.modality === "CT" ? "CT" : null,
+    study.format,
+    study.has_labels && "labels beside it",
+    study.is_example && "example",
+    study.strokes && `${study.strokes} strokes`,
+  ].filter(Boolean);
+  const content = [
+    study.error ? h("span.thumb", {}, icon("warning")) : thumbnail,
+    h("span.names", {}, h("b", {}, study.name), h("span.soft", {}, study.error ?? facts.join(" · "))),
+    quality(study.error ? null : study.quality),
+    h(
+      "span.state",
+      { dataset: { state: study.error ? "error" : study.state } },
+      study.error ? "Unreadable" : STATE_NAMES[study.state],
+    ),
+  ];
+  const open = study.error
+    ? h("div.study", {}, content)
+    : h("a.study", { href: `#/bench/${state.task?.id ?? ""}/${study.id}` }, content);
+  return h("li", {}, open);
+}
+
+function size({ shape, spacing }) {
+  if (!shape) return null;
+  const sides = shape.filter((side, axis) => side > 1 || axis < 2);
+  const fine =
+    spacing && sides.length > 2 ? `, ${spacing.map((value) => Number(value.toFixed(2))).join(" × ")} mm` : "";
+  return `${sides.join(" × ")}${fine}`;
+}
+
+function quality(share) {
+  if (share === null || share === undefined) return h("span.quality", {});
+  const level = share < 0.6 ? "low" : share < 0.8 ? "middle" : "high";
+  return h(
+    "span.quality",
+    { title: "Estimated Dice of the answer", dataset: { level } },
+    h("i", { style: { "--share": `${Math.round(share * 100)}%` } }),
+    h("b", {}, share.toFixed(2)),
+  );
+}
