@@ -65,7 +65,7 @@ export class Strip {
     const bars = { context, cell, width: Math.max(1, cell - (cell > 4 ? 1 : 0)), bottom: canvas.clientHeight - 15 };
     this.labeled(bars, color("--strip-label"));
     if (this.main) {
-      this.uncertain(bars, color("--warn"));
+      this.uncertain(bars, color("--strip-warn"));
       this.given(bars, color("--accent"), color("--line"));
     }
     const x = PAD + this.bench.viewer.voxel[bench.axis] * cell;

@@ -71,10 +71,10 @@ export class Viewer {
     if (image.permRAS.some((axis, number) => axis !== number + 1)) {
       throw new Error("The server sent a volume that is not in RAS order; update server and page together.");
     }
-    this.dims = image.dims.slice(1, 4);
+    this.dims = image.hdr.dims.slice(1, 4);
     const reason = this.dims[2] > 1 && tooLarge(gl, this.dims);
     if (reason) throw new Error(reason);
-    this.spacing = image.pixDims.slice(1, 4);
+    this.spacing = image.hdr.pixDims.slice(1, 4);
     this.colored = COLORED.has(image.hdr.datatypeCode);
     this.channels = image.hdr.datatypeCode === RGBA ? 4 : 3;
     // NiiVue draws after each of these; without a graphics card that takes seconds, and nobody sees it.

@@ -117,7 +117,7 @@ export class TaskScreen {
         }),
         button(".small.danger", "trash", "Delete", () => removeTask(task)),
       ),
-      h("p.soft", {}, `${kind?.summary ?? ""} · ${ready}`),
+      h("p.soft", {}, `predicts ${TARGETS[kind?.target_type] ?? "pictures"} · ${ready}`),
       task.message && h("p.error", { role: "alert" }, task.message),
       kind?.target_type === "labels" ? new LabelTable(task).element : null,
       new ExampleList(task, kind).element,
