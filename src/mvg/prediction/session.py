@@ -21,7 +21,7 @@ from mvg.prediction.inference.same_volume import SameVolume, VolumeScale, no_oth
 from mvg.prediction.inference.strokes import spread_strokes
 from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.result import Prediction
-from mvg.prediction.selection.uncertain import likely_errors, worth_correcting
+from mvg.prediction.selection.uncertain import likely_errors, outward, worth_correcting
 from mvg.prediction.session_file import SessionContents
 from mvg.prediction.session_start import UNKNOWN, SessionStart
 from mvg.prediction.slice_plane import SlicePlane, planes_of
@@ -146,6 +146,8 @@ class Session:
         for number in beside:
             yield from update(number, engine.quick_answer(number).numbers)
         for number in outdated:
+            if number not in engine.annotated and not engine.is_current(number):
+                engine.prepare(outward(number, center, outdated))
             yield from update(number, engine.answer(number).numbers)
 
     def doubts(self) -> Mapping[int, float]:

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 import mvg
 from mvg.errors import MvgError
-from mvg.server.api import info, sessions, studies, tasks
+from mvg.server.api import batches, exports, info, sessions, studies, tasks
 from mvg.server.refusals import RefusedError, line_of, status_of
 from mvg.server.security import Security
 from mvg.server.workbench import Workbench
@@ -42,7 +42,7 @@ def create_app(workbench: Workbench) -> FastAPI:
         redoc_url=None, description="Studies, tasks, sessions and batches of one folder.",
     )  # fmt: skip
     app.state.workbench = workbench
-    for router in (info.router, studies.router, tasks.router, sessions.router):
+    for router in (info.router, studies.router, tasks.router, sessions.router, batches.router, exports.router):
         app.include_router(router, prefix=API)
     for kind in (RefusedError, MvgError, OSError, MemoryError, Exception):
         app.add_exception_handler(kind, _error)

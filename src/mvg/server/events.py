@@ -49,29 +49,41 @@ class Stream:
 
 
 class Channel:
-    """Sends events to all streams that listen."""
+    """Sends events to everyone who listens. Safe for several threads."""
 
     def __init__(self) -> None:
-        self._streams: set[Stream] = set()
+        self._listeners: list[Send] = []
+        self._streams: list[Stream] = []
         self._lock = Lock()
 
     def send(self, name: str, data: Any) -> None:
         """Send an event to everyone."""
         with self._lock:
-            streams = list(self._streams)
-        for stream in streams:
-            stream.send(name, data)
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener(name, data)
 
     @contextmanager
-    def listening(self, stream: Stream) -> Iterator[None]:
-        """The stream gets all events in this context."""
+    def calling(self, listener: Send) -> Iterator[None]:
+        """The listener is called with every event in this context, in the thread where it happens."""
         with self._lock:
-            self._streams.add(stream)
+            self._listeners.append(listener)
         try:
             yield
         finally:
             with self._lock:
-                self._streams.discard(stream)
+                self._listeners.remove(listener)
+
+    @contextmanager
+    def open_until_close(self, stream: Stream) -> Iterator[None]:
+        """The stream ends in this context when the channel is closed."""
+        with self._lock:
+            self._streams.append(stream)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams.remove(stream)
 
     def close(self) -> None:
         """End all streams."""

@@ -4,7 +4,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from mvg.server.refusals import conflict
 _UNKNOWN_VALUE = -(2**40)  # no label value of 32 bits
 
 
+@runtime_checkable
 class Correctable(Protocol):
     """A session that takes corrections of slices."""
 

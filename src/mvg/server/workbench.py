@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mvg
 from mvg.prediction.predictor import Predictor
+from mvg.server.batches import Batches
 from mvg.server.device_queue import DeviceQueue
 from mvg.server.events import Channel
 from mvg.server.index import Index, Work
@@ -13,6 +14,7 @@ from mvg.server.library import Library
 from mvg.server.session_files import SessionFiles
 from mvg.server.session_pool import SessionPool
 from mvg.server.settings import ServerSettings
+from mvg.server.study_prediction import BatchPredictor
 from mvg.server.task_models import TaskModels
 from mvg.server.task_records import TaskRecords
 from mvg.server.workspace import Workspace
@@ -41,6 +43,8 @@ class Workbench:
         self.sessions = SessionPool(
             self.workspace, self.library, self.records, self.models, self.queue, lambda: self.predictor, self.channel
         )
+        studies = BatchPredictor(self.workspace, self.library, self.models, self.sessions, self.queue, self.channel)
+        self.batches = Batches(self.workspace, self.channel, studies)
         self.index.replace_work(_work_in(self.workspace.tasks))
         self.library.rescan_in_background()
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
@@ -50,6 +54,7 @@ class Workbench:
         """End what runs, close files and let another server use the folder."""
         self._closing.set()
         self.channel.close()
+        self.batches.close()
         self.sessions.close()
         self.index.close()
         self.workspace.close()

@@ -62,7 +62,7 @@ def in_parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) ->
     a call is raised where its result would be taken; later items are not begun.
     """
     with one_thread_per_operation() as workers:
-        if workers == 1 or len(items) == 1:
+        if workers == 1 or len(items) < 2:
             yield from map(function, items)
             return
         pool, waiting = ThreadPoolExecutor(min(workers, len(items)), "mvg"), deque[Future[_Result]]()

@@ -1,12 +1,24 @@
-"""Which slices of a volume are worth correcting next."""
+"""Which slices of a volume are worth correcting next, and which are predicted together."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _RANGE = 0.15  # of the length of the annotated and uncertain part of a volume: how far a correction reaches
+_MOST_TOGETHER = 12  # slices that are predicted together, so that the first of them need not wait for many
+
+
+def outward(number: int, center: int, slices: Collection[int]) -> list[int]:
+    """The slice `number` and some that follow it away from `center`, more the farther away it is.
+
+    Slices that are predicted together cost less than one by one, but come later.
+    """
+    distance = number - center
+    direction = 1 if distance >= 0 else -1
+    count = max(2, min(_MOST_TOGETHER, abs(distance)))
+    return [other for other in range(number, number + direction * count, direction) if other in slices]
 
 
 def worth_correcting(doubts: Mapping[int, float], count: int) -> tuple[int, ...]:

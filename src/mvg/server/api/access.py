@@ -6,8 +6,8 @@ from fastapi import Depends, Request, Response
 
 from mvg.server.index import StudyRow
 from mvg.server.library import study_facts
+from mvg.server.naming import study_name
 from mvg.server.task_records import TaskRecord
-from mvg.server.uploads import upload_name
 from mvg.server.workbench import Workbench
 
 
@@ -18,13 +18,6 @@ def workbench_of(request: Request) -> Workbench:
 
 
 Bench = Annotated[Workbench, Depends(workbench_of)]
-
-
-def study_name(workbench: Workbench, row: StudyRow) -> str:
-    """The name under which a study is listed."""
-    if workbench.settings.anonymous:
-        return f"study {row.id[:6]}"
-    return upload_name(workbench.workspace, row.file) if row.file.origin == "upload" else row.file.path
 
 
 def study_json(workbench: Workbench, row: StudyRow, task: str | None = None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ async def events(bench: Bench) -> StreamingResponse:
 
     async def stream() -> AsyncIterator[bytes]:
         reader = Stream()
-        with bench.channel.listening(reader):
+        with bench.channel.calling(reader.send), bench.channel.open_until_close(reader):
             reader.send("studies", {"scanning": bench.library.scanning})
             async for part in reader.read():
                 yield part

@@ -4,11 +4,12 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Query, Request, Response
 from numpy.typing import NDArray
 
 from mvg.server import index, uploads
 from mvg.server.api.access import Bench, nifti_response, study_json
+from mvg.server.api.parts import FileParts, uploads_of
 from mvg.server.index import StudyRow
 from mvg.server.library import Study, display_window
 from mvg.server.nifti_bytes import array_bytes, volume_bytes
@@ -16,7 +17,7 @@ from mvg.server.patient_headers import header_entries
 from mvg.server.refusals import RefusedError, conflict
 from mvg.server.session_files import SessionFiles, numbers_of
 from mvg.server.task_records import TaskRecord
-from mvg.server.uploads import Upload, store_uploads
+from mvg.server.uploads import store_uploads
 from mvg.server.workbench import Workbench
 
 router = APIRouter(prefix="/studies", tags=["studies"])
@@ -48,11 +49,11 @@ def studies(bench: Bench, query: Annotated[index.Query, Depends(_query)]) -> dic
 
 
 @router.post("", status_code=201)
-def upload(bench: Bench, files: list[UploadFile]) -> dict[str, Any]:
+def upload(bench: Bench, files: FileParts) -> dict[str, Any]:
     """Add studies; DICOM files of one series become one."""
     if len(files) > uploads.MOST_FILES:
         raise RefusedError(413, f"{len(files)} files", f"at most {uploads.MOST_FILES}", "send fewer at once")
-    result = store_uploads(bench.workspace, [Upload(file.filename or "file", file.file) for file in files])
+    result = store_uploads(bench.workspace, uploads_of(files))
     for study in result.studies:
         bench.index.add_study(study)
     rows = [study_json(bench, bench.library.row(study.id)) for study in result.studies]

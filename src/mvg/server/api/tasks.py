@@ -4,15 +4,16 @@ import secrets
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Response, UploadFile
+from fastapi import APIRouter, Form, Response
 
 from mvg.prediction import task_file
 from mvg.server.api.access import Bench, file_response, task_json
 from mvg.server.api.bodies import ExampleBody, TaskBody, TaskChanges
+from mvg.server.api.parts import FilePart, uploads_of
 from mvg.server.examples import add_labels, example_of_study, example_of_uploads, spread, values_in_use
 from mvg.server.refusals import conflict, missing
 from mvg.server.task_records import LabelEntry, TaskRecord, checked_name
-from mvg.server.uploads import Upload, display_name
+from mvg.server.uploads import display_name
 from mvg.server.workbench import Workbench
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -33,14 +34,15 @@ def create(bench: Bench, body: TaskBody) -> dict[str, Any]:
 
 
 @router.post("/import", status_code=201)
-def import_task(bench: Bench, file: UploadFile, name: Annotated[str | None, Form()] = None) -> dict[str, Any]:
+def import_task(bench: Bench, file: FilePart, name: Annotated[str | None, Form()] = None) -> dict[str, Any]:
     """A task from a `.mvgtask` file."""
-    base = display_name(file.filename or "task.mvgtask")
+    (upload,) = uploads_of([file])
+    base = display_name(upload.name)
     title = checked_name(name or base.removesuffix(task_file.SUFFIX))
     incoming = bench.workspace.root / "uploads" / f".incoming-{secrets.token_hex(8)}.mvgtask"
     try:
         with incoming.open("wb") as target:
-            while chunk := file.file.read(2**20):
+            while chunk := upload.content.read(2**20):
                 target.write(chunk)
         prompted = bench.predictor.load_task(incoming)
         labels = [LabelEntry(f"label {value}", value) for value in prompted.prompts.values]
@@ -73,6 +75,7 @@ def change(bench: Bench, task: str, body: TaskChanges) -> dict[str, Any]:
 def remove(bench: Bench, task: str) -> Response:
     """Move a task to the trash."""
     bench.records.get(task)
+    bench.batches.stop_task(task)
     bench.sessions.release_task(task)
     bench.records.remove(task)
     bench.index.remove_task(task)
@@ -101,11 +104,10 @@ def add_examples_beside(bench: Bench, task: str) -> dict[str, Any]:
 
 
 @router.post("/{task}/examples/upload", status_code=201)
-def upload_example(bench: Bench, task: str, image: UploadFile, target: UploadFile) -> dict[str, Any]:
+def upload_example(bench: Bench, task: str, image: FilePart, target: FilePart) -> dict[str, Any]:
     """An example from two files."""
     record = bench.records.get(task)
-    pair = [Upload(file.filename or "file", file.file) for file in (image, target)]
-    example = example_of_uploads(bench, record, *pair)
+    example = example_of_uploads(bench, record, *uploads_of([image, target]))
     return _changed(bench, add_labels(bench, record, [example]))
 
 
