@@ -14,7 +14,8 @@ from mvg.data import Store, prepare
 from mvg.data.case import split_of
 from mvg.errors import RecipeError
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import EpisodeData, Episodes, loader
+from mvg.training.episodes import EpisodeData, Episodes
+from mvg.training.loading import loader
 from mvg.training.requests import EpisodeSettings
 from mvg.training.task_sources import task_sources
 from tests.data.folders import make_mri

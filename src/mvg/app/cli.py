@@ -82,16 +82,23 @@ def prepare(
     held_out: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be in it.")
     ] = None,
+    shards: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help="Also write WebDataset tar shards: a folder, or a URL like s3://."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Cut data sets into slices for training; after an interruption, run it again to continue."""
+    from mvg._remote import public
     from mvg.data.held_out import read_held_out
     from mvg.data.preparation import prepare as prepare_sets
+    from mvg.data.shards import write_shards
 
     with progress_bars(quiet) as on_progress:
         notes = prepare_sets(folders, output, on_progress, None if held_out is None else read_held_out(held_out))
+    written = write_shards(output, shards) if shards is not None else []
     if not quiet:
-        print_notes(notes, [output])
+        print_notes(notes, [output, *map(public, written)])
 
 
 @app.command()

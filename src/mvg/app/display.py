@@ -61,7 +61,7 @@ def print_line(line: str) -> None:
     print(f"mvg: {line}", file=sys.stderr)
 
 
-def print_notes(notes: Sequence[str], paths: Sequence[Path]) -> None:
+def print_notes(notes: Sequence[str], paths: Sequence[Path | str]) -> None:
     """Print notes, each as a line on standard error, and then the paths of files."""
     for note in notes:
         print_line(note)

@@ -16,7 +16,8 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.held_out import HeldOut, check_held_out
 from mvg.data.sets import sets_in
 from mvg.data.slicing import CaseSlices, slice_case
-from mvg.data.store import FORMAT, INDEX, STORED_BACKGROUND
+from mvg.data.store import STORED_BACKGROUND
+from mvg.data.store_index import FORMAT, INDEX
 from mvg.errors import FileError
 
 Progress = Callable[[str, int, int], None]

@@ -7,10 +7,10 @@
                              last: a set with this file is complete
     OUTPUT/SET/parts/        finished cases of an unfinished set, from which an interrupted run continues
 
+Sets may also be shards, which `mvg.data.shards` describes; they are read by the same classes, also from a URL.
 S is the set's largest picture side rounded up to a multiple of 16, at most 512; smaller pictures are padded with 0.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvg._remote import Address, address_of, is_url, public, subfolders_with
 from mvg.data.case import Card, Split, split_of
+from mvg.data.shards import ShardReader
+from mvg.data.store_index import INDEX, read_index
 from mvg.errors import FileError
 from mvg.imaging.frame import Box
 from mvg.imaging.volume import Plane
 from mvg.imaging.window import FULL_SCALE, Window
 
-FORMAT = 1
-INDEX = "slices.json"
 STORED_BACKGROUND = FULL_SCALE // 8
 """Brighter pixels of a stored picture show something; in the full window of CT that is above -500 HU."""
 _STEP = np.float32(1 / FULL_SCALE)
@@ -128,31 +129,45 @@ class StoredSlice:
 class StoredSet:
     """All prepared slices of one data set: a sequence of StoredSlice. Cheap to pickle; arrays open on first use.
 
+    Safe to read from several threads.
+
     card: the description of the set; side: side of the stored squares in pixels; rows: one SliceRow per slice.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Opens OUTPUT/SET; raises FileError when it is incomplete or has another format version."""
-        self.folder = Path(folder).resolve()
-        index = _read_index(self.folder)
+    def __init__(self, folder: Address) -> None:
+        """Opens OUTPUT/SET, also at a URL; raises FileError when it is incomplete or has another format version."""
+        self.folder = address_of(folder)
+        index = read_index(self.folder)
         self.side: int = index["side"]
         card = index["card"]
         labels = {int(value): name for value, name in card["labels"].items()}
         self.card = Card(**{**card, "labels": labels, "channels": tuple(card["channels"])})
         self.rows: tuple[SliceRow, ...] = _rows(index["cases"])
         self._arrays: list[str] = index["arrays"]
+        self.shards = ShardReader.of(self.folder, index["shards"]) if "shards" in index else None
 
-    def __reduce__(self) -> tuple[Callable[[Path], "StoredSet"], tuple[Path]]:
+    def __reduce__(self) -> tuple[Callable[[Address], "StoredSet"], tuple[Address]]:
         return StoredSet, (self.folder,)
+
+    @property
+    def folder_name(self) -> str:
+        """The name of its folder, which is that of the set."""
+        return str(self.folder).replace("\\", "/").rpartition("/")[2]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, number: int) -> StoredSlice:
         row = self.rows[number]
-        labels = self.labels[row.number] if self.labels is not None and row.has_labels else None
-        target = self.targets[row.number] if self.targets is not None and row.target_window is not None else None
-        return StoredSlice(self.card, row, self.images[row.number], labels, target)
+        layers = self._layers(row.number) if self.shards is None else self.shards.read(row.number)
+        labels = layers.get("labels") if row.has_labels else None
+        target = layers.get("targets") if row.target_window is not None else None
+        return StoredSlice(self.card, row, layers["images"], labels, target)
+
+    def _layers(self, number: int) -> dict[str, NDArray[Any]]:
+        """The layers of one slice in the memory maps."""
+        arrays = (("images", self.images), ("labels", self.labels), ("targets", self.targets))
+        return {name: array[number] for name, array in arrays if array is not None}
 
     def numbers(self, split: Split) -> NDArray[np.int64]:
         """The numbers of the slices of one split ("train" or "val")."""
@@ -174,15 +189,14 @@ class StoredSet:
         return self._map("targets.npy") if "targets.npy" in self._arrays else None
 
     def _map(self, name: str) -> NDArray[Any]:
+        path = Path(self.folder) / name
         try:
-            array = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise FileError(
-                f"{self.folder / name} cannot be read ({error})", "a prepared array", "prepare the set again"
-            ) from error
+            raise FileError(f"{path} cannot be read ({error})", "a prepared array", "prepare the set again") from error
         if len(array) != len(self.rows):
             raise FileError(
-                f"{self.folder / name} holds {len(array)} slices",
+                f"{path} holds {len(array)} slices",
                 f"{len(self.rows)}, the number in {INDEX}",
                 "prepare the set again",
             )
@@ -193,39 +207,29 @@ class StoredSet:
 class Store:
     """A folder of prepared sets; sets: name -> StoredSet, in alphabetical order."""
 
-    folder: Path
+    folder: Address
     sets: dict[str, StoredSet]
 
     @classmethod
-    def open(cls, folder: Path) -> "Store":
-        """Opens what `prepare` wrote to `folder`; raises FileError when it is missing, empty or half prepared."""
-        folder = Path(folder)
-        folders = sorted(p.parent for p in folder.glob(f"*/{INDEX}"))
-        unfinished = sorted(p.parent.name for p in folder.glob("*/parts") if p.parent not in folders)
+    def open(cls, folder: Address) -> "Store":
+        """Opens what `prepare` or `write_shards` wrote; raises FileError when it is missing, empty or half prepared."""
+        folders = subfolders_with(folder, INDEX)
+        parts = [] if is_url(folder) else Path(folder).glob("*/parts")
+        unfinished = sorted(path.parent.name for path in parts if path.parent not in folders)
         if unfinished or not folders:
+            state = f"is half prepared: {', '.join(unfinished)}" if unfinished else "holds no prepared set"
             raise FileError(
-                f"{folder} {'is half prepared: ' + ', '.join(unfinished) if unfinished else 'holds no prepared set'}",
+                f"{public(folder)} {state}",
                 f"folders with {INDEX}, as 'mvg prepare' writes them",
-                f"run 'mvg prepare FOLDER... --output {folder}' (it continues where it stopped)",
+                f"run 'mvg prepare FOLDER... --output {public(folder)}' (it continues where it stopped)",
             )
-        return cls(folder, {path.name: StoredSet(path) for path in folders})
+        return cls(folder, {stored.folder_name: stored for stored in map(StoredSet, folders)})
 
 
 def _as_float(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
     scaled = np.asarray(stored, np.float32)
     scaled *= _STEP
     return scaled
-
-
-def _read_index(folder: Path) -> dict[str, Any]:
-    path = folder / INDEX
-    try:
-        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FileError(f"{path} cannot be read ({error})", "a prepared set", "prepare it again") from error
-    if index.get("format") != FORMAT:
-        raise FileError(f"{path} has format {index.get('format')}", f"format {FORMAT}", "prepare the set again")
-    return index
 
 
 def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:

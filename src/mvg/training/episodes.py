@@ -1,12 +1,9 @@
 """Endless training episodes. The batch of a step depends on (seed, step, rank) alone, so a run resumes anywhere."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from mvg.canvas import Pairs
 from mvg.data.case import Split
@@ -16,8 +13,6 @@ from mvg.tasks import TargetType
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.requests import EpisodeSettings, Request, RequestMaker, RequestShape, stack
 from mvg.training.task_sources import Sources, TaskSource, subsample_patients, task_sources
-
-_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -157,27 +152,3 @@ def _draw_source(sets: list[list[TaskSource]], rng: np.random.Generator) -> Task
     weight = np.array([float(len(tasks[0].patients)) for tasks in sets]) ** 0.4
     tasks = sets[rng.choice(len(sets), p=weight / weight.sum())]
     return tasks[rng.integers(len(tasks))]
-
-
-def loader(steps: Dataset[_Batch], start: int, workers: int) -> Iterator[_Batch]:
-    """Batches from step `start` on, in order, made by this many worker processes (0: in this process).
-
-    steps: step -> its batch.
-    """
-    batches = DataLoader(
-        steps, batch_size=None, sampler=_Steps(range(start, 2**62)), num_workers=workers,
-        prefetch_factor=4 if workers else None, worker_init_fn=_use_one_thread,
-    )  # fmt: skip
-    return iter(batches)
-
-
-class _Steps(Sampler[int]):
-    def __init__(self, steps: range) -> None:
-        self.steps = steps
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.steps)
-
-
-def _use_one_thread(_worker: int) -> None:
-    torch.set_num_threads(1)

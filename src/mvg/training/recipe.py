@@ -64,14 +64,16 @@ _RENAMED = {
 class DataSettings:
     """Which data a run uses.
 
-    store: folder that `mvg prepare` wrote; sets: names of data sets (empty: all); tasks: kinds of tasks (empty: all);
-    workers: processes that make episodes.
+    store: folder or URL of what `mvg prepare` wrote, a store or shards; sets: names of data sets (empty: all); tasks:
+    kinds of tasks (empty: all); workers: processes that make episodes; read_ahead: steps that threads of each of them
+    (of the run itself without workers) make ahead, to hide the latency of a store that is far away.
     """
 
     store: str = "store"
     sets: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     workers: int = 1
+    read_ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ _COUNT: _Range = "at least 1", lambda value: value >= 1
 _RANGES = {
     "seed": _NOT_NEGATIVE,
     "data.workers": _NOT_NEGATIVE,
+    "data.read_ahead": _NOT_NEGATIVE,
     "episodes.batch": _COUNT,
     "episodes.label_fraction": _FRACTION,
     "episodes.position_jitter": _NOT_NEGATIVE,

@@ -21,8 +21,9 @@ from mvg.training import objectives
 from mvg.training.batch import ObjectiveContext, pairs_for
 from mvg.training.checkpoint import CHECKPOINT, START_AGAIN, TrainState, model_of, read, resume, save
 from mvg.training.curves import Curves
-from mvg.training.episodes import EpisodeData, Episodes, loader
+from mvg.training.episodes import EpisodeData, Episodes
 from mvg.training.launch import RunLocation, launch
+from mvg.training.loading import loader
 from mvg.training.losses import loss_of
 from mvg.training.optimization import (
     Clock,
@@ -105,7 +106,8 @@ class _Run:
         episodes = Episodes(
             data, recipe.episodes, recipe.augmentation, recipe.model.size, recipe.seed, self.fabric.global_rank
         )
-        return (pairs.to(device) for pairs in loader(episodes, self.state.progress.step, recipe.data.workers))
+        steps = loader(episodes, self.state.progress.step, recipe.data.workers, recipe.data.read_ahead)
+        return (pairs.to(device) for pairs in steps)
 
     def _observers(
         self, validate: Validation | None, on_step: OnStep | None
@@ -152,7 +154,7 @@ class _Run:
 
 def store_of(recipe: Recipe) -> Store:
     """The data sets that a recipe trains on. Raises what `Store.open` raises, and UnknownNameError for a set."""
-    store = Store.open(Path(recipe.data.store))
+    store = Store.open(recipe.data.store)
     for name in recipe.data.sets:
         if name not in store.sets:
             raise UnknownNameError("prepared set", name, store.sets)

@@ -12,7 +12,8 @@ from mvg.canvas import Pairs
 from mvg.errors import BenchmarkError
 from mvg.tasks import Task
 from mvg.training.augmentation import AugmentationSettings
-from mvg.training.episodes import EpisodeData, Episodes, loader
+from mvg.training.episodes import EpisodeData, Episodes
+from mvg.training.loading import loader
 from mvg.training.optimization import OptimizerSettings, Progress, StepResult, Updater, averaged_copy
 from mvg.training.optimizers import optimizers_for
 from mvg.training.requests import EpisodeSettings

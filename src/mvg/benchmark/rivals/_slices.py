@@ -15,7 +15,7 @@ from mvg.benchmark.rivals._options import TrainingOptions
 from mvg.data.store import SliceRow, StoredSet
 from mvg.errors import BenchmarkError
 from mvg.imaging.frame import Frame
-from mvg.training.episodes import loader
+from mvg.training.loading import loader
 
 SliceBatch = tuple[Float[Tensor, "b 1 s s"], Float[Tensor, "b 1 s s"]]
 """Images in [0, 1], and targets in [0, 1] or label values as floats."""
