@@ -37,6 +37,8 @@ quality: .venv/ready # make quality DATA=FOLDER, a folder of sets in the nnU-Net
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mvg needs Python >= 3.11, this is " + sys.version.split()[0] + "; name another one: make demo PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,docs,dev]'
+	# its client class tests the server; its own dependencies are not needed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps monailabel
 	@touch $@
 
 clean:

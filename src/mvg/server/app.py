@@ -12,11 +12,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import mvg
 from mvg.errors import MvgError
 from mvg.server.api import batches, exports, info, sessions, studies, tasks
+from mvg.server.monailabel import routes as monailabel
 from mvg.server.refusals import RefusedError, line_of, status_of
 from mvg.server.security import Security
 from mvg.server.workbench import Workbench
@@ -44,13 +45,28 @@ def create_app(workbench: Workbench) -> FastAPI:
     app.state.workbench = workbench
     for router in (info.router, studies.router, tasks.router, sessions.router, batches.router, exports.router):
         app.include_router(router, prefix=API)
+    app.include_router(monailabel.router)
     for kind in (RefusedError, MvgError, OSError, MemoryError, Exception):
         app.add_exception_handler(kind, _error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _unknown)
     app.mount("/", _Page(directory=PAGE, html=True, check_dir=False), name="page")
+    app.add_middleware(_WithoutTrailingSlash)
     app.add_middleware(Security, settings=workbench.settings)
     return app
+
+
+class _WithoutTrailingSlash:
+    """Viewers call the paths of MONAI Label's protocol with and without a slash at the end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http" and scope["path"].startswith(f"{monailabel.PREFIX}/"):
+            scope = {**scope, "path": scope["path"].rstrip("/"), "raw_path": scope["path"].rstrip("/").encode()}
+        await self._app(scope, receive, send)
 
 
 class _Page(StaticFiles):

@@ -17,9 +17,12 @@ from mvg.server.task_records import TaskRecord
 _OTHER_CHARACTERS = re.compile(r"[^A-Za-z0-9]+")
 
 
-def case_name(row: StudyRow) -> str:
-    """The name of a study's files in the task's folder: that of its file and the start of its id, which is unique."""
-    stem = _OTHER_CHARACTERS.sub("_", stem_of(Path(Path(row.file.path).name))).strip("_")[:60]
+def case_name(row: StudyRow, name: str | None = None) -> str:
+    """The name of a study's files in the task's folder: that of its file and the start of its id, which is unique.
+
+    name: instead of that of its file.
+    """
+    stem = _OTHER_CHARACTERS.sub("_", stem_of(Path(Path(name or row.file.path).name))).strip("_")[:60]
     return f"{stem or 'study'}_{row.id[:8]}"
 
 

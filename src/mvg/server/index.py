@@ -144,6 +144,15 @@ class Index:
         rows = self._select("s.id = ?", (study,), task, "limit 1")
         return rows[0] if rows else None
 
+    def study_starting_with(self, beginning: str) -> StudyRow | None:
+        """The study whose id begins so; None where there is none."""
+        rows = self._select("substr(s.id, 1, ?) = ?", (len(beginning), beginning), None, "limit 1")
+        return rows[0] if rows else None
+
+    def of_format(self, name: str) -> list[StudyRow]:
+        """All studies of a format."""
+        return self._select("s.format = ?", (name,), None, "order by s.path")
+
     def studies(self, query: Query) -> list[StudyRow]:
         """The studies of one page of a list."""
         where, values = _conditions(query)

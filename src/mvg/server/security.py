@@ -16,7 +16,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "mvg_token"
-_OPEN_PATHS = ("/api/v1/info", "/api/v1/login")
+_OPEN_PATHS = ("/api/v1/info", "/api/v1/login", "/monailabel/auth", "/monailabel/auth/token")
 _PROTECTED = ("/api/", "/monailabel")
 _LARGE = {"/api/v1/studies", "/api/v1/tasks/import", "/monailabel/datastore", "/monailabel/session"}
 _LARGE_ENDINGS = ("/examples/upload", "/datastore/label")
@@ -70,7 +70,7 @@ class Security:
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > _limit(request):
             return 413, _too_large(_limit(request))
-        protected = request.path.startswith(_PROTECTED) and request.path not in _OPEN_PATHS
+        protected = request.path.startswith(_PROTECTED) and request.path.rstrip("/") not in _OPEN_PATHS
         if protected and not self._is_authorized(request):
             return 401, MvgError("no token", "the token that `mvg serve` printed", "log in with it")
         return None
@@ -164,7 +164,8 @@ def cookie(token: str) -> str:
 
 def _limit(request: _Request) -> int:
     path = request.path.rstrip("/")
-    return _LARGE_BYTES if path in _LARGE or path.endswith(_LARGE_ENDINGS) else _SMALL_BYTES
+    large = path in _LARGE or path.endswith(_LARGE_ENDINGS) or path.startswith("/monailabel/infer/")
+    return _LARGE_BYTES if large else _SMALL_BYTES
 
 
 def _too_large(limit: int) -> MvgError:
