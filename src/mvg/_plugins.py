@@ -16,6 +16,7 @@ _KIND = {
     "metrics": "metric",
     "objectives": "objective",
     "sets": "layout",
+    "output_formats": "format of predictions",
     "strategies": "strategy",
 }
 

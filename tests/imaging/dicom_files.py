@@ -34,8 +34,9 @@ def write_series(folder: Path, affine: NDArray[np.float64], change: Change = lam
     for number in range(SLICES):
         dataset = pydicom.dcmread(pydicom_file("CT_small.dcm"))
         dataset.Rows, dataset.Columns, dataset.PixelData = ROWS, COLS, STORED[number].tobytes()
-        dataset.PixelSpacing = [spacing[1], spacing[0]]
-        dataset.ImageOrientationPatient = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
+        dataset.PixelSpacing = [round(spacing[1], 9), round(spacing[0], 9)]
+        cosines = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
+        dataset.ImageOrientationPatient = [round(x, 9) for x in cosines]
         dataset.ImagePositionPatient = [round(x, 9) for x in lps[:3, 3] + number * lps[:3, 2]]
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
         dataset.InstanceNumber = number + 1
@@ -60,3 +61,36 @@ def add_series(folder: Path, count: int, uid: str, **values: Any) -> None:
     change_files(other, SeriesInstanceUID=uid, SOPInstanceUID=generate_uid, **values)
     for file in sorted(other.glob("*.dcm"))[:count]:
         shutil.move(file, folder / f"{uid}-{file.name}")
+
+
+def write_enhanced(path: Path, affine: NDArray[np.float64]) -> None:
+    """Writes one multi-frame file with geometry and HU in functional groups."""
+    dataset = pydicom.dcmread(pydicom_file("CT_small.dcm"))
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(dataset, name)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+
+    def item(**values: Any) -> pydicom.Sequence:
+        dataset_item = pydicom.Dataset()
+        for name, value in values.items():
+            setattr(dataset_item, name, value)
+        return pydicom.Sequence([dataset_item])
+
+    cosines = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
+    dataset.SharedFunctionalGroupsSequence = item(
+        PixelMeasuresSequence=item(PixelSpacing=[round(spacing[1], 9), round(spacing[0], 9)], SliceThickness=1),
+        PlaneOrientationSequence=item(ImageOrientationPatient=[round(x, 9) for x in cosines]),
+    )
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    frames = [
+        item(
+            PlanePositionSequence=item(ImagePositionPatient=[round(x, 9) for x in lps[:3, 3] + k * lps[:3, 2]]),
+            PixelValueTransformationSequence=item(RescaleSlope=2, RescaleIntercept=-1000 - k),
+        )[0]
+        for k in reversed(range(SLICES))
+    ]
+    dataset.PerFrameFunctionalGroupsSequence = pydicom.Sequence(frames)
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = SLICES, ROWS, COLS
+    dataset.PixelData = STORED[::-1].tobytes()
+    dataset.save_as(path)

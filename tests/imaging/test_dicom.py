@@ -13,7 +13,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging import Volume, read, read_labels, write
-from tests.imaging.dicom_files import COLS, ROWS, SLICES, STORED, Change, pydicom_file, write_series
+from tests.imaging.dicom_files import ROWS, SLICES, STORED, Change, pydicom_file, write_enhanced, write_series
 from tests.imaging.grids import ORIENTATIONS, affine_of
 
 ROTATIONS = [orientation for orientation in ORIENTATIONS if np.linalg.det(orientation) > 0]
@@ -121,38 +121,6 @@ def test_inverted_gray_values_are_inverted_back(tmp_path: Path) -> None:
     dataset.save_as(tmp_path / "a.dcm")
     inverted, plain = read(tmp_path / "a.dcm").voxels, read(pydicom_file("CT_small.dcm")).voxels
     np.testing.assert_allclose(inverted + plain, (inverted + plain)[0, 0, 0])
-
-
-def write_enhanced(path: Path, affine: NDArray[np.float64]) -> None:
-    """Writes one multi-frame file with geometry and HU in functional groups."""
-    dataset = pydicom.dcmread(pydicom_file("CT_small.dcm"))
-    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
-        delattr(dataset, name)
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-
-    def item(**values: Any) -> pydicom.Sequence:
-        dataset_item = pydicom.Dataset()
-        for name, value in values.items():
-            setattr(dataset_item, name, value)
-        return pydicom.Sequence([dataset_item])
-
-    cosines = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
-    dataset.SharedFunctionalGroupsSequence = item(
-        PixelMeasuresSequence=item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=1),
-        PlaneOrientationSequence=item(ImageOrientationPatient=[round(x, 9) for x in cosines]),
-    )
-    frames = [
-        item(
-            PlanePositionSequence=item(ImagePositionPatient=[round(x, 9) for x in lps[:3, 3] + k * lps[:3, 2]]),
-            PixelValueTransformationSequence=item(RescaleSlope=2, RescaleIntercept=-1000 - k),
-        )[0]
-        for k in reversed(range(SLICES))
-    ]
-    dataset.PerFrameFunctionalGroupsSequence = pydicom.Sequence(frames)
-    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = SLICES, ROWS, COLS
-    dataset.PixelData = STORED[::-1].tobytes()
-    dataset.save_as(path)
 
 
 def test_enhanced_multi_frame_files_are_read(tmp_path: Path) -> None:

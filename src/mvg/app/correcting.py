@@ -1,17 +1,16 @@
 """`mvg predict --corrections`: corrected slices of a query, from a label map, and all others predicted from them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mvg.app.predicting import BatchJob, BatchReport, OutputOptions
+from mvg.app.predicting import BatchJob, BatchReport, OutputOptions, format_options
 from mvg.errors import FileError, PromptError
 from mvg.imaging.files import read_labels
 from mvg.imaging.folder import files_by_name, name_of
 from mvg.imaging.volume import Volume
-from mvg.prediction.batch import Job, Outcome, plan, run_jobs
+from mvg.prediction.batch import Job, Outcome, plan, run_jobs, write_prediction
 from mvg.prediction.corrections import Corrections, nothing_labeled, read_corrections
-from mvg.prediction.output_files import write_volume
 from mvg.prediction.predictor import load
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.queries import queries_of
@@ -38,12 +37,14 @@ class CorrectionSource:
 class _Corrector:
     """Opens a session for a query and its corrections.
 
-    inputs: how many images the weights take; files: that were read before, which no prediction may overwrite.
+    inputs: how many images the weights take; files: that were read before, which no prediction may overwrite; names: of
+    label values.
     """
 
     open_session: Callable[[Volume, Corrections], Session]
     inputs: int
     files: tuple[Path, ...] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, job: BatchJob) -> BatchReport:
@@ -55,7 +56,8 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
     _check_options([*job.options, *named_task] if prompts is None else [], job.outputs)
     path_of = _paths(job.queries, source.path)
     corrector = _without_task(source) if prompts is None else _of_task(prompts, source.unknown, job)
-    files = plan(queries_of(job.queries, job.series), job.output, "labels", (*corrector.files, *path_of.values()))
+    queries, inputs = queries_of(job.queries, job.series), (*corrector.files, *path_of.values())
+    files = plan(queries, job.output, "labels", inputs, written_as=format_options(job.outputs, corrector.names))
     notes, outcomes = list[str](), list[Outcome]()
 
     def predict_file(one: Job) -> Outcome:
@@ -64,9 +66,9 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
         session = corrector.open_session(query, corrections)
         for slice_ in corrections.slices:
             session.correct(slice_.index, slice_.labels, slice_.plane, source.unknown)
-        write_volume(session.predict().volume, one.output, query, None)
+        written = write_prediction(session.predict(), query, one, None)
         notes.append(f"{one.query.name}: {corrections.note}" if len(files) > 1 else corrections.note)
-        return Outcome(one, (one.output,), None)
+        return Outcome(one, written, None)
 
     for number, outcome in enumerate(run_jobs(files, predict_file), 1):
         job.on_progress("queries", number, len(files))
@@ -95,7 +97,9 @@ def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
             "a value that is no label",
             "name another one with --unknown",
         )
-    return _Corrector(lambda volume, _: task.open(volume), task.model.config.inputs, request.inputs)
+    return _Corrector(
+        lambda volume, _: task.open(volume), task.model.config.inputs, request.inputs, request.label_names
+    )
 
 
 def _without_task(source: CorrectionSource) -> _Corrector:

@@ -12,6 +12,7 @@ from mvg.prediction.options import PredictionOptions as Defaults
 _PACKAGE = Path(mvg.__file__).parent
 KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
 _STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strategies"))
+_FORMATS = ", ".join(name.replace("_", "-") for name in names_in(_PACKAGE / "prediction" / "output_formats"))
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
@@ -37,3 +38,15 @@ Ensemble = Annotated[
     int | None, typer.Option(min=1, help="Predictions to average.", show_default=str(Defaults.members))
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of random choices.", show_default=str(Defaults.seed))]
+
+# How predictions are written, and DICOM.
+SeriesChoice = Annotated[
+    str,
+    typer.Option(metavar="UID", help="DICOM series, by its UID or the end of it; largest; or all, each a query."),
+]
+FileFormat = Annotated[str, typer.Option("--format", help=f"{_FORMATS}.", show_default="same, and nifti for DICOM")]
+Codes = Annotated[
+    Path | None,
+    typer.Option(help="CSV of what labels mean in DICOM: label (value or name), scheme, value, meaning."),
+]
+Outlines = Annotated[bool, typer.Option("--outlines", help="Also write NAME_outlines/, DICOM pictures with outlines.")]

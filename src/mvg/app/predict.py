@@ -9,13 +9,17 @@ import typer
 from mvg.app.display import print_line, print_notes, progress_bars
 from mvg.app.options import (
     KINDS,
+    Codes,
     Device,
     Ensemble,
+    FileFormat,
     MinProbability,
     NumPrompts,
+    Outlines,
     Propagate,
     Quiet,
     Seed,
+    SeriesChoice,
     Strategy,
     Zoom,
 )
@@ -26,12 +30,7 @@ def predict(
         list[Path], typer.Argument(metavar="QUERY", help="Files; DICOM folders, zip archives or a DICOMDIR.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
-    series: Annotated[
-        str,
-        typer.Option(
-            metavar="UID", help="DICOM series, by its UID or the end of it; largest; or all, each a query of its own."
-        ),
-    ] = "",
+    series: SeriesChoice = "",
     prompts: Annotated[
         Path | None,
         typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
@@ -65,6 +64,9 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
     ] = False,
+    file_format: FileFormat = "",
+    codes: Codes = None,
+    outlines: Outlines = False,
     ensemble: Ensemble = None,
     tune_seconds: Annotated[
         float, typer.Option("--tune", min=0, help="First train on two or more prompts, for these seconds.")
@@ -84,7 +86,7 @@ def predict(
         "propagate": propagate, "min_probability": min_probability,
     }  # fmt: skip
     options = {name: value for name, value in chosen.items() if value is not None}
-    outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task)
+    outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task, file_format, codes, outlines)
     with output_folder(output), progress_bars(quiet) as on_progress:
         job = BatchJob(queries, output, options, outputs, on_progress, series)
         source = None if prompts is None else PromptSource(prompts, task, weights, device)

@@ -7,9 +7,11 @@ from typing import Any
 
 from mvg.app.display import OnProgress
 from mvg.errors import PromptError
+from mvg.imaging.dicom.terms import read_codes
 from mvg.prediction.batch import Job, Outcome, plan, predict_files, scale_of
 from mvg.prediction.finetuning import tune
 from mvg.prediction.output_files import write_qualities
+from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality
 from mvg.prediction.queries import queries_of
@@ -23,7 +25,8 @@ class OutputOptions:
     """What is made beside the predictions.
 
     uncertainty, probabilities, quality: also write them; tuning_seconds: of fine-tuning before the prediction, 0 for
-    none; save_task: where the task is saved, None for nowhere.
+    none; save_task: where the task is saved, None for nowhere. format: how predictions are written, see
+    `mvg.prediction.output_formats`; codes: a table of what labels mean; outlines: also as pictures of DICOM.
     """
 
     uncertainty: bool = False
@@ -31,6 +34,9 @@ class OutputOptions:
     quality: bool = False
     tuning_seconds: float = 0.0
     save_task: Path | None = None
+    format: str = ""
+    codes: Path | None = None
+    outlines: bool = False
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -91,7 +97,8 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
     """Predict all queries and write the files. Names are checked before anything is tuned. Raises MvgErrors."""
     task, notes, outputs = request.task, list[str](), job.outputs
     queries = queries_of(job.queries, job.series)
-    jobs = plan(queries, job.output, task.spec.target_type, request.inputs, outputs.extras, scale_of(task))
+    written_as = format_options(outputs, request.label_names)
+    jobs = plan(queries, job.output, task.spec.target_type, request.inputs, outputs.extras, scale_of(task), written_as)
     if request.channel:
         notes.append(f"the prompts' channel '{request.channel}' was used; --task KIND:CHANNEL chooses another")
     if outputs.tuning_seconds:
@@ -105,6 +112,12 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
     qualities = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
     written = (path for outcome in outcomes for path in outcome.written)
     return BatchReport(outcomes, (*written, *write_qualities(job.output, qualities)), tuple(notes))
+
+
+def format_options(outputs: OutputOptions, names: Mapping[int, str]) -> FormatOptions:
+    """How predictions with labels of these names are written. Raises FileError for a damaged table of codes."""
+    codes = () if outputs.codes is None else read_codes(outputs.codes)
+    return FormatOptions(outputs.format, names, tuple(codes), outputs.outlines)
 
 
 def _predict_all(

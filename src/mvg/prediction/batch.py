@@ -1,5 +1,6 @@
 """Many query files at once: each query is predicted alone, and one that fails does not stop the others."""
 
+import shutil
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,23 +8,16 @@ from functools import partial
 from pathlib import Path
 
 from mvg.errors import FileError, MvgError, PromptError
-from mvg.imaging.files import stem_of, suffix_of
-from mvg.imaging.formats import LOSSY, dicom
+from mvg.imaging.files import stem_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
-from mvg.prediction.output_files import (
-    PICTURE_SUFFIXES,
-    classes_file,
-    fits_picture,
-    write_probabilities,
-    write_volume,
-)
+from mvg.prediction.output_files import classes_file, write_probabilities
+from mvg.prediction.output_formats import BY_QUERY, FormatOptions, Output, format_for, is_export, write_outlines
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.queries import Query, name_of_export
 from mvg.prediction.result import Prediction
 
-_DICOM = ("", *dicom.SUFFIXES)  # predictions for these become NIfTI
 _NIFTI = ".nii.gz"
 
 Estimate = Callable[[PromptedTask, Volume, LabelMap], float]
@@ -32,22 +26,25 @@ Estimate = Callable[[PromptedTask, Volume, LabelMap], float]
 
 @dataclass(frozen=True)
 class Job:
-    """One query and the files of its prediction; uncertainty and probabilities are None if not asked for.
+    """One query and the files of its prediction; uncertainty, probabilities and outlines are None if not asked for.
 
-    series: which DICOM series of the query, see `mvg.read`.
+    series: which DICOM series of the query, see `mvg.read`; written_as: how the prediction is written.
     """
 
     query: Path
     output: Path
     uncertainty: Path | None = None
     probabilities: Path | None = None
+    outlines: Path | None = None
     series: str = ""
+    written_as: FormatOptions = BY_QUERY
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """All files that are written for the query."""
         classes = None if self.probabilities is None else classes_file(self.probabilities)
-        return tuple(path for path in (self.output, self.uncertainty, self.probabilities, classes) if path is not None)
+        every = (self.output, self.uncertainty, self.probabilities, classes, self.outlines)
+        return tuple(path for path in every if path is not None)
 
 
 @dataclass(frozen=True)
@@ -67,21 +64,23 @@ def plan(
     inputs: Sequence[Path] = (),
     extras: Collection[str] = (),
     scale: Window | None = None,
+    written_as: FormatOptions = BY_QUERY,
 ) -> tuple[Job, ...]:
-    """Where each prediction goes: OUTPUT/NAME of the query, in its format.
+    """Where each prediction goes: OUTPUT/NAME of the query, and what its format adds.
 
-    Exceptions: predictions for DICOM become .nii.gz; labels for JPEG, which would spoil them, become .png; pictures on
-    a `scale` that the query's format cannot hold (see `scale_of`) become .tif. extras: of "uncertainty",
-    "probabilities" and "quality"; the first two go to OUTPUT/STEM_EXTRA.nii.gz. inputs: the files of the prompts.
+    extras: of "uncertainty", "probabilities" and "quality"; the first two go to OUTPUT/STEM_EXTRA.nii.gz, or as the
+    format has it. inputs: the files of the prompts. scale: of pictures, see `scale_of`. written_as: the format.
 
-    Raises FileError when two predictions would have one name or one would overwrite a query or an input; PromptError
-    for extras that the target type does not have.
+    Raises FileError when two predictions would have one name or one would overwrite a query or an input, or for a
+    format that the query cannot have; PromptError for extras or a format that the target type does not have.
     """
     for extra in ("quality", "probabilities"):
         if extra in extras and target_type != "labels":
             raise PromptError(f"{extra} of a task that predicts pictures", "a segmentation", f"ask for no {extra}")
     known = [query if isinstance(query, Query) else Query(Path(query)) for query in queries]
-    jobs = tuple(_job(query, Path(output), target_type, extras, scale) for query in known)
+    if written_as.outlines and target_type != "labels":
+        raise PromptError("outlines of a task that predicts pictures", "a segmentation", "leave --outlines out")
+    jobs = tuple(_job(query, Path(output), target_type, extras, scale, written_as) for query in known)
     _check_names(jobs, (*(query.path for query in known), *inputs))
     return jobs
 
@@ -133,29 +132,46 @@ def _predict_file(
     prediction = task(query, progress)
     labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
     quality = None if estimate is None or labels is None else estimate(task, query, labels)
+    return Outcome(job, write_prediction(prediction, query, job, scale_of(task)), None, quality)
+
+
+def write_prediction(prediction: Prediction, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:
+    """Write all files of a prediction or none; returns their paths. Raises FileError, GeometryError."""
     written = list[Path]()
     try:
-        for path in _write(prediction, query, job, scale_of(task)):
+        for path in _write(prediction, query, job, scale):
             written.append(path)
     except MvgError:
-        for path in written:  # all files of a prediction or none
-            path.unlink(missing_ok=True)
+        for path in written:
+            _remove(path)
         raise
-    return Outcome(job, tuple(written), None, quality)
+    return tuple(written)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write(prediction: Prediction, query: Volume, job: Job, scale: Window | None) -> Iterator[Path]:
     """Writes the files of a prediction one by one and yields their paths."""
-    write_volume(prediction.volume, job.output, query, scale)
+    output = Output(prediction.volume, query, job.query, job.series, scale, job.written_as)
+    file_format = format_for(job.written_as.format, job.query)
+    file_format.write(output, job.output)
     yield job.output
     if job.uncertainty is not None:
         assert prediction.uncertainty is not None, "the options ask for it"
-        write_volume(prediction.uncertainty, job.uncertainty, query, None)
+        file_format.write_uncertainty(prediction.uncertainty, output, job.uncertainty)
         yield job.uncertainty
     if job.probabilities is not None:
         assert prediction.probabilities is not None, "the options ask for it"
         write_probabilities(prediction.probabilities, job.probabilities)
         yield from (job.probabilities, classes_file(job.probabilities))
+    if job.outlines is not None:
+        write_outlines(output, job.outlines)
+        yield job.outlines
 
 
 def _location(error: Exception) -> str:
@@ -165,27 +181,27 @@ def _location(error: Exception) -> str:
     return " ".join(text.split())[:250]
 
 
-def _job(query: Query, output: Path, target_type: str, extras: Collection[str], scale: Window | None) -> Job:
-    stem, suffix = _name(query.path, target_type, scale)
-    stem = query.name or stem
-    files = {
-        extra: output / f"{stem}_{extra}{_NIFTI}" if extra in extras else None
-        for extra in ("uncertainty", "probabilities")
-    }
-    return Job(query.path, output / f"{stem}{suffix}", files["uncertainty"], files["probabilities"], query.series)
-
-
-def _name(query: Path, target_type: str, scale: Window | None) -> tuple[str, str]:
-    """The stem and the suffix of a prediction's file."""
-    name, suffix = query.name, suffix_of(query)
-    if query.is_dir() or suffix in _DICOM:
-        return name_of_export(query), _NIFTI
-    stem = stem_of(name)
-    if suffix in LOSSY and target_type == "labels":
-        return stem, ".png"
-    if suffix in PICTURE_SUFFIXES and scale is not None and not fits_picture(suffix, scale):
-        return stem, ".tif"
-    return stem, name[len(stem) :]
+def _job(
+    query: Query,
+    output: Path,
+    target_type: str,
+    extras: Collection[str],
+    scale: Window | None,
+    written_as: FormatOptions,
+) -> Job:
+    file_format, path = format_for(written_as.format, query.path), query.path
+    stem = query.name or (name_of_export(path) if is_export(path) else stem_of(path.name))
+    if written_as.outlines and not is_export(path):
+        raise FileError(f"outlines for '{path}'", "a DICOM query", "leave --outlines out")
+    return Job(
+        path,
+        output / f"{stem}{file_format.suffix(path, target_type, scale)}",
+        output / f"{stem}{file_format.uncertainty_suffix(path)}" if "uncertainty" in extras else None,
+        output / f"{stem}_probabilities{_NIFTI}" if "probabilities" in extras else None,
+        output / f"{stem}_outlines" if written_as.outlines else None,
+        query.series,
+        written_as,
+    )
 
 
 def _check_names(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:

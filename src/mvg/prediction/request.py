@@ -1,7 +1,7 @@
 """A request as users name it: a prompt folder or task file, weights and a device -> a task that is ready to predict."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,13 @@ class Request:
     """A task ready to predict, and the files that it was made from.
 
     channel: which of the prompts' channels is used, where there are several and the user named none; else "".
+    label_names: of label values, where the prompts state them.
     """
 
     task: PromptedTask
     inputs: tuple[Path, ...]
     channel: str = ""
+    label_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def prepare_request(
@@ -61,7 +63,7 @@ def prepare_request(
     task = predictor.prompt(images, folder.targets, folder.task, chosen, modality=folder.modality, names=folder.names)
     has_named_channel = source.task is not None and ":" in source.task
     inputs = (*folder.images.paths, *folder.targets.paths)
-    return Request(task, inputs, "" if has_named_channel else folder.channel)
+    return Request(task, inputs, "" if has_named_channel else folder.channel, folder.label_names)
 
 
 def _saved_task(source: PromptSource, options: Mapping[str, Any]) -> PromptedTask:

@@ -2,7 +2,7 @@
 
 import logging
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +67,23 @@ class Instance:
     header: Any
 
 
-def image_instances(path: Path) -> list[Instance]:
+Note = Callable[[str], None]
+"""Called with a line about what is left out or mended."""
+
+
+def warn(message: str) -> None:
+    """A note to the logger "mvg"."""
+    logging.getLogger("mvg").warning("%s", message)
+
+
+def image_instances(path: Path, note: Note) -> list[Instance]:
     """The images of a folder and its subfolders, of a zip archive, of a DICOMDIR, or of one file.
 
-    Files of other kinds are left out. The logger "mvg" names DICOM files that are damaged. Raises FileError where there
-    is no image.
+    Files of other kinds are left out. A note names DICOM files that are damaged. Raises FileError where there is no
+    image.
     """
     instances, others, damaged = list[Instance](), list[Instance](), list[str]()
-    for file in _files(path):
+    for file in _files(path, note):
         try:
             header = file.header()
         except Exception as error:  # pydicom raises errors of many kinds for damaged files
@@ -86,9 +95,7 @@ def image_instances(path: Path) -> list[Instance]:
     kinds = {_kind(instance) for instance in instances}
     damaged += [f"{other.file.name} (it ends too early)" for other in others if _kind(other) in kinds]
     if damaged:
-        logging.getLogger("mvg").warning(
-            "'%s' holds %d damaged DICOM files, which are left out: %s", path, len(damaged), _listed(damaged)
-        )
+        note(f"'{path}' holds {len(damaged)} damaged DICOM files, which are left out: {_listed(damaged)}")
     if not instances:
         raise _no_image(path)
     return instances
@@ -106,7 +113,7 @@ def _no_image(path: Path) -> FileError:
     return FileError(f"'{path}' holds no image", "a DICOM image", "choose a file with pixel data")
 
 
-def _files(path: Path) -> list[DicomFile]:
+def _files(path: Path, note: Note) -> list[DicomFile]:
     if path.is_dir():
         return _in_folder(path)
     if path.suffix.lower() == ARCHIVE:
@@ -114,7 +121,7 @@ def _files(path: Path) -> list[DicomFile]:
     file = DicomFile(path)
     header = file.header()
     is_directory = str(header.file_meta.get("MediaStorageSOPClassUID", "")) == _DIRECTORY
-    return _in_directory(path, header) if is_directory else [file]
+    return _in_directory(path, header, note) if is_directory else [file]
 
 
 def _in_folder(folder: Path) -> list[DicomFile]:
@@ -131,7 +138,7 @@ def _in_archive(path: Path) -> list[DicomFile]:
     return [file for file in files if file.name[:1] not in ("", ".") and _is_dicom(file)]
 
 
-def _in_directory(path: Path, directory: Any) -> list[DicomFile]:
+def _in_directory(path: Path, directory: Any, note: Note) -> list[DicomFile]:
     """The files that a DICOMDIR names; their names may have another case on this disk."""
     paths, missing = list[Path](), list[str]()
     for record in directory.get("DirectoryRecordSequence") or []:
@@ -144,9 +151,7 @@ def _in_directory(path: Path, directory: Any) -> list[DicomFile]:
         paths += existing[:1]
         missing += [] if existing else ["/".join(parts)]
     if missing:
-        logging.getLogger("mvg").warning(
-            "'%s' names %d files that are missing: %s", path, len(missing), _listed(missing)
-        )
+        note(f"'{path}' names {len(missing)} files that are missing: {_listed(missing)}")
     return [file for file in (DicomFile(path) for path in sorted(paths)) if _is_dicom(file)]
 
 

@@ -1,6 +1,5 @@
 """Which images of an export are one volume: one series of several, and one stack of parallel slices in it."""
 
-import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError, MvgError
-from mvg.imaging.dicom.files import Instance, image_instances
+from mvg.imaging.dicom.files import Instance, Note, image_instances
 
 _Item = TypeVar("_Item")
 
@@ -60,19 +59,23 @@ def all_series(path: Path) -> list[Series]:
 
     Raises FileError where there is no image.
     """
-    return _of_examinations(_grouped(path, image_instances(path)))
+    return _of_examinations(_grouped(path, image_instances(path, _silent), _silent))
 
 
-def choose(path: Path, wish: str = "") -> list[Instance]:
-    """The images of one volume, in the order of their files. Notes about the choice go to the logger "mvg".
+def _silent(_: str) -> None:
+    """Drops a note, which is written when the images are read."""
+
+
+def choose(path: Path, wish: str = "", note: Note = _silent) -> list[Instance]:
+    """The images of one volume, in the order of their files.
 
     wish: the UID of a series or the end of it, LARGEST, or "" for the only series, or for the largest one if there is
     one that is larger than all others. Raises FileError for series that are missing or equally large, and errors that
     name LARGEST for a series of several stacks.
     """
-    grouped = _grouped(path, image_instances(path))
+    grouped = _grouped(path, image_instances(path, note), note)
     if wish not in ("", LARGEST):
-        return _one_stack(path, _named(path, grouped, wish), wish)
+        return _one_stack(path, _named(path, grouped, wish), wish, note)
     candidates = _of_examinations(grouped)
     first, *others = sorted(candidates, key=lambda series: -series.image_count)
     if others and others[0].image_count == first.image_count and wish != LARGEST:
@@ -83,14 +86,14 @@ def choose(path: Path, wish: str = "") -> list[Instance]:
         )
     if len(grouped) > 1:
         rest = [series for series in grouped if series is not first]
-        logging.getLogger("mvg").warning(
-            "'%s' holds %d series; the largest, %s, is read; --series UID chooses another, --series %s takes each: %s",
-            path, len(grouped), first.caption, ALL, _captions(rest),
-        )  # fmt: skip
-    return _one_stack(path, first, wish)
+        note(
+            f"'{path}' holds {len(grouped)} series; the largest, {first.caption}, is read; --series UID chooses"
+            f" another, --series {ALL} takes each: {_captions(rest)}"
+        )
+    return _one_stack(path, first, wish, note)
 
 
-def _grouped(path: Path, instances: Sequence[Instance]) -> list[Series]:
+def _grouped(path: Path, instances: Sequence[Instance], note: Note) -> list[Series]:
     """Instances by study and series; series that consist of one image each are one series if all else is equal."""
     by_uid = _by(instances, lambda one: tuple(str(one.header.get(name, "")) for name in _UIDS)).values()
     groups = [Series(str(members[0].header.get(_UIDS[1], "")), tuple(members)) for members in by_uid]
@@ -99,10 +102,10 @@ def _grouped(path: Path, instances: Sequence[Instance]) -> list[Series]:
     for members in _by(single, lambda series: _description(series.header)).values():
         if len(members) > 2:  # two images alone could be two scans
             merged.append(replace(members[0], instances=tuple(one for series in members for one in series.instances)))
-            logging.getLogger("mvg").warning(
-                "'%s': each of %d images has a SeriesInstanceUID of its own; all else is equal, so they are read as one"
-                " series", path, len(members),
-            )  # fmt: skip
+            note(
+                f"'{path}': each of {len(members)} images has a SeriesInstanceUID of its own; all else is equal: they"
+                " are read as one series"
+            )
     instances_in = {id(one) for series in merged for one in series.instances}
     return merged + [series for series in groups if id(series.instances[0]) not in instances_in]
 
@@ -134,16 +137,14 @@ def _named(path: Path, grouped: Sequence[Series], wish: str) -> Series:
     return matches[0]
 
 
-def _one_stack(path: Path, series: Series, wish: str) -> list[Instance]:
+def _one_stack(path: Path, series: Series, wish: str, note: Note) -> list[Instance]:
     """The only stack of slices with one size and direction, or the largest one if the user wishes so."""
     stacks = sorted(_stacks(series.instances), key=len, reverse=True)
     if len(stacks) == 1:
         return stacks[0]
     if wish != LARGEST:
         raise _mixed(path, stacks)
-    logging.getLogger("mvg").warning(
-        "'%s': one stack of %d images is read; left out: %s", path, len(stacks[0]), _names(stacks[1:])
-    )
+    note(f"'{path}': one stack of {len(stacks[0])} images is read; left out: {_names(stacks[1:])}")
     return stacks[0]
 
 

@@ -4,7 +4,6 @@ Enhanced multi-frame files and series of single images are read alike.
 """
 
 import hashlib
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import FileError
-from mvg.imaging.dicom.files import ARCHIVE, DicomFile
+from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
 from mvg.imaging.dicom.series import choose
@@ -56,7 +55,7 @@ def load_series(path: Path, series: str) -> Stored:
 
     The logger "mvg" is told what was left out or mended. Raises FileError and GeometryError for what is no volume.
     """
-    instances = choose(path, series)
+    instances = choose(path, series, warn)
     if path.is_file() and len(instances) == 1:
         _note_siblings(path, instances[0].header)
     frames = [frame for instance in instances for frame in _frames(instance.file)]
@@ -69,7 +68,7 @@ def load_series(path: Path, series: str) -> Stored:
     check_parallel(positions, path)
     ordered = [_one_of(path, [frames[k] for k in group]) for group in by_height(positions)]
     if len(ordered) < len(frames):
-        _warn("'%s' holds %d copies of images, which are read once", path, len(frames) - len(ordered))
+        warn(f"'{path}' holds {len(frames) - len(ordered)} copies of images, which are read once")
     affine = affine_of_slices([frame.position for frame in ordered if frame.position is not None], path)
     color = ordered[0].pixels.ndim == 3
     voxels = np.stack([frame.pixels for frame in ordered], axis=2).swapaxes(0, 1)
@@ -103,21 +102,21 @@ def _one_of(path: Path, frames: Sequence[_Frame]) -> _Frame:
 def _in_suv(voxels: NDArray[Any], path: Path, frames: Sequence[_Frame]) -> NDArray[Any]:
     factor, note = suv_factor([frame.header for frame in frames])
     if note:
-        _warn("'%s': %s", path, note)
+        warn(f"'{path}': {note}")
     return voxels if factor is None else (voxels * factor).astype(np.float32)
 
 
 def _note_faults(path: Path, headers: Sequence[Any]) -> None:
     faults = dict.fromkeys(fault for header in headers for fault in rescale_faults(header))
     if faults:
-        _warn("'%s': %s", path, "; ".join(faults))
+        warn(f"'{path}': {'; '.join(faults)}")
 
 
 def _note_siblings(path: Path, header: Any) -> None:
     """Says once per series that a file is one slice of it, where others lie in the same folder."""
     uid, folder = str(header.get("SeriesInstanceUID", "")), path.resolve().parent
     if "ImagePositionPatient" in header and _series_in(folder).pop(uid, 0) > 1:
-        _warn("'%s' is one slice of a series, and only this slice is read; name its folder to read all", path)
+        warn(f"'{path}' is one slice of a series, and only this slice is read; name its folder to read all")
 
 
 @cache
@@ -132,10 +131,6 @@ def _series_in(folder: Path) -> Counter[str]:
             counts[str(header.get("SeriesInstanceUID", ""))] += 1
     counts.pop("", None)
     return counts
-
-
-def _warn(message: str, *values: object) -> None:
-    logging.getLogger("mvg").warning(message, *values)
 
 
 def _without_position(slices: list[NDArray[Any]], dataset: Any) -> Stored:

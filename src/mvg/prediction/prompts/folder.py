@@ -1,8 +1,8 @@
 """Prompts from a folder: the nnU-Net raw layout, or `images/` and `targets/` with equal names."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -57,7 +57,7 @@ class PromptFolder:
 
     images, targets: one target per image, read when indexed; names: of the pairs, for messages; task: the kind.
     modality: as the folder states it, "CT" for HU, else None; channel: the image channel that is used, "" if there is
-    only one.
+    only one; label_names: of label values, where the folder states them.
     """
 
     images: VolumeFiles[Volume]
@@ -66,6 +66,7 @@ class PromptFolder:
     task: str
     modality: str | None = None
     channel: str = ""
+    label_names: Mapping[int, str] = field(default_factory=dict)
 
 
 def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] = (), inputs: int = 1) -> PromptFolder:
@@ -144,7 +145,8 @@ class _NnunetFolder:
         images = VolumeFiles([case.images[channel] for case in cases], partial(read_channels, inputs=self.inputs))
         names = tuple(case.name for case in cases)
         name = self.channels[channel] if len(self.channels) > 1 else ""
-        return PromptFolder(images, targets, names, kind, _modality(self.data.card, channel), name)
+        card = self.data.card
+        return PromptFolder(images, targets, names, kind, _modality(card, channel), name, card.labels)
 
     def _inferred_task(self) -> str:
         if self.labeled:
