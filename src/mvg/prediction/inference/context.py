@@ -13,7 +13,7 @@ from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
 from mvg.tasks import TaskSpec
 
-_ZOOM_CACHE_BYTES = 2**29  # encoded prompts of all magnified regions together
+_ZOOM_CACHE_BYTES = 3 * 2**27  # encoded prompts of all magnified regions together
 
 Refinement = Callable[["PredictionContext", VolumePrediction], VolumePrediction]
 """Improves a prediction; it may write into the arrays of the one that it receives, so only the result is used after."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import RLock
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +17,7 @@ from mvg.errors import PromptError
 from mvg.imaging.coloring import Coloring
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures, PromptState, TargetType
+from mvg.model.target_encoder import distinct_channels
 from mvg.prediction.inference.adaptation import Correction
 from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
 from mvg.prediction.inference.recent import Shared
@@ -24,9 +26,20 @@ from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
 
 _DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features describe it
 _MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
-_STATE_BYTES = 2**28
+_STATE_BYTES = 3 * 2**26
 _JOINED_BYTES, _MIN_JOINED_BYTES = 2**26, 2**24
 _DESCRIPTOR_BYTES = 2**26
+
+
+class _KeptState(NamedTuple):
+    """A state with one channel for all empty ones, and for each channel its number there; None: it has all of them."""
+
+    distinct: PromptState
+    channels: Int[Tensor, " c"] | None
+
+    def whole(self) -> PromptState:
+        """With every channel."""
+        return self.distinct if self.channels is None else self.distinct.select(self.channels)
 
 
 @dataclass(frozen=True)
@@ -57,8 +70,9 @@ class PromptCache:
     """Features and encoded states of the prompt slices of one task; safe for several threads.
 
     States are kept in bfloat16 within `budget` bytes, those of whole views within 64 MB, features within 128 MB; the
-    least recently used are dropped and computed again when needed. A network with independent prompts encodes every
-    prompt slice on its own; otherwise a prompt attends to those before it, and a whole view is one entry.
+    least recently used are dropped and computed again when needed. Classes that a slice lacks share one channel. A
+    network with independent prompts encodes every prompt slice on its own; otherwise a prompt attends to those before
+    it, and a whole view is one entry.
     """
 
     def __init__(self, model: Generalist, prompts: PromptSet, budget: int = _STATE_BYTES) -> None:
@@ -67,7 +81,7 @@ class PromptCache:
         """What corrects predictions from these prompts, where the task was tuned."""
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
-        self._states: Shared[PromptView, PromptState] = Shared(budget, _state_bytes)
+        self._states: Shared[PromptView, _KeptState] = Shared(budget, lambda kept: _state_bytes(kept.distinct))
         self._joined: Shared[PromptView, PromptState] = Shared(
             max(_MIN_JOINED_BYTES, min(budget // 4, _JOINED_BYTES)), _state_bytes
         )
@@ -87,7 +101,7 @@ class PromptCache:
 
     def state(self, view: PromptView) -> PromptState:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
-        if not self.model.config.independent_prompts or len(view.indices) == 1:
+        if not self.model.config.independent_prompts:
             return self._encoded([view])[0]
         return self._joined.get([view], self._join)[0]  # its regression is solved at most once
 
@@ -106,8 +120,8 @@ class PromptCache:
     def extended(self, prompts: PromptSet) -> "PromptCache":
         """A cache for prompts that begin with the same slices; what is encoded is shared."""
         more = PromptCache(self.model, prompts, self._states.budget)
-        for view, state in self._states.items():
-            more._states.put(view, state)
+        for view, kept in self._states.items():
+            more._states.put(view, kept)
         more._features.take_over(self._features)
         for number, descriptor in self._descriptors.items():
             more._descriptors.put(number, descriptor)
@@ -141,7 +155,7 @@ class PromptCache:
 
     def put(self, view: PromptView, state: PromptState) -> None:
         """Keep a state that was encoded before."""
-        self._states.put(view, state)
+        self._states.put(view, _KeptState(state, None))
 
     def _describe(self, numbers: Sequence[int]) -> list[NDArray[np.float32]]:
         return list(describe(self.features(numbers)))
@@ -151,14 +165,19 @@ class PromptCache:
         return [PromptState.concatenate(self._encoded(parts)) for parts in single]
 
     def _encoded(self, views: Sequence[PromptView]) -> list[PromptState]:
-        return self._states.get(views, lambda missing: [self._encode(view) for view in missing])
+        kept = self._states.get(views, lambda missing: [self._encode(view) for view in missing])
+        return [part.whole() for part in kept]
 
-    def _encode(self, view: PromptView) -> PromptState:
+    def _encode(self, view: PromptView) -> "_KeptState":
         target_type: TargetType = "labels" if self.prompts.has_labels else "image"
         with torch.inference_mode():
             features = self.features(view.indices, view.mirrored)
-            targets = self._targets(view).to(features.images.device)
-            return _compact(self.model.encode(features, targets[None], target_type))
+            targets = self._targets(view).to(features.images.device)[None]
+            state = self.model.encode(features, targets, target_type)
+            distinct, channels = distinct_channels(targets)
+            if len(distinct) == len(channels):
+                return _KeptState(_compact(state), None)
+            return _KeptState(_compact(state.select(distinct)), channels)
 
     def _targets(self, view: PromptView) -> Float[Tensor, "n c s s"]:
         values, indices = self.prompts.values, list(view.indices)

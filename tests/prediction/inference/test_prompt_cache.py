@@ -1,0 +1,33 @@
+"""Encoded prompts take little memory."""
+
+import numpy as np
+import torch
+
+from mvg.imaging.volume import LabelMap
+from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
+from mvg.prediction.predictor import Predictor
+from tests.prediction.learner import random_model
+from tests.prediction.scans import scan
+
+
+def test_classes_that_a_prompt_slice_lacks_share_one_channel_in_memory() -> None:
+    """Otherwise the budget of this test would hold less than half of the slices, and they would be encoded again."""
+    image, labels = scan(seed=1)
+    voxels = labels.voxels.copy()
+    voxels[:16, 0, -1] = np.arange(11, 27)  # sixteen more classes, in the last slice alone
+    task = Predictor(random_model(), "random").prompt([image], [LabelMap(voxels, labels.affine)])
+    few = [number for number in range(len(task.prompts)) if task.prompts.classes[number].sum() == 2]
+    assert len(few) == len(task.prompts) - 1
+    largest = task.cache.state(PromptView((few[0],)))
+    of_channel = sum(t.numel() * 2 for t in largest.values) + sum(t.numel() * 4 for t in largest.sums[1:])
+    rest = sum(t.numel() * 2 for t in largest.keys) + largest.sums[0].numel() * 4
+    budget = len(few) * (rest + 3 * of_channel // largest.channels)  # two classes, and one for those that are empty
+    assert budget < 0.5 * len(few) * (rest + of_channel)
+
+    counted, encode = list[int](), task.model.encode
+    task.model.encode = lambda *given: counted.append(1) or encode(*given)  # type: ignore[assignment, func-returns-value]
+    cache = PromptCache(task.model, task.prompts, budget)
+    first = [cache.state(PromptView((number,))) for number in few]
+    second = [cache.state(PromptView((few[0], number))) for number in few]
+    assert len(counted) == len(few)
+    assert torch.allclose(second[1].values[0][:, :, -first[1].values[0].shape[2] :], first[1].values[0])
