@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from mvg.tasks import kinds
+from tests.browsers import LEFT_OUT, REQUIRED, browser_path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+collect_ignore = [] if browser_path() or REQUIRED else ["browser"]
 
 NEW_KIND = '''
 """{title}: a picture -> the square root of its intensities."""
@@ -47,6 +50,11 @@ def offered_by(card):
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than some seconds; runs with the others")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if collect_ignore:
+        terminalreporter.write_line(LEFT_OUT)
 
 
 @pytest.fixture
