@@ -8,7 +8,7 @@ import { on, state } from "./state.js";
 let work = null;
 
 export function exportMenu() {
-  const body = h("div.menu-body", { role: "menu" });
+  const body = h("div.menu-body", {});
   const menu = h(
     "details.menu",
     {},
@@ -38,9 +38,7 @@ function entries(close) {
     h("option", { value: "all" }, "All studies with labels"),
   );
   const entry = (text, hint, path) => {
-    const item = button(".entry", "", "", async () => (await attempt(() => save(path()), item), close()), {
-      role: "menuitem",
-    });
+    const item = button(".entry", "", "", async () => (await attempt(() => save(path()), item), close()));
     item.append(h("b", {}, text), h("span", {}, hint));
     return item;
   };

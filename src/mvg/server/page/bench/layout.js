@@ -35,6 +35,7 @@ export class BenchLayout {
     this.layouts = LAYOUTS.map(([name, text]) =>
       h("button", { type: "button", dataset: { layout: name }, onclick: () => bench.arrange(name) }, text),
     );
+    this.planes = h("div.segmented", { role: "group", "aria-label": "Planes" }, this.layouts);
     this.bar = h(
       "div.bar",
       { hidden: true },
@@ -90,7 +91,7 @@ export class BenchLayout {
       h("a.back.quiet", { href: "#/studies", title: "All studies" }, icon("back")),
       this.title,
       this.save,
-      h("div.segmented", { role: "group", "aria-label": "Planes" }, this.layouts),
+      this.planes,
     );
     const legend = h(
       "span.strip-legend",
@@ -131,7 +132,7 @@ export class BenchLayout {
   loading(text) {
     replace(this.veil, h("div.spinner"), h("p", {}, text));
     this.veil.hidden = false;
-    this.title.textContent = this.readout.textContent = "";
+    this.title.textContent = replace(this.readout);
     this.idle(true);
     replace(this.save);
   }
@@ -153,7 +154,7 @@ export class BenchLayout {
     this.idle(false);
     this.stripBox.hidden = bench.flat;
     this.title.textContent = this.title.title = bench.work.study.name;
-    for (const one of this.layouts) one.hidden = bench.flat;
+    this.planes.hidden = bench.flat;
     this.layouts[0].textContent = bench.viewer.software ? "Three planes" : "Planes and 3D";
     this.painting.hidden = bench.pictures && !bench.kind.needs_void;
     this.labelCard.hidden = this.painting.hidden;
@@ -197,13 +198,12 @@ export class BenchLayout {
 
   reading(under) {
     const { viewer } = this.bench;
-    if (!under?.voxel) return (this.readout.textContent = "");
+    if (!under?.voxel) return replace(this.readout);
     const [x, y, z] = under.voxel;
     const position = x + viewer.dims[0] * (y + viewer.dims[1] * z);
-    const label = this.bench.labels[viewer.labels[position] - 1]?.name;
-    const value = viewer.colored ? "" : `  ${formatted(viewer.image.img[position])}`;
-    this.readout.textContent = `${x}, ${y}, ${z}${value}${label ? `  ${label}` : ""}`;
-    return undefined;
+    const label = this.bench.labels[viewer.labels[position] - 1]?.name ?? "";
+    const parts = { voxel: `${x}, ${y}, ${z}`, intensity: viewer.intensity(position), label };
+    return replace(this.readout, ...Object.entries(parts).map(([name, text]) => h(`span.${name}`, {}, text)));
   }
 
   saving(state, message) {
@@ -253,5 +253,3 @@ function statusLine(session, pictures) {
   const news = session.predicted_revision !== session.revision ? " Newer strokes wait for an answer." : "";
   return `Answered${given ? ` from ${given} slice${given > 1 ? "s" : ""}` : ""}.${quality}${news}`;
 }
-
-const formatted = (value) => (Number.isInteger(value) ? String(value) : (value?.toPrecision(4) ?? ""));

@@ -8,7 +8,7 @@ export class LabelPanel {
   constructor(bench) {
     this.bench = bench;
     this.hidden = new Set();
-    this.element = h("ul.labels", { role: "listbox", "aria-label": "Labels" });
+    this.element = h("ul.labels", { "aria-label": "Labels" });
   }
 
   open() {
@@ -29,7 +29,7 @@ export class LabelPanel {
     const name = h("span.name", {}, label.name);
     const choice = h(
       "button.label",
-      { type: "button", onclick: choose, role: "option", title: number < 10 ? `Key ${number}` : "" },
+      { type: "button", onclick: choose, title: number < 10 ? `Key ${number}` : "" },
       swatch,
       name,
       this.amounts[number - 1],
@@ -47,7 +47,7 @@ export class LabelPanel {
 
   mark() {
     [...this.element.children].forEach((row, number) => {
-      row.firstChild.setAttribute("aria-selected", String(number + 1 === this.bench.tool.label));
+      row.firstChild.setAttribute("aria-pressed", String(number + 1 === this.bench.tool.label));
     });
   }
 

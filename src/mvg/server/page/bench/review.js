@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { attempt, fail, notify } from "../notices.js";
-import { emit, state } from "../state.js";
+import { emit, state, update } from "../state.js";
 
 export async function predict(bench) {
   const { work, pictures } = bench;
@@ -37,7 +37,10 @@ export const accept = (bench) => finish(bench, false, "Accepted. The labels are 
 export const useAsExample = (bench) => finish(bench, true, "Accepted, and an example of this task from now on.");
 
 async function finish(bench, example, message) {
-  await attempt(() => bench.work.finish(example));
+  await attempt(async () => {
+    await bench.work.finish(example);
+    if (example) update(await get(`tasks/${bench.task.id}`));
+  });
   if (bench.work?.session.state !== "done") return;
   notify(message, "info", { text: "Next study", run: () => nextStudy(bench) });
 }

@@ -105,6 +105,13 @@ export class Viewer {
     return this.nv.volumes[0];
   }
 
+  // The intensity of a voxel, or its colors, as text.
+  intensity(position) {
+    const { img } = this.image;
+    if (this.colored) return Array.from(img.subarray(position * this.channels, position * this.channels + 3)).join("/");
+    return Number.isInteger(img[position]) ? String(img[position]) : img[position].toPrecision(4);
+  }
+
   get voxel() {
     return Array.from(this.nv.frac2vox(this.nv.scene.crosshairPos));
   }

@@ -2,7 +2,7 @@
 
 import { Bench } from "../bench/bench.js";
 import { button, h, replace } from "../dom.js";
-import { read, remember, state } from "../state.js";
+import { on, read, remember, state } from "../state.js";
 import { missingWebGL } from "../webgl.js";
 
 // One bench for all visits: a browser grants only a few WebGL contexts.
@@ -11,6 +11,7 @@ let shared = null;
 export class BenchScreen {
   constructor() {
     this.element = h("div.bench-screen", {});
+    this.end = on("task", (task) => this.follow(task));
   }
 
   async enter(study) {
@@ -57,7 +58,14 @@ export class BenchScreen {
     if (event.key === " " && this.bench?.work) this.bench.space(event, false);
   }
 
+  // Another task was chosen at the top: the same study is opened for it.
+  follow(task) {
+    const { work, task: current } = this.bench ?? {};
+    if (work && task && task.id !== current.id) location.hash = `#/bench/${task.id}/${work.study.id}`;
+  }
+
   leave() {
+    this.end();
     this.bench?.close();
   }
 }

@@ -32,7 +32,8 @@ export class LabelTable {
           h(
             "tr",
             {},
-            ["Key", "Color", "Name", "Value in files", ""].map((text) => h("th", { scope: "col" }, text)),
+            ["Key", "Color", "Name", "Value in files"].map((text) => h("th", { scope: "col" }, text)),
+            h("td", {}),
           ),
         ),
         h("tbody", {}, rows),

@@ -22,10 +22,11 @@ const STATES = [
   ["done", "Done"],
 ];
 const SEARCH_DELAY = 250;
+const REFETCH_DELAY = 400;
 
 export class StudiesScreen {
   constructor() {
-    Object.assign(this, { offset: 0, sort: Number(read("sort") ?? 0), state: "", search: "" });
+    Object.assign(this, { offset: 0, sort: Number(read("sort") ?? 0), state: "", search: "", looks: new Set() });
     this.batch = new BatchBar();
     this.list = h("ul.study-list", { "aria-label": "Studies", "aria-busy": "true" });
     this.filters = h("div.filters", { role: "group", "aria-label": "State" });
@@ -132,7 +133,7 @@ export class StudiesScreen {
 
   draw(reply) {
     const { studies, total, counts, scanning } = reply;
-    this.rows = new Map(studies.map((study) => [study.id, studyRow(study)]));
+    this.rows = new Map(studies.map((study) => [study.id, studyRow(study, () => this.looked(study))]));
     replace(this.list, ...(studies.length ? this.rows.values() : [this.empty(scanning)]));
     const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
     replace(
@@ -162,6 +163,14 @@ export class StudiesScreen {
       total > LIMIT && page("back", "Back", Math.max(0, this.offset - LIMIT), this.offset > 0),
       total > LIMIT && page("forward", "On", this.offset + LIMIT, this.offset + LIMIT < total),
     );
+  }
+
+  // A file that was looked into for the first time: the list is fetched once more, with sizes and errors.
+  looked(study) {
+    if (study.shape || study.error || this.looks.has(study.id)) return;
+    this.looks.add(study.id);
+    clearTimeout(this.refetch);
+    this.refetch = setTimeout(() => !this.left && this.load(), REFETCH_DELAY);
   }
 
   empty(scanning) {

@@ -6,7 +6,8 @@ import { state } from "../state.js";
 
 export const STATE_NAMES = { new: "New", answered: "Answered", correcting: "Being corrected", done: "Done" };
 
-export function studyRow(study) {
+// `seen` is called when the server has looked into the file for the thumbnail: it knows more of the study then.
+export function studyRow(study, seen = () => {}) {
   const image = `studies/${study.id}/thumbnail.png?${new URLSearchParams({ ...(state.task && { task: state.task.id }), at: study.updated ?? "" })}`;
   const thumbnail = h("img", {
     src: url(image),
@@ -14,7 +15,11 @@ export function studyRow(study) {
     loading: "lazy",
     width: 60,
     height: 60,
-    onerror: () => thumbnail.replaceWith(h("span.thumb", {}, icon("warning"))),
+    onload: seen,
+    onerror: () => {
+      thumbnail.replaceWith(h("span.thumb", {}, icon("warning")));
+      seen();
+    },
   });
   const facts = [
     size(study),

@@ -1,0 +1,104 @@
+"""The page as a user handles it: clicks, keys, and what can be read on the screen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Page, Position
+
+SAVED = ".save[data-state=saved]"
+PATIENCE = 60_000  # milliseconds: other tests run on the same cores
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """What the page says of the voxel under the pointer: RAS index, intensity or colors, and the name of its label or ""."""
+
+    voxel: tuple[int, int, int]
+    intensity: str
+    label: str
+
+
+@dataclass(frozen=True)
+class BenchPage:
+    """A tab with the workbench."""
+
+    page: Page
+    address: str
+
+    def open(self, task: str, study: str) -> None:
+        """Opens a study in the bench."""
+        self.page.goto(f"{self.address}/#/bench/{task}/{study}")
+        self.opened()
+
+    def opened(self) -> None:
+        """Returns when a study is open and saved."""
+        self.page.locator(".veil").last.wait_for(state="hidden", timeout=PATIENCE)
+        self.saved()
+
+    def saved(self) -> None:
+        """Returns when the server has every stroke."""
+        self.page.wait_for_selector(SAVED, timeout=PATIENCE)
+
+    def at(self, across: float, down: float) -> Position:
+        """A point of the picture, by shares of its width and height."""
+        box = self.page.locator(".overlay").bounding_box()
+        assert box is not None
+        return {"x": round(box["x"] + across * box["width"]), "y": round(box["y"] + down * box["height"])}
+
+    def point(self, across: float, down: float) -> Pointed:
+        """Moves the pointer there and reads what the page says of it."""
+        position = self.at(across, down)
+        self.page.mouse.move(position["x"], position["y"])
+        voxel, intensity, label = (self.page.locator(f".readout .{name}") for name in ("voxel", "intensity", "label"))
+        x, y, z = map(int, voxel.inner_text().split(","))
+        return Pointed((x, y, z), intensity.inner_text(), label.inner_text())
+
+    def click(self, across: float, down: float) -> Pointed:
+        """Clicks there; returns what was there before."""
+        pointed = self.point(across, down)
+        self.page.mouse.down()
+        self.page.mouse.up()
+        return pointed
+
+    def outline(self, *corners: tuple[float, float]) -> None:
+        """Fills a polygon with the chosen label."""
+        self.keys("p")
+        for corner in corners:
+            self.click(*corner)
+        self.keys("Enter")
+        self.saved()
+
+    def keys(self, *names: str) -> None:
+        """Presses keys, one after the other."""
+        for name in names:
+            self.page.keyboard.press(name)
+
+    def predict(self) -> None:
+        """Lets the volume be predicted; returns when it is."""
+        self.keys("a")
+        self.page.wait_for_selector(".bar", state="visible", timeout=PATIENCE)
+        self.page.wait_for_selector(".bar", state="hidden", timeout=PATIENCE)
+
+    @property
+    def status(self) -> str:
+        """The line below the buttons."""
+        return self.page.locator(".status").inner_text()
+
+    def export(self, entry: str, folder: Path) -> Path:
+        """Saves what an entry of the export menu offers."""
+        self.page.click(".menu summary")
+        with self.page.expect_download(timeout=PATIENCE) as download:
+            self.page.get_by_role("button", name=entry).click()
+        path = folder / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    def screenshot(self, path: Path) -> NDArray[np.uint8]:
+        """The picture on the screen (rows, columns) in gray, in pixels of the whole tab."""
+        self.page.mouse.move(2, 2)
+        self.page.wait_for_timeout(500)  # a frame is drawn
+        self.page.screenshot(path=path)
+        return np.asarray(Image.open(path).convert("L"))
