@@ -14,7 +14,7 @@ PATIENCE = 60_000  # milliseconds: other tests run on the same cores
 
 @dataclass(frozen=True)
 class Pointed:
-    """What the page says of the voxel under the pointer: RAS index, intensity or colors, and the name of its label or ""."""
+    """What the page says of a voxel: RAS index, intensity or colors, and the name of its label or ""."""
 
     voxel: tuple[int, int, int]
     intensity: str
