@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging import LabelMap, Volume, read, read_labels, stem_of, suffix_of, write
+from mvg.imaging.conversion import as_labels
 from tests.imaging.grids import ORIENTATIONS, affine_of, affines, labels_of, same, shapes, volume_of
 
 VOLUMES = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npz", ".h5", ".hdf5"]
@@ -171,7 +173,17 @@ def test_metaimage_results_have_the_spacing_and_direction_of_their_query(suffix:
     assert result.GetDirection() == image.GetDirection()
 
 
-@pytest.mark.parametrize("suffix", [".mha", ".mhd", ".nrrd"])
+@pytest.mark.parametrize("shear", [1e-4, 0.004, 0.1, 0.7])
+def test_nrrd_keeps_axes_that_are_not_at_right_angles(shear: float, tmp_path: Path) -> None:
+    affine = affine_of(np.eye(3))
+    affine[:3, :3] = affine[:3, :3] @ np.array([[1, shear, 0], [0, 1, shear / 2], [0, 0, 1]])
+    write(volume_of(affine), tmp_path / "scan.nrrd")
+    again = read(tmp_path / "scan.nrrd")
+    np.testing.assert_allclose(again.affine, affine, atol=1e-12)
+    assert np.array_equal(again.voxels, volume_of(affine).voxels)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
 def test_formats_that_cannot_hold_sheared_axes_refuse_them(suffix: str, tmp_path: Path) -> None:
     affine = affine_of(np.eye(3))
     affine[0, 1] = 0.5
@@ -205,3 +217,20 @@ def test_suffixes_in_capitals_are_read_and_written(tmp_path: Path) -> None:
     for name in ("A.NII.GZ", "A.MHA", "A.MHD", "A.NRRD", "A.NPZ", "A.H5"):
         write(volume_of(np.eye(4)), tmp_path / name)
         np.testing.assert_array_equal(read(tmp_path / name).voxels, volume_of(np.eye(4)).voxels)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1e-4, 50), st.floats(-20, 20), st.lists(st.integers(0, 300), min_size=2, max_size=6, unique=True))
+def test_labels_are_read_as_a_header_scales_them(slope: float, intercept: float, values: list[int]) -> None:
+    """A header's scale, of single precision, leaves labels a little off their whole numbers."""
+    stored = (np.array(values) - intercept) / slope
+    image = nibabel.Nifti1Image(stored.astype(np.float32).reshape(-1, 1, 1), np.eye(4))
+    content = bytearray(image.to_bytes())
+    content[112:116], content[116:120] = np.float32(slope).tobytes(), np.float32(intercept).tobytes()
+    labels = as_labels(nibabel.Nifti1Image.from_bytes(bytes(content)))
+    assert labels.voxels.ravel().tolist() == values
+
+
+def test_labels_that_are_fractions_are_refused() -> None:
+    with pytest.raises(FileError, match="holds fractions"):
+        as_labels(nibabel.Nifti1Image(np.full((2, 2, 2), 0.4, np.float32), np.eye(4)))

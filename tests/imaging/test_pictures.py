@@ -211,3 +211,17 @@ def test_a_volume_of_one_slice_is_written_as_displayed(tmp_path: Path) -> None:
     volume = Volume(PIXELS[None].astype(np.float32), affine_of(np.eye(3)))
     write(volume, tmp_path / "a.png")
     np.testing.assert_array_equal(read_slice(tmp_path / "a.png"), volume.pictures("sagittal")[0])
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_photographs_are_read_as_viewers_show_them(turn: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png", exif=exif)
+    expected = {
+        1: PIXELS, 2: PIXELS[:, ::-1], 3: PIXELS[::-1, ::-1], 4: PIXELS[::-1], 5: PIXELS.T,
+        6: PIXELS[::-1].T, 7: PIXELS[::-1, ::-1].T, 8: PIXELS.T[::-1],
+    }[turn]  # fmt: skip
+    assert np.array_equal(read_slice(tmp_path / "photo.png"), expected)
+    write(read(tmp_path / "photo.png"), tmp_path / "again.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), expected)

@@ -79,7 +79,8 @@ class Card:
 class Case:
     """One study: registered images (one path per channel), and a label map and an image target if there are any.
 
-    owner_split: the split that the owners of the set define for it; None for sets without a split.
+    owner_split: the split that the owners of the set define for it; None for sets without a split. annotated: the array
+    indices of the slices that were labeled, across the thickest axis; None for all.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Case:
     labels: LabelFiles | None = None
     target: Path | None = None
     owner_split: Split | None = None
+    annotated: tuple[int, ...] | None = None
 
     @property
     def split(self) -> Split:

@@ -1,5 +1,6 @@
 """Images of a folder by their names, to find what belongs together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mvg.errors import FileError
@@ -25,6 +26,11 @@ def files_by_name(folder: Path) -> dict[str, Path]:
             )
         files[name] = path
     return files
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, for messages."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def name_of(path: Path) -> str:

@@ -12,6 +12,8 @@ from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import Stored
 from mvg.imaging.volume import LabelMap, Volume
 
+_RELATIVE, _ABSOLUTE = 1e-5, 1e-3  # by which a label may miss its whole number, after a header's scale
+
 
 def volume_of(stored: Stored, name: str) -> Volume:
     """The image as float32; colors of a picture stay three channels unless they are equal.
@@ -34,16 +36,16 @@ def volume_of(stored: Stored, name: str) -> Volume:
 
 
 def labels_of(stored: Stored, name: str) -> LabelMap:
-    """The labels with every value as it is stored; floats are accepted when all are whole numbers.
+    """The labels with every value as it is stored; floats are accepted when all are whole numbers but for rounding.
 
     Errors are those of `volume_of`, and FileError for fractions and colors.
     """
     voxels = _one_channel(stored.voxels, stored.last, name)
     if voxels.dtype.kind == "f":
-        whole = bool(np.isfinite(voxels).all()) and np.array_equal(voxels, np.rint(voxels))
-        if not whole or np.abs(voxels).max() >= 2**53:
+        whole = np.rint(voxels)
+        if not np.allclose(voxels, whole, rtol=_RELATIVE, atol=_ABSOLUTE) or np.abs(voxels).max() >= 2**53:
             raise FileError(f"{name} holds fractions", "whole numbers as labels", "hand over a label map")
-        voxels = voxels.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
+        voxels = whole.astype(np.int64 if np.abs(voxels).max() >= 2**31 else np.int32)
     if voxels.dtype.kind not in "biu":
         raise FileError(f"{name} holds values of type {voxels.dtype}", "integer labels", "convert the labels")
     return _with_geometry(LabelMap, voxels, stored, name)

@@ -30,6 +30,9 @@ _SPACING_TIE = 1.01  # spacings within one percent count as equal when a plane i
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 _Kind = TypeVar("_Kind", bound="_Grid")
 
+IGNORED = -(2**31)
+"""The label value of voxels that nobody annotated, neither as background nor as a label."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -47,7 +50,7 @@ class Header:
 class _Grid:
     """Voxels and the affine (4, 4) from voxel index to RAS+ millimeters; both read-only.
 
-    orientation: which anatomical axis each array axis stands for, see `mvg.imaging.orientation`; None for the closest.
+    orientation: the anatomical axis of each array axis, see `mvg.imaging.orientation`; None for the closest.
     """
 
     voxels: NDArray[Any]
@@ -119,10 +122,9 @@ class _Grid:
 
     def canonical(self: _Kind) -> _Kind:
         """The same voxels with axes ordered left, posterior, superior, by flips and permutations only."""
-        orientation = self.axes
-        affine = canonical_affine(self.affine, orientation, self.shape)
+        affine = canonical_affine(self.affine, self.axes, self.shape)
         turned = None if self.orientation is None else CANONICAL
-        voxels = to_canonical(self.voxels, orientation)
+        voxels = to_canonical(self.voxels, self.axes)
         return replace(self, voxels=voxels, affine=affine, header=None, orientation=turned)
 
     def like(self, canonical_voxels: NDArray[Any]) -> "Volume | LabelMap":
@@ -131,14 +133,13 @@ class _Grid:
         Returns a LabelMap for integer arrays and a Volume for others, with the same shape and affine (bit for bit).
         Raises GeometryError when the shape is not that of `canonical()`.
         """
-        orientation = self.axes
-        expected = tuple(self.shape[axis] for axis in array_axes(orientation))
+        expected = tuple(self.shape[axis] for axis in array_axes(self.axes))
         array = np.asarray(canonical_voxels)
         if array.shape[:3] != expected:
             raise GeometryError(
                 f"an array of shape {array.shape}", f"{expected}, as canonical() has", "keep the shape of canonical()"
             )
-        return _of_dtype(from_canonical(array, orientation), self)
+        return _of_dtype(from_canonical(array, self.axes), self)
 
     def pictures(self, plane: Plane) -> NDArray[Any]:
         """Slices along `plane`, as radiologists display them: (n, rows, cols), or (n, C, rows, cols) of C channels.
@@ -243,9 +244,9 @@ class LabelMap(_Grid):
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The label values that occur, without background 0, in ascending order."""
+        """The label values that occur, without background 0 and `IGNORED`, in ascending order."""
         in_memory_order = self.voxels.ravel(order="K")  # no copy of a whole volume
-        return tuple(int(value) for value in np.unique(in_memory_order) if value != 0)
+        return tuple(int(value) for value in np.unique(in_memory_order) if value not in (0, IGNORED))
 
     def resample(self, reference: _Grid) -> "LabelMap":
         """Resamples these labels to the grid of `reference` by the nearest voxel; 0 outside of them."""
@@ -296,5 +297,4 @@ def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
 
 
 def _of_dtype(voxels: NDArray[Any], grid: _Grid) -> Volume | LabelMap:
-    integer = voxels.dtype == np.bool_ or np.issubdtype(voxels.dtype, np.integer)
-    return (LabelMap if integer else Volume)(voxels, grid.affine, grid.header, grid.orientation)
+    return (LabelMap if voxels.dtype.kind in "biu" else Volume)(voxels, grid.affine, grid.header, grid.orientation)

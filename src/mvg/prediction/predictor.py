@@ -13,8 +13,9 @@ from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import session_file, task_file
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_channels
-from mvg.prediction.prompts.prompt_set import SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import prepare
 from mvg.prediction.prompts.task_choice import PromptImages, PromptTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import plan_zoom
 from mvg.prediction.session import Session
@@ -60,6 +61,7 @@ class Predictor:
         reader = PairReader(pairs, spec, self.model.config.inputs)
         values = None if labels is None else tuple(labels)
         prompts = prepare(reader, SliceLayout(self.model.config.size, values=values))
+        reader.report_annotation()
         zoom = plan_zoom(reader, prompts) if options.zoom == "auto" else None
         return PromptedTask(self.model, self.name, spec, prompts, options, zoom)
 

@@ -25,8 +25,9 @@ from mvg.prediction.inference.same_volume import OtherPrompts
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, fit_channels
-from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine

@@ -13,8 +13,9 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
-from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.selection.retrieval import evenly_spaced
 
 _QUERY_SLICES = 4  # slices of the query that a prompt slice is predicted from

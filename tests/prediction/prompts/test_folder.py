@@ -1,6 +1,7 @@
 """Prompt folders: both layouts, the task that they show, the channel that is used, and errors."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +221,20 @@ def test_broken_folders(wrong: str, tmp_path: Path) -> None:
         open_prompts(folder, task)
     assert "\n" not in str(error.value)
     assert isinstance(error.value, FileError | PromptError)
+
+
+def test_a_line_names_cases_that_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = nnunet(tmp_path)
+    (folder / "labelsTr" / "case0.nii.gz").rename(folder / "labelsTr" / "Case0.nii.gz")
+    with caplog.at_level(logging.WARNING, "mvg"):
+        open_prompts(folder)
+    assert "are left out, without labelsTr/CASE.*: case0" in caplog.text
+    assert "files of no case: Case0" in caplog.text
+
+
+def test_names_that_are_alike_are_a_hint(tmp_path: Path) -> None:
+    for part, name in (("images", "Pat-000.T2"), ("targets", "Pat-000.mask")):
+        (tmp_path / part).mkdir()
+        write(Volume(np.ones((4, 4, 1)), np.eye(4)), tmp_path / part / f"{name}.nii.gz")
+    with pytest.raises(PromptError, match=r"rename one of 'Pat-000\.T2' and 'Pat-000\.mask'"):
+        open_prompts(tmp_path)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
-from mvg.prediction.prompts.prompt_set import SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import prepare
 from mvg.prediction.prompts.task_choice import task_spec
 
 MOST = 384

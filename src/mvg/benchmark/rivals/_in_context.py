@@ -17,8 +17,9 @@ from mvg.prediction.inference.prompt_cache import PromptView, coloring_of
 from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
 from mvg.prediction.inference.slices import decode_labels
 from mvg.prediction.options import PredictionOptions
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
-from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.selection.retrieval import thumbnails
 
 _BATCH = 8  # squares of one forward pass

@@ -22,8 +22,8 @@ from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.inference.query_volume import QueryVolume, smallest_integers
 from mvg.prediction.inference.slices import decode_labels
+from mvg.prediction.prompts.cutting import frames_for
 from mvg.prediction.prompts.pairs import channels_first
-from mvg.prediction.prompts.prompt_set import frames_for
 from mvg.tasks import Task
 
 _BATCH = 8  # squares of one forward pass

@@ -14,8 +14,9 @@ from mvg.benchmark.rivals._specialist import Specialist, check_monai
 from mvg.benchmark.rivals._supervised import output_labels, predict, single_learner
 from mvg.benchmark.rivals._training import TrainingLog, initial_weights
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
-from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.tasks import Task
 from mvg.training.optimization import Budget, Progress, StepResult, Updater, train_loop
 from mvg.training.optimizers import optimizers_for

@@ -5,10 +5,12 @@ FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, 
 FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
 FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
                                      name, modality, region, units ("HU", of all pictures), patient, targets,
-                                     target_task (a kind of task with pictures as targets), license, citation, note
+                                     target_task (a kind of task with pictures as targets), annotated_slices,
+                                     license, citation, note
 
 `patient` is a regular expression whose match at the start of a case's name is the patient. When names do not show which
-cases are of one patient, it is a table {case: patient} of all cases.
+cases are of one patient, it is a table {case: patient} of all cases. `annotated_slices` is a table {case: [indices]} of
+the slices that were labeled, across the thickest axis, for cases of which not all were.
 """
 
 import json
@@ -44,7 +46,11 @@ def open(folder: Path) -> DataSet:
     labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
     card = _card(folder, description, images, labels, targets)
     patients = _patients(folder, description, images, card)
-    cases = (Case(name, patients[name], paths, labels.get(name), targets.get(name)) for name, paths in images.items())
+    annotated = {name: tuple(map(int, indices)) for name, indices in description.get("annotated_slices", {}).items()}
+    cases = (
+        Case(name, patients[name], paths, labels.get(name), targets.get(name), annotated=annotated.get(name))
+        for name, paths in images.items()
+    )
     return DataSet(card, tuple(cases))
 
 
@@ -98,10 +104,12 @@ def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
     count = max(len(channels) for channels in files.values())
     for name, channels in files.items():
         if sorted(channels) != list(range(count)):
+            missing = [f"{channel:04d}" for channel in range(max(channels) + 1) if channel not in channels]
             raise FileError(
-                f"case {name} in {image_folder} has the channels {', '.join(f'{c:04d}' for c in sorted(channels))}",
-                f"{count} channels from 0000 on, as in the other cases",
-                "add the missing images or remove the case",
+                f"case {name} in {image_folder} has the channels {', '.join(f'{c:04d}' for c in sorted(channels))}"
+                + (f" and lacks {', '.join(missing)}" if missing else ""),
+                f"the channels 0000 to {max(max(channels), count - 1):04d}, numbered without gaps, in every case",
+                "add or renumber the images, or remove the case",
             )
     return {name: tuple(files[name][channel] for channel in range(count)) for name in sorted(files)}
 
@@ -120,10 +128,13 @@ def _description(folder: Path) -> dict[str, Any]:
         re.compile(_pattern(description))
         _values(description.get("labels", {}))
         _channels(description, 0)
+        for indices in description.get("annotated_slices", {}).values():
+            list(map(int, indices))
     except (re.error, ValueError, TypeError, AttributeError) as error:
         raise FileError(
-            f"{path} has a 'patient', 'labels' or 'channel_names' that is not valid ({error})",
-            "a regular expression or a table of cases, label names with their values, and numbers with channel names",
+            f"{path} has a 'patient', 'labels', 'channel_names' or 'annotated_slices' that is not valid ({error})",
+            "a regular expression or a table of cases, label names with their values, numbers with channel names, and "
+            "cases with lists of slices",
             "correct the file",
         ) from error
     kinds = names_in(_KINDS)

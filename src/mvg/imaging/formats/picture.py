@@ -21,8 +21,10 @@ _OVERSHOOT = 0.1  # how far beyond the range of its source a computed picture ma
 
 
 def load(path: Path) -> Stored:
-    """Columns become the first axis and rows the second, so that `pictures("axial")[0]` is the picture as stored."""
-    from PIL import Image
+    """Columns become the first axis and rows the second, so that `pictures("axial")[0]` is the picture as viewers show
+    it, turned as EXIF says.
+    """
+    from PIL import Image, ImageOps
 
     with Image.open(path) as opened:
         pages = getattr(opened, "n_frames", 1)
@@ -30,8 +32,8 @@ def load(path: Path) -> Stored:
             raise FileError(f"'{path}' has {pages} pages", "a picture of one page", "store each page alone")
         if ";16" in str(opened.tile) and not opened.mode.startswith("I"):  # Pillow would keep half of the bits
             raise FileError(f"'{path}' has several channels of 16 bits", "one, or channels of 8", "convert it to gray")
-        image: Image.Image = opened
-        image.load()
+        opened.load()
+        image: Image.Image = ImageOps.exif_transpose(opened)  # as viewers show it
         palette = None
         if image.mode == "P":
             palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)

@@ -12,8 +12,9 @@ from mvg.imaging.window import Window
 from mvg.model.generalist import Generalist
 from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
+from mvg.prediction.prompts.cutting import frames_for
 from mvg.prediction.prompts.pairs import channels_first, windows_of
-from mvg.prediction.prompts.prompt_set import PromptSet, frames_for
+from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
 from mvg.tasks import TaskSpec
 

@@ -1,8 +1,10 @@
 """Prompts from a folder: the nnU-Net raw layout, or `images/` and `targets/` with equal names."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,16 +13,17 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, stem_of
-from mvg.imaging.folder import files_by_name
+from mvg.imaging.folder import files_by_name, listed
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.annotation import with_ignored
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
-from mvg.tasks.case_pair import read_case_labels
 
 _LABELS_TASK = "segmentation"  # without a name, label maps as targets mean this task
 _GUESSED_TASK = "synthesis"  # a card without a task names this one for its target pictures
+_ALIKE = 0.6  # similarity of two names that may belong together, see `difflib`
 
 _VolumeT = TypeVar("_VolumeT", bound=Volume | LabelMap)
 
@@ -129,8 +132,12 @@ class _NnunetFolder:
 
     def _with_labels(self, kind: str, channel: int) -> PromptFolder:
         cases = self._required(self.labeled, "labelsTr", kind)
-        paths = [case.labels for case in cases if isinstance(case.labels, Path)]
-        targets = VolumeFiles(paths, partial(read_case_labels, card=self.data.card))
+        case_of = {case.labels: case for case in cases if isinstance(case.labels, Path)}
+
+        def read_annotated(path: Path) -> LabelMap:
+            return with_ignored(read_labels(path), self.data.card.ignored, case_of[path].annotated)
+
+        targets = VolumeFiles(list(case_of), read_annotated)
         return self._prompt_folder(cases, targets, kind, channel)
 
     def _between_channels(self, kind: str, detail: str) -> PromptFolder:
@@ -162,7 +169,21 @@ class _NnunetFolder:
                 f"{subfolder}/CASE.* for the task {kind}",
                 "add the targets or choose another task",
             )
+        self._report_left_out(cases, subfolder)
         return cases
+
+    def _report_left_out(self, cases: list[Case], subfolder: str) -> None:
+        """Write a line to the logger "mvg" about images without a target, and targets without an image."""
+        names = {case.name for case in self.data.cases}
+        without = sorted(names - {case.name for case in cases})
+        stems = (stem_of(path) for path in (self.folder / subfolder).iterdir() if not path.name.startswith("."))
+        alone = sorted(set(stems) - names)
+        if without or alone:
+            logging.getLogger("mvg").warning(
+                "%d of %d cases of '%s' are left out, without %s/CASE.*: %s%s",
+                len(without), len(names), self.folder, subfolder, listed(without) or "none",
+                f"; {subfolder} has files of no case: {listed(alone)}" if alone else "",
+            )  # fmt: skip
 
 
 def _modality(card: Card, channel: int) -> str | None:
@@ -199,10 +220,19 @@ def _check_partners(folder: Path, images: dict[str, Path], targets: dict[str, Pa
     alone = sorted(set(images) ^ set(targets))
     if alone:
         raise PromptError(
-            f"'{folder}' has no partner for {', '.join(alone[:5])}{', ...' if len(alone) > 5 else ''}",
-            "the same names in images/ and targets/",
-            "add or remove files",
+            f"'{folder}' has no partner for {listed(alone)}",
+            "the same names in images/ and targets/, apart from suffixes such as .nii.gz",
+            _renaming(set(images) - set(targets), set(targets) - set(images)),
         )
+
+
+def _renaming(images: set[str], targets: set[str]) -> str:
+    """What to do about images and targets without a partner: rename those whose names are alike."""
+    for image in sorted(images):
+        alike = get_close_matches(image, sorted(targets), n=1, cutoff=_ALIKE)
+        if alike:
+            return f"rename one of '{image}' and '{alike[0]}' if they belong together, and the others alike"
+    return "add or remove files"
 
 
 def _channel_of(queries: Sequence[Path], count: int) -> int:

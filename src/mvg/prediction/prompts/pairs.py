@@ -10,16 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError
+from mvg.imaging.formats.nifti import has_no_position
 from mvg.imaging.frame import Spacing
+from mvg.imaging.grid_difference import grid_difference
 from mvg.imaging.intensity import finite_sample, hounsfield_offset
+from mvg.imaging.lattice import onto_lattice
 from mvg.imaging.pose import Pose
 from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import CT_WINDOW, Window, guess_modality, is_ct
+from mvg.prediction.prompts.annotation import AnnotatedLabels
 from mvg.prediction.prompts.ct_window import choose_ct_window
 from mvg.tasks import TaskSpec
 
 _KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
 _COLORS = 3  # red, green and blue
+_SAME_SPACING = 1e-3  # relative
 _SAME_GRID = 0.1  # mm between corners of an image and its target
 
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap, covariant=True)
@@ -67,18 +72,40 @@ class Intensities:
 class WindowedPair:
     """One image and its target on the same grid, and the windows that take both to [0, 1].
 
-    windows: one per input channel of the image; target_window: of a picture target, None for labels.
+    windows: one per input channel of the image; target_window: of a picture target, None for labels; annotated: where
+    labels are known, None for pictures.
     """
 
     image: Volume
     target: Volume | LabelMap
     windows: tuple[Window, ...]
     target_window: Window | None
+    annotated: AnnotatedLabels | None = None
+
+    @property
+    def plane(self) -> Plane:
+        """The plane of its slices: the image's, or another one if only that has annotated slices."""
+        return self.image.plane if self.annotated is None else self.annotated.best_plane(self.image.plane)
+
+    def slices(self, plane: Plane) -> NDArray[np.int64]:
+        """The numbers of the slices along a plane that can be prompts."""
+        if self.annotated is None:
+            return np.arange(len(self.image.pictures(plane)))
+        whole = self.annotated.slices(plane)
+        return whole if len(whole) else self.annotated.drawn_slices(plane)
+
+    def labels(self, plane: Plane, number: int, picture: NDArray[np.float32]) -> NDArray[np.integer]:
+        """The labels of a slice; where it was annotated in part, those follow the windowed `picture` (rows, cols)."""
+        assert self.annotated is not None, "only for labels"
+        return self.annotated.completed(plane, number, picture)
 
     def geometry(self, plane: Plane) -> tuple[tuple[int, int], Spacing]:
         """The shape (rows, cols) and the pixel spacing of its slices."""
         rows, cols = channels_first(self.image.pictures(plane)).shape[-2:]
         return (rows, cols), self.image.pixel_spacing(plane)
+
+
+_Pair = tuple[Volume, Volume | AnnotatedLabels]
 
 
 @dataclass(eq=False)
@@ -93,7 +120,8 @@ class PairReader:
     spec: TaskSpec
     inputs: int = 1
     budget: int = _KEPT_BYTES
-    _kept: dict[int, tuple[Volume, Volume | LabelMap]] = field(default_factory=dict)
+    _kept: dict[int, _Pair] = field(default_factory=dict)
+    _partial: set[int] = field(default_factory=set)
     _windows: dict[int, tuple[tuple[Window, ...], Window | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -104,6 +132,8 @@ class PairReader:
         if number not in self._windows:
             windows = windows_of(image, self.intensities.modality, self.intensities.ct_window)
             self._windows[number] = windows, self._target_window(target, windows[0])
+        if isinstance(target, AnnotatedLabels):
+            return WindowedPair(image, target.labels, *self._windows[number], target)
         return WindowedPair(image, target, *self._windows[number])
 
     @cached_property
@@ -117,6 +147,17 @@ class PairReader:
             window = choose_ct_window(self._labeled_ct()) if is_ct(modality) else CT_WINDOW
         return Intensities(modality, window)
 
+    def report_annotation(self) -> None:
+        """Write one line to the logger "mvg" where slices of prompts are not used, because nobody annotated them."""
+        if not self._partial:
+            return
+        pair = self[min(self._partial)]
+        used, total = len(pair.slices(pair.plane)), len(pair.image.pictures(pair.plane))
+        logging.getLogger("mvg").warning(
+            "%d of %d prompts were annotated in part: of prompt %s, the %d of %d slices that show labels are used",
+            len(self._partial), len(self), self.pairs.name(min(self._partial)), used, total,
+        )  # fmt: skip
+
     @cached_property
     def pose(self) -> Pose:
         """That of the first image, after which the axes of the others are named."""
@@ -129,37 +170,59 @@ class PairReader:
         for number in range(len(self)):
             image, target = self._pair(number)
             offset = hounsfield_offset(finite_sample(first_channel(image)))
-            if offset is not None and isinstance(target, LabelMap):
-                yield image, target, offset
+            if offset is not None and isinstance(target, AnnotatedLabels):
+                yield image, target.labels, offset
 
-    def _pair(self, number: int) -> tuple[Volume, Volume | LabelMap]:
+    def _pair(self, number: int) -> _Pair:
         if number not in self._kept:
             pair = self._read(number)
-            kept = sum(part.voxels.nbytes for both in (*self._kept.values(), pair) for part in both)
+            kept = sum(_nbytes(*each) for each in (*self._kept.values(), pair))
             if kept > self.budget:
                 return pair
             self._kept[number] = pair
         return self._kept[number]
 
-    def _read(self, number: int) -> tuple[Volume, Volume | LabelMap]:
+    def _read(self, number: int) -> _Pair:
         image, target, name = self.pairs.images[number], self.pairs.targets[number], self.pairs.name(number)
-        if not image.same_grid(target, tolerance=_SAME_GRID):
-            raise GeometryError(
-                f"prompt {name} has an image of shape {image.shape} and a target of {target.shape} on another grid",
-                "image and target with one shape and affine",
-                "resample the target onto the image's grid",
-            )
         image = fit_channels(image, self.inputs, f"the image of prompt {name}")
-        if self.spec.target_type == "labels" and not isinstance(target, LabelMap):
-            target = _as_labels(target, name)
+        target = _on_grid(target, image, name)
         image = self.pose.apply(image) if number else image
-        return image, target if image.orientation is None else replace(target, orientation=image.orientation)
-
-    def _target_window(self, target: Volume | LabelMap, window: Window) -> Window | None:
-        """A residual target shares the image's window; other pictures have a window of their own."""
+        target = target if image.orientation is None else replace(target, orientation=image.orientation)
         if self.spec.target_type == "labels":
+            labels = AnnotatedLabels.of(target if isinstance(target, LabelMap) else _as_labels(target, name))
+            if labels.known is not None:
+                self._partial.add(number)
+            return image, labels
+        return image, Volume(target.voxels, target.affine, target.header, target.orientation)
+
+    def _target_window(self, target: Volume | AnnotatedLabels, window: Window) -> Window | None:
+        """A residual target shares the image's window; other pictures have a window of their own."""
+        if isinstance(target, AnnotatedLabels):
             return None
         return window if self.spec.residual else Window.fit(target.voxels, guess_modality(target.voxels))
+
+
+def _nbytes(image: Volume, target: Volume | AnnotatedLabels) -> int:
+    return int(image.voxels.nbytes) + (target.nbytes if isinstance(target, AnnotatedLabels) else target.voxels.nbytes)
+
+
+def _on_grid(target: Volume | LabelMap, image: Volume, name: str) -> Volume | LabelMap:
+    """The target with its voxels in the order of the image's; GeometryError where they lie elsewhere."""
+    reordered = onto_lattice(target, image, _SAME_GRID)
+    same_voxels = target.shape == image.shape and np.allclose(target.spacing, image.spacing, rtol=_SAME_SPACING)
+    if reordered is None and same_voxels and (has_no_position(target.header) or has_no_position(image.header)):
+        logging.getLogger("mvg").warning(
+            "image or target of prompt %s does not say where it lies (NIfTI without sform and qform): the grid of the "
+            "image is taken for both", name,
+        )  # fmt: skip
+        return type(target)(target.voxels, image.affine, image.header)
+    if reordered is None:
+        raise GeometryError(
+            f"the target of prompt {name} lies on another grid than its image: {grid_difference(target, image)}",
+            "image and target with one shape and affine",
+            "resample the target onto the image's grid, or repair the header that is wrong",
+        )
+    return reordered
 
 
 def fit_channels(image: Volume, inputs: int, name: str) -> Volume:
@@ -209,4 +272,4 @@ def _as_labels(target: Volume, name: str) -> LabelMap:
             "whole numbers as labels",
             "name the task if it is not a segmentation",
         )
-    return LabelMap(whole, target.affine)
+    return LabelMap(whole, target.affine, orientation=target.orientation)

@@ -1,7 +1,7 @@
 """The prompt slices of a task: windowed, framed and in 16 bit, as a task file holds them."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,26 +11,16 @@ from numpy.typing import NDArray
 
 from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
-from mvg.imaging.frame import Frame, Spacing
 from mvg.imaging.pose import Pose
-from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window, as_stored, guess_modality
-from mvg.prediction.prompts.pairs import PairReader, WindowedPair, channels_first
+from mvg.prediction.prompts.cutting import SliceLayout, VolumeSlices, cut_pair
+from mvg.prediction.prompts.pairs import PairReader
 from mvg.prediction.prompts.scan_facts import ScanFacts
-from mvg.prediction.selection.retrieval import PromptIndex, evenly_spaced, thumbnails
+from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
 from mvg.tasks import TaskSpec
 
-FramesOf = Callable[[int, tuple[int, int], Spacing], tuple[Frame, ...]]
-"""A pair's number, its slices' shape (rows, cols) and pixel spacing -> the frames that each of its slices is cut to."""
-
-_BUDGET = 512 * 2**20  # bytes of prompt slices; long volumes are thinned evenly beyond it
-_MOST_SLICES = 384  # whole slices of all volumes; long volumes are thinned evenly beyond them
-_MIN_SQUARES = 8  # fewest squares kept per volume; a single slice keeps all
-_MAX_TILES = 64  # tiles kept of a volume, where prompts are cut into tiles
-_GRAY_LEVEL = FULL_SCALE // 255  # a smaller difference is no change
 _TABLE = 2**16  # label values below it are numbered by a table
-_BYTES_PER_PIXEL = 4  # two of the image, two of the target
-_TILE_OVERLAP = 4  # neighboring tiles share a quarter of their side
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,36 +128,6 @@ class PromptSet:
         )
 
 
-@dataclass(frozen=True)
-class SliceLayout:
-    """How prompt volumes are cut into squares.
-
-    size: the side of a square in pixels. frames: None cuts as the task samples slices; values: the labels to number,
-    None for all that occur; plane: None for the plane of most volumes. Single slices are cut along their own plane.
-    """
-
-    size: int
-    frames: FramesOf | None = None
-    values: tuple[int, ...] | None = None
-    plane: Plane | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _VolumeSlices:
-    """The squares of one pair: images (m, i, s, s), targets (m, s, s), slice numbers (m,) among `count` slices.
-
-    values: the labels that occur in the whole volume.
-    """
-
-    scan: ScanFacts
-    target_window: Window
-    values: tuple[int, ...]
-    images: NDArray[np.uint16]
-    targets: NDArray[Any]
-    index: NDArray[np.int64]
-    count: int
-
-
 def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
     """Cut prompt pairs into the slices of a task.
 
@@ -175,11 +135,8 @@ def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
     the reader raises.
     """
     _check_numbers(reader)
-    cut = [_cut(reader, layout, number, layout.plane) for number in range(len(reader))]
-    plane = Counter(volume.scan.plane for volume in cut).most_common(1)[0][0]
-    for number, volume in enumerate(cut):
-        if not volume.scan.single and volume.scan.plane != plane:
-            cut[number] = _cut(reader, layout, number, plane)
+    cut = _cut_all(reader, layout)
+    plane = _main_plane(cut)
     values, targets = _numbered_targets(cut, reader.spec, layout.values)
     windows = [volume.target_window for volume in cut]
     low, high = (float(np.median(edges)) for edges in zip(*((w.low, w.high) for w in windows), strict=True))
@@ -200,13 +157,6 @@ def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
     )
 
 
-def frames_for(shape: tuple[int, int], spacing: Spacing, size: int, sampling: str) -> tuple[Frame, ...]:
-    """The frames of one slice: the whole slice ("whole"), or overlapping tiles at its own resolution ("tiles")."""
-    if sampling == "tiles":
-        return Frame.tiles(shape, size, size // _TILE_OVERLAP)
-    return (Frame.letterbox(shape, spacing, size),)
-
-
 def _check_numbers(reader: PairReader) -> None:
     images, targets = len(reader.pairs.images), len(reader.pairs.targets)
     if images != targets or not images:
@@ -215,58 +165,33 @@ def _check_numbers(reader: PairReader) -> None:
         )
 
 
-def _cut(reader: PairReader, layout: SliceLayout, number: int, plane: Plane | None) -> _VolumeSlices:
-    """One pair along a plane (None: its own)."""
-    pair, size = reader[number], layout.size
-    plane = pair.image.cut_along(plane or pair.image.plane)
-    shape, spacing = pair.geometry(plane)
-    count = len(pair.image.pictures(plane))
-    squares = max(_MIN_SQUARES, _BUDGET // (len(reader) * size * size * _BYTES_PER_PIXEL))
-    if layout.frames is None:
-        frames = frames_for(shape, spacing, size, reader.spec.sampling)
-    else:
-        frames = layout.frames(number, shape, spacing)
-    if reader.spec.sampling == "tiles":
-        slices = min(_MAX_TILES, squares, count)
-        tiles = max(1, min(_MAX_TILES, squares) // slices)
-    else:
-        most = min(squares // len(frames), max(_MIN_SQUARES, _MOST_SLICES // len(reader)))
-        slices, tiles = max(1, _MIN_SQUARES // len(frames), most), len(frames)
-    images, targets, index = _cut_slices(pair, plane, evenly_spaced(np.arange(count), slices), (frames, tiles))
-    if reader.spec.residual:
-        changed = _changed(images[:, 0], targets)
-        images, targets, index = images[changed], targets[changed], index[changed]
-    labels = pair.target.values if isinstance(pair.target, LabelMap) and layout.values is None else ()
-    window, scan = pair.target_window or pair.windows[0], ScanFacts.of(pair.image, plane, pair.windows)
-    return _VolumeSlices(scan, window, labels, images, targets, index, count)
-
-
-def _cut_slices(
-    pair: WindowedPair, plane: Plane, numbers: NDArray[np.int64], cutting: tuple[tuple[Frame, ...], int]
-) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.int64]]:
-    """Images (m, i, s, s), targets (m, s, s) and slice numbers (m,); of all frames the most structured ones."""
-    pictures, target_slices = channels_first(pair.image.pictures(plane)), pair.target.pictures(plane)
-    images, targets, index = [], [], []
-    for number in numbers:
-        channels = np.stack([w.apply(channel) for w, channel in zip(pair.windows, pictures[number], strict=True)])
-        for frame in _most_structured(channels[0], *cutting):
-            images.append(as_stored(frame.apply(channels)))
-            if pair.target_window is None:
-                targets.append(frame.apply_labels(target_slices[number]))
+def _cut_all(reader: PairReader, layout: SliceLayout) -> list[VolumeSlices]:
+    """All pairs with annotated slices along one plane; PromptError where there are none."""
+    volumes = {number: cut_pair(reader, layout, number, layout.plane) for number in range(len(reader))}
+    cut = {number: volume for number, volume in volumes.items() if volume is not None}
+    plane = _main_plane(list(cut.values())) if cut else None
+    for number, volume in list(cut.items()):
+        if not volume.scan.single and volume.scan.plane != plane:
+            again = cut_pair(reader, layout, number, plane)
+            if again is None:
+                del cut[number]
             else:
-                targets.append(as_stored(frame.apply(pair.target_window.apply(target_slices[number]))))
-            index.append(number)
-    return np.stack(images), np.stack(targets), np.array(index)
+                cut[number] = again
+    if not cut:
+        raise PromptError(
+            "no prompt with a slice that was annotated: all labels are marked as unknown",
+            "a slice with labels in at least one prompt",
+            "annotate a slice, or correct the queries themselves (mvg predict --corrections)",
+        )
+    return list(cut.values())
 
 
-def _changed(images: NDArray[np.uint16], targets: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which squares (m,) have a target that differs from the image, and so show the task; all if none has."""
-    change = np.abs(images.astype(np.int32) - targets).max(axis=(1, 2)) > _GRAY_LEVEL
-    return np.asarray(change if change.any() else ~change)
+def _main_plane(cut: list[VolumeSlices]) -> Plane:
+    return Counter(volume.scan.plane for volume in cut).most_common(1)[0][0]
 
 
 def _numbered_targets(
-    cut: list[_VolumeSlices], spec: TaskSpec, values: tuple[int, ...] | None
+    cut: list[VolumeSlices], spec: TaskSpec, values: tuple[int, ...] | None
 ) -> tuple[tuple[int, ...], NDArray[Any]]:
     """The label values and all labels as class numbers 0..K; for pictures no values, and the pictures."""
     targets = [volume.targets for volume in cut]
@@ -286,9 +211,3 @@ def _numbered_targets(
         table[known] = numbers
         return values, np.concatenate([table[target] for target in targets])
     return values, np.concatenate([numbers[np.searchsorted(known, target)] for target in targets])
-
-
-def _most_structured(picture: NDArray[Any], frames: tuple[Frame, ...], count: int) -> list[Frame]:
-    if len(frames) <= count:
-        return list(frames)
-    return sorted(frames, key=lambda frame: -float(picture[frame.source.index].std()))[:count]

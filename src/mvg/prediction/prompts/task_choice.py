@@ -1,13 +1,21 @@
 """Which kind of task prompts show: named by the user, or a segmentation where all targets are label maps."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 
 from mvg.errors import PromptError
 from mvg.imaging.conversion import ImageLike, LabelsLike, as_labels, as_volume, is_image
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.prompts.annotation import without_unlabeled_slices
+from mvg.prediction.prompts.gray_masks import is_smoothed_mask, without_gray_edges
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.pairs import Volumes
 from mvg.tasks import TaskSpec, kind_names, spec_of
+
+_SMOOTHED = (
+    "the mask of prompt %d has smoothed edges (%d gray values): gray from half of its white on is the label, the "
+    "rest as background, in all prompts"
+)
 
 
 def task_spec(task: str | None) -> TaskSpec:
@@ -43,6 +51,7 @@ class PromptTargets:
 
     targets: Volumes[LabelsLike]
     task: str | None
+    _smoothed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         check_sequence(self.targets, "targets")
@@ -51,6 +60,17 @@ class PromptTargets:
         return len(self.targets)
 
     def __getitem__(self, number: int) -> Volume | LabelMap:
+        target = self._converted(number)
+        if not isinstance(target, LabelMap):
+            return target
+        if is_smoothed_mask(target):
+            if not self._smoothed:
+                logging.getLogger("mvg").warning(_SMOOTHED, number + 1, len(target.values))
+            self._smoothed.add(number)
+            target = without_gray_edges(target)
+        return without_unlabeled_slices(target)
+
+    def _converted(self, number: int) -> Volume | LabelMap:
         target, name = self.targets[number], f"the target of prompt {number + 1}"
         if isinstance(target, LabelMap) or (isinstance(target, Volume) and self.task is not None):
             return target

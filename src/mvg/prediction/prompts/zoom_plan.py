@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.imaging.volume import Plane
+from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader
-from mvg.prediction.prompts.prompt_set import PromptSet, SliceLayout, prepare
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 
 _MARGIN = 1.4  # side of a square divided by the largest label extent in the prompts
 _QUERY_MARGIN = 1.1  # side of a square divided by the predicted extent, at least
