@@ -12,6 +12,7 @@ MOST_VOXELS = 600_000_000
 MOST_BYTES = 8 * 2**30  # of a study's file, expanded
 _HEADER = 352
 _DETACHED = {b"elementdatafile": (b"LOCAL", b"LIST"), b"data file": (), b"datafile": ()}
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
@@ -49,8 +50,12 @@ def check_file(path: Path, root: Path) -> Path:
     elif suffix in (".mha", ".mhd", ".nrrd", ".nhdr"):
         _check_detached(resolved, root)
         _check_itk(resolved)
-    elif suffix in (".npz", ".h5", ".hdf5"):
-        _check_arrays(resolved)
+    elif suffix in (".npz", ".zip"):
+        _check_archive(resolved)
+    elif suffix in (".h5", ".hdf5"):
+        _check_hdf5(resolved)
+    elif suffix in _PICTURES:
+        _check_picture(resolved)
     elif suffix in (".dcm", ".dicom", ".ima", ""):
         _check_dicom(resolved)
     return resolved
@@ -71,8 +76,8 @@ def _check_nifti(path: Path) -> None:
         header = kind(content[: kind.template_dtype.itemsize], check=False)
         voxels = int(np.prod([max(1, int(length)) for length in header.get_data_shape()], dtype=object))
         expected = voxels * header.get_data_dtype().itemsize + int(header["vox_offset"]) + 2**20
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zlib.error, nibabel.spatialimages.HeaderDataError):
-        return  # reading it says what is wrong
+    except Exception:  # nibabel has errors of many kinds; reading the file says what is wrong
+        return
     _check_voxels(voxels, path)
     if start == b"\x1f\x8b":
         _check_expanded(path, expected)
@@ -129,18 +134,30 @@ def _check_itk(path: Path) -> None:
     _check_voxels(voxels, path)
 
 
-def _check_arrays(path: Path) -> None:
-    if path.suffix.lower() == ".npz":
-        import zipfile
+def _check_picture(path: Path) -> None:
+    from PIL import Image
 
-        try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        except zipfile.BadZipFile:
-            return
-        if size > 4 * MOST_VOXELS:
-            raise _too_large(path, f"{size / 2**30:.1f} GiB")
+    try:
+        with Image.open(path) as picture:
+            pixels = picture.width * picture.height
+    except Exception:  # Pillow has errors of many kinds; reading the file says what is wrong
         return
+    _check_voxels(pixels, path)
+
+
+def _check_archive(path: Path) -> None:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        return
+    if size > 4 * MOST_VOXELS:
+        raise _too_large(path, f"{size / 2**20:.1f} MiB")
+
+
+def _check_hdf5(path: Path) -> None:
     import h5py
 
     try:
