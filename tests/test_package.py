@@ -10,8 +10,8 @@ import mvg
 
 PUBLIC = {
     "BenchmarkError", "FileError", "GeometryError", "LabelMap", "MvgError", "Prediction", "PredictionOptions",
-    "Predictor", "PromptError", "PromptedTask", "RecipeError", "Session", "UnknownNameError", "Volume", "WeightsError",
-    "__version__", "load", "load_task", "read", "read_labels", "write",
+    "Predictor", "ProcessError", "PromptError", "PromptedTask", "RecipeError", "Session", "UnknownNameError", "Volume",
+    "WeightsError", "__version__", "load", "load_task", "read", "read_labels", "write",
 }  # fmt: skip
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 

@@ -56,6 +56,26 @@ class Pairs:
     def _paint(self, targets: Float[Tensor, "b n c s s"]) -> Float[Tensor, "b n 1 s s"]:
         return torch.einsum("bnchw,bc->bnhw", targets, self.colors)[:, :, None]
 
+    def split(self, parts: int) -> list["Pairs"]:
+        """The batch in this many equal parts, in order. parts: a divisor of the number of requests."""
+        count = len(self.images) // parts
+        assert count * parts == len(self.images), f"{len(self.images)} requests in {parts} equal parts"
+        return [self._slice(slice(first, first + count)) for first in range(0, len(self.images), count)]
+
+    def _slice(self, requests: slice) -> "Pairs":
+        return replace(
+            self,
+            images=self.images[requests],
+            targets=self.targets[requests],
+            used=self.used[requests],
+            colors=self.colors[requests],
+            patients=self.patients[requests],
+            names=self.names[requests],
+            same_volume=self.same_volume[requests],
+            slices=self.slices[requests],
+            prompt_targets=None if self.prompt_targets is None else self.prompt_targets[requests],
+        )
+
     def to(self, device: torch.device) -> "Pairs":
         """The same on another device."""
         images, targets, used, colors = (

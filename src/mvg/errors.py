@@ -7,6 +7,7 @@
     ├── WeightsError       weights that are unknown, damaged or of another version
     ├── RecipeError        a recipe or suite with an unknown key or an impossible value
     ├── BenchmarkError     a benchmark that cannot be run here: a missing library, download, memory or disk
+    ├── ProcessError       a process of a run on several devices that ended before the others
     └── UnknownNameError   a name that nothing carries; lists the known ones
 
 Broken invariants of our own are plain `AssertionError`s: they are defects, not user errors.
@@ -55,6 +56,10 @@ class RecipeError(MvgError):
 
 class BenchmarkError(MvgError):
     """A benchmark that cannot be run here: a missing library, download, memory or disk."""
+
+
+class ProcessError(MvgError):
+    """A process of a run on several devices that ended before the others."""
 
 
 class UnknownNameError(MvgError):

@@ -1,5 +1,6 @@
 """A small prepared store, recipes that train a very small network on it, and their runs."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import mvg
 from mvg.data import Store, prepare
 from mvg.data.case import split_of
 from mvg.model.generalist import Generalist
@@ -55,6 +57,12 @@ def make_recipe(store: Store) -> Make:
         return recipe_from(table)
 
     return make
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of a process that a test starts: one thread, this source, no warnings."""
+    source = str(Path(mvg.__file__).parents[1])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source, "PYTHONWARNINGS": "ignore"}
 
 
 class Killed(BaseException):

@@ -106,7 +106,8 @@ def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what, and how.")],
     minutes: Annotated[float | None, typer.Option(min=0, help="Training time, instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    processes: Annotated[int, typer.Option(min=1, help="Devices to train on.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Devices to train on, of each node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, on each of which torchrun starts this command.")] = 1,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME of the recipe")
     ] = None,
@@ -114,10 +115,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train as a recipe says; writes curves, pictures, checkpoints and finally weights for `mvg predict`."""
-    from mvg.app.training import run_recipe
+    from mvg.app.training import RunRequest, run_recipe
 
     with progress_bars(quiet) as on_progress:
-        weights = run_recipe(recipe, minutes, device, processes, output, resume, on_progress)
+        weights = run_recipe(recipe, minutes, RunRequest(device, processes, nodes, output, resume), on_progress)
     if not quiet:
         print(weights)
 

@@ -1,7 +1,7 @@
 """`mvg train`: a recipe from a file, a run in a folder, and the weights that it results in."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,30 @@ Recipe:
 """
 
 
-def run_recipe(
-    path: Path, minutes: float | None, device: str, processes: int, output: Path | None, resume: bool, show: OnProgress
-) -> Path:
+@dataclass(frozen=True)
+class RunRequest:
+    """Where a recipe is run.
+
+    device, processes, nodes: as in `RunLocation`; output: the run's folder, None for runs/NAME; resume: whether a run
+    in that folder is continued; else it is an error.
+    """
+
+    device: str
+    processes: int
+    nodes: int
+    output: Path | None
+    resume: bool
+
+
+def run_recipe(path: Path, minutes: float | None, request: RunRequest, show: OnProgress) -> Path:
     """Train as the recipe in `path` says and write the averaged model's weights; returns their folder.
 
-    minutes: wall time, None for what the recipe says; output: the run's folder, None for runs/NAME. A folder that
-    holds a run is an error unless `resume`. Raises what `read_recipe` and `train` raise.
+    minutes: wall time, None for what the recipe says. Raises what `read_recipe` and `train` raise, and FileError for a
+    folder that holds a run.
     """
     recipe = _with_minutes(read_recipe(path), minutes)
-    folder = output or Path("runs") / recipe.name
-    if (folder / "checkpoint.pt").exists() and not resume:
+    folder = request.output or Path("runs") / recipe.name
+    if (folder / "checkpoint.pt").exists() and not request.resume:
         raise FileError(
             f"'{folder}' holds a run", "a new folder, or --resume", "add --resume or choose another --output"
         )
@@ -53,7 +66,8 @@ def run_recipe(
         show("training", min(total, round(share * total)), total)
 
     validate = validation(store_of(recipe), ValidationSettings(recipe.data.tasks, recipe.episodes.coloring))
-    checkpoint = train(recipe, RunLocation(folder, device, processes), validate, on_step)
+    location = RunLocation(folder, request.device, request.processes, request.nodes)
+    checkpoint = train(recipe, location, validate, on_step)
     model, about = averaged(checkpoint)
     return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mvg.model.config import MergedConfig
 from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
-from mvg.model.transformer import Block, ConvStem, FineHead, Positions, patches, unpatch
+from mvg.model.transformer import Attention, Block, ConvStem, FineHead, Positions, patches, unpatch
 
 
 class LinearStem(nn.Module):
@@ -148,24 +148,23 @@ class MergedForm(nn.Module):
         self, block: Block, x: Float[Tensor, "b m t d"], rotation: Tensor, panels: int, order: str, first: int
     ) -> Float[Tensor, "b m t d"]:
         """One block after the merge; in causal order x is the panels, then the hidden twins of `first` and after."""
-        batch, _, tokens, _ = x.shape
-        flat = x.flatten(0, 1)
-        q, k, v = (
-            rearrange(part, "(b m) h t e -> b m h t e", b=batch)
-            for part in block.attention.project(block.norm1(flat), rotation)
-        )
-        if order == "full":
-            joined = [rearrange(part, "b m h t e -> b h (m t) e") for part in (q, k, v)]
-            attended = rearrange(block.attention.attend(*joined), "b (m t) d -> (b m) t d", t=tokens)
-            return rearrange(block.finish(flat, attended), "(b m) t d -> b m t d", b=batch)
-        attended_by = []
-        for index in range(x.shape[1]):
-            panel = index if index < panels else index - panels + first
-            sources = [*range(panel), index]
-            keys, values = (rearrange(part[:, sources], "b m h t e -> b h (m t) e") for part in (k, v))
-            attended_by.append(block.attention.attend(q[:, index], keys, values))
-        finished = block.finish(flat, torch.stack(attended_by, dim=1).flatten(0, 1))
-        return rearrange(finished, "(b m) t d -> b m t d", b=batch)
+        batch = x.shape[0]
+
+        def attend(attention: Attention, *projected: Tensor) -> Tensor:
+            q, k, v = (rearrange(part, "(b m) h t e -> b m h t e", b=batch) for part in projected)
+            if order == "full":
+                joined = [rearrange(part, "b m h t e -> b h (m t) e") for part in (q, k, v)]
+                return rearrange(attention.attend(*joined), "b (m t) d -> (b m) t d", m=x.shape[1])
+            attended_by = []
+            for index in range(x.shape[1]):
+                panel = index if index < panels else index - panels + first
+                sources = [*range(panel), index]
+                keys, values = (rearrange(part[:, sources], "b m h t e -> b h (m t) e") for part in (k, v))
+                attended_by.append(attention.attend(q[:, index], keys, values))
+            return torch.stack(attended_by, dim=1).flatten(0, 1)
+
+        out: Tensor = block(x.flatten(0, 1), rotation, attend)
+        return rearrange(out, "(b m) t d -> b m t d", b=batch)
 
     def reconstruct(self, images: Float[Tensor, "b n i s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
         """Reconstruct hidden image patches, each image by itself, every target hidden: the task of pretraining."""

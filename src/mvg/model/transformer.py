@@ -1,5 +1,7 @@
 """Attention, blocks, patches and positions: the parts of both forms of the model."""
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -8,6 +10,7 @@ from torch.nn import functional as F
 
 from mvg.model.attention import attention
 from mvg.model.layers import Conv2d, Linear
+from mvg.model.recomputation import recomputed
 
 
 def patches(pictures: Float[Tensor, "b c s s"], side: int) -> Float[Tensor, "b t d"]:
@@ -126,8 +129,15 @@ class Attention(nn.Module):
         return out
 
 
+Attend = Callable[[Attention, Tensor, Tensor, Tensor], Tensor]
+"""(attention, queries, keys, values), each (b, heads, t, head width), -> attended values (b, t, d)."""
+
+
 class Block(nn.Module):
-    """A pre-norm transformer block."""
+    """A pre-norm transformer block.
+
+    recompute: in training, keep its input alone and compute the rest again in the backward pass.
+    """
 
     def __init__(self, width: int, heads: int, expansion: int = 4, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -136,10 +146,16 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(Linear(width, expansion * width), nn.GELU(), Linear(expansion * width, width))
         self.drop = DropPath(drop_path)
+        self.recompute = False
 
-    def forward(self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"]) -> Float[Tensor, "b t d"]:
-        """Attend within each sequence of the batch."""
-        return self.finish(x, self.attention.attend(*self.attention.project(self.norm1(x), rotation)))
+    def forward(
+        self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"], attend: Attend = Attention.attend
+    ) -> Float[Tensor, "b t d"]:
+        """Attend within each sequence of the batch, or as `attend` does."""
+        return recomputed(self._forward, self.recompute, x, rotation, attend)
+
+    def _forward(self, x: Tensor, rotation: Tensor, attend: Attend) -> Tensor:
+        return self.finish(x, attend(self.attention, *self.attention.project(self.norm1(x), rotation)))
 
     def finish(self, x: Float[Tensor, "b t d"], attended: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """Add the attended values, then the MLP."""
@@ -149,15 +165,19 @@ class Block(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """A residual pair of 3 x 3 convolutions in channels-last memory."""
+    """A residual pair of 3 x 3 convolutions in channels-last memory. recompute: as in `Block`."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(1, width)
         self.first = Conv2d(width, width, 3, padding=1)
         self.second = Conv2d(width, width, 3, padding=1)
+        self.recompute = False
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
+        return recomputed(self._forward, self.recompute, x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.second(F.gelu(self.first(self.norm(x))))
         return out
 

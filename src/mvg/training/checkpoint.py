@@ -17,6 +17,7 @@ from mvg.model.config import GeneralistConfig
 from mvg.model.generalist import Generalist
 from mvg.training.optimization import Progress
 from mvg.training.recipe import Recipe, recipe_from
+from mvg.training.sharded_checkpoint import read_average, read_shards, remove_other_shards, whole_weights, write_shards
 
 CHECKPOINT = "checkpoint.pt"
 START_AGAIN = "remove it to start anew"
@@ -24,29 +25,49 @@ START_AGAIN = "remove it to start anew"
 
 @dataclass(frozen=True, eq=False)
 class TrainState:
-    """Everything that training changes."""
+    """Everything that training changes. sharded: each process holds a shard of it alone."""
 
     model: Generalist
     average: AveragedModel
     optimizers: list[Optimizer]
     progress: Progress
+    sharded: bool
 
     @property
     def averaged_model(self) -> Generalist:
-        """The model with the averaged weights."""
+        """The model with the averaged weights; of a sharded one, a whole copy on the CPU, made by all processes."""
         assert isinstance(self.average.module, Generalist)
-        return self.average.module
+        if not self.sharded:
+            return self.average.module
+        whole = Generalist(self.model.config)
+        whole.load_state_dict(whole_weights(self.average.module))
+        return whole.eval()
 
 
-def save(path: Path, recipe: Recipe, state: TrainState) -> None:
-    """Write all that a run needs to be resumed, as a whole or not at all."""
+def save(path: Path, recipe: Recipe, state: TrainState, rank: int) -> None:
+    """Write all that a run needs to be resumed, as a whole or not at all. Called by all processes of a run.
+
+    rank: of the process; the first one writes, of a sharded state all do.
+    """
+    about = {"recipe": _plain(recipe.as_dict()), **vars(state.progress)}
+    if state.sharded:
+        # The file that names the shards is written once they are complete, and the old ones go after that.
+        name = write_shards(path.parent, state.progress.step, state.model, state.average.module, state.optimizers[0])
+        if rank == 0:
+            _write(path, {"shards": name, "about": about})
+            remove_other_shards(path.parent, name)
+    elif rank == 0:
+        content = {
+            "model": state.model.state_dict(),
+            "average": state.averaged_model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+            "about": about,
+        }
+        _write(path, content)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "model": state.model.state_dict(),
-        "average": state.averaged_model.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
-        "about": {"recipe": _plain(recipe.as_dict()), **vars(state.progress)},
-    }
     with atomic_file(path) as temporary:
         torch.save(content, temporary)
 
@@ -61,6 +82,26 @@ def resume(path: Path, recipe: Recipe, state: TrainState, device: torch.device) 
         raise RecipeError(
             f"{path} was trained with another model", "the model of the recipe", "choose another output folder"
         )
+    if state.sharded != ("shards" in content):
+        raise RecipeError(
+            f"{path} was trained with devices.sharding = '{'none' if state.sharded else 'full'}'",
+            "that of the recipe",
+            "change the recipe, or choose another output folder",
+        )
+    groups = [optimizer.param_groups for optimizer in state.optimizers]
+    if state.sharded:
+        read_shards(path.parent, content["shards"], state.model, state.average.module, state.optimizers[0])
+    else:
+        _set_whole(path, content, state)
+    for optimizer, before in zip(state.optimizers, groups, strict=True):
+        for group, settings in zip(optimizer.param_groups, before, strict=True):
+            group.update(settings)
+    for name in vars(state.progress).keys() & content["about"].keys():
+        setattr(state.progress, name, content["about"][name])
+    state.average.n_averaged.fill_(1 + state.progress.step)
+
+
+def _set_whole(path: Path, content: dict[str, Any], state: TrainState) -> None:
     if len(content.get("optimizers", [])) != len(state.optimizers):
         raise RecipeError(
             f"{path} was trained with another optimizer", "the optimizer of the recipe", "choose another output folder"
@@ -69,21 +110,18 @@ def resume(path: Path, recipe: Recipe, state: TrainState, device: torch.device) 
         state.model.load_state_dict(content["model"])
         state.averaged_model.load_state_dict(content["average"])
         for optimizer, saved in zip(state.optimizers, content["optimizers"], strict=True):
-            groups = optimizer.param_groups
             optimizer.load_state_dict(saved)
-            for group, settings in zip(optimizer.param_groups, groups, strict=True):
-                group.update(settings)
-    for name in vars(state.progress).keys() & content["about"].keys():
-        setattr(state.progress, name, content["about"][name])
-    state.average.n_averaged.fill_(1 + state.progress.step)
 
 
 def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
     """The averaged (EMA) model of a run's checkpoint, and facts about the run: recipe, step, seconds, waited."""
     content = read(checkpoint, torch.device("cpu"), "check the path")
     model = Generalist(model_of(content))
-    with fitting(checkpoint, "choose another"):
-        model.load_state_dict(content["average"])
+    if "shards" in content:
+        read_average(checkpoint.parent, content["shards"], model)
+    else:
+        with fitting(checkpoint, "choose another"):
+            model.load_state_dict(content["average"])
     return model.eval(), content["about"]
 
 
@@ -109,7 +147,9 @@ def read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
         raise FileError(
             f"cannot read {path} ({first_line(problem)})", "a checkpoint of 'mvg train'", action
         ) from problem
-    if not isinstance(content, dict) or not {"model", "average", "about"} <= set(content):
+    if not isinstance(content, dict) or not any(
+        needed <= set(content) for needed in ({"model", "average", "about"}, {"shards", "about"})
+    ):
         raise FileError(f"{path} is something else", "a checkpoint of 'mvg train'", action)
     return content
 

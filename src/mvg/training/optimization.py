@@ -157,19 +157,28 @@ class Updater:
 
         A step whose gradient is not finite is skipped.
         """
+        self.begin(share)
+        self.backward(loss)
+        self.finish()
+        return float(loss.detach())
+
+    def begin(self, share: float) -> None:
+        """Set the learning rate of a step, and forget gradients. The backward passes of its losses come next."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.rate_at(share)
         self._clear()  # the loss of another network, a generator's of its critic, may have left gradients here
-        self.backward(loss)
+
+    def finish(self) -> None:
+        """Take the step down the sum of the gradients, unless it is not finite."""
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of sharded gradients
         if torch.isfinite(norm):
             for optimizer in self.optimizers:
                 optimizer.step()
         self._clear()
         if self.average is not None:
             self.average.update_parameters(self.network)
-        return float(loss.detach())
 
     def _clear(self) -> None:
         for optimizer in self.optimizers:

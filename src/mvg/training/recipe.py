@@ -25,6 +25,7 @@ from mvg.model.config import (
 from mvg.tasks import kinds
 from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
+from mvg.training.devices import DeviceSettings
 from mvg.training.losses import LossSettings
 from mvg.training.optimization import Budget, OptimizerSettings
 from mvg.training.precision import Precision
@@ -135,6 +136,7 @@ class Recipe:
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint or a card."""
@@ -212,13 +214,17 @@ def _run_rules(recipe: Recipe) -> list[Rule]:
     prompted = any(share.get("autoregressive") for share in shares)
     starts = f"start = '{recipe.start}' and initialize = '{recipe.initialize}'"
     panels, classes = f"episodes.panels = {episodes.panels}", f"episodes.classes = {episodes.classes}"
-    zoom = recipe.augmentation.zoom
+    zoom, parts = recipe.augmentation.zoom, recipe.devices.gradient_accumulation
+    whole = parts >= 1 and episodes.batch % parts == 0
+    shardable = recipe.devices.sharding == "none" or recipe.optimizer.name == "adamw"
     return [
         (not (recipe.start and recipe.initialize), starts, "only one of the two"),
         (1 <= episodes.panels[0] <= episodes.panels[1], panels, "1 <= fewest <= most"),
         (episodes.panels[0] >= 2 or not prompted, f"{panels} for 'autoregressive'", "at least 2"),
         (1 <= episodes.classes[0] <= episodes.classes[1], classes, "1 <= fewest <= most"),
         (0 < zoom[0] <= zoom[1], f"augmentation.zoom = {zoom}", "0 < least <= most"),
+        (whole, f"devices.gradient_accumulation = {parts}", f"a divisor of episodes.batch = {episodes.batch}"),
+        (shardable, "devices.sharding = 'full' with optimizer.name = 'muon'", "'adamw', whose steps can be sharded"),
     ]
 
 

@@ -3,17 +3,20 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from mvg._plugins import named
 from mvg.canvas import Pairs
 from mvg.data.store import Store
-from mvg.errors import UnknownNameError
+from mvg.errors import FileError, RecipeError, UnknownNameError
 from mvg.model.generalist import Generalist
 from mvg.model.initialization import initialize
 from mvg.model.weights import describe_weights, load_weights
@@ -21,8 +24,9 @@ from mvg.training import objectives
 from mvg.training.batch import ObjectiveContext, pairs_for
 from mvg.training.checkpoint import CHECKPOINT, START_AGAIN, TrainState, model_of, read, resume, save
 from mvg.training.curves import Curves
+from mvg.training.devices import DistributedModel, distribute, prepare_network
 from mvg.training.episodes import EpisodeData, Episodes
-from mvg.training.launch import RunLocation, launch
+from mvg.training.launch import RunLocation, launch, lost_processes_as_errors
 from mvg.training.loading import loader
 from mvg.training.losses import loss_of
 from mvg.training.optimization import (
@@ -54,13 +58,16 @@ def train(
     with the run.
     """
     recipe = _with_model(recipe, location.folder)
+    if recipe.devices.sharding == "full" and location.world_size == 1:
+        raise RecipeError("devices.sharding = 'full' in one process", "several processes", "use --processes, or 'none'")
     precision = precision_on(location.device, recipe.precision)
     fabric = launch(precision, location)
     torch.manual_seed(recipe.seed)
     store = store_of(recipe)
-    _Run.start(fabric, precision, recipe, location.folder).train(store, validate, on_step)
-    if location.processes > 1:
-        _wait_for_the_others(fabric)
+    with lost_processes_as_errors(location):
+        _Run.start(fabric, precision, recipe, location.folder).train(store, validate, on_step)
+        if location.world_size > 1:
+            _wait_for_the_others(fabric)
     if not fabric.is_global_zero:
         raise SystemExit  # from here, where nothing holds the network: its group of processes would hang at the exit
     return location.folder / CHECKPOINT
@@ -68,12 +75,12 @@ def train(
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A run in one of its processes. model: the network as Fabric wraps it."""
+    """A run in one of its processes."""
 
     fabric: Any
     recipe: Recipe
     folder: Path
-    model: Any
+    model: DistributedModel
     state: TrainState
     updater: Updater
 
@@ -81,19 +88,25 @@ class _Run:
     def start(cls, fabric: Any, precision: Literal["bf16-mixed", "32-true"], recipe: Recipe, folder: Path) -> "_Run":
         """Make the network and its optimizers, as the folder's checkpoint holds them where there is one."""
         network = _first_network(recipe, folder)
-        average = averaged_copy(network, recipe.optimizer.ema_decay).to(fabric.device)
+        average = averaged_copy(network, recipe.optimizer.ema_decay)
+        prepare_network(network, recipe.devices)
         products = torch.float32 if precision == "32-true" else torch.bfloat16
-        model, *optimizers = fabric.setup(network, *optimizers_for(network, recipe.optimizer, products))
-        state = TrainState(network, average, optimizers, Progress())
+
+        def optimizers_of(module: nn.Module) -> list[Optimizer]:
+            return optimizers_for(module, recipe.optimizer, products)
+
+        model = distribute(fabric, network, average, optimizers_of, recipe.devices)
+        state = TrainState(network, average, model.optimizers, Progress(), recipe.devices.sharding == "full")
         if (folder / CHECKPOINT).exists():
             resume(folder / CHECKPOINT, recipe, state, fabric.device)
-        updater = Updater(network, optimizers, recipe.optimizer, average, fabric.backward)
+        _check_agreement(fabric, state.progress.step)
+        updater = Updater(network, model.optimizers, recipe.optimizer, average, model.backward)
         return cls(fabric, recipe, folder, model, state, updater)
 
     def train(self, store: Store, validate: Validation | None, on_step: OnStep | None) -> None:
         """Take all steps that are left, then save and validate once more."""
         progress, first = self.state.progress, self.state.progress.step
-        observers, final = self._observers(validate, on_step) if self.fabric.is_global_zero else ([], [])
+        observers, final = self._observers(validate, on_step)
         clock = Clock(agreed=self.fabric.broadcast)
         train_loop(self._step, self._batches(store), progress, self.recipe.schedule.budget, observers, clock)
         if progress.step > first:  # a finished run is not written again: several processes may read it
@@ -112,25 +125,33 @@ class _Run:
     def _observers(
         self, validate: Validation | None, on_step: OnStep | None
     ) -> tuple[list[OnStep], list[Callable[[Progress], None]]]:
-        """What the first process does after each step, and once more at the end: checkpoint and validation."""
-        schedule, seconds = self.recipe.schedule, self.state.progress.seconds
-        curves = Curves(self.folder, self.state.progress.step)
+        """What a process does after each step, and once more at the end: checkpoint and validation.
+
+        The first process alone calls `on_step`, validates and writes curves; all take part in sharded checkpoints.
+        """
+        schedule, seconds, rank = self.recipe.schedule, self.state.progress.seconds, self.fabric.global_rank
+        curves = Curves(self.folder, self.state.progress.step) if rank == 0 else None
+        written = {self.state.progress.step}
 
         def record(progress: Progress, result: StepResult, share: float) -> None:
             rate = self.state.optimizers[0].param_groups[0]["lr"]
-            curves.add(progress, result, rate, schedule.log_steps)
+            if curves is not None:
+                curves.add(progress, result, rate, schedule.log_steps)
 
         def write_checkpoint(progress: Progress) -> None:
-            save(self.folder / CHECKPOINT, self.recipe, self.state)
+            if progress.step not in written:  # shards that a checkpoint names must never be written again
+                save(self.folder / CHECKPOINT, self.recipe, self.state, rank)
+                written.add(progress.step)
 
         def write_validation(progress: Progress) -> None:
-            if validate is not None:
-                curves.write(progress, validate(self.state.averaged_model, self.folder, progress.step))
+            averaged_model = self.state.averaged_model  # by all processes, where it is sharded
+            if validate is not None and curves is not None:
+                curves.write(progress, validate(averaged_model, self.folder, progress.step))
 
         every = 60 * schedule.validation_minutes
         rhythm = seconds // every * every if every else seconds  # a resumed run validates when it would have
         observers: list[OnStep] = [
-            *([on_step] if on_step is not None else []),
+            *([on_step] if on_step is not None and rank == 0 else []),
             record,
             Every(60 * schedule.checkpoint_minutes, write_checkpoint, seconds),
             Every(every, write_validation, rhythm),
@@ -138,18 +159,40 @@ class _Run:
         return observers, [write_checkpoint, write_validation]
 
     def _step(self, pairs: Pairs, progress: Progress, share: float) -> StepResult:
-        """One update of the network on one batch."""
-        recipe = self.recipe
-        seeds = np.random.SeedSequence([recipe.seed, progress.step, self.fabric.global_rank]).generate_state(2)
+        """One update of the network on one batch, in as many parts as the recipe divides it into."""
+        recipe, losses = self.recipe, list[float]()
+        objective = recipe.objectives.draw(pairs.target_type, np.random.default_rng([recipe.seed, progress.step]))
+        parts = pairs.split(recipe.devices.gradient_accumulation)
+        self.updater.begin(share)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            with nullcontext() if last else self.model.unsynchronized():
+                loss = self._loss(part, objective, (progress.step, self.fabric.global_rank, number)) / len(parts)
+                self.model.backward(loss)
+            losses.append(float(loss.detach()))
+        self.updater.finish()
+        return StepResult(sum(losses), len(pairs.images), pairs.target_type)
+
+    def _loss(self, pairs: Pairs, objective: str, turn: tuple[int, int, int]) -> torch.Tensor:
+        """The loss of a part of a batch. turn: step, process and part, which decide what is random."""
+        recipe, patch = self.recipe, self.recipe.model.patch
+        entropy = [recipe.seed, *(turn if turn[2] else turn[:2])]
+        seeds = np.random.SeedSequence(entropy).generate_state(2)
         torch.manual_seed(int(seeds[0]))  # of dropped paths
-        settings = recipe.objectives
-        context = ObjectiveContext(torch.Generator().manual_seed(int(seeds[1])), settings.mask_ratio)
-        patch = recipe.model.patch
-        inputs = pairs_for(recipe.model, pairs)
-        objective = settings.draw(pairs.target_type, np.random.default_rng([recipe.seed, progress.step]))
-        batch = named(objectives, objective).make_batch(inputs, patch, context)
-        loss = loss_of(batch.run(self.model), batch, pairs, patch, recipe.loss)
-        return StepResult(self.updater.update(loss, share), len(pairs.images), pairs.target_type)
+        context = ObjectiveContext(torch.Generator().manual_seed(int(seeds[1])), recipe.objectives.mask_ratio)
+        batch = named(objectives, objective).make_batch(pairs_for(recipe.model, pairs), patch, context)
+        return loss_of(batch.run(self.model.module), batch, pairs, patch, recipe.loss)
+
+
+def _check_agreement(fabric: Any, step: int) -> None:
+    """Raises FileError where the processes of a run do not go on from the same checkpoint."""
+    first = fabric.broadcast(step)
+    if first != step:
+        raise FileError(
+            f"process {fabric.global_rank} reads a checkpoint of step {step}, the first process one of step {first}",
+            "one checkpoint, in a folder that all nodes share",
+            "choose an --output on a file system that all nodes share",
+        )
 
 
 def store_of(recipe: Recipe) -> Store:
