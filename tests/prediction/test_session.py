@@ -8,10 +8,11 @@ import pytest
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
+from mvg.prediction.selection.uncertain import likely_errors, outward
 from mvg.prediction.session import Session
 from mvg.prediction.session_start import SessionStart
 from mvg.prediction.slice_plane import SlicePlane
-from tests.prediction.learner import SIZE, Learner
+from tests.prediction.learner import SIZE, Learner, prompted
 from tests.prediction.scans import scan
 
 START = SessionStart((3, 700), "other")
@@ -251,3 +252,49 @@ def test_nothing_is_computed_again_where_nothing_changed() -> None:
     assert list(session.updates()) == []
     assert np.array_equal(session.predict().volume.voxels, first)
     assert (learner.embedded, learner.encoded) == counts
+
+
+def test_a_slice_with_strokes_comes_first() -> None:
+    volume, truth = scan((32, 32, 12))
+    session = session_of(volume)
+    session.correct(2, slice_of(truth, session, 2))
+    session.predict()
+    stroke = np.full((32, 32), 255)
+    stroke[4:6, 4:6] = 3
+    session.correct(7, stroke)
+    assert next(session.updates())[0] == 7
+
+
+def test_a_tasks_prediction_says_where_it_is_doubtful() -> None:
+    volume, truth = scan(seed=9)
+    session = prompted(Learner()).open(volume)
+    doubts = session.doubts()
+    assert set(doubts) == set(range(volume.shape[2]))
+    assert session.uncertain(1)
+    session.correct(2, slice_of(truth, session, 2))
+    assert 2 not in session.doubts()
+
+
+def test_strokes_of_another_plane_are_predicted_in_it() -> None:
+    volume, truth = scan((32, 32, 12))
+    session = session_of(volume)
+    axis = SlicePlane(volume, "coronal").axis
+    stroke = np.where(truth.voxels.take(16, axis) > 0, truth.voxels.take(16, axis), 255)
+    session.correct(16, stroke, "coronal")
+    assert session.plane == "coronal"
+    assert session.predict().volume.values
+
+
+def test_slices_that_are_predicted_together() -> None:
+    slices = list(range(40))
+    assert outward(21, 20, slices) == [21, 22]
+    assert outward(26, 20, slices) == [26, 27, 28, 29, 30, 31]
+    assert outward(14, 20, slices) == [14, 13, 12, 11, 10, 9]
+    assert outward(38, 0, slices) == [38, 39]
+
+
+def test_errors_that_an_uncertainty_stands_for() -> None:
+    probability = np.array([0.99, 0.9, 0.6])
+    entropy = -(probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability))
+    assert np.allclose(likely_errors(entropy, 1), 1 - probability, atol=0.005)
+    assert likely_errors(np.array([1.0]), 3)[0] == 0.5

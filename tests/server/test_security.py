@@ -195,3 +195,14 @@ def test_a_folder_that_cannot_be_written_is_named(folder: Path) -> None:
 
 def test_the_page_is_part_of_the_package() -> None:
     assert (PAGE / "index.html").is_file()
+
+
+def test_the_page_is_compressed_and_sent_once(client: Client) -> None:
+    script = next(path.relative_to(PAGE).as_posix() for path in sorted(PAGE.rglob("*.js")))
+    plain = client.http.get(f"/{script}", headers={"accept-encoding": "identity"})
+    packed = client.http.get(f"/{script}", headers={"accept-encoding": "gzip"})
+    assert packed.content == plain.content
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["content-type"].startswith("text/javascript")
+    again = client.http.get(f"/{script}", headers={"if-none-match": packed.headers["etag"]})
+    assert again.status_code == 304

@@ -120,8 +120,9 @@ class Session:
     def updates(self) -> Iterator[tuple[int, NDArray[np.integer]]]:
         """The slices of `plane` whose labels changed since they were last returned: index, and labels in array order.
 
-        The slices beside the last correction come first and at once, then all others by distance; the first two once
-        more where slices farther away change them. Raises PromptError as `predict` does.
+        A slice with new strokes comes first, completed, then at once those beside the last correction, then all others
+        by distance; those beside it once more where slices farther away change them. Raises PromptError as `predict`
+        does.
         """
         plane = self.plane
         cut, (numbers, known) = SlicePlane(self.volume, plane), self._annotations.slices(plane)
@@ -143,6 +144,8 @@ class Session:
         outdated = [number for number in open_slices if number in engine.annotated or not engine.is_current(number)]
         outdated.sort(key=lambda number: (abs(number - center), number))
         beside = [number for number in outdated if abs(number - center) == 1 and number not in engine.annotated]
+        if center in outdated and center in engine.annotated:  # its strokes are completed
+            yield from update(center, engine.answer(center).numbers)
         for number in beside:
             yield from update(number, engine.quick_answer(number).numbers)
         for number in outdated:

@@ -22,7 +22,7 @@ _LARGE = {"/api/v1/studies", "/api/v1/tasks/import", "/monailabel/datastore", "/
 _LARGE_ENDINGS = ("/examples/upload", "/datastore/label")
 _LARGE_BYTES, _SMALL_BYTES = 2 * 2**30 + 2**20, 32 * 2**20
 _POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob: data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "font-src 'self'; connect-src 'self' blob: data:; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )

@@ -19,8 +19,8 @@ from mvg.server.workbench import Workbench
 
 router = APIRouter(prefix="/tasks/{task}/export", tags=["exports"])
 
-_STATES = {"done": ("done",), "all": ("done", "correcting", "answered")}
-States = Literal["done", "all"]
+_STATES = {"done": ("done",), "answered": ("done", "answered"), "all": ("done", "correcting", "answered")}
+States = Literal["done", "answered", "all"]
 
 
 @router.get("/labels.zip")
