@@ -1,11 +1,12 @@
 """The voxels of a volume whose labels a user has given, with undo and redo."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import GeometryError
+from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Plane, Volume
 
 
@@ -100,6 +101,22 @@ def check_slice(volume: Volume, axis: int, index: int, labels: NDArray[np.intege
             f"{shape}, as voxels.take({index}, {axis}) has",
             "hand over the slice in array order",
         )
+
+
+def class_numbers(labels: NDArray[np.integer], known: NDArray[np.bool_], values: Sequence[int]) -> NDArray[np.uint8]:
+    """Label values as class numbers in the order of `values`, 0 where they are not known.
+
+    Raises PromptError for a known label that is none of them.
+    """
+    all_values = (0, *values)
+    numbers = np.zeros(labels.shape, np.uint8)
+    for value in np.unique(labels[known]).tolist():
+        if value not in all_values:
+            raise PromptError(
+                f"the label {value} in a correction", f"one of {', '.join(map(str, all_values))}", "correct the labels"
+            )
+        numbers[known & (labels == value)] = all_values.index(value)
+    return numbers
 
 
 def _slice_index(correction: Correction) -> tuple[slice | int, ...]:

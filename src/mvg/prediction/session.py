@@ -15,7 +15,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.weights import fingerprint
 from mvg.prediction import session_file
 from mvg.prediction.annotated_frame import annotated_frame
-from mvg.prediction.annotations import Annotations, Correction, check_slice
+from mvg.prediction.annotations import Annotations, Correction, check_slice, class_numbers
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
 from mvg.prediction.inference.same_volume import SameVolume, VolumeScale, no_others
 from mvg.prediction.inference.strokes import spread_strokes
@@ -75,7 +75,7 @@ class Session:
         labels = np.asarray(labels)
         check_slice(self.volume, axis, index, labels)
         known = labels != unknown
-        numbers = self._numbered(labels, known)
+        numbers = class_numbers(labels, known, self.values)
         self._annotations.correct(Correction(axis, index, numbers, known.astype(np.uint8)))
 
     def undo(self) -> bool:
@@ -289,14 +289,3 @@ class Session:
     def _windows(self) -> tuple[Window, ...]:
         """The windows of the volume; finding them reads all of it."""
         return windows_of(self.volume, self._start.modality, self._start.ct_window)
-
-    def _numbered(self, labels: NDArray[np.integer], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        values = (0, *self.values)
-        numbers = np.zeros(labels.shape, np.uint8)
-        for value in np.unique(labels[known]).tolist():
-            if value not in values:
-                raise PromptError(
-                    f"the label {value} in a correction", f"one of {', '.join(map(str, values))}", "correct the labels"
-                )
-            numbers[known & (labels == value)] = values.index(value)
-        return numbers
