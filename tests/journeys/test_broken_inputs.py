@@ -94,7 +94,7 @@ def test_the_other_queries_are_predicted_and_failures_listed_at_the_end(
         "--weights", weights,
     )  # fmt: skip
     assert result.code == 1
-    assert sorted(path.name for path in out.iterdir()) == ["last.nii.gz", "scan.nii.gz"]
+    assert sorted(path.name for path in out.glob("*.nii.gz")) == ["last.nii.gz", "scan.nii.gz"]
     lines = result.err.strip().splitlines()
     assert len(lines) == 1 + len(broken)
     assert f"{len(broken)} of {len(broken) + 2} queries failed" in lines[0]

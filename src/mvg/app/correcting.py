@@ -72,9 +72,9 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
 
     for number, outcome in enumerate(run_jobs(files, predict_file), 1):
         job.on_progress("queries", number, len(files))
+        job.on_outcome(outcome)
         outcomes.append(outcome)
-    written = tuple(path for outcome in outcomes for path in outcome.written)
-    return BatchReport(tuple(outcomes), written, tuple(notes))
+    return BatchReport(tuple(outcomes), (), tuple(notes))
 
 
 def _check_options(options: Iterable[str], outputs: OutputOptions) -> None:

@@ -50,3 +50,16 @@ Codes = Annotated[
     typer.Option(help="CSV of what labels mean in DICOM: label (value or name), scheme, value, meaning."),
 ]
 Outlines = Annotated[bool, typer.Option("--outlines", help="Also write NAME_outlines/, DICOM pictures with outlines.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also predict what is done with the same options.")]
+CrossCheck = Annotated[
+    bool, typer.Option("--cross-check", help="Also answer each prompt from the others, for report.html.")
+]
+QualityTable = Annotated[
+    bool, typer.Option("--quality", help="Also write quality.csv: the estimated Dice; it ranks sets, not cases.")
+]
+UncertaintyMap = Annotated[
+    bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, from 0 (certain) to 1.")
+]
+ProbabilityMaps = Annotated[
+    bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
+]

@@ -1,8 +1,9 @@
 """`mvg predict`: the options of the command, the call and what is printed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,19 +11,30 @@ from mvg.app.display import print_line, print_notes, progress_bars
 from mvg.app.options import (
     KINDS,
     Codes,
+    CrossCheck,
     Device,
     Ensemble,
     FileFormat,
     MinProbability,
     NumPrompts,
     Outlines,
+    Overwrite,
+    ProbabilityMaps,
     Propagate,
+    QualityTable,
     Quiet,
     Seed,
     SeriesChoice,
     Strategy,
+    UncertaintyMap,
     Zoom,
 )
+
+if TYPE_CHECKING:
+    from mvg.app.correcting import CorrectionSource
+    from mvg.app.predicting import BatchJob
+    from mvg.prediction.batch import Outcome
+    from mvg.prediction.request import PromptSource
 
 
 def predict(
@@ -54,19 +66,14 @@ def predict(
     propagate: Propagate = None,
     min_probability: MinProbability = None,
     device: Device = "auto",
-    quality: Annotated[
-        bool,
-        typer.Option("--quality", help="Also write quality.csv: the estimated Dice; it ranks sets, not cases."),
-    ] = False,
-    uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, from 0 (certain) to 1.")
-    ] = False,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
-    ] = False,
+    quality: QualityTable = False,
+    uncertainty: UncertaintyMap = False,
+    probabilities: ProbabilityMaps = False,
     file_format: FileFormat = "",
     codes: Codes = None,
     outlines: Outlines = False,
+    overwrite: Overwrite = False,
+    cross_check: CrossCheck = False,
     ensemble: Ensemble = None,
     tune_seconds: Annotated[
         float, typer.Option("--tune", min=0, help="First train on two or more prompts, for these seconds.")
@@ -76,8 +83,8 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
-    from mvg.app.correcting import CorrectionSource, predict_corrected
-    from mvg.app.predicting import BatchJob, OutputOptions, predict_prompted
+    from mvg.app.correcting import CorrectionSource
+    from mvg.app.predicting import BatchJob, OutputOptions
     from mvg.prediction.output_files import output_folder
     from mvg.prediction.request import PromptSource
 
@@ -86,17 +93,50 @@ def predict(
         "propagate": propagate, "min_probability": min_probability,
     }  # fmt: skip
     options = {name: value for name, value in chosen.items() if value is not None}
-    outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task, file_format, codes, outlines)
+    outputs = OutputOptions(
+        uncertainty,
+        probabilities,
+        quality,
+        tune_seconds,
+        save_task,
+        file_format,
+        codes,
+        outlines,
+        overwrite,
+        cross_check,
+    )
+    source = None if prompts is None else PromptSource(prompts, task, weights, device)
+    corrected = None if corrections is None else CorrectionSource(corrections, unknown, task, weights, device)
     with output_folder(output), progress_bars(quiet) as on_progress:
-        job = BatchJob(queries, output, options, outputs, on_progress, series)
-        source = None if prompts is None else PromptSource(prompts, task, weights, device)
-        if corrections is not None:
-            report = predict_corrected(CorrectionSource(corrections, unknown, task, weights, device), source, job)
-        else:
-            report = predict_prompted(source, job)
+        _run(BatchJob(queries, output, options, outputs, on_progress, series), source, corrected, quiet)
+
+
+def _run(job: "BatchJob", source: "PromptSource | None", corrections: "CorrectionSource | None", quiet: bool) -> None:
+    """Predict, and print a line for each file as soon as it is written, then the notes and the errors."""
+    from mvg.app.correcting import predict_corrected
+    from mvg.app.predicting import predict_prompted
+
+    outcomes: list[Outcome] = []
+
+    def on_outcome(outcome: "Outcome") -> None:
+        outcomes.append(outcome)
+        if outcome.written and not quiet:
+            print(*outcome.written, sep="\n", flush=True)
+
+    job = replace(job, on_outcome=on_outcome)
+    try:
+        report = predict_prompted(source, job) if corrections is None else predict_corrected(corrections, source, job)
+    except KeyboardInterrupt:
+        _print_interrupted(sum(outcome.error is None for outcome in outcomes), job.output)
+        raise typer.Exit(1) from None
     if not quiet:
-        print_notes(report.notes, report.written)
+        print_notes(report.notes, report.tables)
     _print_errors(report.errors, len(report.outcomes))
+
+
+def _print_interrupted(count: int, output: Path) -> None:
+    written = f"{count} answers are written in '{output}' and whole" if count else "nothing was written"
+    print_line(f"interrupted; {written}; run the same command again to go on, and what is done is kept.")
 
 
 def _print_errors(errors: Sequence[str], query_count: int) -> None:

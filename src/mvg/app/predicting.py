@@ -1,20 +1,23 @@
 """`mvg predict`: a request, the options, and query files -> predictions in a folder."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mvg.app.display import OnProgress
 from mvg.errors import PromptError
 from mvg.imaging.dicom.terms import read_codes
-from mvg.prediction.batch import Job, Outcome, plan, predict_files, scale_of
+from mvg.prediction.batch import Job, Outcome, plan, scale_of
+from mvg.prediction.batch_page import CrossCheck
+from mvg.prediction.cross_check import cross_check
 from mvg.prediction.finetuning import tune
 from mvg.prediction.output_files import write_qualities
 from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.prompted_task import PromptedTask
-from mvg.prediction.quality import quality
+from mvg.prediction.quality import quality_of
 from mvg.prediction.queries import queries_of
+from mvg.prediction.recorded_batch import RecordedBatch, settings_of_files
 from mvg.prediction.request import PromptSource, Request, prepare_request
 
 _FOR_LABELS = ("zoom", "propagate", "min_probability")  # options that do nothing to predicted pictures
@@ -26,7 +29,8 @@ class OutputOptions:
 
     uncertainty, probabilities, quality: also write them; tuning_seconds: of fine-tuning before the prediction, 0 for
     none; save_task: where the task is saved, None for nowhere. format: how predictions are written, see
-    `mvg.prediction.output_formats`; codes: a table of what labels mean; outlines: also as pictures of DICOM.
+    `mvg.prediction.output_formats`; codes: a table of what labels mean; outlines: also as pictures of DICOM. overwrite:
+    also answers that are done with the same options; cross_check: also answer each prompt from the others.
     """
 
     uncertainty: bool = False
@@ -37,6 +41,8 @@ class OutputOptions:
     format: str = ""
     codes: Path | None = None
     outlines: bool = False
+    overwrite: bool = False
+    cross_check: bool = False
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -49,6 +55,7 @@ class BatchJob:
     """What is predicted and where it is written.
 
     options: fields of `PredictionOptions` that the user set; series: which DICOM series, see `queries_of`.
+    on_outcome is called as soon as a query is done.
     """
 
     queries: Sequence[Path]
@@ -57,14 +64,15 @@ class BatchJob:
     outputs: OutputOptions
     on_progress: OnProgress
     series: str = ""
+    on_outcome: Callable[[Outcome], None] = lambda _: None
 
 
 @dataclass(frozen=True)
 class BatchReport:
-    """The outcomes of all queries, the files that were written, and notes about how, a line each."""
+    """The outcomes of all queries, tables of all of them, and notes about how, a line each."""
 
     outcomes: tuple[Outcome, ...]
-    written: tuple[Path, ...]
+    tables: tuple[Path, ...]
     notes: tuple[str, ...]
 
     @property
@@ -108,10 +116,30 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
         notes.append(tuning.message)
     if outputs.save_task is not None:
         task.save(outputs.save_task)
-    outcomes = tuple(_predict_all(task, jobs, outputs, job.on_progress))
+    batch = _recorded(request, task, job)
+    outcomes = tuple(_predict_all(batch, jobs, job))
+    kept = sum(outcome.is_kept for outcome in outcomes)
+    if kept:
+        notes.append(f"{kept} of {len(outcomes)} answers were done with the same options; --overwrite makes them again")
     qualities = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
-    written = (path for outcome in outcomes for path in outcome.written)
-    return BatchReport(outcomes, (*written, *write_qualities(job.output, qualities)), tuple(notes))
+    return BatchReport(outcomes, write_qualities(job.output, qualities), tuple(notes))
+
+
+def _recorded(request: Request, task: PromptedTask, job: BatchJob) -> RecordedBatch:
+    """The batch with its record; labels get an uncertainty, by which the page chooses slices."""
+    outputs = job.outputs
+    if task.spec.target_type == "labels":
+        task = task.with_options(replace(task.options, uncertainty=True))
+    extra = {"format": outputs.format, "tuning_seconds": outputs.tuning_seconds, "quality": outputs.quality}
+    extra |= settings_of_files({"codes_sha256": outputs.codes})
+    checks = tuple[CrossCheck, ...]()
+    if outputs.cross_check:
+        if request.predictor is None or request.folder is None:
+            raise PromptError("--cross-check with a task file", "a folder of prompts", "name the folder")
+        checks = tuple(cross_check(request.predictor, request.folder, task.options))
+    return RecordedBatch(
+        task, job.output, request.inputs, request.label_names, extra, keeps=not outputs.overwrite, checks=checks
+    )
 
 
 def format_options(outputs: OutputOptions, names: Mapping[int, str]) -> FormatOptions:
@@ -120,13 +148,12 @@ def format_options(outputs: OutputOptions, names: Mapping[int, str]) -> FormatOp
     return FormatOptions(outputs.format, names, tuple(codes), outputs.outlines)
 
 
-def _predict_all(
-    task: PromptedTask, jobs: Sequence[Job], outputs: OutputOptions, on_progress: OnProgress
-) -> Iterator[Outcome]:
-    def on_slice(job: Job, done: int, total: int) -> None:
-        on_progress(job.query.name, done, total)
+def _predict_all(batch: RecordedBatch, jobs: Sequence[Job], job: BatchJob) -> Iterator[Outcome]:
+    def on_slice(one: Job, done: int, total: int) -> None:
+        job.on_progress(one.query.name, done, total)
 
-    outcomes = predict_files(task, jobs, on_slice, quality if outputs.quality else None)
+    outcomes = batch.run(jobs, on_slice, quality_of if job.outputs.quality else None)
     for number, outcome in enumerate(outcomes, 1):
-        on_progress("queries", number, len(jobs))
+        job.on_progress("queries", number, len(jobs))
+        job.on_outcome(outcome)
         yield outcome

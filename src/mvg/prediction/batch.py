@@ -1,9 +1,11 @@
 """Many query files at once: each query is predicted alone, and one that fails does not stop the others."""
 
+import logging
 import shutil
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,16 +13,18 @@ from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import stem_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
+from mvg.prediction.answer_summary import AnswerSummary, summarize
 from mvg.prediction.output_files import classes_file, write_probabilities
 from mvg.prediction.output_formats import BY_QUERY, FormatOptions, Output, format_for, is_export, write_outlines
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.quality import Quality
 from mvg.prediction.queries import Query, name_of_export
 from mvg.prediction.result import Prediction
 
 _NIFTI = ".nii.gz"
 
-Estimate = Callable[[PromptedTask, Volume, LabelMap], float]
+Estimate = Callable[[PromptedTask, Volume, LabelMap], Quality]
 """Estimates the quality of the labels that a task predicted for a query."""
 
 
@@ -49,12 +53,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a job: the files that were written, or one line about the error; quality: if asked for."""
+    """The result of a job: the files that were written, or one line about the error.
+
+    quality: if asked for; summary: for the report, None for what failed; oddities: what was said about the query, a
+    line each; is_kept: whether the files were there already and nothing was predicted.
+    """
 
     job: Job
     written: tuple[Path, ...]
     error: str | None
     quality: float | None = None
+    summary: AnswerSummary | None = None
+    oddities: tuple[str, ...] = ()
+    is_kept: bool = False
 
 
 def plan(
@@ -101,38 +112,63 @@ def predict_files(
 
     progress(job, slices done, slices) is called during a job; estimate: of the quality, part of the outcome.
     """
-
-    def predict_file(job: Job) -> Outcome:
-        return _predict_file(task, job, None if progress is None else partial(progress, job), estimate)
-
-    return run_jobs(jobs, predict_file)
+    return run_jobs(jobs, lambda job: predict_file(task, job, progress, estimate))
 
 
-def run_jobs(jobs: Sequence[Job], predict_file: Callable[[Job], Outcome]) -> Iterator[Outcome]:
+def run_jobs(jobs: Sequence[Job], predict: Callable[[Job], Outcome]) -> Iterator[Outcome]:
     """The outcome of one job after the other; an error is an outcome and never raised."""
     for job in jobs:
-        try:
-            yield predict_file(job)
-        except MvgError as error:
-            yield Outcome(job, (), str(error))
-        except MemoryError:
-            yield Outcome(
-                job, (), f"'{job.query}' does not fit into memory; expected a smaller image; crop or resample it."
-            )
-        except Exception as error:  # a defect of mvg must not cost the other queries their predictions
-            yield Outcome(
-                job, (), f"'{job.query}' met an unexpected {_location(error)}; expected none; report this line."
-            )
+        with _notes() as notes:
+            outcome = _outcome(job, predict)
+        yield replace(outcome, oddities=(*outcome.oddities, *notes))
 
 
-def _predict_file(
-    task: PromptedTask, job: Job, progress: Callable[[int, int], None] | None, estimate: Estimate | None
+def _outcome(job: Job, predict: Callable[[Job], Outcome]) -> Outcome:
+    try:
+        return predict(job)
+    except MvgError as error:
+        return Outcome(job, (), str(error))
+    except MemoryError:
+        message = f"'{job.query}' does not fit into memory; expected a smaller image; crop or resample it."
+        return Outcome(job, (), message)
+    except Exception as error:  # a defect of mvg must not cost the other queries their predictions
+        message = f"'{job.query}' met an unexpected {_location(error)}; expected none; report this line."
+        return Outcome(job, (), message)
+
+
+class _Notes(logging.Handler):
+    """Collects what mvg's loggers say."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines = list[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(" ".join(record.getMessage().split()))
+
+
+@contextmanager
+def _notes() -> Iterator[list[str]]:
+    """What is said in the block, besides where it goes otherwise."""
+    logger, handler = logging.getLogger("mvg"), _Notes()
+    logger.addHandler(handler)
+    try:
+        yield handler.lines
+    finally:
+        logger.removeHandler(handler)
+
+
+def predict_file(
+    task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None, estimate: Estimate | None
 ) -> Outcome:
+    """Predict one query and write its files. Raises what `run_jobs` makes an outcome of."""
     query = read_channels(job.query, task.model.config.inputs, job.series)
-    prediction = task(query, progress)
+    prediction = task(query, None if progress is None else partial(progress, job))
     labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
     quality = None if estimate is None or labels is None else estimate(task, query, labels)
-    return Outcome(job, write_prediction(prediction, query, job, scale_of(task)), None, quality)
+    written = write_prediction(prediction, query, job, scale_of(task))
+    summary = summarize(prediction, query, quality.by_label if quality else None)
+    return Outcome(job, written, None, quality.mean if quality else None, summary)
 
 
 def write_prediction(prediction: Prediction, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:

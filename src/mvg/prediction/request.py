@@ -7,9 +7,9 @@ from typing import Any
 
 from mvg.errors import PromptError
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.predictor import load, load_task
+from mvg.prediction.predictor import Predictor, load, load_task
 from mvg.prediction.prompted_task import PromptedTask
-from mvg.prediction.prompts.folder import open_prompts
+from mvg.prediction.prompts.folder import PromptFolder, open_prompts
 from mvg.prediction.task_file import SUFFIX
 
 DEFAULT_WEIGHTS = "tiny"
@@ -37,13 +37,16 @@ class Request:
     """A task ready to predict, and the files that it was made from.
 
     channel: which of the prompts' channels is used, where there are several and the user named none; else "".
-    label_names: of label values, where the prompts state them.
+    label_names: of label values, where the prompts state them. predictor, folder: what the task was made of, None for
+    a task file.
     """
 
     task: PromptedTask
     inputs: tuple[Path, ...]
     channel: str = ""
     label_names: Mapping[int, str] = field(default_factory=dict)
+    predictor: Predictor | None = None
+    folder: PromptFolder | None = None
 
 
 def prepare_request(
@@ -63,7 +66,8 @@ def prepare_request(
     task = predictor.prompt(images, folder.targets, folder.task, chosen, modality=folder.modality, names=folder.names)
     has_named_channel = source.task is not None and ":" in source.task
     inputs = (*folder.images.paths, *folder.targets.paths)
-    return Request(task, inputs, "" if has_named_channel else folder.channel, folder.label_names)
+    channel = "" if has_named_channel else folder.channel
+    return Request(task, inputs, channel, folder.label_names, predictor, folder)
 
 
 def _saved_task(source: PromptSource, options: Mapping[str, Any]) -> PromptedTask:

@@ -1,0 +1,124 @@
+"""A prediction in a few numbers and one small picture, for the report of a batch."""
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mvg.imaging.overlay import outline, plain
+from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
+from mvg.imaging.window import Window
+from mvg.prediction.result import Prediction
+
+_SIDE = 256  # pixels of a picture
+_POSITION: Mapping[str, Any] = {"plane": "", "slice_number": 0, "slice_count": 0}  # of the picture, by default
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """One label of a prediction: its volume, on how many slices it lies, and how certain it is there.
+
+    uncertainty: the mean over its voxels, None where it was not computed. quality: the
+    estimated Dice, None where it was not estimated.
+    """
+
+    milliliters: float
+    slices: int
+    uncertainty: float | None = None
+    quality: float | None = None
+
+
+@dataclass(frozen=True)
+class AnswerSummary:
+    """A prediction for a report. slice_number: of the picture, counted from 1; picture: a PNG in base64."""
+
+    labels: Mapping[int, LabelSummary] = field(default_factory=dict)
+    plane: str = ""
+    slice_number: int = 0
+    slice_count: int = 0
+    picture: str = ""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What a manifest holds of it."""
+        position = {name: getattr(self, name) for name in _POSITION}
+        return position | {
+            "labels": {
+                str(value): {
+                    "milliliters": round(one.milliliters, 3),
+                    "slices": one.slices,
+                    "uncertainty": None if one.uncertainty is None else round(one.uncertainty, 4),
+                    "quality": None if one.quality is None else round(one.quality, 4),
+                }
+                for value, one in self.labels.items()
+            }
+        }
+
+    @classmethod
+    def restored(cls, details: Mapping[str, Any], picture: str) -> "AnswerSummary":
+        """The summary in a manifest, with the picture of an older report."""
+        labels = {int(value): LabelSummary(**one) for value, one in dict(details.get("labels", {})).items()}
+        position = {name: details.get(name, default) for name, default in _POSITION.items()}
+        return cls(labels, **position, picture=picture)
+
+
+def summarize(prediction: Prediction, query: Volume, qualities: Mapping[int, float] | None = None) -> AnswerSummary:
+    """The numbers of each label, and the least certain slice with outlines; of pictures the middle slice.
+
+    qualities: the estimated Dice of each label.
+    """
+    volume, uncertainty = prediction.volume, prediction.uncertainty
+    plane = query.plane
+    if not isinstance(volume, LabelMap):
+        pictures = luminance(volume).pictures(plane) if volume.channels in (1, 3) else volume.pictures(plane)[:, 0]
+        number = len(pictures) // 2
+        windowed = plain(Window.fit(pictures).apply(pictures[number]))
+        return AnswerSummary({}, plane, number + 1, len(pictures), _encoded(windowed, query, plane))
+    labels = volume.pictures(plane)
+    milliliters = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+    doubts = None if uncertainty is None else uncertainty.pictures(plane)
+    summaries = {
+        value: _of_label(labels == value, doubts, milliliters, (qualities or {}).get(value)) for value in volume.values
+    }
+    number = least_certain(labels, doubts)
+    images = (luminance(query) if query.channels == 3 else query).pictures(plane)
+    image = images[number] if images.ndim == 3 else images[number, 0]
+    drawn = outline(Window.fit(query.voxels).apply(image), labels[number])
+    return AnswerSummary(summaries, plane, number + 1, len(labels), _encoded(drawn, query, plane))
+
+
+def least_certain(labels: NDArray[Any], doubts: NDArray[Any] | None) -> int:
+    """The slice with labels whose mean uncertainty around them is highest; without labels, the middle one.
+
+    labels, doubts: (n, rows, cols). Without doubts, the slice with most labeled pixels.
+    """
+    areas = (labels > 0).sum(axis=(1, 2))
+    if not areas.any():
+        return len(labels) // 2
+    if doubts is None:
+        return int(areas.argmax())
+    sums = doubts.sum(axis=(1, 2)) / np.maximum(areas, 1)
+    return int(np.where(areas > 0, sums, -1).argmax())
+
+
+def _of_label(
+    mask: NDArray[np.bool_], doubts: NDArray[Any] | None, milliliters: float, quality: float | None
+) -> LabelSummary:
+    uncertainty = None if doubts is None else float(doubts[mask].mean())
+    return LabelSummary(int(mask.sum()) * milliliters, int(mask.any(axis=(1, 2)).sum()), uncertainty, quality)
+
+
+def _encoded(picture: NDArray[np.uint8], query: Volume, plane: Plane) -> str:
+    """A PNG in base64 with square pixels, at most 256 pixels wide and high."""
+    row_mm, column_mm = query.pixel_spacing(plane)
+    height, width = picture.shape[0] * row_mm, picture.shape[1] * column_mm
+    scale = _SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    stream = io.BytesIO()
+    Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,96 @@
+"""A batch that keeps a record: what is done is kept, and a manifest and a page say what was made from what."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import mvg
+from mvg.model.weights import fingerprint
+from mvg.prediction.answer_summary import AnswerSummary
+from mvg.prediction.batch import Estimate, Job, Outcome, predict_file, run_jobs
+from mvg.prediction.batch_page import CrossCheck, Line, pictures_in, write_page
+from mvg.prediction.manifest import Manifest, checksum, checksums
+from mvg.prediction.prompted_task import PromptedTask
+
+
+@dataclass
+class RecordedBatch:
+    """Predicts jobs into a folder with a record of them.
+
+    keeps: whether answers with the same record are kept; inputs: the prompts' files; names: of labels; extra: further
+    settings that answers depend on; checks: of the prompts, for the page.
+    """
+
+    task: PromptedTask
+    output: Path
+    inputs: Sequence[Path] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    keeps: bool = True
+    checks: Sequence[CrossCheck] = ()
+
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None], estimate: Estimate | None
+    ) -> Iterator[Outcome]:
+        """The outcome of each job; those that are done already are kept. The record is written whatever happens."""
+        manifest = Manifest(self.output, self._settings())
+        outcomes, pictures = list[Outcome](), pictures_in(self.output)
+
+        def answer(job: Job) -> Outcome:
+            if self.keeps and manifest.is_done(job):
+                entry, picture = manifest.entries[job.output.name], pictures.get(job.output.name, "")
+                summary = AnswerSummary.restored(entry, picture)
+                return Outcome(job, job.outputs, None, None, summary, tuple(entry.get("oddities", ())), True)
+            return predict_file(self.task, job, progress, estimate)
+
+        try:
+            started = time.monotonic()
+            for outcome in run_jobs(jobs, answer):
+                outcomes.append(outcome)
+                if not outcome.is_kept:
+                    manifest.add(outcome, time.monotonic() - started, _details(outcome))
+                started = time.monotonic()
+                yield outcome
+        finally:
+            if any(outcome.written for outcome in outcomes):
+                manifest.write()
+                write_page(self.output, self._facts(), [_line(one) for one in outcomes], self.names, self.checks)
+
+    def _settings(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "version": mvg.__version__,
+            "task": task.spec.kind,
+            "weights": task.weights,
+            "weights_sha256": fingerprint(task.model),
+            "options": asdict(task.options),
+            "prompts": checksums(self.inputs),
+            **self.extra,
+        }
+
+    def _facts(self) -> dict[str, str]:
+        changed = ", ".join(f"{name} {value}" for name, value in asdict(self.task.options).items() if value)
+        return {
+            "task": self.task.spec.kind,
+            "weights": self.task.weights,
+            "prompt files": str(len(self.inputs)),
+            "options": changed,
+            "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),
+        }
+
+
+def settings_of_files(paths: Mapping[str, Path | None]) -> dict[str, str]:
+    """Checksums of files that answers depend on, by the names of options; without those that are None."""
+    return {name: checksum(path) for name, path in paths.items() if path is not None and path.is_file()}
+
+
+def _details(outcome: Outcome) -> dict[str, Any]:
+    details = {} if outcome.summary is None else outcome.summary.details
+    return details | {"quality": outcome.quality, "oddities": list(outcome.oddities)}
+
+
+def _line(outcome: Outcome) -> Line:
+    return Line(outcome.job.output.name, outcome.summary, outcome.oddities, outcome.error)
