@@ -14,7 +14,7 @@ from tests.architecture.sources import imported, layer_of, module_name, trees
 # Each layer may import itself and those before it.
 LAYERS = (
     "errors", "_plugins", "_atomic", "_remote", "imaging", "data", "tasks", "canvas", "model", "training", "prediction",
-    "benchmark", "server", "app",
+    "benchmark", "server", "napari_plugin", "app",
 )  # fmt: skip
 WITHOUT_TORCH = {"errors", "_plugins", "_atomic", "_remote", "imaging", "data", "tasks"}
 OPEN_TO_MODEL = {"errors", "_plugins", "_atomic", "model"}  # the model is torch alone
