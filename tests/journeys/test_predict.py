@@ -193,7 +193,7 @@ def test_a_dicom_series(run: Run, user: Path, weights: Path, tmp_path: Path) -> 
         writer.SetFileName(str(series / f"{at}.dcm"))
         writer.Execute(image)
     result = run("predict", series, "--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", weights)
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (0, "mvg: ct_series: CT in HU, but the prompts do not look like CT in HU\n")
     prediction, query = read_labels(tmp_path / "out" / "ct_series.nii.gz"), read(series)
     assert prediction.shape == query.shape == (32, 32, 3)
     assert np.allclose(prediction.affine, query.affine, atol=1e-5)
@@ -354,6 +354,9 @@ def test_pictures_in_color_are_predicted_from_their_luminance(
     common = ("--prompts", tmp_path, "--output", tmp_path / "out", "--weights", weights)
     result = run("predict", tmp_path / "query.png", *common)
     assert result.code == 0
-    assert sorted(line.split("'")[1] for line in result.err.splitlines()) == [str(tmp_path), str(tmp_path / "images")]
-    assert all(line.endswith("their luminance is used") for line in result.err.splitlines())
+    lines = [line for line in result.err.splitlines() if line.endswith("their luminance is used")]
+    assert sorted(line.split("'")[1] for line in lines) == [str(tmp_path), str(tmp_path / "images")]
+    assert [line for line in result.err.splitlines() if line not in lines] == [
+        "mvg: query.png: the same image as prompt 1: its answer says nothing about other images"
+    ]
     assert read_labels(tmp_path / "out" / "query.png").shape == (32, 32, 1)

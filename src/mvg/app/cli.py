@@ -15,7 +15,7 @@ import typer
 import mvg
 from mvg.app.display import print_line, print_notes, progress_bars, warnings_as_lines
 from mvg.app.evaluating import evaluate
-from mvg.app.options import KINDS, Device, Quiet
+from mvg.app.options import KINDS, Device, Quiet, Strict
 from mvg.app.predict import predict
 from mvg.app.usage import UsageError, check_renamed, exit_with_usage
 from mvg.app.weights import app as weights_app
@@ -64,6 +64,26 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 
 app.command()(predict)
+
+
+@app.command()
+def check(
+    prompts: Annotated[Path, typer.Argument(metavar="FOLDER", help="Prompts, as for predict.")],
+    queries: Annotated[list[Path] | None, typer.Argument(metavar="[QUERY]...", help="Images, as for predict.")] = None,
+    task: Annotated[str | None, typer.Option(help=f"What the prompts show: {KINDS}.", show_default="inferred")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    strict: Strict = False,
+) -> None:
+    """List what is read in each file, and what is odd: other intensities, planes, sizes, labels, or copies."""
+    from mvg.app.checking import check as check_files
+
+    report = check_files(prompts, queries or [], task)
+    for line in [report.as_json()] if as_json else report.lines():
+        print(line)
+    for error in report.errors:
+        print_line(error)
+    if report.errors or (strict and report.oddities):
+        raise typer.Exit(2 if report.errors else 1)
 
 
 @app.command("tasks")

@@ -14,6 +14,7 @@ KINDS = ", ".join(names_in(_PACKAGE / "tasks" / "kinds"))
 _STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strategies"))
 _FORMATS = ", ".join(name.replace("_", "-") for name in names_in(_PACKAGE / "prediction" / "output_formats"))
 
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse what is odd, instead of a line about it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
 

@@ -26,6 +26,7 @@ from mvg.app.options import (
     Seed,
     SeriesChoice,
     Strategy,
+    Strict,
     UncertaintyMap,
     Zoom,
 )
@@ -80,6 +81,7 @@ def predict(
     ] = 0,
     save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
     seed: Seed = None,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
@@ -108,7 +110,7 @@ def predict(
     source = None if prompts is None else PromptSource(prompts, task, weights, device)
     corrected = None if corrections is None else CorrectionSource(corrections, unknown, task, weights, device)
     with output_folder(output), progress_bars(quiet) as on_progress:
-        _run(BatchJob(queries, output, options, outputs, on_progress, series), source, corrected, quiet)
+        _run(BatchJob(queries, output, options, outputs, on_progress, series, strict=strict), source, corrected, quiet)
 
 
 def _run(job: "BatchJob", source: "PromptSource | None", corrections: "CorrectionSource | None", quiet: bool) -> None:

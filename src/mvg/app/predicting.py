@@ -12,6 +12,8 @@ from mvg.prediction.batch import Job, Outcome, plan, scale_of
 from mvg.prediction.batch_page import CrossCheck
 from mvg.prediction.cross_check import cross_check
 from mvg.prediction.finetuning import tune
+from mvg.prediction.held_out_check import held_out_check
+from mvg.prediction.oddities import prompt_oddities, report_oddities
 from mvg.prediction.output_files import write_qualities
 from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.prompted_task import PromptedTask
@@ -54,8 +56,8 @@ class OutputOptions:
 class BatchJob:
     """What is predicted and where it is written.
 
-    options: fields of `PredictionOptions` that the user set; series: which DICOM series, see `queries_of`.
-    on_outcome is called as soon as a query is done.
+    options: fields of `PredictionOptions` that the user set; series: which DICOM series, see `queries_of`; strict:
+    whether what is odd is refused. on_outcome is called as soon as a query is done.
     """
 
     queries: Sequence[Path]
@@ -65,6 +67,7 @@ class BatchJob:
     on_progress: OnProgress
     series: str = ""
     on_outcome: Callable[[Outcome], None] = lambda _: None
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
         notes.append(tuning.message)
     if outputs.save_task is not None:
         task.save(outputs.save_task)
+    report_oddities("the prompts", (*prompt_oddities(task.prompts, task.spec), *held_out_check(task)), job.strict)
+    jobs = tuple(replace(one, strict=job.strict) for one in jobs)
     batch = _recorded(request, task, job)
     outcomes = tuple(_predict_all(batch, jobs, job))
     kept = sum(outcome.is_kept for outcome in outcomes)

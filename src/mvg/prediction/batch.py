@@ -14,10 +14,12 @@ from mvg.imaging.files import stem_of
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window
 from mvg.prediction.answer_summary import AnswerSummary, summarize
+from mvg.prediction.oddities import answer_oddities, query_oddities, report_oddities
 from mvg.prediction.output_files import classes_file, write_probabilities
 from mvg.prediction.output_formats import BY_QUERY, FormatOptions, Output, format_for, is_export, write_outlines
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.prompts.pairs import fit_channels
 from mvg.prediction.quality import Quality
 from mvg.prediction.queries import Query, name_of_export
 from mvg.prediction.result import Prediction
@@ -32,7 +34,8 @@ Estimate = Callable[[PromptedTask, Volume, LabelMap], Quality]
 class Job:
     """One query and the files of its prediction; uncertainty, probabilities and outlines are None if not asked for.
 
-    series: which DICOM series of the query, see `mvg.read`; written_as: how the prediction is written.
+    series: which DICOM series of the query, see `mvg.read`; written_as: how the prediction is written;
+    strict: whether what is odd is refused.
     """
 
     query: Path
@@ -42,6 +45,7 @@ class Job:
     outlines: Path | None = None
     series: str = ""
     written_as: FormatOptions = BY_QUERY
+    strict: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -163,7 +167,10 @@ def predict_file(
 ) -> Outcome:
     """Predict one query and write its files. Raises what `run_jobs` makes an outcome of."""
     query = read_channels(job.query, task.model.config.inputs, job.series)
+    checked = fit_channels(query, task.model.config.inputs, "the query")
+    report_oddities(job.query.name, query_oddities(checked, task.prompts, task.spec), job.strict)
     prediction = task(query, None if progress is None else partial(progress, job))
+    report_oddities(job.query.name, answer_oddities(prediction.volume), job.strict)
     labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
     quality = None if estimate is None or labels is None else estimate(task, query, labels)
     written = write_prediction(prediction, query, job, scale_of(task))

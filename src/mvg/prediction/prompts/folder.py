@@ -60,7 +60,7 @@ class PromptFolder:
 
     images, targets: one target per image, read when indexed; names: of the pairs, for messages; task: the kind.
     modality: as the folder states it, "CT" for HU, else None; channel: the image channel that is used, "" if there is
-    only one; label_names: of label values, where the folder states them.
+    only one; label_names: of label values, where the folder states them; patients: of the pairs, likewise.
     """
 
     images: VolumeFiles[Volume]
@@ -70,6 +70,7 @@ class PromptFolder:
     modality: str | None = None
     channel: str = ""
     label_names: Mapping[int, str] = field(default_factory=dict)
+    patients: tuple[str, ...] = ()
 
 
 def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] = (), inputs: int = 1) -> PromptFolder:
@@ -153,7 +154,8 @@ class _NnunetFolder:
         names = tuple(case.name for case in cases)
         name = self.channels[channel] if len(self.channels) > 1 else ""
         card = self.data.card
-        return PromptFolder(images, targets, names, kind, _modality(card, channel), name, card.labels)
+        patients = tuple(case.patient for case in cases)
+        return PromptFolder(images, targets, names, kind, _modality(card, channel), name, card.labels, patients)
 
     def _inferred_task(self) -> str:
         if self.labeled:

@@ -1,0 +1,185 @@
+"""What is odd about prompts, a query or a prediction, each in a line: no wrong answer comes without a word."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvg.errors import PromptError
+from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.window import FULL_SCALE, is_ct
+from mvg.prediction.inference.query_volume import QueryVolume
+from mvg.prediction.prompts.pairs import first_channel
+from mvg.prediction.prompts.prompt_set import PromptSet
+from mvg.prediction.prompts.scan_facts import ScanFacts
+from mvg.prediction.selection.retrieval import evenly_spaced, thumbnails
+from mvg.tasks import TaskSpec
+
+_SLICES = 8  # of a query, that are compared with the prompts
+_LEVELS = np.linspace(0.05, 0.95, 19)  # of the quantiles that describe intensities
+_DARK = 0.05  # windowed intensities of the background
+_FAR, _TIMES = 0.15, 2.5  # a larger mean difference of quantiles is odd, and so many times that among the prompts
+_ANGLE = 30.0  # degrees between slices of one plane
+_SIZE, _SPACING = 2.0, 4.0  # ratios of fields of view and of spacings
+_ACROSS = 1.4  # times longer pixels than those of the prompts, of slices across thick ones
+_IDENTICAL = 0.9995  # correlation of thumbnails of one image
+_FLAT = 0.6  # share of neighbors with one label; gray values have fewer
+_MANY_LABELS, _FEW_VALUES, _MANY_VALUES = 8, 16, 64
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """Something that may make a prediction wrong.
+
+    kind: of a fixed few ("intensities", "plane", ...), for programs; message: one line, for people.
+    """
+
+    kind: str
+    message: str
+
+
+def query_oddities(query: Volume, prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
+    """How a query differs from the prompts: intensities, plane, field of view, spacing, or not at all (a duplicate)."""
+    values = finite_sample(first_channel(query))
+    if values.size and values.min() == values.max():
+        return (Oddity("constant", f"all voxels are {values[0]:g}: there is nothing to see"),)
+    query = prompts.posed(query)
+    volume = QueryVolume.of(query, prompts, spec, prompts.images.shape[-1])
+    numbers = evenly_spaced(np.arange(len(volume)), _SLICES).tolist()
+    squares = np.concatenate([volume.squares(number)[:, 0] for number in numbers])
+    unlike = _hounsfield(query, values, prompts) or _distribution(squares, prompts)
+    facts = ScanFacts.of(query, prompts.plane, volume.windows)
+    return (*unlike, *_geometry(facts, prompts.scans), *_picture(query, prompts.scans), *_duplicate(squares, prompts))
+
+
+def prompt_oddities(prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
+    """What is odd about prompts among themselves: gray values as labels, no labels, labels as pictures, sizes."""
+    oddities = list[Oddity]()
+    volumes = np.unique(prompts.volume)
+    if prompts.has_labels:
+        empty = [number for number in volumes if not prompts.classes[prompts.volume == number].any()]
+        if empty:
+            oddities.append(Oddity("empty labels", f"{len(empty)} of {len(volumes)} prompts show no label"))
+        if len(prompts.values) >= _MANY_LABELS and _flatness(prompts.targets) < _FLAT:
+            message = f"{len(prompts.values)} labels that change from pixel to pixel look like gray values"
+            oddities.append(Oddity("gray labels", message))
+    elif len(np.unique(prompts.targets[:_SLICES])) <= _FEW_VALUES < _MANY_VALUES < len(np.unique(prompts.images[0])):
+        message = f"the targets of a {spec.kind} have so few values that they look like labels"
+        oddities.append(Oddity("labels as pictures", message))
+    for number, scan in enumerate(prompts.scans[1:], 2):
+        others = [other for at, other in enumerate(prompts.scans, 1) if at != number]
+        oddities += [Oddity(odd.kind, f"prompt {number}: {odd.message}") for odd in _geometry(scan, others)]
+    return tuple(oddities)
+
+
+def answer_oddities(answer: Volume | LabelMap) -> tuple[Oddity, ...]:
+    """What is odd about a prediction: no label anywhere, or a picture of one intensity."""
+    if isinstance(answer, LabelMap):
+        return () if answer.voxels.any() else (Oddity("empty", "no label was predicted anywhere"),)
+    constant = float(answer.voxels.min()) == float(answer.voxels.max())
+    return (Oddity("constant", "the predicted picture has one intensity alone"),) if constant else ()
+
+
+def report_oddities(name: str, oddities: Sequence[Oddity], strict: bool) -> None:
+    """Write a line for each oddity to the logger "mvg"; PromptError for the first if what is odd is refused."""
+    for oddity in oddities:
+        if strict:
+            raise PromptError(f"{name}: {oddity.message}", "nothing odd", "mend it, or leave --strict out")
+        logging.getLogger("mvg").warning("%s: %s", name, oddity.message)
+
+
+def _hounsfield(query: Volume, values: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
+    """Whether only one side is CT in HU."""
+    if is_ct(prompts.modality):
+        offset = hounsfield_offset(values)
+        if offset is None:
+            message = "the prompts are CT, but these intensities are not in HU; they are scaled by percentiles"
+            return (Oddity("intensities", message),)
+        message = f"CT stored with an offset of {offset:g} to HU, which is taken off"
+        return (Oddity("offset", message),) if offset else ()
+    hu = prompts.modality == "other" and in_hounsfield_units(query.voxels)
+    return (Oddity("intensities", "CT in HU, but the prompts do not look like CT in HU"),) if hu else ()
+
+
+def _distribution(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
+    """Whether windowed intensities (m, s, s) are distributed unlike those of every prompt."""
+    others = [
+        _quantiles(prompts.images[evenly_spaced(np.flatnonzero(prompts.volume == number), _SLICES), 0] / FULL_SCALE)
+        for number in evenly_spaced(np.unique(prompts.volume), 4 * _SLICES)
+    ]
+    distance = min(_distance(_quantiles(squares), other) for other in others)
+    among = [
+        min(_distance(one, other) for at, other in enumerate(others) if at != number)
+        for number, one in enumerate(others)
+        if len(others) > 1
+    ]
+    if distance <= max(_FAR, _TIMES * max(among, default=0.0)):
+        return ()
+    return (Oddity("intensities", f"intensities unlike those of the prompts (distance {distance:.2f} of 1)"),)
+
+
+def _quantiles(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
+    bright = pictures[pictures > _DARK]
+    return np.quantile(bright, _LEVELS) if bright.size else np.zeros(len(_LEVELS))
+
+
+def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(np.abs(one - other).mean())
+
+
+def _geometry(scan: ScanFacts, others: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
+    """Whether a scan's plane, field of view or spacing is far from those of all others."""
+    oddities = list[Oddity]()
+    if not others:
+        return ()
+    angle = min(scan.angle(other) for other in others)
+    if angle > _ANGLE:
+        oddities.append(Oddity("plane", f"slices at {angle:.0f} degrees to those of the prompts"))
+    elif _stretch(scan) > _ACROSS * max(_stretch(other) for other in others):
+        message = f"the prompts' plane lies across its thick slices (pixels of {_sizes(scan.spacing[:2])} mm)"
+        oddities.append(Oddity("plane", message))
+    named = (("field of view", scan.extent, [other.extent for other in others], _SIZE), (
+        "spacing", scan.spacing[:2], [other.spacing[:2] for other in others], _SPACING))  # fmt: skip
+    for kind, sizes, reference, most in named:
+        ratios = [max(sizes) / max(other) for other in reference]
+        if all(not 1 / most < ratio < most for ratio in ratios):
+            oddities.append(Oddity(kind, f"{kind} of {_sizes(sizes)} mm, {min(ratios):.2g} times that of the prompts"))
+    return tuple(oddities)
+
+
+def _stretch(scan: ScanFacts) -> float:
+    """How much longer than wide its pixels are."""
+    return max(scan.spacing[:2]) / min(scan.spacing[:2])
+
+
+def _sizes(sizes: Sequence[float]) -> str:
+    return " x ".join(f"{size:.3g}" for size in sizes)
+
+
+def _picture(query: Volume, scans: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
+    """Whether a picture without size is to be predicted from scans."""
+    is_picture = query.header is not None and query.header.kind == "picture"
+    if is_picture and scans and all(set(scan.spacing) != {1.0} for scan in scans):
+        return (Oddity("picture", "a picture without size or position, and the prompts are scans"),)
+    return ()
+
+
+def _duplicate(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
+    """Whether most slices (m, s, s) of the query are among the prompts."""
+    ours = thumbnails(squares)
+    similar = ours @ prompts.retrieval_index.thumbnails.T > _IDENTICAL
+    rows = similar.any(axis=1) & (np.abs(ours).sum(axis=1) > 0)
+    if rows.mean() <= 0.5:
+        return ()
+    number = int(prompts.volume[np.flatnonzero(similar.any(axis=0))[0]]) + 1
+    return (Oddity("duplicate", f"the same image as prompt {number}: its answer says nothing about other images"),)
+
+
+def _flatness(targets: NDArray[np.integer]) -> float:
+    """The share of labeled pixels whose right neighbor has the same label."""
+    left, right = targets[..., :-1], targets[..., 1:]
+    labeled = left != 0
+    return float((left == right)[labeled].mean()) if labeled.any() else 1.0
