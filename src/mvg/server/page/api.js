@@ -62,13 +62,17 @@ export async function stream(path, body, receive, signal) {
   const response = await send("POST", path, body, { signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text = (text + value).replaceAll("\r\n", "\n");
-    const blocks = text.split("\n\n");
-    text = blocks.pop();
-    for (const block of blocks) await dispatch(block, receive);
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      text = (text + value).replaceAll("\r\n", "\n");
+      const blocks = text.split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) await dispatch(block, receive);
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // the server stops working when nobody reads
   }
 }
 

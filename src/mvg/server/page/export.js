@@ -5,6 +5,7 @@ import { button, h, icon } from "./dom.js";
 import { attempt } from "./notices.js";
 import { on, state } from "./state.js";
 
+const FORMATS = [".nii.gz", ".nrrd", ".mha"];
 let work = null;
 
 export function exportMenu() {
@@ -37,6 +38,12 @@ function entries(close) {
     h("option", { value: "answered" }, "Accepted and answered studies"),
     h("option", { value: "all" }, "All studies with labels"),
   );
+  const format = h(
+    "select",
+    { "aria-label": "Format" },
+    h("option", { value: "" }, "In its own format"),
+    FORMATS.map((suffix) => h("option", { value: suffix }, `As ${suffix}`)),
+  );
   const entry = (text, hint, path) => {
     const item = button(".entry", "", "", async () => (await attempt(() => save(path()), item), close()));
     item.append(h("b", {}, text), h("span", {}, hint));
@@ -49,9 +56,10 @@ function entries(close) {
     work &&
       entry(
         labels ? "Labels of this study" : "Picture of this study",
-        "in its own format, on its own grid",
-        () => `${work.path}/export`,
+        "on its own grid",
+        () => `${work.path}/export${format.value ? `?format=${format.value}` : ""}`,
       ),
+    work && h("label.field", {}, format),
     h("h3", {}, `Task “${task.name}”`),
     h("label.field", {}, scope),
     entry("All labels", "each in its own format, in the folders of the studies (.zip)", ofTask("labels.zip")),

@@ -9,7 +9,7 @@ const STEPS = [
     text: "A task is a name and labels. On the page “Task”, make one, or open one that was saved.",
     event: "task-made",
     go: "#/task",
-    target: ".task-list",
+    target: ".page.two aside header button",
   },
   {
     title: "Open a study",

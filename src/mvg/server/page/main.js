@@ -1,6 +1,7 @@
 // Starts the page: the server's info, the tasks, and the screen that the address names.
 
 import { get, listen } from "./api.js";
+import { Autosave } from "./bench/autosave.js";
 import { h, replace } from "./dom.js";
 import { startGuide } from "./guide.js";
 import { showHelp } from "./help.js";
@@ -44,7 +45,7 @@ function follow() {
     studies: (data) => emit("studies", data),
     batch: (data) => emit("batch", data),
     task: update,
-    study: (data) => emit("study", data),
+    state: (data) => emit("state", data),
   };
   let close = listen("events", handlers);
   document.addEventListener("visibilitychange", () => {
@@ -73,6 +74,7 @@ async function start() {
   addEventListener("keydown", keys);
   addEventListener("keyup", (event) => current?.screen.keyUp?.(event));
   await route();
+  Autosave.sendLeftover();
   follow();
   startGuide();
   return undefined;

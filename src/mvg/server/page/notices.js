@@ -25,6 +25,8 @@ export function notify(text, kind = "info", action = null) {
 
 export const fail = (error, action = null) => {
   if (error.name === "AbortError") return;
+  // The token is asked for at the start of the page; what is not saved yet stays in this browser.
+  if (error.status === 401) return void location.reload();
   notify(error.message || String(error), "error", action);
 };
 

@@ -32,10 +32,16 @@ export function choose(task) {
 
 // A newer version of a task, from a reply or an event.
 export function update(task) {
+  if (task.removed) return forget(task.id);
   const number = state.tasks.findIndex((one) => one.id === task.id);
   if (number < 0) state.tasks.push(task);
   else state.tasks[number] = task;
   if (state.task?.id === task.id) choose(task);
+}
+
+function forget(id) {
+  state.tasks = state.tasks.filter((task) => task.id !== id);
+  choose(state.task?.id === id ? (state.tasks[0] ?? null) : state.task);
 }
 
 export const kindOf = (task) => state.info.kinds.find((kind) => kind.name === task?.kind);

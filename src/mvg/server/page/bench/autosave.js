@@ -31,15 +31,23 @@ export class Autosave {
     return autosave;
   }
 
-  // The sessions that have steps of an earlier visit to send.
-  static leftover() {
-    const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
-    return [...new Set(keys.map((key) => key.slice(PREFIX.length).replace(/\.[^.]*$/, "")))];
+  // Sends what an earlier visit could not, for every session.
+  static async sendLeftover() {
+    const keys = storedKeys().filter((key) => key.startsWith(PREFIX));
+    for (const id of new Set(keys.map((key) => key.slice(PREFIX.length).replace(/\.[^.]*$/, "")))) {
+      const session = await get(`sessions/${id}`).catch(() => null); // a vanished study keeps its steps here
+      if (session && !live.has(id))
+        Autosave.of(
+          session,
+          () => {},
+          () => {},
+        );
+    }
   }
 
   // Steps that an earlier visit could not send.
   kept() {
-    const keys = Object.keys(localStorage).filter((key) => key.startsWith(this.key));
+    const keys = storedKeys().filter((key) => key.startsWith(this.key));
     const steps = keys.flatMap((key) => JSON.parse(localStorage.getItem(key)));
     keys.forEach((key) => localStorage.removeItem(key));
     this.keep(steps);
@@ -47,8 +55,12 @@ export class Autosave {
   }
 
   keep(steps) {
-    if (steps.length) localStorage.setItem(this.key + TAB, JSON.stringify(steps));
-    else localStorage.removeItem(this.key + TAB);
+    try {
+      if (steps.length) localStorage.setItem(this.key + TAB, JSON.stringify(steps));
+      else localStorage.removeItem(this.key + TAB);
+    } catch {
+      // The browser's storage is full or forbidden: the steps are still in memory and on their way.
+    }
   }
 
   push(kind, body = {}) {
@@ -132,6 +144,9 @@ export class Autosave {
       this.report("waiting", error.message);
       await new Promise((resolve) => setTimeout(resolve, this.wait));
       this.wait = Math.min(LONGEST_WAIT, this.wait * 2);
+    } else if (error.status === 401) {
+      this.blocked = true;
+      location.reload(); // asks for the token; the steps stay in this browser
     } else if (error.status === 409 || error.status === 422) {
       // The server will never take this step; what it has is drawn again.
       this.finish(step);
@@ -141,5 +156,13 @@ export class Autosave {
       this.blocked = true;
       this.report("blocked", error.message);
     }
+  }
+}
+
+function storedKeys() {
+  try {
+    return Object.keys(localStorage);
+  } catch {
+    return []; // the browser forbids storage
   }
 }

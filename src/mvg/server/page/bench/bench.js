@@ -33,6 +33,7 @@ export class Bench {
     this.overlay = new Overlay(this.layout.overlay, this);
     this.pointer = new Pointer(this, this.layout.overlay);
     this.strip = new Strip(this.layout.strip, this);
+    this.layout.picture.addEventListener("webglcontextlost", () => this.layout.lost());
   }
 
   async open(task, study) {
@@ -40,7 +41,9 @@ export class Bench {
     this.layout.loading("Opening the study …");
     this.work = null;
     this.axis = 2;
+    const opening = (this.opening = Symbol("study"));
     const events = {
+      wanted: () => opening === this.opening,
       changed: (plane) => this.changed(plane),
       saving: (saving, message) => this.layout.saving(saving, message),
       progress: (data) => this.layout.progress(data),
@@ -52,6 +55,7 @@ export class Bench {
     this.paintColors();
     this.display.paint();
     const work = await Work.open(this.viewer, task, study, events);
+    if (!work || !events.wanted()) return work?.close(); // another study was opened meanwhile
     this.work = work;
     this.axis = this.viewer.main = work.session.plane;
     this.flat = this.viewer.dims.includes(1);
@@ -65,6 +69,7 @@ export class Bench {
   }
 
   close() {
+    this.opening = null;
     this.work?.close();
     this.work = null;
     this.viewer.close();

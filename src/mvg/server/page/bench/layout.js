@@ -3,6 +3,7 @@
 import { button, h, icon, replace } from "../dom.js";
 import { notify } from "../notices.js";
 import { Compare } from "./compare.js";
+import { showHeader } from "./header.js";
 import { PLANES } from "./plane.js";
 import { TOOLS } from "./tools.js";
 
@@ -90,6 +91,10 @@ export class BenchLayout {
       {},
       h("a.back.quiet", { href: "#/studies", title: "All studies" }, icon("back")),
       this.title,
+      button(".quiet.square.small", "info", "", () => showHeader(this.bench.work.study), {
+        "aria-label": "What the file's header says",
+        title: "What the file's header says; it may name the patient",
+      }),
       this.save,
       this.planes,
     );
@@ -146,6 +151,11 @@ export class BenchLayout {
   failed(message, actions) {
     replace(this.veil, icon("warning"), h("p", {}, message), h("div.duo", {}, actions));
     this.veil.hidden = false;
+  }
+
+  lost() {
+    const again = button(".primary", "refresh", "Open it again", () => location.reload());
+    this.failed("The graphics card was lost, as happens after sleep. Everything is saved.", [again]);
   }
 
   opened() {

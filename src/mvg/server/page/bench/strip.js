@@ -1,6 +1,7 @@
 // The slices in a row: how much is labeled in each, what is uncertain, which the user gave; click to go there.
 
 const PAD = 10;
+const LEAST_DOUBT = 0.2; // of the most labeled pixels of a slice: the doubt that fills the strip
 
 export class Strip {
   // go(index): show that slice.
@@ -86,7 +87,8 @@ export class Strip {
   uncertain({ context, cell, width, bottom }, color) {
     const doubts = this.bench.work.session.uncertainty;
     if (!doubts) return;
-    const most = Math.max(1, ...doubts);
+    // On the scale of the labeled pixels, unless there is more doubt than that; small doubts look small.
+    const most = Math.max(1, ...doubts, LEAST_DOUBT * Math.max(...this.counts));
     context.fillStyle = color;
     doubts.forEach((doubt, index) => {
       const height = (doubt / most) * (bottom - 4) * 0.8;

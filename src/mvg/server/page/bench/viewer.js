@@ -60,17 +60,19 @@ export class Viewer {
     );
   }
 
-  // Shows a RAS copy of a study, `range` being what is black and what is white; returns its size [x, y, z].
-  async open(buffer, range) {
+  // Shows a RAS copy of a study, `range` being what is black and what is white. `wanted` tells after each wait whether
+  // the user still wants this one; where not, nothing changes and false is returned.
+  async open(buffer, range, wanted) {
     await this.ready;
-    this.close();
     const gl = this.nv.gl;
     const content = forTexture(buffer, gl.getParameter(gl.MAX_3D_TEXTURE_SIZE));
     const [cal_min, cal_max] = range;
     const image = await NVImage.loadFromUrl({ url: NAME, name: NAME, buffer: content, cal_min, cal_max });
+    if (!wanted()) return false;
     if (image.permRAS.some((axis, number) => axis !== number + 1)) {
       throw new Error("The server sent a volume that is not in RAS order; update server and page together.");
     }
+    this.close();
     this.dims = image.hdr.dims.slice(1, 4);
     const reason = this.dims[2] > 1 && tooLarge(gl, this.dims);
     if (reason) throw new Error(reason);
@@ -88,7 +90,7 @@ export class Viewer {
     this.moveTo(this.dims.map((size) => Math.floor(size / 2)));
     delete this.nv.drawScene;
     this.draw();
-    return this.dims;
+    return true;
   }
 
   close() {

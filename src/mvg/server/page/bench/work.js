@@ -19,7 +19,7 @@ export class Work {
     const study = await get(`studies/${id}?task=${task.id}`);
     const session = await post("sessions", { task: task.id, study: id });
     const buffer = await bytes(`studies/${id}/volume.nii`);
-    await viewer.open(buffer, [study.window.low, study.window.high]);
+    if (!(await viewer.open(buffer, [study.window.low, study.window.high], events.wanted))) return null;
     const work = new Work(viewer, session, study, events);
     await work.reload();
     const saved = (reply, step, remaining) => work.saved(reply, step, remaining);
@@ -38,6 +38,7 @@ export class Work {
   // All labels as the server has them.
   async reload() {
     const buffer = await bytes(`${this.path}/labels.nii`);
+    if (this.closed || !this.events.wanted()) return;
     this.viewer.labels.set(bytesOf(buffer).subarray(0, this.viewer.labels.length));
     this.viewer.refresh();
     this.events.changed(null);

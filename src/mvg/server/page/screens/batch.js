@@ -87,10 +87,9 @@ export class BatchBar {
     const { task } = state;
     if (!this.fresh)
       return [h("b", {}, "No new study is left."), h("span.grow"), ...(batch ? this.failures(batch) : [])];
-    const time = task.seconds_per_study ? `, about ${duration(task.seconds_per_study * this.fresh)}` : "";
     const studies = `${this.fresh.toLocaleString("en")} new ${this.fresh === 1 ? "study" : "studies"}`;
     const text = task.ready
-      ? `${studies} can be answered from the examples${time}.`
+      ? `${studies} can be answered from the examples.`
       : "Open a study, paint one slice and let it be answered. Once it is an example, all others can be answered from here.";
     return [
       h("span", {}, text),

@@ -32,10 +32,12 @@ export class BenchScreen {
   async open(id) {
     const { bench } = this;
     bench.work?.close();
+    const opening = (this.opening = Symbol("study"));
     try {
       await bench.open(state.task, id);
       remember("study", id);
     } catch (error) {
+      if (opening !== this.opening) return; // another study was opened meanwhile
       bench.work = null;
       bench.layout.failed(error.message, [
         button(".primary", "refresh", "Try again", () => this.open(id)),

@@ -49,7 +49,7 @@ export class StudiesScreen {
     this.ends = [
       on("task", () => this.load()),
       on("studies", () => this.load()),
-      on("study", ({ study, task }) => this.newer(study, task)),
+      on("state", (data) => this.newer(data)),
     ];
   }
 
@@ -169,8 +169,7 @@ export class StudiesScreen {
   looked(study) {
     if (study.shape || study.error || this.looks.has(study.id)) return;
     this.looks.add(study.id);
-    clearTimeout(this.refetch);
-    this.refetch = setTimeout(() => !this.left && this.load(), REFETCH_DELAY);
+    this.again();
   }
 
   empty(scanning) {
@@ -196,12 +195,14 @@ export class StudiesScreen {
     );
   }
 
-  newer(study, task) {
-    const row = this.rows?.get(study.id);
-    if (!row || task !== state.task?.id) return;
-    const next = studyRow(study);
-    row.replaceWith(next);
-    this.rows.set(study.id, next);
+  // The state of a study in view has changed: the list is fetched once more.
+  newer({ study, task }) {
+    if (this.rows?.has(study) && task === state.task?.id) this.again();
+  }
+
+  again() {
+    clearTimeout(this.refetch);
+    this.refetch = setTimeout(() => !this.left && this.load(), REFETCH_DELAY);
   }
 
   async send(files) {
