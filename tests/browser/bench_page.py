@@ -52,7 +52,7 @@ class BenchPage:
         """Moves the pointer there and reads what the page says of it."""
         position = self.at(across, down)
         self.page.mouse.move(position["x"], position["y"])
-        voxel, intensity, label = (self.page.locator(f".readout .{name}") for name in ("voxel", "intensity", "label"))
+        voxel, intensity, label = (self.page.locator(f".readout .{name}") for name in ("voxel", "intensity", "class"))
         x, y, z = map(int, voxel.inner_text().split(","))
         return Pointed((x, y, z), intensity.inner_text(), label.inner_text())
 

@@ -27,7 +27,7 @@ export function studyRow(study, seen = () => {}) {
     study.format,
     study.has_labels && "labels beside it",
     study.is_example && "example",
-    study.strokes && `${study.strokes} strokes`,
+    study.strokes && `${study.strokes} ${study.strokes === 1 ? "stroke" : "strokes"}`,
   ].filter(Boolean);
   const content = [
     study.error ? h("span.thumb", {}, icon("warning")) : thumbnail,
