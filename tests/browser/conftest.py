@@ -37,11 +37,16 @@ def oriented(image: nibabel.Nifti1Image, axes: str) -> nibabel.Nifti1Image:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory, brain: nibabel.Nifti1Image) -> Path:
-    """A folder with the head in four orientations, a picture of it, and a file that is cut off."""
+    """The head in four orientations, a picture of it, a ramp of intensities, and a file that is cut off."""
     studies = tmp_path_factory.mktemp("browser") / "studies"
     studies.mkdir()
     for axes in ORIENTATIONS:
         nibabel.save(oriented(brain, axes), studies / f"{axes}.nii.gz")
+    x, y, z = np.indices(brain.shape)
+    nibabel.save(
+        oriented(nibabel.Nifti1Image((9 * x + 5 * y + 12 * z).astype(np.int16), brain.affine), "LPI"),
+        studies / "ramp.nii.gz",
+    )
     middle = np.asarray(brain.dataobj)[:, :, brain.shape[2] // 2]
     picture = (np.rot90(middle) / middle.max() * 255).astype(np.uint8)
     Image.fromarray(np.stack([picture, picture // 2, 255 - picture], -1)).save(studies / "film.png")

@@ -114,7 +114,7 @@ def test_from_no_task_to_accepted_labels(bench: BenchPage, server: ServerProcess
     expect(page.get_by_text("an example of this task from now on")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("link", name="Studies", exact=True).click()
     page.get_by_role("button", name="Answer all new").click()
-    expect(page.locator("a.study .state[data-state=answered]")).to_have_count(4, timeout=PATIENCE)
+    expect(page.locator("a.study .state[data-state=answered]")).to_have_count(5, timeout=2 * PATIENCE)
     expect(page.locator(".state[data-state=done]")).to_have_count(1)
     page.get_by_label("Order").select_option(label="Worst first")
     expect(page.locator("a.study").first.locator(".quality b")).to_be_visible()
