@@ -40,7 +40,8 @@ def check_packages() -> None:
     """Raises FileError where a package of the extra `serve` is missing."""
     for name in ("fastapi", "uvicorn", "python_multipart"):
         if find_spec(name) is None:
-            raise FileError(f"no package '{name}'", "the packages of the server", "run pip install '.[serve]' in mvg's source")
+            action = "run pip install '.[serve]' in mvg's source"
+            raise FileError(f"no package '{name}'", "the packages of the server", action)
 
 
 def token_of(token: str | None) -> str | None:
