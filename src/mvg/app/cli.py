@@ -95,6 +95,24 @@ def list_tasks() -> None:
         print(line)
 
 
+@app.command("export-nnunet")
+def export_nnunet(
+    queries: Annotated[list[Path], typer.Argument(metavar="QUERY", help="Images that were predicted and checked.")],
+    labels: Annotated[Path, typer.Option(help="Folder of their label maps, by the queries' names.")],
+    output: Annotated[Path, typer.Option(metavar="DatasetNNN_NAME", help="New folder of the data set.")],
+    prompts: Annotated[Path | None, typer.Option(help="Prompts folder that names the labels.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write finished answers as a raw data set of nnU-Net, to train a specialist on."""
+    from mvg.app.exporting import export_data_set
+
+    lines = export_data_set(queries, labels, output, prompts)
+    if not quiet:
+        for line in lines:
+            print_line(line)
+        print(output)
+
+
 @app.command()
 def prepare(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets, published or nnU-Net's layout.")],

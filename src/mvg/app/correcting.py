@@ -13,7 +13,7 @@ from mvg.prediction.batch import Job, Outcome, plan, run_jobs, write_prediction
 from mvg.prediction.corrections import Corrections, nothing_labeled, read_corrections
 from mvg.prediction.predictor import load
 from mvg.prediction.prompts.channels import read_channels
-from mvg.prediction.queries import queries_of
+from mvg.prediction.queries import queries_of, volumes_of
 from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_request
 from mvg.prediction.session import Session
 
@@ -56,7 +56,7 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
     _check_options([*job.options, *named_task] if prompts is None else [], job.outputs)
     path_of = _paths(job.queries, source.path)
     corrector = _without_task(source) if prompts is None else _of_task(prompts, source.unknown, job)
-    queries, inputs = queries_of(job.queries, job.series), (*corrector.files, *path_of.values())
+    queries, inputs = volumes_of(queries_of(job.queries, job.series), job.volume), (*corrector.files, *path_of.values())
     files = plan(queries, job.output, "labels", inputs, written_as=format_options(job.outputs, corrector.names))
     notes, outcomes = list[str](), list[Outcome]()
 

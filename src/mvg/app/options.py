@@ -45,6 +45,14 @@ SeriesChoice = Annotated[
     str,
     typer.Option(metavar="UID", help="DICOM series, by its UID or the end of it; largest; or all, each a query."),
 ]
+VolumeChoice = Annotated[
+    str,
+    typer.Option("--volume", metavar="N", help="Of files with several volumes (time points): a number from 0, or all."),
+]
+ValueForNan = Annotated[float | None, typer.Option("--nan", help="Value for NaN in images.", show_default="refused")]
+DatasetName = Annotated[
+    str | None, typer.Option("-d", "--dataset", help="Prompts from nnUNet_raw: the id or name of a data set.")
+]
 FileFormat = Annotated[str, typer.Option("--format", help=f"{_FORMATS}.", show_default="same, and nifti for DICOM")]
 Codes = Annotated[
     Path | None,

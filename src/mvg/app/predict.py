@@ -12,6 +12,7 @@ from mvg.app.options import (
     KINDS,
     Codes,
     CrossCheck,
+    DatasetName,
     Device,
     Ensemble,
     FileFormat,
@@ -28,6 +29,8 @@ from mvg.app.options import (
     Strategy,
     Strict,
     UncertaintyMap,
+    ValueForNan,
+    VolumeChoice,
     Zoom,
 )
 
@@ -44,6 +47,9 @@ def predict(
     ],
     output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
     series: SeriesChoice = "",
+    volume: VolumeChoice = "",
+    nan: ValueForNan = None,
+    dataset: DatasetName = None,
     prompts: Annotated[
         Path | None,
         typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
@@ -86,7 +92,7 @@ def predict(
 ) -> None:
     """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
     from mvg.app.correcting import CorrectionSource
-    from mvg.app.predicting import BatchJob, OutputOptions
+    from mvg.app.predicting import BatchJob, OutputOptions, prompts_of
     from mvg.prediction.output_files import output_folder
     from mvg.prediction.request import PromptSource
 
@@ -96,27 +102,22 @@ def predict(
     }  # fmt: skip
     options = {name: value for name, value in chosen.items() if value is not None}
     outputs = OutputOptions(
-        uncertainty,
-        probabilities,
-        quality,
-        tune_seconds,
-        save_task,
-        file_format,
-        codes,
-        outlines,
-        overwrite,
-        cross_check,
-    )
+        uncertainty, probabilities, quality, tune_seconds, save_task,
+        file_format, codes, outlines, overwrite, cross_check,
+    )  # fmt: skip
+    prompts = prompts_of(prompts, dataset)
     source = None if prompts is None else PromptSource(prompts, task, weights, device)
     corrected = None if corrections is None else CorrectionSource(corrections, unknown, task, weights, device)
     with output_folder(output), progress_bars(quiet) as on_progress:
-        _run(BatchJob(queries, output, options, outputs, on_progress, series, strict=strict), source, corrected, quiet)
+        job = BatchJob(queries, output, options, outputs, on_progress, series, volume=volume, nan=nan, strict=strict)
+        _run(job, source, corrected, quiet)
 
 
 def _run(job: "BatchJob", source: "PromptSource | None", corrections: "CorrectionSource | None", quiet: bool) -> None:
     """Predict, and print a line for each file as soon as it is written, then the notes and the errors."""
     from mvg.app.correcting import predict_corrected
     from mvg.app.predicting import predict_prompted
+    from mvg.imaging.missing_values import replacing_nan
 
     outcomes: list[Outcome] = []
 
@@ -127,7 +128,11 @@ def _run(job: "BatchJob", source: "PromptSource | None", corrections: "Correctio
 
     job = replace(job, on_outcome=on_outcome)
     try:
-        report = predict_prompted(source, job) if corrections is None else predict_corrected(corrections, source, job)
+        with replacing_nan(job.nan):
+            if corrections is None:
+                report = predict_prompted(source, job)
+            else:
+                report = predict_corrected(corrections, source, job)
     except KeyboardInterrupt:
         _print_interrupted(sum(outcome.error is None for outcome in outcomes), job.output)
         raise typer.Exit(1) from None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mvg.app.display import OnProgress
+from mvg.data.nnunet_raw import dataset_folder
 from mvg.errors import PromptError
 from mvg.imaging.dicom.terms import read_codes
 from mvg.prediction.batch import Job, Outcome, plan, scale_of
@@ -18,7 +19,7 @@ from mvg.prediction.output_files import write_qualities
 from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality_of
-from mvg.prediction.queries import queries_of
+from mvg.prediction.queries import queries_of, volumes_of
 from mvg.prediction.recorded_batch import RecordedBatch, settings_of_files
 from mvg.prediction.request import PromptSource, Request, prepare_request
 
@@ -57,7 +58,8 @@ class BatchJob:
     """What is predicted and where it is written.
 
     options: fields of `PredictionOptions` that the user set; series: which DICOM series, see `queries_of`; strict:
-    whether what is odd is refused. on_outcome is called as soon as a query is done.
+    whether what is odd is refused; volume: of files with
+    several, see `volumes_of`; nan: see `replacing_nan`. on_outcome is called as soon as a query is done.
     """
 
     queries: Sequence[Path]
@@ -68,6 +70,8 @@ class BatchJob:
     series: str = ""
     on_outcome: Callable[[Outcome], None] = lambda _: None
     strict: bool = False
+    volume: str = ""
+    nan: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,15 @@ def predict_prompted(source: PromptSource | None, job: BatchJob) -> BatchReport:
     return predict_batch(request, job)
 
 
+def prompts_of(prompts: Path | None, dataset: str | None) -> Path | None:
+    """Where prompts are: a path, or a data set of nnU-Net by its name. Raises PromptError for both, FileError."""
+    if dataset is None:
+        return prompts
+    if prompts is not None:
+        raise PromptError("--prompts and --dataset", "one of them", "leave one out")
+    return dataset_folder(dataset)
+
+
 def check_outputs(request: Request, options: Collection[str]) -> None:
     """Raises PromptError for options that do nothing; options: names of those that were set."""
     if request.task.spec.target_type == "labels":
@@ -107,7 +120,7 @@ def check_outputs(request: Request, options: Collection[str]) -> None:
 def predict_batch(request: Request, job: BatchJob) -> BatchReport:
     """Predict all queries and write the files. Names are checked before anything is tuned. Raises MvgErrors."""
     task, notes, outputs = request.task, list[str](), job.outputs
-    queries = queries_of(job.queries, job.series)
+    queries = volumes_of(queries_of(job.queries, job.series), job.volume)
     written_as = format_options(outputs, request.label_names)
     jobs = plan(queries, job.output, task.spec.target_type, request.inputs, outputs.extras, scale_of(task), written_as)
     if request.channel:
@@ -135,7 +148,12 @@ def _recorded(request: Request, task: PromptedTask, job: BatchJob) -> RecordedBa
     outputs = job.outputs
     if task.spec.target_type == "labels":
         task = task.with_options(replace(task.options, uncertainty=True))
-    extra = {"format": outputs.format, "tuning_seconds": outputs.tuning_seconds, "quality": outputs.quality}
+    extra = {
+        "format": outputs.format,
+        "tuning_seconds": outputs.tuning_seconds,
+        "quality": outputs.quality,
+        "nan": job.nan,
+    }
     extra |= settings_of_files({"codes_sha256": outputs.codes})
     checks = tuple[CrossCheck, ...]()
     if outputs.cross_check:

@@ -1,6 +1,7 @@
 """Images in files: read any format as a Volume or LabelMap, write any format completely or not at all."""
 
 import logging
+import re
 import warnings
 from functools import cache, partial
 from pathlib import Path
@@ -11,21 +12,30 @@ from mvg.errors import FileError, MvgError
 from mvg.imaging import formats
 from mvg.imaging.dicom.files import starts_without_preamble
 from mvg.imaging.formats import LOSSY, Format, Stored
-from mvg.imaging.stored_images import labels_of, volume_of
+from mvg.imaging.stored_images import labels_of, time_point, volume_of, volumes_in
 from mvg.imaging.volume import LabelMap, Volume, luminance
+
+_VOLUME = re.compile(r"volume (\d+)")
 
 
 def read(path: Path | str, series: str = "") -> Volume:
     """Reads a file, or a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
     series: the UID (or its end) of a series in a DICOM folder, zip archive or DICOMDIR; "" for the only or the largest
-    one, "largest" for the largest one even where another fault would be refused. Other formats have no series.
+    one, "largest" for the largest one even where another fault would be refused; "volume N", from 0 on, for one of
+    several volumes in another file, such as time points.
     A color picture has three channels (red, green, blue); if they are equal, it is read as gray. FileError
     for files that are missing, empty, truncated, 4D or color volumes, or hold NaN or infinity; GeometryError for an
     affine that cannot be inverted.
     """
-    path, stored = _load(path, series)
-    return volume_of(stored, f"'{path}'")
+    number = _VOLUME.fullmatch(series)
+    path, stored = _load(path, "" if number else series)
+    return volume_of(time_point(stored, int(number[1]), f"'{path}'") if number else stored, f"'{path}'")
+
+
+def volume_count(path: Path | str) -> int:
+    """How many volumes a file holds, such as time points. Raises FileError for a file that cannot be read."""
+    return volumes_in(_load(path)[1])
 
 
 def read_labels(path: Path | str) -> LabelMap:

@@ -3,6 +3,7 @@
 `name` is what messages call the image, for example the path of its file in quotes.
 """
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,9 +11,23 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import Stored
+from mvg.imaging.missing_values import without_nan
 from mvg.imaging.volume import LabelMap, Volume
 
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-3  # by which a label may miss its whole number, after a header's scale
+
+
+def time_point(stored: Stored, number: int, name: str) -> Stored:
+    """One of the volumes of voxels (X, Y, Z, n); FileError where there is none of that number."""
+    count = volumes_in(stored)
+    if number >= count:
+        raise FileError(f"{name} has {count} volumes", f"0 to {count - 1}", f"choose another one than {number}")
+    return replace(stored, voxels=stored.voxels[:, :, :, number]) if stored.voxels.ndim > 3 else stored
+
+
+def volumes_in(stored: Stored) -> int:
+    """How many volumes (X, Y, Z) an image holds along its last axis."""
+    return int(stored.voxels.shape[3]) if stored.voxels.ndim == 4 and stored.last == "time" else 1
 
 
 def volume_of(stored: Stored, name: str) -> Volume:
@@ -25,11 +40,13 @@ def volume_of(stored: Stored, name: str) -> Volume:
     if voxels.dtype.kind not in "biuf":
         raise FileError(f"{name} holds values of type {voxels.dtype}", "real numbers", "convert the image")
     with np.errstate(over="ignore"):
-        array = voxels.astype(np.float32)
+        array = without_nan(voxels.astype(np.float32))
     if voxels.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
         raise FileError(
-            f"{name} holds {bad} values that are NaN or infinite", "finite values", "replace them, for example by 0"
+            f"{name} holds {bad} values that are NaN or infinite",
+            "finite values",
+            "replace them, or name a value for NaN (mvg predict --nan 0)",
         )
     array.flags.writeable = False
     return _with_geometry(Volume, array, stored, name)
@@ -90,7 +107,9 @@ def _one_channel(voxels: NDArray[Any], last: str, name: str) -> NDArray[Any]:
         voxels = voxels[..., 0]
     if voxels.ndim > 3:
         raise FileError(
-            f"{name} is {voxels.ndim}D, of shape {voxels.shape}", "one volume of three axes", "split it into volumes"
+            f"{name} is {voxels.ndim}D, of shape {voxels.shape}",
+            "one volume of three axes",
+            "split it into volumes, or choose one or all of a query (mvg predict --volume 0)",
         )
     return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
 

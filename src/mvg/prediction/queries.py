@@ -7,7 +7,7 @@ from typing import Any
 
 from mvg.errors import FileError, PromptError
 from mvg.imaging.dicom.series import ALL, Series, all_series
-from mvg.imaging.files import is_dicom, stem_of
+from mvg.imaging.files import is_dicom, stem_of, volume_count
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,27 @@ class Query:
     path: Path
     series: str = ""
     name: str = ""
+
+
+def volumes_of(queries: Sequence[Query], volume: str) -> tuple[Query, ...]:
+    """The queries with one volume of files that hold several, such as time points: a number, or "all" for a query each.
+
+    Raises PromptError for other words, FileError for a file that cannot be read.
+    """
+    if not volume:
+        return tuple(queries)
+    if volume != ALL and not volume.isdecimal():
+        raise PromptError(f"--volume {volume}", f"a number from 0 on, or {ALL}", "correct it")
+    chosen = list[Query]()
+    for query in queries:
+        count = 1 if _is_export(query.path) else volume_count(query.path)
+        if count == 1:
+            chosen.append(query)
+            continue
+        numbers = range(count) if volume == ALL else [int(volume)]
+        digits = len(str(count - 1))
+        chosen += [Query(query.path, f"volume {n}", f"{stem_of(query.path)}_{n:0{digits}d}") for n in numbers]
+    return tuple(chosen)
 
 
 def queries_of(paths: Sequence[Path], series: str = "") -> tuple[Query, ...]:

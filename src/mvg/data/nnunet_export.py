@@ -1,0 +1,83 @@
+"""Finished answers as a raw data set of nnU-Net, to train a specialist on."""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvg.errors import FileError, GeometryError
+from mvg.imaging.files import read_gray, read_labels, write
+from mvg.imaging.lattice import onto_lattice
+from mvg.imaging.volume import LabelMap
+from mvg.imaging.window import guess_modality
+
+_FOLDER = re.compile(r"Dataset\d{3}_.+")
+_SAME_GRID = 0.1  # mm
+
+
+@dataclass(frozen=True)
+class AnsweredCase:
+    """A case: its name, its image, and the label map that answers it."""
+
+    name: str
+    image: Path
+    labels: Path
+
+
+def export_nnunet(cases: Sequence[AnsweredCase], folder: Path, names: Mapping[int, str]) -> dict[int, int]:
+    """Write imagesTr, labelsTr and dataset.json as NIfTI; returns the number that each label value got.
+
+    nnU-Net wants labels without gaps, so they are numbered from 1 on. names: of label values, as far as they are known.
+    Raises FileError for a folder that is not called DatasetNNN_NAME or is not empty, for files that cannot be read or
+    written, and without any label; GeometryError for a label map on another grid than its image.
+    """
+    if not _FOLDER.fullmatch(folder.name):
+        raise FileError(
+            f"a data set to be called '{folder.name}'", "DatasetNNN_NAME, such as Dataset501_Liver", "rename it"
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise FileError(f"'{folder}' is not empty", "a new folder", "choose another name")
+    values = sorted({value for case in cases for value in read_labels(case.labels).values})
+    if not values:
+        raise FileError(f"no label in {len(cases)} answers", "a label in at least one of them", "choose other answers")
+    numbers = {value: number for number, value in enumerate(values, 1)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as unfinished:
+        written = Path(unfinished) / folder.name
+        for part in ("imagesTr", "labelsTr"):
+            (written / part).mkdir(parents=True)
+        modalities = [_write_case(case, written, numbers) for case in cases]
+        _write_description(written, numbers, names, "CT" if all(one == "CT" for one in modalities) else "image")
+        if folder.exists():
+            folder.rmdir()
+        written.rename(folder)
+    return numbers
+
+
+def _write_case(case: AnsweredCase, folder: Path, numbers: Mapping[int, int]) -> str:
+    """Write one case; returns the modality of its image."""
+    image, labels = read_gray(case.image), read_labels(case.labels)
+    reordered = onto_lattice(labels, image, _SAME_GRID)
+    if reordered is None:
+        raise GeometryError(
+            f"'{case.labels}' lies on another grid than '{case.image}'", "an answer to this image", "pair them by name"
+        )
+    numbered = np.zeros(reordered.shape, np.uint8 if len(numbers) < 256 else np.uint16)
+    for value, number in numbers.items():
+        numbered[reordered.voxels == value] = number
+    write(image, folder / "imagesTr" / f"{case.name}_0000.nii.gz")
+    write(LabelMap(numbered, image.affine, image.header), folder / "labelsTr" / f"{case.name}.nii.gz")
+    return guess_modality(image.voxels)
+
+
+def _write_description(folder: Path, numbers: Mapping[int, int], names: Mapping[int, str], channel: str) -> None:
+    labels = {"background": 0} | {names.get(value, f"label {value}"): number for value, number in numbers.items()}
+    cases = len(list((folder / "labelsTr").iterdir()))
+    description = {
+        "channel_names": {"0": channel}, "labels": labels, "numTraining": cases, "file_ending": ".nii.gz",
+    }  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
