@@ -225,3 +225,15 @@ def test_photographs_are_read_as_viewers_show_them(turn: int, tmp_path: Path) ->
     assert np.array_equal(read_slice(tmp_path / "photo.png"), expected)
     write(read(tmp_path / "photo.png"), tmp_path / "again.png")
     assert np.array_equal(np.asarray(Image.open(tmp_path / "again.png")), expected)
+
+
+def test_more_pixels_than_a_file_can_hold_are_refused(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.zeros((24, 24), np.uint8))
+    picture.save(tmp_path / "film.tif", tiffinfo={})
+    content = bytearray((tmp_path / "film.tif").read_bytes())
+    at = content.index(bytes([1, 1, 4, 0, 1, 0, 0, 0])) if bytes([1, 1, 4, 0, 1, 0, 0, 0]) in content else -1
+    at = at if at >= 0 else content.index(bytes([1, 1, 3, 0, 1, 0, 0, 0]))  # the entry of the height
+    content[at + 2 : at + 12] = bytes([4, 0, 1, 0, 0, 0]) + (4_000_000).to_bytes(4, "little")
+    (tmp_path / "film.tif").write_bytes(content)
+    with pytest.raises(FileError, match="claims 24 x 4000000 pixels, more than its"):
+        read(tmp_path / "film.tif")

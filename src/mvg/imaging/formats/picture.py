@@ -17,6 +17,7 @@ HOLDS_COLORS = True
 
 _NAMES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 _ONLY_BYTES = (".jpg", ".jpeg", ".bmp")
+_MOST_COMPRESSED = 2000  # pixels per byte; deflate reaches 1032
 _OVERSHOOT = 0.1  # how far beyond the range of its source a computed picture may reach and still be clipped
 
 
@@ -32,6 +33,7 @@ def load(path: Path) -> Stored:
             raise FileError(f"'{path}' has {pages} pages", "a picture of one page", "store each page alone")
         if ";16" in str(opened.tile) and not opened.mode.startswith("I"):  # Pillow would keep half of the bits
             raise FileError(f"'{path}' has several channels of 16 bits", "one, or channels of 8", "convert it to gray")
+        _check_size(opened, path)
         opened.load()
         image: Image.Image = ImageOps.exif_transpose(opened)  # as viewers show it
         palette = None
@@ -48,6 +50,19 @@ def load(path: Path) -> Stored:
     if pixels.ndim == 3:
         voxels = _without_alpha(voxels, path)
     return Stored(voxels, affine, Header("picture", bytes([depth]), affine.tobytes()), "color", palette)
+
+
+def _check_size(picture: Any, path: Path) -> None:
+    """Raises FileError for more pixels than the bytes of the file can stand for, before memory is taken for them."""
+    width, height = picture.size
+    share = 1 if picture.info.get("compression") == "raw" else _MOST_COMPRESSED
+    most = share * path.stat().st_size * (8 if picture.mode == "1" else 1)
+    if width * height > most:
+        raise FileError(
+            f"'{path}' claims {width} x {height} pixels, more than its {path.stat().st_size} bytes can hold",
+            "a complete, undamaged picture",
+            "copy, download or convert it again",
+        )
 
 
 def _without_alpha(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
