@@ -38,7 +38,7 @@ IGNORED = -(2**31)
 class Header:
     """The geometry as a file stores it, kept so that the same file format can write it again bit for bit.
 
-    kind: the form ("nifti1", "nifti2", "itk"); content: its bytes; affine: the bytes of the affine that it describes.
+    kind: the form ("nifti1", "itk", ...; of "dicom" the modality); content: its bytes; affine: of what they describe.
     """
 
     kind: str

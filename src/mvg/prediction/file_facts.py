@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units
+from mvg.imaging.stated_modality import stated_modality
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, is_ct
 from mvg.prediction.prompts.pairs import PairReader, first_channel, windows_of
@@ -81,6 +82,8 @@ def _facts(
 
 def _evidence(image: Volume, modality: str) -> str:
     """How the modality of an image is known that nobody stated."""
+    if stated_modality(image) is not None:
+        return f"its file states {stated_modality(image)}"
     in_hu = in_hounsfield_units(image.voxels)
     if not is_ct(modality):
         return "as the prompts, although it looks like CT" if in_hu else "no air and soft tissue as in CT"

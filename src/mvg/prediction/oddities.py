@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import PromptError
 from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units
+from mvg.imaging.stated_modality import stated_modality, states_other_than_ct
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import FULL_SCALE, is_ct
 from mvg.prediction.inference.query_volume import QueryVolume
@@ -93,6 +94,9 @@ def report_oddities(name: str, oddities: Sequence[Oddity], strict: bool) -> None
 
 def _hounsfield(query: Volume, values: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
     """Whether only one side is CT in HU."""
+    stated = stated_modality(query)
+    if is_ct(prompts.modality) and states_other_than_ct(query):
+        return (Oddity("intensities", f"its file says that it is {stated}, and the prompts are CT"),)
     if is_ct(prompts.modality):
         offset = hounsfield_offset(values)
         if offset is None:
@@ -100,7 +104,7 @@ def _hounsfield(query: Volume, values: NDArray[np.float32], prompts: PromptSet) 
             return (Oddity("intensities", message),)
         message = f"CT stored with an offset of {offset:g} to HU, which is taken off"
         return (Oddity("offset", message),) if offset else ()
-    hu = prompts.modality == "other" and in_hounsfield_units(query.voxels)
+    hu = prompts.modality == "other" and (stated == "CT" or (stated is None and in_hounsfield_units(query.voxels)))
     return (Oddity("intensities", "CT in HU, but the prompts do not look like CT in HU"),) if hu else ()
 
 

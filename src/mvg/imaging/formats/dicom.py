@@ -31,7 +31,7 @@ from mvg.imaging.dicom.stack import (
 )
 from mvg.imaging.dicom.suv import suv_factor
 from mvg.imaging.formats import Stored
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.volume import Header, LabelMap, Volume
 
 SUFFIXES = (*FILE_SUFFIXES, ARCHIVE)
 
@@ -72,7 +72,9 @@ def load_series(path: Path, series: str) -> Stored:
     affine = affine_of_slices([frame.position for frame in ordered if frame.position is not None], path)
     color = ordered[0].pixels.ndim == 3
     voxels = np.stack([frame.pixels for frame in ordered], axis=2).swapaxes(0, 1)
-    return Stored(_in_suv(voxels, path, frames), affine, None, "color" if color else "time")
+    modality = str(frames[0].header.get("Modality") or "")
+    header = Header("dicom", modality.encode("ascii", "replace"), affine.tobytes())
+    return Stored(_in_suv(voxels, path, frames), affine, header, "color" if color else "time")
 
 
 def save(volume: Volume | LabelMap, path: Path) -> None:

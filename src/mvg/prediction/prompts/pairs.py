@@ -16,6 +16,7 @@ from mvg.imaging.grid_difference import grid_difference
 from mvg.imaging.intensity import finite_sample, hounsfield_offset
 from mvg.imaging.lattice import onto_lattice
 from mvg.imaging.pose import Pose
+from mvg.imaging.stated_modality import stated_modality
 from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import CT_WINDOW, Window, guess_modality, is_ct
 from mvg.prediction.prompts.annotation import AnnotatedLabels
@@ -141,7 +142,7 @@ class PairReader:
         """One rule for all pairs: CT where the user says so, or where one image is in HU."""
         modality, window = self.pairs.modality, self.pairs.ct_window
         if modality is None:
-            guesses = (guess_modality(self._pair(number)[0].voxels) for number in range(len(self)))
+            guesses = (_guess(self._pair(number)[0]) for number in range(len(self)))
             modality = next((guess for guess in guesses if is_ct(guess)), "other")
         if window is None:
             window = choose_ct_window(self._labeled_ct()) if is_ct(modality) else CT_WINDOW
@@ -200,6 +201,11 @@ class PairReader:
         if isinstance(target, AnnotatedLabels):
             return None
         return window if self.spec.residual else Window.fit(target.voxels, guess_modality(target.voxels))
+
+
+def _guess(image: Volume) -> str:
+    """The modality that the image's file states, else a guess."""
+    return stated_modality(image) or guess_modality(image.voxels)
 
 
 def _nbytes(image: Volume, target: Volume | AnnotatedLabels) -> int:

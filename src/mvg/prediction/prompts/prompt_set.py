@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.pose import Pose
+from mvg.imaging.stated_modality import states_other_than_ct
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import CT_WINDOW, FULL_SCALE, Window, as_stored, guess_modality
 from mvg.prediction.prompts.cutting import SliceLayout, VolumeSlices, cut_pair
@@ -73,6 +74,7 @@ class PromptSet:
     def modality_of(self, query: Volume) -> str:
         """The modality of a query: that of the prompts; a guess where they may be parts of CT, without any air."""
         may_be_ct = self.modality == "other" and (not self.scans or any(scan.low < 0 for scan in self.scans))
+        may_be_ct = may_be_ct and not states_other_than_ct(query)
         return guess_modality(query.voxels) if may_be_ct else self.modality
 
     def posed(self, volume: Volume) -> Volume:
