@@ -28,12 +28,8 @@ const OPTIONS = {
   interactive: false,
   logLevel: "error",
   dragAndDropEnabled: false,
-  isResizeCanvas: true,
   backColor: [0.035, 0.043, 0.055, 1],
   crosshairWidth: 0,
-  show3Dcrosshair: false,
-  isColorbar: false,
-  isOrientationTextVisible: true,
   fontColor: [0.62, 0.69, 0.75, 1],
   fontSizeScaling: 0.3,
   fontMinPx: 11,
@@ -133,7 +129,11 @@ export class Viewer {
     const frac = this.nv.canvasPos2frac([px, py]);
     if (frac[0] < 0) return null;
     const exact = Array.from(frac, (value, axis) => value * this.dims[axis] - 0.5);
-    return { axis: AXIS_OF_TILE[tile.axCorSag], voxel: Array.from(this.nv.frac2vox(frac)), exact };
+    const axis = AXIS_OF_TILE[tile.axCorSag];
+    const voxel = Array.from(this.nv.frac2vox(frac));
+    // What is drawn may be a frame behind; the slice is the one that the user is on.
+    voxel[axis] = exact[axis] = this.voxel[axis];
+    return { axis, voxel, exact };
   }
 
   // Where the center of a voxel of a plane is drawn, in CSS pixels; null outside of the picture.
