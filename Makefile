@@ -9,6 +9,7 @@ JOBS ?= 2
 
 demo: .venv/ready
 	$(BIN)/mvg demo --output runs/demo
+	@echo "to label, correct and export in the browser: $(BIN)/mvg serve --demo"
 
 test: lint types docs tests
 

@@ -1,6 +1,8 @@
 """Sessions through the interface: corrections, predictions, undo, acceptance; what was accepted outlives the server."""
 
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -314,3 +316,37 @@ def test_pictures_are_sessions_of_one_slice(tmp_path: Path) -> None:
         (tmp_path / "out.png").write_bytes(reply.content)
     exported = read_labels(tmp_path / "out.png")
     assert np.array_equal(exported.voxels[::-1, ::-1, 0], np.array([0, 3, 700])[painted])
+
+
+def test_all_predictions_wait_in_one_queue(client: Client, truths: list[LabelMap]) -> None:
+    """None waits elsewhere, where it would not get its turns."""
+    study, queue, count = client.studies()[0], client.workbench.queue, 12
+    sessions = [client.session(client.task(), study) for _ in range(count)]
+    for session in sessions:
+        client.correct(session, 2, 2, ras(truths[0], numbers_of(truths[0]))[:, :, 2])
+    replies = []
+    with queue.turn():
+        threads = [
+            threading.Thread(target=lambda path=path: replies.append(client.events(path)))
+            for path in (f"/sessions/{session['id']}/predict" for session in sessions)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(2000):
+            if queue.waiting == count:
+                break
+            time.sleep(0.01)
+        assert queue.waiting == count
+    for thread in threads:
+        thread.join()
+    assert [events[-1][0] for events in replies] == ["end"] * count
+
+
+def test_memory_is_bounded(client: Client, truths: list[LabelMap], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mvg.server.session_pool.MEMORY_BYTES", 1)
+    study = client.studies()[0]
+    for _ in range(3):
+        session = client.session(client.task(), study)
+    kept = client.workbench.sessions.in_memory()
+    assert session["id"] in kept
+    assert len(kept) == 2, "the one before may still be in use"

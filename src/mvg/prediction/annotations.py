@@ -38,12 +38,14 @@ class Annotations:
     volume: Volume
     numbers: NDArray[np.uint8] = field(init=False)
     known: NDArray[np.uint8] = field(init=False)
+    _counts: tuple[NDArray[np.int64], ...] = field(init=False)  # known voxels of each slice across each array axis
     _done: list[_Edit] = field(default_factory=list)
     _undone: list[Correction] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.numbers = np.zeros(self.volume.shape, np.uint8)
         self.known = np.zeros(self.volume.shape, np.uint8)
+        self._counts = tuple(np.zeros(length, np.int64) for length in self.volume.shape)
 
     def correct(self, correction: Correction) -> None:
         """Write the known pixels of one slice; pixels that are not known keep what they had."""
@@ -56,7 +58,9 @@ class Annotations:
             return None
         edit = self._done.pop()
         where = _slice_index(edit.correction)
+        before = self.known[where].copy()
         self.numbers[where], self.known[where] = edit.before
+        self._count(edit.correction, before)
         self._undone.append(edit.correction)
         return edit.correction
 
@@ -71,6 +75,11 @@ class Annotations:
     def slices(self, plane: Plane) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Numbers and mask as slices (n, rows, cols) along a plane, as views that follow later corrections."""
         return _view(self.volume, self.numbers, plane), _view(self.volume, self.known, plane)
+
+    def whole_slices(self, axis: int) -> list[int]:
+        """The slices across an array axis, by index, all of whose voxels are known."""
+        area = self.volume.shape[0] * self.volume.shape[1] * self.volume.shape[2] // self.volume.shape[axis]
+        return [int(index) for index in np.flatnonzero(self._counts[axis] == area)]
 
     @property
     def history(self) -> tuple[Correction, ...]:
@@ -87,6 +96,15 @@ class Annotations:
         self._done.append(_Edit(correction, (self.numbers[where].copy(), self.known[where].copy())))
         self.numbers[where] = np.where(known, correction.numbers, self.numbers[where])
         self.known[where] = np.maximum(self.known[where], correction.known)
+        self._count(correction, self._done[-1].before[1])
+
+    def _count(self, correction: Correction, before: NDArray[np.uint8]) -> None:
+        """Count the known voxels again after a change of one slice; `before`: its mask."""
+        change = self.known[_slice_index(correction)].astype(np.int64) - before
+        others = [axis for axis in range(3) if axis != correction.axis]
+        self._counts[correction.axis][correction.index] += change.sum()
+        for axis, other in zip(others, (1, 0), strict=True):
+            self._counts[axis][:] += change.sum(axis=other)
 
 
 def check_slice(volume: Volume, axis: int, index: int, labels: NDArray[np.integer]) -> None:

@@ -46,7 +46,7 @@ class Session:
         self._cut: tuple[Plane, Frame] | None = None
         self._first_prediction: Prediction | None = None
         self._filled: dict[tuple[object, ...], NDArray[np.uint8]] = {}
-        self._latest: dict[tuple[Plane, int], NDArray[np.uint8]] = {}
+        self._latest: dict[tuple[Plane, int], int] = {}  # hashes of what was last returned
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -112,7 +112,7 @@ class Session:
             for number in np.flatnonzero(~known.all(axis=(1, 2))).tolist():
                 predicted[number] = engine.answer(number).numbers
         predicted = np.where(known > 0, numbers, predicted)
-        self._latest = {(plane, number): picture for number, picture in enumerate(predicted)}
+        self._latest = {(plane, number): hash(picture.tobytes()) for number, picture in enumerate(predicted)}
         labels = smallest_integers(self.values)[predicted]
         labels.flags.writeable = False
         return Prediction(self.volume.from_pictures(labels, plane))
@@ -130,9 +130,10 @@ class Session:
         open_slices = np.flatnonzero(~known.all(axis=(1, 2))).tolist()
 
         def update(number: int, predicted: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.integer]]]:
-            picture, before = np.where(known[number] > 0, numbers[number], predicted), self._latest.get((plane, number))
-            if before is None or not np.array_equal(before, picture):
-                self._latest[plane, number] = picture
+            picture = np.where(known[number] > 0, numbers[number], predicted)
+            identity = hash(picture.tobytes())
+            if self._latest.get((plane, number)) != identity:
+                self._latest[plane, number] = identity
                 yield cut.number_of(number), cut.to_array(table[picture])
 
         if engine is None:
@@ -220,7 +221,8 @@ class Session:
 
     def _whole_slices(self, plane: Plane) -> list[int]:
         """The slices of a plane that are known whole."""
-        return [int(n) for n in np.flatnonzero(self._annotations.slices(plane)[1].all(axis=(1, 2)))]
+        cut = SlicePlane(self.volume, plane)
+        return sorted(cut.number_of(index) for index in self._annotations.whole_slices(cut.axis))
 
     def _drawn_slices(self, plane: Plane) -> list[int]:
         """The slices of a plane that were corrected in this plane."""

@@ -43,12 +43,12 @@ class SessionPool:
     def get(self, session: str) -> LiveSession:
         """The session with an id, from memory or from its files. RefusedError for an id that was never opened."""
         task, study = _parts(session)
+        record = self._records.get(task)
         with self._lock:
             live = self._sessions.get(session)
-            if live is not None:
+            if live is not None and live.parts.record.values == record.values:
                 live.used = time.monotonic()
                 return live
-        self._records.get(task)
         if not self._workspace.session(task, study).is_dir():
             raise missing("session", session, "open the study again")
         return self.open(task, study)
@@ -65,7 +65,7 @@ class SessionPool:
                 return live
             if live is not None and not self._drop(live):
                 return live
-            self._make_room()
+            self.make_room()
             live = self._opened(record, study, prompted)
             with self._lock:
                 self._sessions[identity] = live
@@ -141,8 +141,8 @@ class SessionPool:
         self._library.index.set_work(task, study, work)
         self._channel.send("state", {"task": task, "study": study})
 
-    def _make_room(self) -> None:
-        """Drop the sessions that were not used for the longest time until there is memory for another one."""
+    def make_room(self) -> None:
+        """Leave the sessions to their files that were not used for the longest time, until there is memory again."""
         while True:
             with self._lock:
                 by_use = sorted(self._sessions.values(), key=lambda live: live.used)

@@ -139,9 +139,8 @@ class Strokes:
 
     def whole_slices(self, axis: int) -> list[int]:
         """The slices across a RAS axis that are given whole."""
-        known = self.grid.to_ras(self.session.annotations.known)
-        others = tuple(other for other in range(3) if other != axis)
-        return [int(index) for index in np.flatnonzero(known.all(axis=others))]
+        whole = self.session.annotations.whole_slices(self.grid.axes[axis])
+        return sorted(self.grid.native_index(axis, index) for index in whole)
 
     def drawn_slices(self, axis: int) -> list[int]:
         """The slices across a RAS axis that were drawn on."""

@@ -1,6 +1,9 @@
 """All that a server holds: the folder, its studies and tasks, one model, and the sessions that use it."""
 
+import ctypes
+import sys
 import threading
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -72,6 +75,15 @@ class Workbench:
     def _tidy(self) -> None:
         while not self._closing.wait(_TIDY_SECONDS):
             self.sessions.release_idle()
+            self.sessions.make_room()
+            _return_memory()
+
+
+def _return_memory() -> None:
+    """Hand memory that is free to the system; glibc keeps it for each thread otherwise."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _work_in(tasks: Path) -> list[tuple[str, str, Work]]:

@@ -1,6 +1,5 @@
 """Sessions: a study in the bench for a task."""
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -20,7 +19,7 @@ from mvg.server.exports import exported_file
 from mvg.server.finished import write_finished
 from mvg.server.live_session import LiveSession
 from mvg.server.nifti_bytes import array_bytes
-from mvg.server.refusals import line_of
+from mvg.server.refusals import line_of, status_of
 from mvg.server.workbench import Workbench
 
 router = APIRouter(prefix="/sessions", tags=["sessions"])
@@ -125,7 +124,7 @@ def confirm(bench: Bench, session: str, body: SliceName) -> dict[str, Any]:
 async def predict(bench: Bench, session: str, body: PredictBody) -> StreamingResponse:
     """Predict what is open; server-sent events, the nearest slices first. Closing the connection stops it."""
     live = await run_in_threadpool(bench.sessions.get, session)
-    return event_response(_events_of(live))
+    return event_response(_events_of(bench, live))
 
 
 @router.get("/{session}/uncertain")
@@ -170,24 +169,24 @@ def _finish(bench: Workbench, example: bool, live: LiveSession) -> dict[str, Any
     return live.description()
 
 
-async def _events_of(live: LiveSession) -> AsyncIterator[bytes]:
+async def _events_of(bench: Workbench, live: LiveSession) -> AsyncIterator[bytes]:
     """The events of a prediction that runs in a thread of its own, and stops when nobody reads."""
     stream, gone = Stream(), threading.Event()
-    work = asyncio.get_running_loop().run_in_executor(None, _predict, live, stream, gone.is_set)
+    threading.Thread(target=_predict, args=(bench, live, stream, gone.is_set), daemon=True).start()
     try:
         async for part in stream.read():
             yield part
-        await work
     finally:
         gone.set()
 
 
-def _predict(live: LiveSession, stream: Stream, stopped: Callable[[], bool]) -> None:
+def _predict(bench: Workbench, live: LiveSession, stream: Stream, stopped: Callable[[], bool]) -> None:
     try:
         live.predict(stream.send, stopped)
     except Exception as error:
         stream.send("error", {"error": line_of(error)})
-        if not hasattr(error, "action") and not hasattr(error, "status"):
-            raise
+        if status_of(error) == 500:
+            raise  # for the log
     finally:
         stream.close()
+        bench.sessions.make_room()
