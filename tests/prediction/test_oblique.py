@@ -1,5 +1,6 @@
 """Stacks of thick slices are cut along their slices, however oblique they are and whatever their plane is called."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import mvg
 from mvg.imaging.pose import Pose
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.batch import plan, predict_files
+from mvg.prediction.corrections import read_corrections
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompted_task import PromptedTask
 from tests.prediction.bodies import AFFINE, body, dice, labels_of, predictor
@@ -62,3 +66,19 @@ def test_scans_along_the_axes_of_the_body_keep_their_planes(shape: tuple[int, in
     for angle in (0, 10, 25):
         volume = Volume(np.zeros(shape), turned(angle))
         assert Pose.of(reference).apply(volume) is volume
+
+
+def test_a_batch_with_its_report_and_corrections(tmp_path: Path) -> None:
+    """All that is written beside the labels follows the same slices."""
+    task, (query, truth) = task_at(turned(43)), body(9, affine=turned(47))
+    mvg.write(query, tmp_path / "q.nii.gz")
+    options = replace(task.options, uncertainty=True, probabilities=True)
+    jobs = plan([tmp_path / "q.nii.gz"], tmp_path / "out", "labels", extras=("uncertainty", "probabilities"))
+    (tmp_path / "out").mkdir()
+    (outcome,) = predict_files(task.with_options(options), jobs)
+    assert outcome.error is None
+    assert dice(mvg.read_labels(tmp_path / "out" / "q.nii.gz").voxels, truth.voxels) > 0.9
+    assert mvg.read(tmp_path / "out" / "q_uncertainty.nii.gz").same_grid(query)
+    posed = task.prompts.posed(query)
+    corrections = read_corrections(truth, posed, 255)
+    assert {one.plane for one in corrections.slices} <= {task.prompts.plane}

@@ -38,13 +38,14 @@ class _Corrector:
     """Opens a session for a query and its corrections.
 
     inputs: how many images the weights take; files: that were read before, which no prediction may overwrite; names: of
-    label values.
+    label values; pose: names a query's axes as the prompts do.
     """
 
     open_session: Callable[[Volume, Corrections], Session]
     inputs: int
     files: tuple[Path, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    pose: Callable[[Volume], Volume] = lambda query: query
 
 
 def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, job: BatchJob) -> BatchReport:
@@ -61,7 +62,7 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
     notes, outcomes = list[str](), list[Outcome]()
 
     def predict_file(one: Job) -> Outcome:
-        query = read_channels(one.query, corrector.inputs, one.series)
+        query = corrector.pose(read_channels(one.query, corrector.inputs, one.series))
         corrections = read_corrections(read_labels(path_of[one.query]), query, source.unknown)
         session = corrector.open_session(query, corrections)
         for slice_ in corrections.slices:
@@ -98,7 +99,11 @@ def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
             "name another one with --unknown",
         )
     return _Corrector(
-        lambda volume, _: task.open(volume), task.model.config.inputs, request.inputs, request.label_names
+        lambda volume, _: task.open(volume),
+        task.model.config.inputs,
+        request.inputs,
+        request.label_names,
+        task.prompts.posed,
     )
 
 

@@ -166,7 +166,7 @@ def predict_file(
     task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None, estimate: Estimate | None
 ) -> Outcome:
     """Predict one query and write its files. Raises what `run_jobs` makes an outcome of."""
-    query = read_channels(job.query, task.model.config.inputs, job.series)
+    query = task.prompts.posed(read_channels(job.query, task.model.config.inputs, job.series))
     checked = fit_channels(query, task.model.config.inputs, "the query")
     report_oddities(job.query.name, query_oddities(checked, task.prompts, task.spec), job.strict)
     prediction = task(query, None if progress is None else partial(progress, job))

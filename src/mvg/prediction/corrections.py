@@ -1,16 +1,18 @@
 """Corrections of a volume as a label map: which slices a user has labeled, wholly or in part, and which are open."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.grid_difference import grid_difference
+from mvg.imaging.lattice import onto_lattice
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.prediction.slice_plane import SlicePlane, planes_of
 
+_SAME_GRID = 0.1  # mm between corners
 _LONG_RUN = 2.0  # labeled neighbors, on average: longer runs are a structure that is cut, not single slices
 
 
@@ -67,16 +69,14 @@ def read_corrections(labels: LabelMap, volume: Volume, unknown: int) -> Correcti
 
 def on_grid_of(labels: LabelMap, volume: Volume) -> LabelMap:
     """The labels on the grid of the volume, in its order of axes. Raises GeometryError for another grid."""
-    difference = grid_difference(labels.canonical(), volume.canonical())
-    if difference:
+    aligned = onto_lattice(labels, volume, _SAME_GRID)
+    if aligned is None:
         raise GeometryError(
             f"corrections and their volume differ in {grid_difference(labels, volume)}",
             "labels on the volume's own grid",
             "draw them on the volume itself",
         )
-    aligned = volume.like(labels.canonical().voxels)
-    assert isinstance(aligned, LabelMap), "labels stay integers"
-    return aligned
+    return replace(aligned, orientation=volume.orientation)
 
 
 def nothing_labeled(unknown: int) -> PromptError:
