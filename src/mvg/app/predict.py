@@ -90,7 +90,7 @@ def predict(
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
-    """Do to each QUERY what the prompts show; predictions for DICOM are .nii.gz, labels for JPEG are .png."""
+    """Do to each QUERY what the prompts show; without --format, answers for DICOM are .nii.gz, labels for JPEG .png."""
     from mvg.app.correcting import CorrectionSource
     from mvg.app.predicting import BatchJob, OutputOptions, prompts_of
     from mvg.prediction.output_files import output_folder

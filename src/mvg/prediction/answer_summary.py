@@ -86,10 +86,16 @@ def summarize(prediction: Prediction, query: Volume, qualities: Mapping[int, flo
         value: _of_label(labels == value, doubts, milliliters, (qualities or {}).get(value)) for value in volume.values
     }
     number = least_certain(labels, doubts)
+    return AnswerSummary(summaries, plane, number + 1, len(labels), outlined(volume, query, number))
+
+
+def outlined(labels: LabelMap, query: Volume, number: int) -> str:
+    """A slice of the query, counted from 0, with outlines of the labels: a PNG in base64."""
+    plane = query.plane
     images = (luminance(query) if query.channels == 3 else query).pictures(plane)
     image = images[number] if images.ndim == 3 else images[number, 0]
-    drawn = outline(Window.fit(query.voxels).apply(image), labels[number])
-    return AnswerSummary(summaries, plane, number + 1, len(labels), _encoded(drawn, query, plane))
+    drawn = outline(Window.fit(query.voxels).apply(image), labels.pictures(plane)[number])
+    return _encoded(drawn, query, plane)
 
 
 def least_certain(labels: NDArray[Any], doubts: NDArray[Any] | None) -> int:

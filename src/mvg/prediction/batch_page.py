@@ -64,7 +64,7 @@ def render(
 ) -> str:
     """The page; it refers to no other file and no address."""
     failed = sum(line.error is not None for line in lines)
-    title = f"{len(lines)} answers" + (f", {failed} failed" if failed else "")
+    title = f"{len(lines)} answer{'s' * (len(lines) != 1)}" + (f", {failed} failed" if failed else "")
     parts = [
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>mvg: {title}</title>",
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head><body>",

@@ -7,7 +7,7 @@ import numpy as np
 
 from mvg.errors import MvgError
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.answer_summary import summarize
+from mvg.prediction.answer_summary import outlined, summarize
 from mvg.prediction.batch_page import CrossCheck
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
@@ -53,5 +53,5 @@ def _compared(name: str, image: Volume, prediction: Prediction, truth: LabelMap)
         / float((predicted == value).sum() + (truth.voxels == value).sum())
         for value in truth.values
     }  # fmt: skip
-    pictures = [summarize(one, image).picture for one in (prediction, Prediction(truth, prediction.uncertainty))]
-    return CrossCheck(name, dice, pictures[0], pictures[1])
+    summary = summarize(prediction, image)
+    return CrossCheck(name, dice, summary.picture, outlined(truth, image, summary.slice_number - 1))
