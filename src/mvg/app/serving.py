@@ -12,15 +12,21 @@ from mvg.server.settings import ServerSettings, is_loopback, new_token
 
 
 def serve_folder(settings: ServerSettings, opens_browser: bool) -> None:
-    """Serve until it is interrupted. Raises FileError where the folder or the port cannot be used."""
+    """Serve until it is interrupted. Raises FileError where the folder or the port cannot be used, WeightsError and
+    UnknownNameError for weights and devices that are not there.
+    """
     check_packages()
     import uvicorn
 
+    from mvg.model.device import device_named
+    from mvg.model.weights import verify_weights
     from mvg.server.app import create_app
     from mvg.server.workbench import Workbench
 
     if not settings.folder.is_dir():
         raise FileError(f"no folder '{settings.folder}'", "a folder with studies", "check the path")
+    verify_weights(settings.weights)
+    device_named(settings.device)
     with _listening(settings) as listener:
         address = _address(settings, listener.getsockname()[1])
         workbench = Workbench(settings)
