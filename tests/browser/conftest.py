@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.browser.bench_page import BenchPage
+from tests.browser.bench_page import PATIENCE, BenchPage
 from tests.browser.server_process import ServerProcess
 from tests.browsers import LEFT_OUT, browser_path
 
@@ -77,6 +77,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1180, "height": 760})
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     errors: list[str] = []
     context.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
     context.on("weberror", lambda error: errors.append(str(error.error)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.bench_page import PATIENCE, BenchPage
+from tests.browser.bench_page import BenchPage
 from tests.browser.server_process import ServerProcess
 
 
@@ -41,7 +41,7 @@ def test_strokes_outlive_the_server_and_the_tab(mortal: ServerProcess, context: 
     # The server dies; the page says so, keeps the stroke, and sends it when the server is back.
     mortal.kill()
     bench.click(0.3, 0.4)
-    expect(bench.page.get_by_text("Waiting for the server")).to_be_visible(timeout=PATIENCE)
+    expect(bench.page.get_by_text("Waiting for the server")).to_be_visible()
     mortal.start()
     bench.saved()
     assert labeled(bench, tmp_path) == 2
@@ -49,7 +49,7 @@ def test_strokes_outlive_the_server_and_the_tab(mortal: ServerProcess, context: 
     # It dies again, and the tab is closed before it is back.
     mortal.kill()
     bench.click(0.4, 0.5)
-    expect(bench.page.get_by_text("Waiting for the server")).to_be_visible(timeout=PATIENCE)
+    expect(bench.page.get_by_text("Waiting for the server")).to_be_visible()
     bench.page.close()
     mortal.start()
     again = BenchPage(context.new_page(), mortal.address)

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.bench_page import PATIENCE, BenchPage
+from tests.browser.bench_page import BenchPage
 from tests.browser.server_process import ServerProcess
 
 
@@ -38,7 +38,7 @@ def test_every_screen_is_accessible(theme: str, bench: BenchPage, server: Server
     page.click(".menu summary")
     check("export")
     page.goto(f"{server.address}/#/studies/{task}")
-    expect(page.locator("a.study").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("a.study").first).to_be_visible()
     check("studies")
     page.goto(f"{server.address}/#/task/{task}")
     expect(page.locator(".label-table")).to_be_visible()
@@ -69,22 +69,22 @@ def test_a_color_picture_is_one_slice(bench: BenchPage, server: ServerProcess, t
 def test_errors_are_said_in_the_page(address: str, line: str, bench: BenchPage, server: ServerProcess) -> None:
     task = server.new_task("Errors", "one")
     bench.page.goto(f"{server.address}/{address.format(task=task, cut=server.studies()['cut'])}")
-    expect(bench.page.locator(".view .veil")).to_contain_text(line, timeout=PATIENCE)
+    expect(bench.page.locator(".view .veil")).to_contain_text(line)
 
 
 def test_without_webgl_the_page_says_what_to_do(context: BrowserContext, server: ServerProcess) -> None:
     page = context.new_page()
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     page.goto(f"{server.address}/#/bench/{server.new_task('Blind', 'one')}/any")
-    expect(page.get_by_text("offers no WebGL 2")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("offers no WebGL 2")).to_be_visible()
 
 
 def test_the_guide_opens_on_the_first_visit_and_only_then(context: BrowserContext, server: ServerProcess) -> None:
     page = context.new_page()
     page.route("**/api/v1/tasks", lambda route: route.fulfill(json={"tasks": []}))
     page.goto(f"{server.address}/")
-    expect(page.get_by_role("heading", name="1. Name a task")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="1. Name a task")).to_be_visible()
     page.get_by_role("button", name="Close the guide").click()
     page.reload()
-    expect(page.get_by_text("What should be done?")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("What should be done?")).to_be_visible()
     expect(page.locator(".guide")).to_have_count(0)

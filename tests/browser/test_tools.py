@@ -3,7 +3,7 @@
 import numpy as np
 from playwright.sync_api import expect
 
-from tests.browser.bench_page import PATIENCE, BenchPage
+from tests.browser.bench_page import BenchPage
 from tests.browser.server_process import ServerProcess
 from tests.browser.test_journey import PART, TORSO, labels_on_the_screen
 
@@ -57,7 +57,7 @@ def test_a_painted_void_is_filled_and_compared(bench: BenchPage, server: ServerP
     assert labels_on_the_screen(bench, server)[:, :, 12].any()
     bench.keys("a")
     slider = bench.page.get_by_role("slider", name="Between query and answer")
-    expect(slider).to_be_visible(timeout=PATIENCE)
+    expect(slider).to_be_visible()
     slider.press("ArrowRight")
     expect(slider).to_have_attribute("aria-valuenow", "52")
     bench.page.get_by_role("button", name="Difference").click()
@@ -83,7 +83,7 @@ def test_long_lists_are_paged(bench: BenchPage, server: ServerProcess) -> None:
 
     bench.page.route("**/api/v1/studies?*", reply)
     bench.page.goto(f"{server.address}/#/studies/{server.new_task('Long', 'one')}")
-    expect(bench.page.get_by_text("1 to 25 of 10,000")).to_be_visible(timeout=PATIENCE)
+    expect(bench.page.get_by_text("1 to 25 of 10,000")).to_be_visible()
     bench.page.get_by_role("button", name="On", exact=True).click()
-    expect(bench.page.get_by_text("study 25")).to_be_visible(timeout=PATIENCE)
+    expect(bench.page.get_by_text("study 25")).to_be_visible()
     assert {"0", "25"} == set(offsets)
