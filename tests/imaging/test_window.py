@@ -111,6 +111,7 @@ def test_an_mr_scan_with_a_rim_is_not_ct_and_ct_with_uniform_air_is() -> None:
     mr = np.concatenate([np.abs(rng.normal(0, 10, 3000)), rng.normal(120, 60, 6000).clip(0)])
     tissue = rng.normal(40, 20, 3000)
     assert guess_modality(np.concatenate([np.full(400, -1024.0), mr])) == "other"
+    assert guess_modality(np.append(mr, [-600.0, -2000.0])) == "other"
     assert guess_modality(np.concatenate([np.full(3000, -1000.0), tissue, rng.normal(-100, 20, 800)])) == "CT"
 
 
