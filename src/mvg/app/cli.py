@@ -150,13 +150,21 @@ def train(
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME of the recipe")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only check data, memory and disk, and print the plan.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train as a recipe says; writes curves, pictures, checkpoints and finally weights for `mvg predict`."""
-    from mvg.app.training import RunRequest, run_recipe
+    from mvg.app.training import RunRequest, plan_lines, run_recipe
 
+    request = RunRequest(device, processes, nodes, output, resume)
+    if dry:
+        for line in plan_lines(recipe, minutes, request):
+            print(line)
+        return
     with progress_bars(quiet) as on_progress:
-        weights = run_recipe(recipe, minutes, RunRequest(device, processes, nodes, output, resume), on_progress)
+        weights = run_recipe(recipe, minutes, request, on_progress)
     if not quiet:
         print(weights)
 

@@ -11,10 +11,11 @@ from mvg.errors import FileError, RecipeError
 from mvg.model.config import GeneralistConfig
 from mvg.model.weights import save_weights
 from mvg.training.checkpoint import averaged
+from mvg.training.dry_run import dry_run
 from mvg.training.launch import RunLocation
 from mvg.training.optimization import Progress, StepResult
 from mvg.training.recipe import Recipe, read_recipe
-from mvg.training.train import store_of, train
+from mvg.training.train import store_of, train, with_model
 from mvg.training.validation import ValidationSettings, validation
 
 _CARD = """# {name}
@@ -55,7 +56,8 @@ def run_recipe(path: Path, minutes: float | None, request: RunRequest, show: OnP
     folder that holds a run.
     """
     recipe = _with_minutes(read_recipe(path), minutes)
-    folder = request.output or Path("runs") / recipe.name
+    location = _location(recipe, request)
+    folder = location.folder
     if (folder / "checkpoint.pt").exists() and not request.resume:
         raise FileError(
             f"'{folder}' holds a run", "a new folder, or --resume", "add --resume or choose another --output"
@@ -66,10 +68,20 @@ def run_recipe(path: Path, minutes: float | None, request: RunRequest, show: OnP
         show("training", min(total, round(share * total)), total)
 
     validate = validation(store_of(recipe), ValidationSettings(recipe.data.tasks, recipe.episodes.coloring))
-    location = RunLocation(folder, request.device, request.processes, request.nodes)
     checkpoint = train(recipe, location, validate, on_step)
     model, about = averaged(checkpoint)
     return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
+
+
+def plan_lines(path: Path, minutes: float | None, request: RunRequest) -> tuple[str, ...]:
+    """What the run of a recipe would need, a line for each fact. Raises what `dry_run` raises; nothing is written."""
+    recipe = _with_minutes(read_recipe(path), minutes)
+    return tuple(dry_run(with_model(recipe, _location(recipe, request).folder), _location(recipe, request)).lines())
+
+
+def _location(recipe: Recipe, request: RunRequest) -> RunLocation:
+    folder = request.output or Path("runs") / recipe.name
+    return RunLocation(folder, request.device, request.processes, request.nodes)
 
 
 def _with_minutes(recipe: Recipe, minutes: float | None) -> Recipe:

@@ -14,6 +14,14 @@ from mvg.model.generalist import Generalist
 from mvg.model.recomputation import recompute_blocks
 from mvg.model.transformer import Block
 
+ACCELERATORS = {
+    "a100-80gb": (80e9, 312e12),
+    "h100-80gb": (80e9, 989e12),
+    "h200-141gb": (141e9, 989e12),
+    "l40s-48gb": (48e9, 362e12),
+}
+"""Bytes of memory and FLOPs per second, dense bfloat16, as their makers state them."""
+
 
 @dataclass(frozen=True)
 class DeviceSettings:
@@ -22,13 +30,15 @@ class DeviceSettings:
     gradient_accumulation: parts into which the batch of a step is divided, one after the other, so that a device
     needs the memory of one part; activation_checkpointing: blocks compute their activations again in the backward
     pass, for less memory and about a third more work; compile: the compiler of `torch.compile`, or "off"; sharding:
-    "full" divides weights, gradients, optimizer and averaged weights among the processes, "none" copies them to each.
+    "full" divides weights, gradients, optimizer and averaged weights among the processes, "none" copies them to each;
+    accelerator: the device that a dry run plans for, a name in `ACCELERATORS`; "" for the one that is there.
     """
 
     gradient_accumulation: int = 1
     activation_checkpointing: bool = False
     compile: Literal["off", "inductor", "aot_eager"] = "off"
     sharding: Literal["none", "full"] = "none"
+    accelerator: Literal["", "a100-80gb", "h100-80gb", "h200-141gb", "l40s-48gb"] = ""
 
 
 @dataclass(frozen=True, eq=False)

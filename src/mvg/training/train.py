@@ -57,7 +57,7 @@ def train(
     uninterrupted one. Of several processes only the first one validates, calls `on_step` and returns; the others end
     with the run.
     """
-    recipe = _with_model(recipe, location.folder)
+    recipe = with_model(recipe, location.folder)
     if recipe.devices.sharding == "full" and location.world_size == 1:
         raise RecipeError("devices.sharding = 'full' in one process", "several processes", "use --processes, or 'none'")
     precision = precision_on(location.device, recipe.precision)
@@ -206,7 +206,7 @@ def store_of(recipe: Recipe) -> Store:
     return store
 
 
-def _with_model(recipe: Recipe, folder: Path) -> Recipe:
+def with_model(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with the network of the run that is resumed, or of the weights that the run starts from."""
     checkpoint = folder / CHECKPOINT
     if recipe.start and checkpoint.exists():
