@@ -10,6 +10,7 @@ from mvg.errors import UnknownNameError
 
 # What one contribution of a plural folder is called in an error.
 _KIND = {
+    "engines": "engine",
     "rivals": "rival",
     "formats": "format",
     "kinds": "kind of task",

@@ -67,6 +67,14 @@ app.command()(predict)
 
 
 @app.command()
+def merge(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder of predictions.")]) -> None:
+    """Join the records of the parts of `mvg predict --num-parts` to OUTPUT/manifest.json."""
+    from mvg.prediction.parts import merge as merge_parts
+
+    print(merge_parts(output))
+
+
+@app.command()
 def check(
     prompts: Annotated[Path, typer.Argument(metavar="FOLDER", help="Prompts, as for predict.")],
     queries: Annotated[list[Path] | None, typer.Argument(metavar="[QUERY]...", help="Images, as for predict.")] = None,

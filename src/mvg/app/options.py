@@ -72,3 +72,11 @@ UncertaintyMap = Annotated[
 ProbabilityMaps = Annotated[
     bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
 ]
+
+# How the queries of a batch are shared among processes and machines.
+Engine = Annotated[
+    str, typer.Option(metavar="NAME", help="Where queries are predicted: local, or ray[=ADDRESS] for a Ray cluster.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes or actors, each with one thread.")]
+NumParts = Annotated[int, typer.Option(min=1, help="Parts of the queries; merge their records by mvg merge.")]
+PartId = Annotated[int | None, typer.Option(min=0, help="Which part to predict, from 0.")]

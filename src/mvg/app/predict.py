@@ -14,12 +14,15 @@ from mvg.app.options import (
     CrossCheck,
     DatasetName,
     Device,
+    Engine,
     Ensemble,
     FileFormat,
     MinProbability,
+    NumParts,
     NumPrompts,
     Outlines,
     Overwrite,
+    PartId,
     ProbabilityMaps,
     Propagate,
     QualityTable,
@@ -31,6 +34,7 @@ from mvg.app.options import (
     UncertaintyMap,
     ValueForNan,
     VolumeChoice,
+    Workers,
     Zoom,
 )
 
@@ -88,12 +92,18 @@ def predict(
     save_task: Annotated[Path | None, typer.Option(help="Also save the encoded prompts as this .mvgtask file.")] = None,
     seed: Seed = None,
     strict: Strict = False,
+    engine: Engine = "local",
+    workers: Workers = 1,
+    num_parts: NumParts = 1,
+    part_id: PartId = None,
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; without --format, answers for DICOM are .nii.gz, labels for JPEG .png."""
     from mvg.app.correcting import CorrectionSource
-    from mvg.app.predicting import BatchJob, OutputOptions, prompts_of
+    from mvg.app.predicting import BatchJob, OutputOptions, Sharing, check_sharing, prompts_of
+    from mvg.prediction.engine_choice import engine_choice
     from mvg.prediction.output_files import output_folder
+    from mvg.prediction.parts import claimed, part_of
     from mvg.prediction.request import PromptSource
 
     chosen = {
@@ -108,8 +118,13 @@ def predict(
     prompts = prompts_of(prompts, dataset)
     source = None if prompts is None else PromptSource(prompts, task, weights, device)
     corrected = None if corrections is None else CorrectionSource(corrections, unknown, task, weights, device)
-    with output_folder(output), progress_bars(quiet) as on_progress:
-        job = BatchJob(queries, output, options, outputs, on_progress, series, volume=volume, nan=nan, strict=strict)
+    sharing = Sharing(engine_choice(engine, workers, device), part_of(part_id, num_parts))
+    check_sharing(sharing, outputs, corrected is not None)
+    with output_folder(output), claimed(output, sharing.part), progress_bars(quiet) as on_progress:
+        job = BatchJob(
+            queries, output, options, outputs, on_progress, series,
+            volume=volume, nan=nan, strict=strict, sharing=sharing,
+        )  # fmt: skip
         _run(job, source, corrected, quiet)
 
 

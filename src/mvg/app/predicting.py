@@ -12,11 +12,13 @@ from mvg.imaging.dicom.terms import read_codes
 from mvg.prediction.batch import Job, Outcome, plan, scale_of
 from mvg.prediction.batch_page import CrossCheck
 from mvg.prediction.cross_check import cross_check
+from mvg.prediction.engine_choice import EngineChoice
 from mvg.prediction.finetuning import tune
 from mvg.prediction.held_out_check import held_out_check
 from mvg.prediction.oddities import prompt_oddities, report_oddities
 from mvg.prediction.output_files import write_qualities
 from mvg.prediction.output_formats import FormatOptions
+from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality_of
 from mvg.prediction.queries import queries_of, volumes_of
@@ -54,6 +56,14 @@ class OutputOptions:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """How the queries are shared: by an engine (None: this process predicts them), and which part of them."""
+
+    engine: EngineChoice | None = None
+    part: Part = WHOLE
+
+
+@dataclass(frozen=True)
 class BatchJob:
     """What is predicted and where it is written.
 
@@ -72,6 +82,7 @@ class BatchJob:
     strict: bool = False
     volume: str = ""
     nan: float | None = None
+    sharing: Sharing = Sharing()
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,20 @@ def prompts_of(prompts: Path | None, dataset: str | None) -> Path | None:
     if prompts is not None:
         raise PromptError("--prompts and --dataset", "one of them", "leave one out")
     return dataset_folder(dataset)
+
+
+def check_sharing(sharing: Sharing, outputs: OutputOptions, corrects: bool) -> None:
+    """Raises PromptError for what cannot be shared; corrects: whether the queries are corrected volumes."""
+    if corrects and sharing != Sharing():
+        raise PromptError(
+            "--corrections with --engine, --workers or --num-parts", "one process", "leave these options out"
+        )
+    if sharing.part.count > 1 and (outputs.quality or outputs.tuning_seconds or outputs.save_task):
+        raise PromptError(
+            "--num-parts with --quality, --tune or --save-task",
+            "options that do not concern all queries at once",
+            "leave them out, or tune into a task file before",
+        )
 
 
 def check_outputs(request: Request, options: Collection[str]) -> None:
@@ -161,8 +186,9 @@ def _recorded(request: Request, task: PromptedTask, job: BatchJob) -> RecordedBa
             raise PromptError("--cross-check with a task file", "a folder of prompts", "name the folder")
         checks = tuple(cross_check(request.predictor, request.folder, task.options))
     return RecordedBatch(
-        task, job.output, request.inputs, request.label_names, extra, keeps=not outputs.overwrite, checks=checks
-    )
+        task, job.output, request.inputs, request.label_names, extra, not outputs.overwrite, checks,
+        job.sharing.engine, job.sharing.part,
+    )  # fmt: skip
 
 
 def format_options(outputs: OutputOptions, names: Mapping[int, str]) -> FormatOptions:

@@ -36,11 +36,14 @@ def checksum(path: Path) -> str:
 class Manifest:
     """The manifest of an output folder; entries of an older one stay until their answer is made again."""
 
-    def __init__(self, output: Path, settings: Mapping[str, Any]) -> None:
-        """settings: what all answers of this run depend on beside their query, as JSON can hold it."""
-        self.path, self.settings = output / NAME, dict(settings)
+    def __init__(self, output: Path, settings: Mapping[str, Any], name: str = NAME) -> None:
+        """settings: what all answers of this run depend on beside their query, as JSON can hold it; name: of its file.
+
+        A file of another name begins with the entries of the folder's manifest.
+        """
+        self.path, self.settings = output / name, dict(settings)
         self._digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
-        self._entries = _entries_in(self.path)
+        self._entries = _entries_in(output / NAME) | _entries_in(self.path)
         self._queries = dict[Path, str]()
         self._written = 0.0
 
@@ -79,7 +82,12 @@ class Manifest:
 
     def write(self) -> None:
         """Writes the file whole or not at all. Raises FileError where it cannot be written."""
-        content = {"program": "mvg", "purpose": "research use only", **self.settings, "answers": self._entries}
+        content = {
+            "program": "mvg",
+            "purpose": "research use only",
+            **self.settings,
+            "answers": dict(sorted(self._entries.items())),
+        }
         with atomic_file(self.path, partial(unwritable, self.path)) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         self._written = time.monotonic()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from mvg.model.weights import fingerprint
 from mvg.prediction.answer_summary import AnswerSummary
 from mvg.prediction.batch import Estimate, Job, Outcome, predict_file, run_jobs
 from mvg.prediction.batch_page import CrossCheck, Line, pictures_in, write_page
+from mvg.prediction.engine_choice import EngineChoice, predict_on
 from mvg.prediction.manifest import Manifest, checksum, checksums
+from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
 
 
@@ -21,7 +24,8 @@ class RecordedBatch:
     """Predicts jobs into a folder with a record of them.
 
     keeps: whether answers with the same record are kept; inputs: the prompts' files; names: of labels; extra: further
-    settings that answers depend on; checks: of the prompts, for the page.
+    settings that answers depend on; checks: of the prompts, for the page. engine: where queries are predicted, None for
+    this process; part: of the queries, which has a record of its own and no page.
     """
 
     task: PromptedTask
@@ -31,24 +35,28 @@ class RecordedBatch:
     extra: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = True
     checks: Sequence[CrossCheck] = ()
+    engine: EngineChoice | None = None
+    part: Part = WHOLE
 
     def run(
         self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None], estimate: Estimate | None
     ) -> Iterator[Outcome]:
         """The outcome of each job; those that are done already are kept. The record is written whatever happens."""
-        manifest = Manifest(self.output, self._settings())
+        manifest = Manifest(self.output, self._settings(), self.part.manifest)
         outcomes, pictures = list[Outcome](), pictures_in(self.output)
 
-        def answer(job: Job) -> Outcome:
-            if self.keeps and manifest.is_done(job):
-                entry, picture = manifest.entries[job.output.name], pictures.get(job.output.name, "")
-                summary = AnswerSummary.restored(entry, picture)
-                return Outcome(job, job.outputs, None, None, summary, tuple(entry.get("oddities", ())), True)
-            return predict_file(self.task, job, progress, estimate)
+        def kept(job: Job) -> Outcome:
+            entry, picture = manifest.entries[job.output.name], pictures.get(job.output.name, "")
+            summary = AnswerSummary.restored(entry, picture)
+            return Outcome(job, job.outputs, None, None, summary, tuple(entry.get("oddities", ())), True)
 
+        jobs = self.part.of(jobs)
+        done = [job for job in jobs if self.keeps and manifest.is_done(job)]
+        written = {job.output for job in done}
+        remaining = [job for job in jobs if job.output not in written]
         try:
             started = time.monotonic()
-            for outcome in run_jobs(jobs, answer):
+            for outcome in chain(run_jobs(done, kept), self._predict(remaining, progress, estimate)):
                 outcomes.append(outcome)
                 if not outcome.is_kept:
                     manifest.add(outcome, time.monotonic() - started, _details(outcome))
@@ -57,7 +65,15 @@ class RecordedBatch:
         finally:
             if any(outcome.written for outcome in outcomes):
                 manifest.write()
-                write_page(self.output, self._facts(), [_line(one) for one in outcomes], self.names, self.checks)
+                if self.part == WHOLE:
+                    write_page(self.output, self._facts(), [_line(one) for one in outcomes], self.names, self.checks)
+
+    def _predict(
+        self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None], estimate: Estimate | None
+    ) -> Iterator[Outcome]:
+        if self.engine is None:
+            return run_jobs(jobs, lambda job: predict_file(self.task, job, progress, estimate))
+        return predict_on(self.engine, self.task, jobs, self.output, estimate)
 
     def _settings(self) -> dict[str, Any]:
         task = self.task

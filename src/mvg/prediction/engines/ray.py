@@ -1,0 +1,75 @@
+"""Workers as actors of a Ray cluster, which all see the files at the same paths."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from mvg.errors import ProcessError, first_line
+from mvg.prediction.batch import Job, Outcome
+from mvg.prediction.engines._scheduler import schedule
+from mvg.prediction.engines._worker import Worker, WorkerSetup, versions
+
+_STORE_BYTES = 100 * 2**20  # outcomes are small; no volume passes through Ray's object store
+
+
+def run(jobs: Sequence[Job], setup: WorkerSetup, workers: int, address: str) -> Iterator[Outcome]:
+    """The outcomes of all jobs, by this many actors of one core each.
+
+    address: of a running cluster, "" for one of this machine that ends with the batch. Raises ProcessError without
+    Ray, without a cluster at the address, and where its workers have other versions of mvg or torch.
+    """
+    ray = _connected(address, workers)
+    try:
+        actor = ray.remote(num_cpus=1, max_restarts=0)(Worker)
+        _check_versions(ray)
+        yield from schedule(jobs, lambda: _Actor(ray, actor.remote(setup)), min(workers, len(jobs)))
+    finally:
+        ray.shutdown()
+
+
+class _Actor:
+    """One actor."""
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self.ray, self.actor = ray, actor
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        future: Future[Outcome] = self.actor.predict.remote(job).future()
+        return future
+
+    def stop(self) -> None:
+        self.ray.kill(self.actor)
+
+
+def _connected(address: str, workers: int) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ProcessError("no package 'ray'", "it, for --engine ray", "run pip install 'mvg[cluster]'") from error
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                num_cpus=workers, object_store_memory=_STORE_BYTES, include_dashboard=False,
+                log_to_driver=False, logging_level=logging.ERROR,
+            )  # fmt: skip
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise ProcessError(
+            f"no Ray cluster answers at '{address or 'this machine'}' ({first_line(error)})",
+            "the address of a running cluster",
+            "start one by 'ray start --head', or leave the address out",
+        ) from error
+    return ray
+
+
+def _check_versions(ray: Any) -> None:
+    here, there = versions(), ray.get(ray.remote(num_cpus=1)(versions).remote())
+    if here != there:
+        differing = ", ".join(f"{name} {there.get(name)} there and {here[name]} here" for name in here)
+        raise ProcessError(
+            f"the workers of the cluster have other versions ({differing})",
+            "the same versions, which give the same answers",
+            "install the same on all machines",
+        )
