@@ -79,7 +79,8 @@ def _training() -> str:
         )
     title = (
         f"Ten passes over ten million slices with `tiny`, {training['samples_per_second']:.1f} requests of four slices "
-        f"a second on one core (`speed.json`), read at {1000 * LATENCY:.0f} ms of latency with `read_ahead = {READ_AHEAD}`:"
+        f"a second on one core (`speed.json`), read at {1000 * LATENCY:.0f} ms of latency with `read_ahead = "
+        f"{READ_AHEAD}`:"
     )
     head = ("processes", "days", "slices/s needed", "slices/s reachable", "MB/s read")
     return f"{title}\n\n{_table(head, rows)}"

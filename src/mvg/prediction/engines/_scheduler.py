@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mvg.prediction.batch import Job, Outcome
 
@@ -11,6 +11,7 @@ ATTEMPTS = 3
 """How often a query is given to a worker before it counts as failed."""
 
 
+@runtime_checkable
 class WorkerHandle(Protocol):
     """A worker, as the scheduler sees it."""
 
