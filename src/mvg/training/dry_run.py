@@ -57,7 +57,7 @@ class DryRun:
         yield f"network: {cost.parameters / 1e6:.1f} million parameters on {self.world_size} devices ({self.device})"
         yield (
             f"memory: {cost.device_bytes / _GIGA:.1f} GB on each device ({cost.state_bytes / _GIGA:.1f} for weights, "
-            f"averages and optimizer, {cost.working_bytes / _GIGA:.1f} for gradients and activations) of "
+            f"averages and optimizer, the rest for gradients, activations and what libraries keep) of "
             f"{self.memory / _GIGA:.1f} GB"
         )
         yield f"disk: {self.disk_bytes / _GIGA:.1f} GB for two checkpoints and weights of {self.disk / _GIGA:.1f} GB"
