@@ -73,6 +73,14 @@ ProbabilityMaps = Annotated[
     bool, typer.Option("--probabilities", help="Also write NAME_probabilities.nii.gz, classes on the last axis.")
 ]
 
+TaskName = Annotated[
+    str | None,
+    typer.Option(
+        help=f"What the prompts show: {KINDS}; with channels KIND:CHANNEL or KIND:FROM->TO.",
+        show_default="segmentation for integer targets",
+    ),
+]
+
 # How the queries of a batch are shared among processes and machines.
 Engine = Annotated[
     str, typer.Option(metavar="NAME", help="Where queries are predicted: local, or ray[=ADDRESS] for a Ray cluster.")

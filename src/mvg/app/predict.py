@@ -9,7 +9,6 @@ import typer
 
 from mvg.app.display import print_line, print_notes, progress_bars
 from mvg.app.options import (
-    KINDS,
     Codes,
     CrossCheck,
     DatasetName,
@@ -31,6 +30,7 @@ from mvg.app.options import (
     SeriesChoice,
     Strategy,
     Strict,
+    TaskName,
     UncertaintyMap,
     ValueForNan,
     VolumeChoice,
@@ -63,13 +63,7 @@ def predict(
         typer.Option(help="Label map of the query with slices that you labeled, with or without prompts; they stay."),
     ] = None,
     unknown: Annotated[int, typer.Option(help="Value of voxels that corrections leave open.")] = 255,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help=f"What the prompts show: {KINDS}; with channels KIND:CHANNEL or KIND:FROM->TO.",
-            show_default="segmentation for integer targets",
-        ),
-    ] = None,
+    task: TaskName = None,
     weights: Annotated[str | None, typer.Option(help="Id or folder.", show_default="tiny")] = None,
     strategy: Strategy = None,
     num_prompts: NumPrompts = None,

@@ -101,7 +101,7 @@ def merge(output: Path) -> Path:
                 "predict them, or wait",
             )
     contents = [_content(output / part.manifest) for part in parts]
-    answers: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for content in contents:
         if _settings(content) != _settings(contents[0]):
             raise FileError(
@@ -109,8 +109,8 @@ def merge(output: Path) -> Path:
                 "the same command for all parts",
                 "predict them again",
             )
-        answers |= content["answers"]
-    merged = {**contents[0], "answers": dict(sorted(answers.items()))}
+        entries |= content["answers"]
+    merged = {**contents[0], "answers": dict(sorted(entries.items()))}
     path = output / _MANIFEST
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
