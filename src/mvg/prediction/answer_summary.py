@@ -94,8 +94,10 @@ def outlined(labels: LabelMap, query: Volume, number: int) -> str:
     plane = query.plane
     images = (luminance(query) if query.channels == 3 else query).pictures(plane)
     image = images[number] if images.ndim == 3 else images[number, 0]
-    drawn = outline(Window.fit(query.voxels).apply(image), labels.pictures(plane)[number])
-    return _encoded(drawn, query, plane)
+    regions = labels.pictures(plane)[number]
+    if regions.shape != image.shape:  # the labels of a sheared volume are cut along another plane: no picture
+        return ""
+    return _encoded(outline(Window.fit(query.voxels).apply(image), regions), query, plane)
 
 
 def least_certain(labels: NDArray[Any], doubts: NDArray[Any] | None) -> int:
