@@ -1,6 +1,7 @@
 """Workers as actors of a Ray cluster, which all see the files at the same paths."""
 
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -10,6 +11,7 @@ from mvg.prediction.batch import Job, Outcome
 from mvg.prediction.engines._scheduler import schedule
 from mvg.prediction.engines._worker import Worker, WorkerSetup, versions
 
+_SECONDS = 10.0  # for a cluster to take a connection
 _STORE_BYTES = 100 * 2**20  # outcomes are small; no volume passes through Ray's object store
 
 
@@ -49,6 +51,7 @@ def _connected(address: str, workers: int) -> Any:
         raise ProcessError("no package 'ray'", "it, for --engine ray", "run pip install 'mvg[cluster]'") from error
     try:
         if address:
+            _check_listening(address)  # Ray itself tries for minutes
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(
@@ -62,6 +65,13 @@ def _connected(address: str, workers: int) -> Any:
             "start one by 'ray start --head', or leave the address out",
         ) from error
     return ray
+
+
+def _check_listening(address: str) -> None:
+    """Raises OSError where nothing listens at HOST:PORT or ray://HOST:PORT; other addresses are Ray's to judge."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), _SECONDS).close()
 
 
 def _check_versions(ray: Any) -> None:
