@@ -1,0 +1,1 @@
+"""Measures registration beside SimpleITK's methods on pairs of real images."""

@@ -1,0 +1,1 @@
+"""Registration: the displacement field that aligns a moving image with a fixed one."""

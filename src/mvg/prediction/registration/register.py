@@ -1,0 +1,159 @@
+"""Registration of two images: affine, then deformable, as a displacement field on the grid of the fixed image."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mvg.errors import GeometryError, UnknownNameError
+from mvg.imaging.conversion import ImageLike, as_volume
+from mvg.imaging.displacement import DisplacementField
+from mvg.imaging.volume import Volume, luminance
+from mvg.model.generalist import Generalist
+from mvg.prediction.registration.affine import align
+from mvg.prediction.registration.deform import coarse_velocity, fine_velocity
+from mvg.prediction.registration.deformation import exponential, positions, resized, sample
+from mvg.prediction.registration.encoder_features import encoder_features
+from mvg.prediction.registration.grid import Picture, WorkingGrid, moved
+
+Transform = Literal["affine", "stiff", "flexible"]
+TRANSFORMS: tuple[Transform, ...] = ("affine", "stiff", "flexible")
+"""From the fewest freedoms to the most; each goes on from the one before."""
+FEATURES = ("self-similarity", "encoder")
+_OVERLAP_POINTS = 32  # along each axis
+
+
+@dataclass(frozen=True)
+class RegistrationOptions:
+    """How two images are registered.
+
+    transform: "affine", "stiff" (one that changes slowly) or "flexible"; features: at coarse resolutions,
+    "self-similarity" with intensities, or those with the image "encoder"'s features; most_voxels: of the working grid.
+    Raises UnknownNameError for other names.
+    """
+
+    transform: Transform = "flexible"
+    features: str = "self-similarity"
+    most_voxels: int = 500_000
+
+    def __post_init__(self) -> None:
+        if self.transform not in TRANSFORMS:
+            raise UnknownNameError("transform", self.transform, TRANSFORMS)
+        if self.features not in FEATURES:
+            raise UnknownNameError("features of a registration", self.features, FEATURES)
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A moving image that was aligned with a fixed one.
+
+    field: from points of the fixed image to the moving one, on the fixed grid; warped: the moving image on that grid.
+    """
+
+    field: DisplacementField
+    warped: Volume
+
+
+def register(
+    moving: ImageLike, fixed: ImageLike, options: RegistrationOptions | None = None, model: Generalist | None = None
+) -> Registration:
+    """Align a moving image with a fixed one; they may lie on different grids.
+
+    model: computes the features where the options want those of the encoder. Raises GeometryError for images without
+    overlap, of one slice against several, of different channels, with NaN, or of one intensity.
+    """
+    options = options or RegistrationOptions()
+    moving, fixed = as_volume(moving, "the moving image"), as_volume(fixed, "the fixed image")
+    moving, fixed = comparable(moving, fixed)
+    field = registration_fields(moving, fixed, options, model)[options.transform]
+    return Registration(field, field.warp(moving))
+
+
+def registration_fields(
+    moving: Volume, fixed: Volume, options: RegistrationOptions, model: Generalist | None = None
+) -> dict[Transform, DisplacementField]:
+    """The fields of the transform in the options and of those with fewer freedoms, for images that are `comparable`."""
+    pictures = Picture.of(fixed), Picture.of(moving)
+    grid = WorkingGrid.over(fixed, options.most_voxels)
+    transform = align(*pictures, grid)
+    fields: dict[Transform, DisplacementField] = {"affine": _field(fixed, grid, transform, None)}
+    if options.transform == "affine":
+        return fields
+    still, _ = pictures[0].on(grid)
+    aligned, inside = pictures[1].on(grid, transform)
+    more = None
+    if options.features == "encoder" and model is not None:
+        more = encoder_features(model, (still, aligned), grid)
+    velocity = coarse_velocity((still, aligned), inside, grid, more)
+    fields["stiff"] = _field(fixed, grid, transform, velocity)
+    if options.transform == "flexible":
+        velocity = fine_velocity((still, aligned), inside, grid, velocity)
+        fields["flexible"] = _field(fixed, grid, transform, velocity)
+    return fields
+
+
+def comparable(moving: Volume, fixed: Volume) -> tuple[Volume, Volume]:
+    """Both images with one channel; GeometryError, which says why, where they cannot be registered."""
+    if moving.channels != fixed.channels:
+        raise GeometryError(
+            f"a moving image of {moving.channels} channels and a fixed one of {fixed.channels}",
+            "the same channels in both",
+            "choose a channel of each",
+        )
+    moving, fixed = luminance(moving), luminance(fixed)
+    for name, image in (("moving", moving), ("fixed", fixed)):
+        low, high = float(image.voxels.min()), float(image.voxels.max())
+        if not np.isfinite([low, high]).all():
+            raise GeometryError(f"a {name} image with NaN or infinite voxels", "finite intensities", "replace them")
+        if low == high:
+            raise GeometryError(f"a {name} image of one intensity, {low:g}", "an image with contrast", "replace it")
+    slices = [1 in image.shape for image in (moving, fixed)]
+    if slices[0] != slices[1] or (slices[0] and moving.plane != fixed.plane):
+        raise GeometryError(
+            f"a moving image that is {_kind(moving)} and a fixed one that is {_kind(fixed)}",
+            "two volumes, or two slices of one plane",
+            "register images of the same kind",
+        )
+    _check_overlap(moving, fixed)
+    return moving, fixed
+
+
+def _kind(image: Volume) -> str:
+    return f"a single {image.plane} slice" if 1 in image.shape else "a volume"
+
+
+def _check_overlap(moving: Volume, fixed: Volume) -> None:
+    to_moving = np.linalg.inv(moving.affine) @ fixed.affine
+    axes = [np.linspace(-0.5, n - 0.5, min(n, _OVERLAP_POINTS) + 1) for n in fixed.shape]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+    index = to_moving[:3, :3] @ grid + to_moving[:3, 3:]
+    lengths = np.array(moving.shape)[:, None]
+    if not ((index >= -0.5) & (index <= lengths - 0.5)).all(axis=0).any():
+        raise GeometryError(
+            f"a moving image {_extent(moving)} and a fixed one {_extent(fixed)}, without overlap",
+            "images that overlap in space",
+            "check that they are of one region, or correct the position of one",
+        )
+
+
+def _extent(image: Volume) -> str:
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * np.array(image.shape) - 0.5
+    points = corners @ image.affine[:3, :3].T + image.affine[:3, 3]
+    spans = zip("xyz", points.min(axis=0), points.max(axis=0), strict=True)
+    return "from " + ", ".join(f"{axis} {low:.0f} to {high:.0f}" for axis, low, high in spans) + " mm"
+
+
+def _field(
+    fixed: Volume, grid: WorkingGrid, transform: NDArray[np.float64], velocity: Float[Tensor, "1 3 i j k"] | None
+) -> DisplacementField:
+    """The field on the grid of the fixed image: along the velocity on the working grid, then the affine map."""
+    to_working = np.linalg.inv(grid.affine) @ fixed.affine
+    points = moved(to_working, positions(fixed.shape))
+    if velocity is not None:
+        points = points + sample(resized(exponential(velocity), grid.shape), points)
+    world = moved(transform @ grid.affine, points) - moved(fixed.affine, positions(fixed.shape))
+    vectors = world[0].permute(1, 2, 3, 0).numpy() * np.array([-1, -1, 1], np.float32)
+    return DisplacementField(np.ascontiguousarray(vectors), fixed)
