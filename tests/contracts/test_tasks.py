@@ -54,7 +54,8 @@ def test_pairs_have_the_promised_shape_type_and_range(store: Store, kind: str) -
         for row in accepted:
             for stored in (data[row.number], data[row.number].random_crop(16, np.random.default_rng(row.number))):
                 image, target = task.pair(stored, np.random.default_rng(0))
-                assert image.shape[1:] == target.shape == stored.images.shape[-2:]
+                assert image.shape[1:] == target.shape[-2:] == stored.images.shape[-2:]
+                assert target.shape[:-2] == ((2,) if task.spec.target_type == "field" else ())
                 assert len(image) == task.spec.inputs
                 assert image.dtype == np.float32
                 assert image.min() >= 0
@@ -62,6 +63,9 @@ def test_pairs_have_the_promised_shape_type_and_range(store: Store, kind: str) -
                 if task.spec.target_type == "labels":
                     assert target.dtype == np.uint8
                     assert set(np.unique(target)) <= {0, *task.card.labels}
+                elif task.spec.target_type == "field":
+                    assert target.dtype == np.float32
+                    assert np.abs(target).max() < 0.1 * target.shape[-1]
                 else:
                     assert target.dtype == np.float32
                     assert target.min() >= 0

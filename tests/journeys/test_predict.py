@@ -320,18 +320,18 @@ def test_help_is_instant_and_loads_no_torch() -> None:
 
 
 def test_the_kinds_of_tasks_are_listed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "registration.py").write_text(
-        '"""Registration: two images -> the field between them."""\n'
-        'from mvg.tasks.task import TaskSpec\nSPEC = TaskSpec("registration", target_type="field", inputs=2)\n'
+    (tmp_path / "fusion.py").write_text(
+        '"""Fusion: two images -> their mean."""\n'
+        'from mvg.tasks.task import TaskSpec\nSPEC = TaskSpec("fusion", inputs=2)\n'
     )
     monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
     result = run("tasks")
     assert (result.code, result.err) == (0, "")
     lines = {line.split()[0]: line for line in result.out.splitlines()}
-    assert list(lines) == ["denoising", "inpainting", "registration", "segmentation", "synthesis"]
+    assert list(lines) == ["denoising", "fusion", "inpainting", "registration", "segmentation", "synthesis"]
     assert "1 image -> labels" in lines["segmentation"]
     assert "2 images -> field" in lines["registration"]
-    assert lines["registration"].endswith("Registration: two images -> the field between them.")
+    assert lines["fusion"].endswith("2 images -> image   Fusion: two images -> their mean.")
 
 
 def test_version_and_weights(run: Run, weights: Path) -> None:

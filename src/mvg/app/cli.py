@@ -17,6 +17,7 @@ from mvg.app.display import print_line, print_notes, progress_bars, warnings_as_
 from mvg.app.evaluating import evaluate
 from mvg.app.options import KINDS, Device, Quiet, Strict
 from mvg.app.predict import predict
+from mvg.app.register import register
 from mvg.app.usage import UsageError, check_renamed, exit_with_usage
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
@@ -64,6 +65,7 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 
 app.command()(predict)
+app.command()(register)
 
 
 @app.command()

@@ -73,7 +73,7 @@ class DisplacementField:
         """The share of voxels where space folds."""
         return float((self.determinants() <= 0).mean())
 
-    def _points(self, moving: Volume | LabelMap) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _points(self, moving: Volume | LabelMap) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Where the voxels lie in an image, as its indices (3, X, Y, Z), and which lie outside of it."""
         to_moving = np.linalg.inv(moving.affine)
         matrix = to_moving @ self.fixed.affine
@@ -99,6 +99,19 @@ def write_field(field: DisplacementField, path: Path) -> None:
     image_class: Any = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
     with atomic_file(path, partial(_unwritable, path)) as temporary:
         image_class(vectors, None, header).to_filename(temporary)
+
+
+def is_field(path: Path) -> bool:
+    """Whether a file holds vectors in NIfTI, so that `read_field` can read it."""
+    import nibabel
+
+    if not path.name.lower().endswith(nifti.SUFFIXES):
+        return False
+    try:
+        header: Any = nibabel.load(path).header
+    except Exception:  # whoever reads it reports it
+        return False
+    return int(header["intent_code"]) in (DISPLACEMENT, VECTOR)
 
 
 def read_field(path: Path, fixed: Volume) -> DisplacementField:

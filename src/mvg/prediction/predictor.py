@@ -18,6 +18,7 @@ from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_c
 from mvg.prediction.prompts.prompt_set import prepare
 from mvg.prediction.prompts.task_choice import PromptImages, PromptTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import plan_zoom
+from mvg.prediction.registration.register import Registration, RegistrationOptions, register
 from mvg.prediction.session import Session
 from mvg.prediction.session_start import SessionStart, check_values
 
@@ -81,6 +82,16 @@ class Predictor:
         session = Session(self.model, contents.volume, SessionStart(contents.values, contents.modality))
         session.restore(contents)
         return session
+
+    def register(self, moving: ImageLike, fixed: ImageLike, options: RegistrationOptions | None = None) -> Registration:
+        """Align a moving image with a fixed one; the field and the warped image lie on the fixed grid.
+
+            registration = predictor.register("before.nii.gz", "after.nii.gz")
+            labels = registration.field.warp_labels(mvg.read_labels("labels_before.nii.gz"))
+
+        See `mvg.prediction.registration.register` for the options and errors.
+        """
+        return register(moving, fixed, options, self.model)
 
     def load_task(self, path: str | Path) -> PromptedTask:
         """A saved task for this model. Raises FileError, or WeightsError for another picture size."""

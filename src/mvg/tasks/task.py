@@ -64,6 +64,9 @@ class Task(ABC):
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """The images (i, s, s), float32 in [0, 1], and the target (s, s): uint8 labels or a float32 picture in [0, 1].
 
+        The target of a field is (2, s, s), float32: displacements along rows and columns in pixels, from the last image
+        to the first one.
+
         stored: a whole slice or a crop; rng draws what is random about the task (voids, noise).
         """
 

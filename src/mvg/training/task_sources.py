@@ -49,11 +49,16 @@ Sources = dict[TargetType, dict[str, list[list[TaskSource]]]]
 
 
 def task_sources(store: Store, splits: tuple[Split, ...], kinds: tuple[str, ...]) -> Sources:
-    """The tasks of these kinds (all kinds if empty) that the data sets offer in these splits."""
+    """The tasks of these kinds (all kinds if empty) that the data sets offer in these splits.
+
+    Tasks with fields are left out: a field is computed for each request, and no objective scores it.
+    """
     sources: Sources = {"labels": {}, "image": {}, "field": {}}
     for stored in store.sets.values():
         by_kind: dict[str, list[TaskSource]] = {}
         for task in tasks_for(stored.card):
+            if task.spec.target_type == "field":
+                continue
             patients = _slices_by_patient(stored, task, splits) if not kinds or task.kind in kinds else {}
             if patients:
                 by_kind.setdefault(task.kind, []).append(TaskSource(stored, task, patients))

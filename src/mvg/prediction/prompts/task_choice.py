@@ -16,14 +16,21 @@ _SMOOTHED = (
     "the mask of prompt %d has smoothed edges (%d gray values): gray from half of its white on is the label, the "
     "rest as background, in all prompts"
 )
+_FIELDS_COMMAND = "register"  # of the command line
 
 
 def task_spec(task: str | None) -> TaskSpec:
     """The description of a task by name ("KIND" or "KIND:DETAIL"); None: a segmentation.
 
-    Raises UnknownNameError for a kind that does not exist.
+    Raises UnknownNameError for a kind that does not exist, PromptError for one that predicts fields: these are not
+    predicted from prompts of one image.
     """
-    return spec_of((task or "segmentation").split(":", 1)[0])
+    spec = spec_of((task or "segmentation").split(":", 1)[0])
+    if spec.target_type == "field":
+        raise PromptError(
+            f"the task {spec.kind}, which aligns two images", "a task of one query", f"use 'mvg {_FIELDS_COMMAND}'"
+        )
+    return spec
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,6 @@
 """Registration of two images: affine, then deformable, as a displacement field on the grid of the fixed image."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -19,8 +18,7 @@ from mvg.prediction.registration.deformation import exponential, positions, resi
 from mvg.prediction.registration.encoder_features import encoder_features
 from mvg.prediction.registration.grid import Picture, WorkingGrid, moved
 
-Transform = Literal["affine", "stiff", "flexible"]
-TRANSFORMS: tuple[Transform, ...] = ("affine", "stiff", "flexible")
+TRANSFORMS: tuple[str, ...] = ("affine", "stiff", "flexible")
 """From the fewest freedoms to the most; each goes on from the one before."""
 FEATURES = ("self-similarity", "encoder")
 _OVERLAP_POINTS = 32  # along each axis
@@ -35,7 +33,7 @@ class RegistrationOptions:
     Raises UnknownNameError for other names.
     """
 
-    transform: Transform = "flexible"
+    transform: str = "flexible"
     features: str = "self-similarity"
     most_voxels: int = 500_000
 
@@ -74,12 +72,12 @@ def register(
 
 def registration_fields(
     moving: Volume, fixed: Volume, options: RegistrationOptions, model: Generalist | None = None
-) -> dict[Transform, DisplacementField]:
+) -> dict[str, DisplacementField]:
     """The fields of the transform in the options and of those with fewer freedoms, for images that are `comparable`."""
     pictures = Picture.of(fixed), Picture.of(moving)
     grid = WorkingGrid.over(fixed, options.most_voxels)
     transform = align(*pictures, grid)
-    fields: dict[Transform, DisplacementField] = {"affine": _field(fixed, grid, transform, None)}
+    fields: dict[str, DisplacementField] = {"affine": _field(fixed, grid, transform, None)}
     if options.transform == "affine":
         return fields
     still, _ = pictures[0].on(grid)

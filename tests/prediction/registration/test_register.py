@@ -1,0 +1,160 @@
+"""Registration recovers known changes of made images, in both directions, and refuses what cannot be aligned."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from mvg.errors import GeometryError, UnknownNameError
+from mvg.imaging.displacement import DisplacementField
+from mvg.imaging.volume import Volume
+from mvg.model.generalist import Generalist
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.registration.register import RegistrationOptions, register
+from tests.prediction.learner import tiny_config
+from tests.prediction.registration.scenes import AFFINE, affine_field, body, dice, smooth_field
+
+
+def on_another_grid(volume: Volume) -> Volume:
+    """The same image with axes in another order, one of them turned around."""
+    affine = volume.affine[:, [1, 0, 2, 3]].copy()
+    affine[:, 3] += affine[:, 0] * (volume.shape[1] - 1)
+    affine[:, 0] *= -1
+    return Volume(volume.voxels.transpose(1, 0, 2)[::-1].copy(), affine)
+
+
+def test_a_smooth_deformation_is_recovered_without_folds() -> None:
+    moving, labels = body()
+    field = smooth_field(moving, 7.0)
+    fixed, truth = field.warp(moving), field.warp_labels(labels)
+    registration = register(moving, fixed)
+    assert registration.warped.affine.tobytes() == fixed.affine.tobytes()
+    assert registration.warped.shape == fixed.shape
+    warped = registration.field.warp_labels(labels)
+    assert dice(labels, truth) < 0.85
+    assert dice(warped, truth) > 0.93
+    assert registration.field.folded == 0
+    inside = truth.voxels > 0
+    errors = np.linalg.norm(registration.field.vectors - field.vectors, axis=-1)[inside]
+    assert errors.mean() < 0.4 * np.linalg.norm(field.vectors, axis=-1)[inside].mean()
+
+
+def test_grids_may_differ() -> None:
+    moving, labels = body()
+    field = smooth_field(moving, 7.0)
+    fixed, truth = field.warp(moving), field.warp_labels(labels)
+    turned = on_another_grid(moving)
+    assert np.abs(turned.resample(moving).voxels - moving.voxels).max() < 1e-3, "the same image in space"
+    same, other = register(moving, fixed), register(turned, fixed)
+    assert other.warped.shape == fixed.shape
+    assert dice(other.field.warp_labels(labels), truth) > 0.93
+    assert np.abs(same.field.vectors - other.field.vectors).mean() < 0.1
+
+
+def test_an_affine_map_is_recovered_from_far_away() -> None:
+    moving, labels = body()
+    matrix = np.eye(4)
+    turn = np.deg2rad(10)
+    matrix[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    matrix[:3, :3] *= 1.08
+    matrix[:3, 3] = 14, -9, 4
+    field = affine_field(moving, matrix)
+    fixed, truth = field.warp(moving), field.warp_labels(labels)
+    registration = register(moving, fixed, RegistrationOptions(transform="affine"))
+    assert dice(labels, truth) < 0.7
+    assert dice(registration.field.warp_labels(labels), truth) > 0.9
+    steps = registration.field.vectors
+    assert np.abs(np.diff(steps, 2, axis=0)).max() < 1e-3, "an affine map is straight"
+
+
+def test_both_directions_are_inverse_to_one_another() -> None:
+    moving, _ = body()
+    fixed = smooth_field(moving, 6.0).warp(moving)
+    there, back = register(moving, fixed).field, register(fixed, moving).field
+    to_voxels = np.linalg.inv(AFFINE[:3, :3])
+    points = np.indices(moving.shape) + np.einsum("ij,xyzj->ixyz", to_voxels, there.vectors * [-1, -1, 1])
+    parts = np.moveaxis(back.vectors, -1, 0)
+    returns = [ndimage.map_coordinates(part, points, order=1, mode="nearest") for part in parts]
+    rest = there.vectors + np.stack(returns, axis=-1)
+    inside = moving.voxels > 50
+    assert np.linalg.norm(rest, axis=-1)[inside].mean() < 0.5
+    assert np.linalg.norm(there.vectors, axis=-1)[inside].mean() > 1.5
+
+
+def test_images_of_other_contrast_are_aligned() -> None:
+    moving, labels = body()
+    field = smooth_field(moving, 7.0)
+    truth, warped = field.warp_labels(labels), field.warp(moving)
+    fixed = Volume(np.where(warped.voxels > 40, 200 - warped.voxels, 0), warped.affine)
+    assert dice(register(moving, fixed).field.warp_labels(labels), truth) > dice(labels, truth) + 0.05
+
+
+def test_two_slices_are_aligned_within_their_plane() -> None:
+    moving, labels = body((64, 60, 1))
+    field = smooth_field(moving, 8.0)
+    fixed, truth = field.warp(moving), field.warp_labels(labels)
+    registration = register(moving, fixed)
+    assert dice(registration.field.warp_labels(labels), truth) > dice(labels, truth) + 0.05
+    assert np.abs(registration.field.vectors[..., 2]).max() < 1e-4
+    assert registration.field.folded == 0
+
+
+def test_features_of_the_encoder_are_used_where_the_options_say_so() -> None:
+    torch.manual_seed(0)
+    predictor = Predictor(Generalist(tiny_config()))
+    moving, _ = body((40, 36, 3))
+    fixed = smooth_field(moving, 6.0).warp(moving)
+    plain = predictor.register(moving, fixed, RegistrationOptions("stiff"))
+    encoded = predictor.register(moving, fixed, RegistrationOptions("stiff", "encoder"))
+    assert not np.array_equal(plain.field.vectors, encoded.field.vectors)
+    assert np.abs(encoded.warped.voxels - fixed.voxels).mean() < np.abs(moving.voxels - fixed.voxels).mean()
+
+
+def test_a_registration_is_the_same_each_time() -> None:
+    moving, _ = body((40, 36, 6))
+    fixed = smooth_field(moving, 6.0).warp(moving)
+    assert np.array_equal(register(moving, fixed).field.vectors, register(moving, fixed).field.vectors)
+
+
+class TestWhatCannotBeRegistered:
+    def test_images_without_overlap(self) -> None:
+        moving, _ = body()
+        affine = AFFINE.copy()
+        affine[0, 3] += 500
+        with pytest.raises(GeometryError, match="without overlap; expected images that overlap"):
+            register(moving, Volume(moving.voxels, affine))
+
+    def test_a_slice_and_a_volume(self) -> None:
+        with pytest.raises(GeometryError, match="a single axial slice and a fixed one that is a volume"):
+            register(body((48, 44, 1))[0], body()[0])
+
+    def test_slices_of_two_planes(self) -> None:
+        axial, _ = body((48, 44, 1))
+        coronal = Volume(axial.voxels.transpose(0, 2, 1).copy(), AFFINE)
+        with pytest.raises(GeometryError, match="a single axial slice and a fixed one that is a single coronal slice"):
+            register(axial, coronal)
+
+    def test_channels_that_do_not_fit(self) -> None:
+        gray, _ = body((48, 44, 1))
+        colors = Volume(np.repeat(gray.voxels[..., None], 3, axis=3), AFFINE)
+        with pytest.raises(GeometryError, match="a moving image of 3 channels and a fixed one of 1 channels"):
+            register(colors, gray)
+
+    @pytest.mark.parametrize(("value", "message"), [(np.nan, "NaN or infinite"), (None, "of one intensity, 7")])
+    def test_images_without_content(self, value: float | None, message: str) -> None:
+        good, _ = body()
+        voxels = np.full(good.shape, 7.0) if value is None else np.where(np.indices(good.shape)[0] == 0, value, 1)
+        with pytest.raises(GeometryError, match=message):
+            register(Volume(voxels, AFFINE), good)
+
+    def test_names_that_do_not_exist(self) -> None:
+        with pytest.raises(UnknownNameError, match="flexible"):
+            replace(RegistrationOptions(), transform="rigid")
+        with pytest.raises(UnknownNameError, match="encoder"):
+            RegistrationOptions(features="deep")
+
+    def test_a_field_of_another_shape(self) -> None:
+        with pytest.raises(GeometryError, match="use the grid of the fixed image"):
+            DisplacementField(np.zeros((2, 2, 2, 3), np.float32), body()[0])
