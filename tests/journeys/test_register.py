@@ -62,7 +62,7 @@ def test_examples_decide_the_transform(run: Run, images: Path) -> None:
     [
         ("far", "without overlap"),
         ("slice", "a moving image that is a volume and a fixed one that is a single axial slice"),
-        ("colors", "a moving image of 1 channels and a fixed one of 3 channels"),
+        ("colors", "a moving image of 1 channels and a fixed one of 3"),
         ("labels", "labels on another grid than the moving image"),
         ("output", "would overwrite an input"),
         ("weights", "add --features encoder"),

@@ -18,7 +18,7 @@ AFFINE = np.array(
 )
 
 
-def body(shape: tuple[int, int, int] = (48, 44, 20), seed: int = 0) -> tuple[Volume, LabelMap]:
+def body(shape: tuple[int, int, int] = (40, 36, 14), seed: int = 0) -> tuple[Volume, LabelMap]:
     """Smooth structures within an ellipsoid, and a label map of the bright ones."""
     rng = np.random.default_rng(seed)
     inside = sum(((i - (n - 1) / 2) / (0.4 * n)) ** 2 for i, n in zip(np.indices(shape), shape, strict=True)) < 1

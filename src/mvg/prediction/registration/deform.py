@@ -19,7 +19,7 @@ _COARSE_FIT = Smoothness(steps=10, rate=0.3, strain=0.3, rounds=2)
 _FINE_FIT = Smoothness(steps=28, rate=0.4, strain=0.004, rounds=1)
 _FINE = 2  # voxels of the working grid per voxel of the velocity
 _INTENSITY = 6.0  # weight of intensities that can be compared beside self-similarity
-_COMPARABLE = 0.5  # correlation from which intensities are compared alone at the finest resolution
+_COMPARABLE = 0.5  # correlation of intensities from which the finest resolution is used
 
 
 def coarse_velocity(
@@ -45,11 +45,15 @@ def coarse_velocity(
 
 def fine_velocity(
     images: Images, inside: Float[Tensor, "1 1 x y z"], grid: WorkingGrid, start: Float[Tensor, "1 3 i j k"]
-) -> Float[Tensor, "1 3 i j k"]:
-    """A flexible velocity, in voxels of its grid, from the coarse one; arguments as in `coarse_velocity`."""
-    comparable = agreement(*images) >= _COMPARABLE
-    still, aligned = (contrast(image) if comparable else self_similarity(image, grid.axes) for image in images)
+) -> Float[Tensor, "1 3 l m n"]:
+    """A flexible velocity, in voxels of its grid, from the coarse one; arguments as in `coarse_velocity`.
+
+    The coarse one where intensities cannot be compared: self-similarity alone follows noise at this resolution.
+    """
     finer = grid.of_spacing(_FINE * _finest(grid))
+    if agreement(*images) < _COMPARABLE:
+        return resized(start, finer.shape)
+    still, aligned = (contrast(image) for image in images)
     return optimize(FeaturePair(still, aligned, inside), resized(start, finer.shape), finer, _FINE_FIT)
 
 
