@@ -30,6 +30,7 @@ def test_a_path_and_a_url_are_read_and_written_alike(tmp_path: Path) -> None:
 def test_an_address_is_named_without_its_credentials() -> None:
     assert public(SECRET) == "https://host.example/folder/scan.nii.gz"
     assert join(SECRET, "x") == "https://name:pass@host.example/folder/scan.nii.gz/x?X-Signature=hidden"
+    assert join("hdfs:///folder", "x") == "hdfs:///folder/x"
     assert public(Path("/a/b")) == "/a/b"
     assert address_of("s3://bucket/x/") == "s3://bucket/x"
 

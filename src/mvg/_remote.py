@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import fsspec
 
@@ -36,7 +36,7 @@ def join(folder: Address, *names: str) -> Address:
     if not is_url(folder):
         return Path(folder).joinpath(*names)
     scheme, host, path, query, _ = urlsplit(str(folder))
-    return urlunsplit((scheme, host, "/".join((path.rstrip("/"), *names)), query, ""))
+    return f"{scheme}://{host}{'/'.join((path.rstrip('/'), *names))}{'?' if query else ''}{query}"
 
 
 def public(address: Address) -> str:
