@@ -75,6 +75,21 @@ def test_first_losses_are_what_they_were(make_recipe: Make, tmp_path: Path, form
     assert run(make_recipe(form, schedule={"steps": 3}), tmp_path) == pytest.approx(golden, rel=2e-3)
 
 
+def test_two_runs_in_one_folder_are_refused(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe()
+    refused = list[str]()
+
+    def start_another(*_: object) -> None:
+        with pytest.raises(RecipeError, match="another run") as error:
+            train(recipe, RunLocation(tmp_path, "cpu"))
+        refused.append(str(error.value))
+
+    train(recipe, RunLocation(tmp_path, "cpu"), on_step=start_another)
+    assert refused
+    assert all(line.count("\n") == 0 for line in refused)
+    train(recipe, RunLocation(tmp_path, "cpu"))  # the folder is free again
+
+
 def test_the_loss_of_few_slices_falls(make_recipe: Make, tmp_path: Path) -> None:
     losses = run(
         make_recipe(schedule={"steps": 60}, optimizer={"learning_rate": 5e-3}, episodes={"label_fraction": 0.0}),

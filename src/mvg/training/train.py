@@ -42,6 +42,7 @@ from mvg.training.optimization import (
 from mvg.training.optimizers import optimizers_for
 from mvg.training.precision import precision_on
 from mvg.training.recipe import Recipe, check_model
+from mvg.training.run_lock import locked
 
 _SETTLED = 1.0  # seconds
 Validation = Callable[[Generalist, Path, int], dict[str, float]]
@@ -64,7 +65,8 @@ def train(
     fabric = launch(precision, location)
     torch.manual_seed(recipe.seed)
     store = store_of(recipe)
-    with lost_processes_as_errors(location):
+    lock = locked(location.folder) if fabric.is_global_zero else nullcontext()
+    with lock, lost_processes_as_errors(location):
         _Run.start(fabric, precision, recipe, location.folder).train(store, validate, on_step)
         if location.world_size > 1:
             _wait_for_the_others(fabric)
