@@ -44,6 +44,19 @@ def test_image_field_and_labels_are_written_on_the_fixed_grid(run: Run, images: 
     assert np.array_equal(field.warp_labels(read_labels(images / "moving_labels.nii.gz")).voxels, labels.voxels)
 
 
+def test_reversed_contrast_is_doubted_in_a_line(run: Run, images: Path) -> None:
+    moving = read(images / "moving.nii.gz")
+    write(Volume(moving.voxels.max() - moving.voxels, moving.affine), images / "reversed.nii.gz")
+    result = run("register", images / "reversed.nii.gz", images / "fixed.nii.gz", "--output", images / "out",
+                 "--transform", "affine", "--quiet")  # fmt: skip
+    assert result.code == 0
+    assert "does not follow the fixed one (local correlation -" in result.err
+    assert result.err.count("\n") == 1
+    plain = run("register", images / "moving.nii.gz", images / "fixed.nii.gz", "--output", images / "plain",
+                "--transform", "affine", "--quiet")  # fmt: skip
+    assert plain.err == ""
+
+
 def test_examples_decide_the_transform(run: Run, images: Path) -> None:
     for name, source in (("moving", "moving"), ("fixed", "fixed"), ("targets", "fixed")):
         (images / "examples" / name).mkdir(parents=True)

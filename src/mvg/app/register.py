@@ -37,6 +37,8 @@ def register(
         files = RegistrationFiles(moving, fixed, output, labels)
         request = RegistrationRequest(prompts, transform, features, weights, device)
         report = register_files(files, request, on_progress)
+    if report.doubt is not None:
+        print_line(report.doubt)
     if not quiet:
         print_line(report.note)
         for path in report.written:

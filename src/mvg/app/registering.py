@@ -14,7 +14,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.prediction.predictor import load
 from mvg.prediction.registration.examples import read_examples, transform_of
-from mvg.prediction.registration.register import Registration, RegistrationOptions, comparable
+from mvg.prediction.registration.register import LEAST_RESEMBLANCE, Registration, RegistrationOptions, comparable
 from mvg.prediction.registration.register import register as align
 from mvg.prediction.request import DEFAULT_WEIGHTS
 
@@ -52,10 +52,11 @@ class RegistrationRequest:
 
 @dataclass(frozen=True)
 class RegistrationReport:
-    """The files that were written, and a line about the registration."""
+    """The files that were written, a line about the registration, and one that doubts it, if there is reason to."""
 
     written: tuple[Path, ...]
     note: str
+    doubt: str | None = None
 
 
 def register_files(
@@ -79,6 +80,16 @@ def register_files(
         written,
         f"{options.transform} registration: displacements of {distance:.1f} mm on average, "
         f"{registration.field.folded:.2%} of the voxels fold",
+        _doubt(registration),
+    )
+
+
+def _doubt(registration: Registration) -> str | None:
+    if registration.resemblance >= LEAST_RESEMBLANCE:
+        return None
+    return (
+        f"the warped image does not follow the fixed one (local correlation {registration.resemblance:.2f}, usually "
+        f"above {LEAST_RESEMBLANCE}): other contrasts, or not aligned; look at the result before you use it"
     )
 
 

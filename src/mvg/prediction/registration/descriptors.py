@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,6 +16,7 @@ from mvg.prediction.registration.deformation import smoothed
 _FLOOR, _CEILING = 1e-3, 1e3  # of the local variance, relative to its mean
 _TINY = 1e-12
 _CONTRAST = 0.15  # weight of the local contrast beside the intensity
+_NEAR = 5  # voxels of the side of a neighborhood
 _NOISE = 0.05  # deviation below which local contrast is noise
 
 
@@ -44,6 +48,19 @@ def agreement(fixed: Float[Tensor, "1 1 x y z"], moving: Float[Tensor, "1 1 x y 
     deviations = [image - image.mean() for image in (fixed, moving)]
     spread = float(torch.sqrt(deviations[0].square().mean() * deviations[1].square().mean()))
     return max(0.0, float((deviations[0] * deviations[1]).mean()) / max(spread, _TINY))
+
+
+def resemblance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The correlation of two images within 5 x 5 x 5 voxels, -1 to 1; where both vary more, it counts more."""
+    first, second = ((image - image.mean()) / max(float(image.std()), _TINY) for image in (one, other))
+    size = [min(_NEAR, length) for length in one.shape]
+    means = uniform_filter(first, size), uniform_filter(second, size)
+    spreads = (
+        np.sqrt(np.clip(uniform_filter(image**2, size) - mean**2, 0, None))
+        for image, mean in zip((first, second), means, strict=True)
+    )
+    together = uniform_filter(first * second, size) - means[0] * means[1]
+    return float(together.sum() / max(float(np.prod(list(spreads), axis=0).sum()), _TINY))
 
 
 def _shifted(image: Float[Tensor, "1 1 x y z"], axis: int, by: int) -> Float[Tensor, "1 1 x y z"]:

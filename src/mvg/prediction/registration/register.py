@@ -15,12 +15,14 @@ from mvg.model.generalist import Generalist
 from mvg.prediction.registration.affine import align
 from mvg.prediction.registration.deform import coarse_velocity, fine_velocity
 from mvg.prediction.registration.deformation import exponential, positions, resized, sample
+from mvg.prediction.registration.descriptors import resemblance
 from mvg.prediction.registration.encoder_features import encoder_features
 from mvg.prediction.registration.grid import Picture, WorkingGrid, moved
 
 TRANSFORMS: tuple[str, ...] = ("affine", "stiff", "flexible")
 """From the fewest freedoms to the most; each goes on from the one before."""
 FEATURES = ("self-similarity", "encoder")
+LEAST_RESEMBLANCE = 0.2
 _OVERLAP_POINTS = 32  # along each axis
 
 
@@ -49,10 +51,13 @@ class Registration:
     """A moving image that was aligned with a fixed one.
 
     field: from points of the fixed image to the moving one, on the fixed grid; warped: the moving image on that grid.
+    resemblance: how the warped image follows the fixed one within 5 x 5 x 5 voxels, -1 to 1. It is negative where
+    bright and dark are reversed; below `LEAST_RESEMBLANCE` contrasts differ or the images were not aligned.
     """
 
     field: DisplacementField
     warped: Volume
+    resemblance: float
 
 
 def register(
@@ -67,7 +72,8 @@ def register(
     moving, fixed = as_volume(moving, "the moving image"), as_volume(fixed, "the fixed image")
     moving, fixed = comparable(moving, fixed)
     field = registration_fields(moving, fixed, options, model)[options.transform]
-    return Registration(field, field.warp(moving))
+    warped = field.warp(moving)
+    return Registration(field, warped, resemblance(warped.voxels, fixed.voxels))
 
 
 def registration_fields(
