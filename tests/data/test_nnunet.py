@@ -162,7 +162,10 @@ def labels_of_other_cases(folder: Path) -> None:
         (invalid_pattern, "patient"),
         (label_value_as_text, "labels"),
         (channel_names_as_list, "channel_names"),
-        (unknown_target_task, "target_task = 'denoisin'; expected one of denoising, inpainting, segmentation"),
+        (
+            unknown_target_task,
+            "target_task = 'denoisin'; expected one of denoising, inpainting, registration, segmentation",
+        ),
         (pattern_that_matches_no_case, r"case\d+"),
         (table_without_patient_of_a_case, "pat2"),
         (labels_of_other_cases, "other.nii.gz"),

@@ -33,7 +33,7 @@ def test_labels_are_written_as_dicom(run: Run, export: Path, user: Path, weights
         result = run(*common, "--output", folder, "--format", name, "--codes", tmp_path / "codes.csv", "--uncertainty")
         assert result.code == 0, result.err
         assert "holds 2 series; the largest" in result.err
-        assert result.err.count("\n") == 1, "notes are not repeated when files are written"
+        assert result.err.count("holds 2 series") == 1, "notes are not repeated when files are written"
     truth = read_labels(out["nifti"] / "export.nii.gz")
     values = np.array([0, *truth.values])
     for name in ("dicom-seg", "same"):

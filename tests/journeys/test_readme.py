@@ -61,7 +61,9 @@ def test_the_command_line_example_runs(
     for line in block.splitlines():
         result = run(*shlex.split(line)[1:])
         assert (result.code, result.err) == (0, "")
-    assert sorted(path.name for path in Path("PREDICTIONS").iterdir()) == ["scan1.nii.gz", "scan2.nii.gz"]
+    assert sorted(path.name for path in Path("PREDICTIONS").iterdir()) == [
+        "manifest.json", "report.html", "scan1.nii.gz", "scan2.nii.gz",
+    ]  # fmt: skip
 
 
 def test_every_command_exists(run: Run) -> None:

@@ -62,7 +62,11 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
         ({"model": {"form": "mixed"}}, "model.form = 'mixed'", "matching, merged"),
         ({"episodes": {"coloring": "blue"}}, "episodes.coloring = 'blue'", "random"),
         ({"precision": "8"}, "precision = '8'", "bf16-mixed"),
-        ({"data": {"tasks": ["cooking"]}}, "no kind of task is called 'cooking'", "inpainting, segmentation"),
+        (
+            {"data": {"tasks": ["cooking"]}},
+            "no kind of task is called 'cooking'",
+            "inpainting, registration, segmentation",
+        ),
     ],
 )
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], message: str, known: str) -> None:
