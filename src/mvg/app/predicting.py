@@ -68,8 +68,8 @@ class BatchJob:
     """What is predicted and where it is written.
 
     options: fields of `PredictionOptions` that the user set; series: which DICOM series, see `queries_of`; strict:
-    whether what is odd is refused; volume: of files with
-    several, see `volumes_of`; nan: see `replacing_nan`. on_outcome is called as soon as a query is done.
+    whether what is odd is refused; volume: of files with several, see `volumes_of`; nan: see `replacing_nan`.
+    on_outcome is called as soon as a query is done.
     """
 
     queries: Sequence[Path]

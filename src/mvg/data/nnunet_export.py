@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.files import read_gray, read_labels, write
@@ -58,6 +59,15 @@ def export_nnunet(cases: Sequence[AnsweredCase], folder: Path, names: Mapping[in
     return numbers
 
 
+def renumbered(labels: LabelMap, numbers: Mapping[int, int]) -> NDArray[np.unsignedinteger]:
+    """The voxels of labels with new numbers, 0 elsewhere."""
+    voxels: NDArray[np.unsignedinteger] = np.zeros(labels.shape, np.uint8 if len(numbers) < 256 else np.uint16)
+    for value, number in numbers.items():
+        voxels[labels.voxels == value] = number
+    voxels.flags.writeable = False
+    return voxels
+
+
 def _write_case(case: AnsweredCase, folder: Path, numbers: Mapping[int, int]) -> str:
     """Write one case; returns the modality of its image."""
     image, labels = read_gray(case.image), read_labels(case.labels)
@@ -66,11 +76,9 @@ def _write_case(case: AnsweredCase, folder: Path, numbers: Mapping[int, int]) ->
         raise GeometryError(
             f"'{case.labels}' lies on another grid than '{case.image}'", "an answer to this image", "pair them by name"
         )
-    numbered = np.zeros(reordered.shape, np.uint8 if len(numbers) < 256 else np.uint16)
-    for value, number in numbers.items():
-        numbered[reordered.voxels == value] = number
     write(image, folder / "imagesTr" / f"{case.name}_0000.nii.gz")
-    write(LabelMap(numbered, image.affine, image.header), folder / "labelsTr" / f"{case.name}.nii.gz")
+    numbered = LabelMap(renumbered(reordered, numbers), image.affine, image.header)
+    write(numbered, folder / "labelsTr" / f"{case.name}.nii.gz")
     return guess_modality(image.voxels)
 
 

@@ -1,11 +1,9 @@
 """Whether prompts with pictures teach anything: one prompt is predicted from the others."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from mvg.imaging.window import FULL_SCALE
-from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
+from mvg.prediction.inference.held_out import held_out_outputs
 from mvg.prediction.oddities import Oddity
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.selection.retrieval import evenly_spaced
@@ -23,13 +21,9 @@ def held_out_check(task: PromptedTask) -> tuple[Oddity, ...]:
         return ()
     errors = []
     for volume in evenly_spaced(volumes, _VOLUMES).tolist():
-        others, numbers = cache.index.without_volume(volume)
-        planner = ViewPlanner(prompts, others, replace(task.options, members=1), cache.paints, numbers)
         members = np.flatnonzero(prompts.volume == volume)
         number = int(members[len(members) // 2])
-        (view,) = planner.views(cache.index.as_query(number))
-        view = replace(view, indices=tuple(sorted(view.indices)))
-        output = ensemble_output(cache, {False: cache.features([number])}.__getitem__, (view,))
+        (output,) = held_out_outputs(cache, task.options, volume, [number])
         inside = prompts.images[number, 0] > _BODY * FULL_SCALE
         predicted = output.mean[0].float().numpy().reshape(inside.shape)[inside]
         truth = prompts.targets[number][inside] / FULL_SCALE

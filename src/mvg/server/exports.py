@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from mvg.data.nnunet_export import renumbered
 from mvg.errors import FileError
 from mvg.imaging.files import read_labels, suffix_of, write
 from mvg.imaging.volume import LabelMap, Volume, luminance
@@ -95,7 +96,7 @@ def write_nnunet_zip(bench: Workbench, record: TaskRecord, states: tuple[str, ..
             path = Path(folder) / "case.nii.gz"
             write(luminance(study.volume), path)
             archive.write(path, f"imagesTr/{name}_0000.nii.gz")
-            write(_renumbered(labels, numbered), path)
+            write(LabelMap(renumbered(labels, numbered), labels.affine, labels.header), path)
             archive.write(path, f"labelsTr/{name}.nii.gz")
             cases += 1
         facts = {**description(record, None, numbered), "numTraining": cases}
@@ -114,16 +115,6 @@ def measurement_rows(bench: Workbench, record: TaskRecord, states: tuple[str, ..
         for label in record.labels:
             facts = measurements.measured(study.volume, labels, label.value, row.file.format)
             yield (study_name(bench, row), row.work.state, label.name, str(label.value), *facts)
-
-
-def _renumbered(labels: LabelMap, numbered: dict[int, int]) -> LabelMap:
-    import numpy as np
-
-    voxels = np.zeros(labels.shape, np.uint8)
-    for value, number in numbered.items():
-        voxels[labels.voxels == value] = number
-    voxels.flags.writeable = False
-    return LabelMap(voxels, labels.affine, labels.header)
 
 
 def _name(bench: Workbench, row: StudyRow, path: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.prediction.inference.context import PredictionContext
-from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
+from mvg.prediction.inference.held_out import held_out_outputs
 from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.volume_prediction import VolumePrediction
@@ -102,16 +102,12 @@ def _measured(cache: PromptCache, options: PredictionOptions, volume: int) -> ND
     """Slices of a prompt volume predicted from the others (n, K, 4): for each class its mean probability where it is
     predicted, and its predicted, true and correct pixels.
     """
-    prompts, index = cache.prompts, cache.index
-    others, numbers = index.without_volume(volume)
-    planner = ViewPlanner(prompts, others, replace(options, members=1), cache.paints, numbers)
-    rows = []
-    for number in evenly_spaced(np.flatnonzero(prompts.volume == volume), _SLICES).tolist():
-        (view,) = planner.views(index.as_query(number))
-        view = replace(view, indices=tuple(sorted(view.indices)))
-        features = cache.features([number])
-        output = ensemble_output(cache, {False: features}.__getitem__, (view,))
-        rows.append(_counts(output.mean[0].numpy(), prompts.targets[number]))
+    prompts = cache.prompts
+    sample = evenly_spaced(np.flatnonzero(prompts.volume == volume), _SLICES).tolist()
+    outputs = held_out_outputs(cache, options, volume, sample)
+    rows = [
+        _counts(output.mean[0].numpy(), prompts.targets[number]) for number, output in zip(sample, outputs, strict=True)
+    ]
     return np.array(rows, np.float64)
 
 
