@@ -90,10 +90,10 @@ def test_evaluated_tasks_are_few_and_start_with_segmentation(heads: DataSet, tmp
 
 def test_channels_of_image_and_target_are_those_of_the_card(heads: DataSet) -> None:
     task = task_named(heads, "synthesis:contrast 1->contrast 0")
-    assert (task.image_channel, task.target_channel) == (1, 0)
+    assert (task.channel, task.target_channel) == (1, 0)
     task = task_named(heads, "segmentation:contrast 1")
-    assert (task.image_channel, task.target_channel) == (1, None)
-    assert task_named(heads, "inpainting:contrast 1").image_channel == 1
+    assert (task.channel, task.target_channel) == (1, None)
+    assert task_named(heads, "inpainting:contrast 1").channel == 1
 
 
 @pytest.mark.parametrize("shape", [(40, 30, 4), (30, 40, 4), (40, 4, 30)])

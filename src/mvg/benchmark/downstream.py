@@ -19,7 +19,7 @@ def downstream_task(execution: Execution, task: Task) -> Task | None:
     if not any(case.labels is not None for case in val_cases) or not (suite.minutes or suite.samples):
         return None
     segmentations = (known for known in tasks_for(task.card) if known.spec.target_type == "labels")
-    return next((known for known in segmentations if known.image_channel == task.target_channel), None)
+    return next((known for known in segmentations if known.channel == task.target_channel), None)
 
 
 def downstream_segmentation(execution: Execution, job: Job, worker: int) -> Segment | None:

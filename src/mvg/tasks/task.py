@@ -43,22 +43,29 @@ class TaskSpec:
 class Task(ABC):
     """One task that one data set can serve.
 
-    name: "KIND:DETAIL", unique among the tasks of a card; spec: what its kind of task is.
+    name: "KIND:DETAIL", unique among the tasks of a card; channel: the channel of the card that is the first image;
+    min_foreground: share of a picture that shows something, slices with less are left out.
     """
 
     name: str
     card: Card
+    channel: int = 0
 
-    spec: ClassVar[TaskSpec]
+    min_foreground: ClassVar[float] = 0.02
+
+    @property
+    @abstractmethod
+    def spec(self) -> TaskSpec:
+        """What the kind of task is; a class attribute, where it is one for all tasks of a class."""
 
     @property
     def kind(self) -> str:
         """The kind of the task: "segmentation", "synthesis", ..."""
         return self.spec.kind
 
-    @abstractmethod
     def accepts(self, row: SliceRow) -> bool:
         """Whether a slice can be a pair of this task; the row of the index decides, no picture is read."""
+        return row.foreground_fraction >= self.min_foreground
 
     @abstractmethod
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
@@ -69,11 +76,6 @@ class Task(ABC):
 
         stored: a whole slice or a crop; rng draws what is random about the task (voids, noise).
         """
-
-    @property
-    def image_channel(self) -> int | None:
-        """The channel of the card that is the image, None where it is not one of them."""
-        return None
 
     @property
     def target_channel(self) -> int | None:
@@ -109,7 +111,7 @@ class Task(ABC):
     def _pair_or_blank(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         if self.accepts(stored.row):
             return self.pair(stored, rng)
-        picture = windowed(stored, 0)
+        picture = windowed(stored, self.channel)
         target = np.zeros(picture.shape, np.uint8) if self.spec.target_type == "labels" else picture
         return np.repeat(picture[None], self.spec.inputs, axis=0), target
 

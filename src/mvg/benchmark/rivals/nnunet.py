@@ -59,7 +59,7 @@ class Options:
 
 def serves(task: Task) -> bool:
     """Label maps, from one channel of the set."""
-    return task.spec.target_type == "labels" and task.image_channel is not None
+    return task.spec.target_type == "labels"
 
 
 def check(options: Options) -> None:
@@ -232,9 +232,8 @@ def _cases(rows: list[SliceRow]) -> Iterator[tuple[str, list[SliceRow]]]:
 def _pair(stored: StoredSet, row: SliceRow, task: Task) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """A slice in raw intensities and its labels (rows, cols), without the padding of the store."""
     stored_slice = stored[row.number]
-    assert task.image_channel is not None, "only tasks that are served"
     _, labels = task.pair(stored_slice, np.random.default_rng(0))
-    return stored_slice.raw(task.image_channel)[row.box.index], labels[row.box.index]
+    return stored_slice.raw(task.channel)[row.box.index], labels[row.box.index]
 
 
 def _write_volume(path: Path, pictures: NDArray[np.generic], spacing: tuple[float, float]) -> None:

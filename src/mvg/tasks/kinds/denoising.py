@@ -23,7 +23,6 @@ WINDOWS = ("soft tissue", "lung")
 _EVALUATED_DOSE = 0.25
 _SIMULATED_SLICES = 3  # of a case: the noise of one takes seconds at 512 x 512
 _AIR = -1000  # HU
-_MIN_FOREGROUND = 0.05  # share of the picture that shows something; with less there is no body to denoise
 
 
 SPEC = TaskSpec("denoising", sampling="tiles", residual=True)
@@ -36,22 +35,18 @@ class Denoising(Task):
     dose: the share of photons that is simulated, None for the real pairs of the set.
     """
 
-    channel: int
-    dose: float | None
-    window: str
+    dose: float | None = None
+    window: str = WINDOWS[0]
 
     spec: ClassVar[TaskSpec] = SPEC
+    min_foreground: ClassVar[float] = 0.05
 
     @property
     def named_window(self) -> Window | None:
         return Window.named(self.window) if self.card.units == "HU" else None
 
-    @property
-    def image_channel(self) -> int:
-        return self.channel
-
     def accepts(self, row: SliceRow) -> bool:
-        return row.foreground_fraction >= _MIN_FOREGROUND and (self.dose is not None or row.target_window is not None)
+        return super().accepts(row) and (self.dose is not None or row.target_window is not None)
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         window = Window.named(self.window)

@@ -24,7 +24,6 @@ from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 _LESION = re.compile(r"lesion|tumou?r|abnormal|edema|oedema|enhancing|necro|metasta|stroke|infarct|cancer|hematoma")
 _VOID = re.compile(r"void|inpaint")
 _MODALITIES = ("MRI", "CT")  # in a projection or an echo a void hides no tissue of its own
-_MIN_FOREGROUND = 0.08  # share of the picture that shows something; with less no void fits
 _MIN_EVALUATED_SIDE = 96  # pixels; voids in smaller pictures are a few pixels
 _MARGIN = 3  # pixels between a void and a lesion
 
@@ -39,21 +38,17 @@ class Inpainting(Task):
     masks: the source of voids, "drawn" (random), "labels" (a label that names the void) or "target" (real pairs).
     """
 
-    channel: int
-    masks: str
+    masks: str = "drawn"
 
     spec: ClassVar[TaskSpec] = SPEC
-
-    @property
-    def image_channel(self) -> int:
-        return self.channel
+    min_foreground: ClassVar[float] = 0.08  # with less no void fits
 
     def accepts(self, row: SliceRow) -> bool:
         if self.masks == "target":
             return row.target_window is not None
         if self.masks == "labels":
             return any(_VOID.search(self.card.labels.get(value, "").lower()) for value in row.label_values)
-        return row.foreground_fraction >= _MIN_FOREGROUND
+        return super().accepts(row)
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         picture = windowed(stored, self.channel)

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.store import SliceRow, StoredSlice
+from mvg.data.store import StoredSlice
 from mvg.tasks.task import Task, TaskSpec, windowed
 
 _MODALITIES = ("MRI", "CT")
-_MIN_FOREGROUND = 0.02  # share of the picture that shows something; with less there is nothing to align
 _LARGEST = 0.08  # displacement, as a share of the side
 _SMOOTHNESS = 0.12  # standard deviation of the smoothing, as a share of the side
 _ROUNDS = 20  # of the fixed-point iteration that inverts a field
@@ -28,16 +27,7 @@ SPEC = TaskSpec("registration", target_type="field", inputs=2)
 class Registration(Task):
     """A displaced slice and the slice of one channel -> the displacement from the slice to the displaced one."""
 
-    channel: int
-
     spec: ClassVar[TaskSpec] = SPEC
-
-    @property
-    def image_channel(self) -> int:
-        return self.channel
-
-    def accepts(self, row: SliceRow) -> bool:
-        return row.foreground_fraction >= _MIN_FOREGROUND
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """The images moving and fixed (2, s, s), and the field (2, s, s): rows and columns, in pixels."""

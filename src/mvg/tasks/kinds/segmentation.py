@@ -18,13 +18,7 @@ SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", 
 class Segmentation(Task):
     """The labels of the card from one channel; targets are uint8 label values, nnU-Net's "ignore" is background."""
 
-    channel: int
-
     spec: ClassVar[TaskSpec] = SPEC
-
-    @property
-    def image_channel(self) -> int:
-        return self.channel
 
     def accepts(self, row: SliceRow) -> bool:
         return row.has_labels

@@ -13,7 +13,6 @@ from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed, windowed_target
 
 _MAX_EVALUATED = 3
-_MIN_FOREGROUND = 0.02  # share of the picture that shows something; with less there is nothing to synthesize
 
 
 SPEC = TaskSpec("synthesis")
@@ -21,26 +20,21 @@ SPEC = TaskSpec("synthesis")
 
 @dataclass(frozen=True)
 class Synthesis(Task):
-    """Channel number `source` -> channel number `goal`; a `goal` of None is the card's image target."""
+    """The channel -> channel number `goal`; a `goal` of None is the card's image target."""
 
-    source: int
-    goal: int | None
+    goal: int | None = None
 
     spec: ClassVar[TaskSpec] = SPEC
-
-    @property
-    def image_channel(self) -> int:
-        return self.source
 
     @property
     def target_channel(self) -> int | None:
         return self.goal
 
     def accepts(self, row: SliceRow) -> bool:
-        return row.foreground_fraction >= _MIN_FOREGROUND and (self.goal is not None or row.target_window is not None)
+        return super().accepts(row) and (self.goal is not None or row.target_window is not None)
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        image = windowed(stored, self.source)[None]
+        image = windowed(stored, self.channel)[None]
         if self.goal is not None:
             return image, windowed(stored, self.goal)
         return image, windowed_target(stored) if self.card.units == "HU" else stored.target_picture()
@@ -50,7 +44,7 @@ class Synthesis(Task):
 
     def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
         target = files.target() if self.goal is None else files.image(self.goal)
-        return CasePair(files.image(self.source), target, labels=files.labels())
+        return CasePair(files.image(self.channel), target, labels=files.labels())
 
 
 def offered_by(card: Card) -> list[Task]:
@@ -69,5 +63,5 @@ def evaluated(tasks: list[Task], data: DataSet) -> list[Task]:
     directions = [task for task in tasks if isinstance(task, Synthesis)]
     to_target = [task for task in directions if task.goal is None]
     wanted = ((0, 1), (1, 0), (0, len(data.card.channels) - 1))
-    chosen = to_target or [task for task in directions if (task.source, task.goal) in wanted]
+    chosen = to_target or [task for task in directions if (task.channel, task.goal) in wanted]
     return list(chosen[:_MAX_EVALUATED])
