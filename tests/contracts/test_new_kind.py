@@ -25,8 +25,8 @@ from tests.prediction.learner import Learner, tiny_config
 from tests.prediction.scans import scan
 from tests.training.conftest import Make, run
 
-SUPER_RESOLUTION = '''
-"""Super-resolution: a picture without its fine detail -> the picture."""
+SHARPENING = '''
+"""Sharpening: a picture without its fine detail -> the picture."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -36,22 +36,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvg.data.case import Card
-from mvg.data.store import SliceRow, StoredSlice
+from mvg.data.store import StoredSlice
 from mvg.tasks.task import Task, TaskSpec, windowed
 
-SPEC = TaskSpec("super_resolution", residual=True)
+SPEC = TaskSpec("sharpening", residual=True)
 
 
 @dataclass(frozen=True)
-class SuperResolution(Task):
-    """Low resolution -> full resolution of one channel."""
-
-    channel: int
+class Sharpening(Task):
+    """Blurred -> sharp of one channel."""
 
     spec: ClassVar[TaskSpec] = SPEC
-
-    def accepts(self, row: SliceRow) -> bool:
-        return row.foreground_fraction >= 0.02
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         picture = windowed(stored, self.channel)
@@ -60,7 +55,7 @@ class SuperResolution(Task):
 
 def offered_by(card: Card) -> list[Task]:
     """One task for each channel."""
-    return [SuperResolution(f"super_resolution:{name}", card, number) for number, name in enumerate(card.channels)]
+    return [Sharpening(f"sharpening:{name}", card, number) for number, name in enumerate(card.channels)]
 '''
 
 FUSION = '''
@@ -73,7 +68,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.data.case import Card
-from mvg.data.store import SliceRow, StoredSlice
+from mvg.data.store import StoredSlice
 from mvg.tasks.task import Task, TaskSpec, windowed
 
 SPEC = TaskSpec("fusion", inputs=2)
@@ -84,9 +79,6 @@ class Fusion(Task):
     """The first two channels -> their mean."""
 
     spec: ClassVar[TaskSpec] = SPEC
-
-    def accepts(self, row: SliceRow) -> bool:
-        return row.foreground_fraction >= 0.02
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         images = np.stack([windowed(stored, 0), windowed(stored, 1)])
@@ -110,8 +102,8 @@ def add_kind(name: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def super_resolution(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    yield from add_kind("super_resolution", SUPER_RESOLUTION, tmp_path_factory.mktemp("kinds"), monkeypatch)
+def sharpening(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from add_kind("sharpening", SHARPENING, tmp_path_factory.mktemp("kinds"), monkeypatch)
 
 
 @pytest.fixture
@@ -138,20 +130,20 @@ def scores(kind: str, weights: str, output: Path) -> dict[str, list[float]]:
     return {method: [line["value"] for line in lines if line["method"] == method] for method in methods}
 
 
-@pytest.mark.usefixtures("super_resolution")
-class TestSuperResolution:
+@pytest.mark.usefixtures("sharpening")
+class TestSharpening:
     def test_it_is_offered_and_listed(self, store: Store) -> None:
-        assert "super_resolution" in kind_names()
-        assert spec_of("super_resolution").residual
-        names = {task.name for task in offered(store, "super_resolution")}
-        assert names == {"super_resolution:contrast 0", "super_resolution:contrast 1", "super_resolution:CT"}
+        assert "sharpening" in kind_names()
+        assert spec_of("sharpening").residual
+        names = {task.name for task in offered(store, "sharpening")}
+        assert names == {"sharpening:contrast 0", "sharpening:contrast 1", "sharpening:CT"}
         assert tasks_for(Card("x", "x", "ultrasound", "", ("B-mode",)))
         result = CliRunner().invoke(app, ["tasks"])
         assert result.exit_code == 0
-        assert "super_resolution" in result.output
+        assert "sharpening" in result.output
 
     def test_it_is_trained(self, make_recipe: Make, tmp_path: Path) -> None:
-        recipe = make_recipe(data={"tasks": ["super_resolution"]}, schedule={"steps": 2})
+        recipe = make_recipe(data={"tasks": ["sharpening"]}, schedule={"steps": 2})
         losses = run(recipe, tmp_path)
         assert len(losses) == 2
         assert np.isfinite(losses).all()
@@ -160,12 +152,12 @@ class TestSuperResolution:
         image, _ = scan()
         query, _ = scan(seed=9)
         target = Volume(image.voxels + 10, image.affine)
-        prediction = Predictor(Learner()).prompt([image], [target], task="super_resolution")(query).volume
+        prediction = Predictor(Learner()).prompt([image], [target], task="sharpening")(query).volume
         assert isinstance(prediction, Volume)
         assert np.abs(prediction.voxels - query.voxels - 10).mean() < 3, "a residual of the raw query"
 
     def test_it_is_evaluated(self, tmp_path: Path) -> None:
-        results = scores("super_resolution", "tiny", tmp_path)
+        results = scores("sharpening", "tiny", tmp_path)
         assert set(results) == {"mvg", "copy_prompt", "identity"}
         assert all(np.isfinite(values).all() for values in results.values())
         assert np.mean(results["mvg"]) > np.mean(results["copy_prompt"])

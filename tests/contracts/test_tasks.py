@@ -8,21 +8,25 @@ import pytest
 from mvg._plugins import contributions
 from mvg.data import Card, Store, prepare
 from mvg.tasks import Task, kinds, tasks_for
-from tests.data.folders import make_ct, make_mri
+from tests.data.folders import make_ct, make_mri, write_description
 
 KINDS = sorted(contributions(kinds))
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Labeled MRI with two contrasts, ultrasound-like pictures, CT in HU, and CT pairs."""
+    """Labeled MRI with two contrasts, single slices of heads, CT in HU, CT pairs, and ultrasound."""
     folder = tmp_path_factory.mktemp("contract")
     sets = [
         make_mri(folder / "heads", {"pat1": (40, 48, 3), "pat2": (44, 40, 3)}, channels=2),
         make_mri(folder / "film", {"pat1": (50, 37, 1), "pat2": (30, 40, 1)}, ending=".png"),
         make_ct(folder / "ct"),
         make_ct(folder / "pairs", target=True),
+        make_mri(folder / "echo", {"pat1": (50, 37, 1), "pat2": (30, 40, 1)}, ending=".png"),
     ]
+    png = {"channel_names": {"0": "picture"}, "file_ending": ".png", "patient": r"[a-z]+\d+"}
+    write_description(sets[1], **png, modality="MRI", labels={"background": 0, "brain": 1, "skull": 2})
+    write_description(sets[-1], **png, modality="ultrasound", labels={"background": 0, "organ": 1, "tumor": 2})
     prepare(sets, folder / "store")
     return Store.open(folder / "store")
 
@@ -42,7 +46,7 @@ def test_a_card_offers_tasks_that_are_named_after_the_kind(store: Store, kind: s
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_card_without_anything_to_learn_offers_nothing(kind: str) -> None:
-    assert contributions(kinds)[kind].offered_by(Card("x", "x", "ultrasound", "", ("B-mode",))) == []
+    assert contributions(kinds)[kind].offered_by(Card("x", "x", "photograph", "", ("RGB",))) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

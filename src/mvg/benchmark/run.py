@@ -29,7 +29,7 @@ from mvg.data.preparation import prepare_sets
 from mvg.errors import BenchmarkError
 from mvg.imaging.files import read, read_labels
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.tasks import Task, evaluated_tasks
+from mvg.tasks import Task
 
 ShowProgress = Callable[[str, int, int], None]
 """(title, jobs done, jobs in all)."""
@@ -62,7 +62,7 @@ def run_suite(suite: Suite, settings: RunSettings, show: ShowProgress = lambda *
     check_resources(suite, sets, output, settings.processes)
     if any(entry.module.SCOPE != "untrained" for entry in suite.methods):
         prepare_sets(list(sets.values()), output / "store", show)
-    tasks = tuple(task for data_set in sets.values() for task in evaluated_tasks(data_set) if suite.includes(task))
+    tasks = tuple(task for data_set in sets.values() for task in suite.tasks_of(data_set))
     if not tasks:
         raise BenchmarkError(
             f"no set offers one of the tasks {', '.join(suite.tasks)}", "a task that a set offers", "change the suite"

@@ -12,8 +12,9 @@ from mvg._plugins import contributions, named
 from mvg.benchmark import metrics, rivals
 from mvg.benchmark.protocol.method import Budget, file_name
 from mvg.benchmark.protocol.metric import Metric
+from mvg.data import DataSet
 from mvg.errors import FileError, RecipeError
-from mvg.tasks import Task, spec_of
+from mvg.tasks import Task, evaluated_tasks, spec_of
 from mvg.training.precision import Precision
 from mvg.training.settings import read_settings
 
@@ -107,10 +108,10 @@ class Suite:
             return f"{self.minutes:g} min{per}"
         return f"{self.samples} samples{per}" if self.samples else "none"
 
-    def includes(self, task: Task) -> bool:
-        """Whether the task is evaluated: its kind is named, and a method serves it."""
-        kinds = self.tasks_by_set.get(task.card.name, self.tasks)
-        return (not kinds or task.kind in kinds) and any(entry.serves(task) for entry in self.methods)
+    def tasks_of(self, data: DataSet) -> list[Task]:
+        """The tasks of a set that are evaluated: their kinds are named, and a method serves them."""
+        kinds = self.tasks_by_set.get(data.card.name, self.tasks)
+        return [t for t in evaluated_tasks(data, kinds) if any(entry.serves(t) for entry in self.methods)]
 
     @property
     def used_metrics(self) -> dict[str, Metric]:

@@ -28,6 +28,7 @@ class TaskSpec:
     residual: the target is a picture on the query's own intensity scale, and prediction adds the predicted change to
     the raw query. postprocess: the refinements of a prediction in order (`prediction/refinement`). measurement: how the
     query was measured, None for most; nothing reads it yet, it is for kinds whose queries are measurements (k-space).
+    on_request: trained and evaluated only where a recipe or a suite names the kind; "all kinds" leaves it out.
     """
 
     kind: str
@@ -37,6 +38,11 @@ class TaskSpec:
     residual: bool = False
     postprocess: tuple[str, ...] = ()
     measurement: str | None = None
+    on_request: bool = False
+
+    def is_wanted(self, named: tuple[str, ...]) -> bool:
+        """Whether the kind is one of those that are named; without any, whether it belongs to all kinds."""
+        return self.kind in named if named else not self.on_request
 
 
 @dataclass(frozen=True)
@@ -121,13 +127,14 @@ def tasks_for(card: Card) -> list[Task]:
     return [task for kind in contributions(kinds).values() for task in kind.offered_by(card)]
 
 
-def evaluated_tasks(data: DataSet) -> list[Task]:
+def evaluated_tasks(data: DataSet, named: tuple[str, ...] = ()) -> list[Task]:
     """The tasks of a set that a benchmark evaluates, those with label maps first.
 
     They are all that the card offers, unless a kind's file chooses among them: `evaluated(tasks, data) -> list[Task]`.
+    named: the kinds that are wanted, empty for all but those on request.
     """
     chosen: list[Task] = []
-    for kind in contributions(kinds).values():
+    for kind in (kind for kind in contributions(kinds).values() if kind.SPEC.is_wanted(named)):
         offered = kind.offered_by(data.card)
         chosen += kind.evaluated(offered, data) if hasattr(kind, "evaluated") else offered
     return sorted(chosen, key=lambda task: task.spec.target_type != "labels")

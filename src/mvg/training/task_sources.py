@@ -49,7 +49,7 @@ Sources = dict[TargetType, dict[str, list[list[TaskSource]]]]
 
 
 def task_sources(store: Store, splits: tuple[Split, ...], kinds: tuple[str, ...]) -> Sources:
-    """The tasks of these kinds (all kinds if empty) that the data sets offer in these splits.
+    """The tasks of these kinds (if empty, all but those on request) that the data sets offer in these splits.
 
     Tasks with fields are left out: a field is computed for each request, and no objective scores it.
     """
@@ -57,9 +57,9 @@ def task_sources(store: Store, splits: tuple[Split, ...], kinds: tuple[str, ...]
     for stored in store.sets.values():
         by_kind: dict[str, list[TaskSource]] = {}
         for task in tasks_for(stored.card):
-            if task.spec.target_type == "field":
+            if task.spec.target_type == "field" or not task.spec.is_wanted(kinds):
                 continue
-            patients = _slices_by_patient(stored, task, splits) if not kinds or task.kind in kinds else {}
+            patients = _slices_by_patient(stored, task, splits)
             if patients:
                 by_kind.setdefault(task.kind, []).append(TaskSource(stored, task, patients))
         for kind, tasks in by_kind.items():
