@@ -9,17 +9,13 @@ answer after one painted slice, of strokes, and of several sessions that predict
 import argparse
 import base64
 import json
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +27,9 @@ from numpy.typing import NDArray
 from mvg.benchmark.provenance import provenance
 from mvg.imaging.files import write
 from mvg.imaging.volume import Volume
+from profiling.serving import API, Served, serving
 
-API = "/api/v1"
 _STROKES = 40
-_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(frozen=True)
@@ -44,26 +39,6 @@ class Plan:
     shape: tuple[int, int, int] = (256, 256, 128)
     sessions: int = 20
     weights: str = "tiny"
-
-
-@dataclass(frozen=True)
-class Served:
-    """A running server."""
-
-    process: subprocess.Popen[bytes]
-    http: httpx.Client
-
-    @property
-    def processor_seconds(self) -> float:
-        """What all its threads have computed."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-    @property
-    def peak_mib(self) -> int:
-        """The most memory that it had."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
 
 
 def main() -> None:
@@ -89,7 +64,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         with serving(folder, plan.weights) as server:
             ready = time.perf_counter() - start
             task = _json(server.http.post(f"{API}/tasks", json={"name": "t", "labels": [{"name": "a"}, {"name": "b"}]}))
-            studies = _studies(server)
+            studies = server.wait_for_scan()
             return {
                 "shape": list(plan.shape), "server_ready_seconds": round(ready, 2),
                 "first_answer": first_answer(server, task["id"], studies[0], plan.shape),
@@ -154,34 +129,6 @@ def phantom(shape: tuple[int, int, int], seed: int) -> tuple[NDArray[np.float32]
     second = (x + 0.3) ** 2 + (y - 0.2 - shift[1]) ** 2 + 1.5 * z**2 < 0.05
     image = 300.0 * body + 250.0 * first - 150.0 * second + rng.normal(0, 20, shape)
     return image.round().astype(np.float32), np.where(first, 1, np.where(second, 2, 0)).astype(np.uint8)
-
-
-@contextmanager
-def serving(folder: Path, weights: str) -> Iterator[Served]:
-    """A server on a folder, ready to answer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mvg.app.cli", "serve", str(folder), "--port", str(port), "--no-browser"]
-    process = subprocess.Popen([*command, "--weights", weights], stderr=subprocess.DEVNULL)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as http:
-        try:
-            for _ in range(1200):
-                try:
-                    http.get(f"{API}/info")
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.05)
-            yield Served(process, http)
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _studies(server: Served) -> list[str]:
-    while (page := _json(server.http.get(f"{API}/studies?limit=200")))["scanning"]:
-        time.sleep(0.01)
-    return [row["id"] for row in page["studies"]]
 
 
 def _open(server: Served, task: str, study: str) -> str:
