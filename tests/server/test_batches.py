@@ -61,7 +61,7 @@ def test_a_batch_predicts_all_studies(client: Client, folder: Path, tmp_path: Pa
     batch = ended(client, batch)
     assert (batch["done"], batch["failed"], batch["current"]) == (3, [], None)
     studies = client.studies(task=task["id"])
-    assert [study["state"] for study in studies] == ["new", "answered", "answered", "answered"]
+    assert [study["state"] for study in studies] == ["example", "answered", "answered", "answered"]
     assert all(0 <= study["quality"] <= 1 for study in studies[1:])
     session = client.session(task, studies[1])
     assert session["has_prediction"]
@@ -69,6 +69,26 @@ def test_a_batch_predicts_all_studies(client: Client, folder: Path, tmp_path: Pa
     text = client.http.get(f"/api/v1/batches/{batch['id']}/events").text
     assert [name for name, _ in events_of(text)] == ["end"]
     assert "no study to predict" in client.post("/batches", {"task": task["id"]}, status=409)["error"]
+
+
+def test_examples_are_not_new(client: Client, folder: Path) -> None:
+    task = task_of(client)
+    page = client.get("/studies", task=task["id"])
+    assert (page["counts"]["new"], page["counts"]["example"]) == (3, 1)
+    assert [row["name"] for row in client.studies(task=task["id"], state="example")] == ["scan0.nii.gz"]
+    ended(client, client.post("/batches", {"task": task["id"], "studies": "new"}, status=201))
+    assert client.get("/studies", task=task["id"])["counts"]["new"] == 0
+    assert client.get("/studies")["counts"]["new"] == 4, "without a task"
+
+
+def test_what_cannot_be_read_is_not_new(client: Client, folder: Path) -> None:
+    task = task_of(client)
+    broken = next(row for row in client.studies() if row["name"] == "scan2.nii.gz")
+    (folder / "scan2.nii.gz").write_bytes((folder / "scan2.nii.gz").read_bytes()[:300])
+    client.get(f"/studies/{broken['id']}", status=422)
+    counts = client.get("/studies", task=task["id"])["counts"]
+    assert (counts["new"], counts["unreadable"]) == (2, 1)
+    assert client.post("/batches", {"task": task["id"]}, status=201)["total"] == 2
 
 
 def test_corrected_and_finished_studies_are_never_touched(client: Client, folder: Path) -> None:

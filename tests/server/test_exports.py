@@ -137,6 +137,21 @@ def test_nothing_to_export(client: Client) -> None:
     assert not list((client.workbench.workspace.root).glob(".export*"))
 
 
+def test_a_session_goes_on_in_python(client: Client, truths, tmp_path: Path) -> None:
+    study = client.studies(search="scan0.nii")[0]
+    session = client.session(client.task(), study)
+    painted = ras(truths[0], numbers_of(truths[0]))
+    for index in (2, 3):
+        client.correct(session, 2, index, painted[:, :, index])
+    client.post(f"/sessions/{session['id']}/undo")
+    (tmp_path / "a.mvgsession").write_bytes(client.content(f"/sessions/{session['id']}/corrections.mvgsession"))
+    again = client.workbench.predictor.open_session(tmp_path / "a.mvgsession")
+    assert again.values == (3, 700)
+    assert len(again.corrections) == 1
+    assert again.redo()
+    assert len(again.corrections) == 2
+
+
 def test_another_format_can_be_chosen(client: Client, truths, tmp_path: Path) -> None:
     study = client.studies(search="scan0.nii")[0]
     task = accepted(client, study, ras(truths[0], numbers_of(truths[0])))

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -151,10 +152,40 @@ class TestUploads:
         assert (study["origin"], study["name"]) == ("upload", "evil.nii.gz")
         assert client.array(f"/studies/{study['id']}/volume.nii").shape == (32, 32, 6)
         assert not list(folder.parent.glob("**/evil*"))
+
+    def test_deleting_takes_all_that_was_made_of_a_study(self, client: Client, folder: Path) -> None:
+        (study,) = self.upload(client, ("a.nii.gz", (folder / "scan0.nii.gz").read_bytes())).json()["studies"]
+        task, path = client.task(), f"/api/v1/studies/{study['id']}"
+        session = client.session(task, study)
+        for index in range(6):
+            client.correct(session, 2, index, np.ones((32, 32)))
+        client.post(f"/sessions/{session['id']}/finish", {"example": True})
+        assert "is an example of 'boxes'" in client._json(client.http.delete(path), 409)["error"]
+        (example,) = client.get(f"/tasks/{task['id']}")["examples"]
+        client.http.delete(f"/api/v1/tasks/{task['id']}/examples/{example['id']}")
+        assert client.http.delete(path).status_code == 204
+        assert study["id"] not in {row["id"] for row in client.studies(task=task["id"])}
+        assert client.get(f"/sessions/{session['id']}", status=404)
+        root = client.workbench.workspace.root
+        assert not list(root.glob("uploads/*"))
+        assert not list(root.glob("tasks/*/sessions/*"))
+        assert not list(root.glob("tasks/*/labelsTr/*"))
+        assert json.loads((root / "tasks" / task["id"] / "dataset.json").read_text())["numTraining"] == 0
+        assert len(list(root.glob("trash/*"))) == 3
+
+    def test_a_study_of_the_folder_is_never_deleted(self, client: Client, folder: Path) -> None:
+        study = client.studies()[0]
+        reply = client.http.delete(f"/api/v1/studies/{study['id']}")
+        assert "remove its file" in client._json(reply, 409)["error"]
+        assert (folder / "scan0.nii.gz").exists()
+        assert len(client.studies()) == 2
+
+    def test_a_study_is_not_deleted_while_it_is_predicted(self, client: Client, folder: Path) -> None:
+        (study,) = self.upload(client, ("a.nii.gz", (folder / "scan0.nii.gz").read_bytes())).json()["studies"]
         session = client.session(client.task(), study)
-        client.correct(session, 2, 1, np.ones((32, 32)))
-        assert "in use" in client._json(client.http.delete(f"/api/v1/studies/{study['id']}"), 409)["error"]
-        client.http.delete(f"/api/v1/sessions/{session['id']}")
+        with client.workbench.sessions.get(session["id"]).model_lock:
+            reply = client.http.delete(f"/api/v1/studies/{study['id']}")
+            assert "a prediction that is running" in client._json(reply, 409)["error"]
         assert client.http.delete(f"/api/v1/studies/{study['id']}").status_code == 204
 
     def test_names_for_display(self) -> None:

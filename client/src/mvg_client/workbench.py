@@ -57,6 +57,10 @@ class Workbench:
         files = [("files", (Path(path).name, Path(path).read_bytes())) for path in paths]
         return list(self._connection.upload("/studies", files)["studies"])
 
+    def remove(self, study: Facts) -> None:
+        """Move an uploaded study, with its corrections and labels, to the trash of the server's folder."""
+        self._connection.json("DELETE", f"/studies/{study['id']}")
+
     def image(self, study: Facts) -> NDArray[Any]:
         """The voxels of a study (x, y, z), or (x, y, z, 3) of colors, in RAS order."""
         return volume(self._connection.content(f"/studies/{study['id']}/volume.nii"))

@@ -3,45 +3,54 @@
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mvg.data.nnunet_export import renumbered
 from mvg.errors import FileError
 from mvg.imaging.files import read_labels, suffix_of, write
 from mvg.imaging.volume import LabelMap, Volume, luminance
-from mvg.prediction.batch import plan, scale_of
-from mvg.prediction.output_files import write_volume
-from mvg.server import measurements
+from mvg.prediction.batch import plan, scale_of, write_prediction
+from mvg.prediction.output_formats import FormatOptions, format_for, is_export
+from mvg.prediction.queries import Query
+from mvg.prediction.result import Prediction
+from mvg.server import index, measurements
 from mvg.server.finished import case_name, description, finished_path
-from mvg.server.index import Query, StudyRow
+from mvg.server.index import StudyRow
 from mvg.server.library import Study
 from mvg.server.naming import study_name
-from mvg.server.refusals import conflict
+from mvg.server.refusals import RefusedError, conflict
 from mvg.server.task_records import TaskRecord
 from mvg.server.workbench import Workbench
 
 _PAGE = 1000
+_BY_SUFFIX = FormatOptions()
 
 
 def exported_file(
-    bench: Workbench, study: Study, volume: LabelMap | Volume, record: TaskRecord, suffix: str | None = None
+    bench: Workbench, study: Study, volume: LabelMap | Volume, record: TaskRecord, form: str | None = None
 ) -> tuple[str, bytes]:
-    """The name and the content of a file with labels or a picture. suffix: of the format, None for the study's own.
+    """The name and the content of a file with labels or a picture.
 
-    Raises FileError for a format that does not exist or cannot hold the volume.
+    form: the suffix of a format, or the name of one of `mvg predict --format` such as "dicom-seg"; None for the study's
+    own, and NIfTI for DICOM. Raises FileError, UnknownNameError, PromptError for a format that does not exist, cannot
+    hold the volume or is not of the study; RefusedError for DICOM of an anonymous server.
     """
     prompted = None if record.has_labels else bench.models.prompted(record.id)
     scale = None if prompted is None else scale_of(prompted)
+    is_suffix = form is None or form.startswith(".")
+    if not is_suffix:
+        _check_named(bench, study.row, str(form))
+    names = {label.value: label.name for label in record.labels}
+    query = Query(bench.library.path(study.row), name=study_stem(bench, study.row))
     with tempfile.TemporaryDirectory(prefix="mvg-") as folder:
-        (job,) = plan([bench.library.path(study.row)], Path(folder), record.spec.target_type, scale=scale)
-        path = job.output
-        if suffix is not None:
-            if suffix_of(f"x{suffix}") != suffix:
-                raise FileError(f"the format '{suffix[:20]}'", "the suffix of a format, such as .nii.gz", "choose one")
-            path = path.with_name(path.name.removesuffix(suffix_of(path)) + suffix)
-        write_volume(volume, path, study.volume, scale)
-        return _name(bench, study.row, path), path.read_bytes()
+        written_as = FormatOptions("" if is_suffix else str(form), names)
+        (job,) = plan([query], Path(folder), record.spec.target_type, scale=scale, written_as=written_as)
+        if form is not None and is_suffix:
+            job = replace(job, output=_with_suffix(job.output, form), written_as=_BY_SUFFIX)
+        (path, *_) = write_prediction(Prediction(volume), study.volume, job, scale)
+        return path.name, path.read_bytes()
 
 
 def studies_with_results(bench: Workbench, record: TaskRecord, states: tuple[str, ...]) -> Iterator[StudyRow]:
@@ -49,7 +58,7 @@ def studies_with_results(bench: Workbench, record: TaskRecord, states: tuple[str
     empty = True
     for state in states:
         offset = 0
-        while rows := bench.index.studies(Query(task=record.id, state=state, offset=offset, limit=_PAGE)):
+        while rows := bench.index.studies(index.Query(task=record.id, state=state, offset=offset, limit=_PAGE)):
             empty = False
             yield from rows
             offset += _PAGE
@@ -69,11 +78,28 @@ def result_of(bench: Workbench, record: TaskRecord, row: StudyRow) -> tuple[Stud
 
 def write_results_zip(bench: Workbench, record: TaskRecord, states: tuple[str, ...], target: Path) -> None:
     """All results in each study's own format and on its grid, in the folders of the served folder."""
+    _write_zip(bench, record, studies_with_results(bench, record, states), target)
+
+
+def write_dicom_zip(form: str, bench: Workbench, record: TaskRecord, states: tuple[str, ...], target: Path) -> None:
+    """The labels of all studies that are DICOM as DICOM objects. form: the name of a format of `mvg predict`.
+
+    RefusedError where no study is DICOM.
+    """
+    rows = [row for row in studies_with_results(bench, record, states) if is_export(bench.library.path(row))]
+    if not rows:
+        raise conflict("no DICOM study with labels", "studies that are DICOM series", "export all labels instead")
+    _write_zip(bench, record, rows, target, form)
+
+
+def _write_zip(
+    bench: Workbench, record: TaskRecord, rows: Iterable[StudyRow], target: Path, form: str | None = None
+) -> None:
     names = set[str]()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for row in studies_with_results(bench, record, states):
+        for row in rows:
             study, volume = result_of(bench, record, row)
-            name, content = exported_file(bench, study, volume, record)
+            name, content = exported_file(bench, study, volume, record, form)
             parent = PurePosixPath(row.file.path).parent if row.file.origin == "folder" else PurePosixPath("uploads")
             full = name if bench.settings.anonymous else str(parent / name)
             if full in names:
@@ -117,9 +143,25 @@ def measurement_rows(bench: Workbench, record: TaskRecord, states: tuple[str, ..
             yield (study_name(bench, row), row.work.state, label.name, str(label.value), *facts)
 
 
-def _name(bench: Workbench, row: StudyRow, path: Path) -> str:
-    if bench.settings.anonymous or row.file.origin == "upload":
-        stem = study_name(bench, row)
-        stem = stem.removesuffix(suffix_of(stem)) or stem
-        return stem.replace(" ", "_") + suffix_of(path)
-    return path.name
+def _check_named(bench: Workbench, row: StudyRow, form: str) -> None:
+    """Raises RefusedError for DICOM of other studies, and of a server that hides who the patient is."""
+    needs_dicom = format_for(form, Path("x.dcm")).NEEDS_DICOM
+    if needs_dicom and not is_export(bench.library.path(row)):
+        raise RefusedError(422, f"a study of the format '{row.file.format}' as {form}", "a DICOM study", "use .nii.gz")
+    if bench.settings.anonymous and form != "nifti":
+        raise RefusedError(
+            403, f"the format '{form[:20]}', which may name the patient, of an anonymous server",
+            "a server without --anonymous", "export NIfTI, or start the server again",
+        )  # fmt: skip
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    if suffix_of(f"x{suffix}") != suffix:
+        raise FileError(f"the format '{suffix[:20]}'", "the suffix of a format, such as .nii.gz", "choose one")
+    return path.with_name(path.name.removesuffix(suffix_of(path)) + suffix)
+
+
+def study_stem(bench: Workbench, row: StudyRow) -> str:
+    """The name of a study's files without a suffix."""
+    name = PurePosixPath(study_name(bench, row)).name
+    return (name.removesuffix(suffix_of(name)) or name).replace(" ", "_")

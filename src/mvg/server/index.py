@@ -12,8 +12,11 @@ from typing import Any
 
 from mvg.server.scanning import StudyFile
 
-STATES = ("correcting", "answered", "new", "done")
-"""The states of a study for a task, in the order in which they are listed."""
+STATES = ("correcting", "answered", "new", "example", "done")
+"""The states of a study for a task, in the order in which they are listed.
+
+An "example" is nothing else but an example of the task; new studies that cannot be read are counted as "unreadable".
+"""
 
 _SCHEMA = """
 create table if not exists studies (
@@ -32,6 +35,10 @@ _ORDER = {
     "end {0}, s.path collate nocase",
 }
 SORTS = tuple(_ORDER)
+_STATE = (
+    "case when w.state is not null then w.state when s.id in (select value from json_each(?)) then 'example' "
+    "when s.error is not null then 'unreadable' else 'new' end"
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,11 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class Query:
-    """Which studies to list, see the documentation of the interface."""
+    """Which studies to list, see the documentation of the interface. examples: the studies that are the task's."""
 
     task: str | None = None
     state: str | None = None
+    examples: tuple[str, ...] = ()
     search: str = ""
     sort: str = "name"
     order: str = "asc"
@@ -106,9 +114,10 @@ class Index:
             self._database.execute("insert or replace into studies values (?,?,?,?,?,?,?,?,?)", _row(file, "{}"))
 
     def remove_study(self, study: str) -> None:
-        """Forget one study."""
+        """Forget one study and how far it is."""
         with self._lock, self._database:
             self._database.execute("delete from studies where id = ?", (study,))
+            self._database.execute("delete from work where study = ?", (study,))
 
     def set_details(self, study: str, details: Mapping[str, Any], error: str | None) -> None:
         """Keep what was learned by reading a study, or why it cannot be read."""
@@ -172,7 +181,7 @@ class Index:
                 f"select count(*) {joined} where {where}", (query.task, *values)
             ).fetchone()
             states = self._database.execute(
-                f"select coalesce(w.state, 'new'), count(*) {joined} group by 1", (query.task,)
+                f"select {_STATE}, count(*) {joined} group by 1", (json.dumps(query.examples), query.task)
             ).fetchall()
         by_state: dict[str, int] = dict(states)
         return total, dict.fromkeys(STATES, 0) | by_state
@@ -198,8 +207,8 @@ class Index:
 def _conditions(query: Query) -> tuple[str, tuple[Any, ...]]:
     parts, values = ["1"], list[Any]()
     if query.state is not None:
-        parts.append("coalesce(w.state, 'new') = ?")
-        values.append(query.state)
+        parts.append(f"{_STATE} = ?")
+        values += [json.dumps(query.examples), query.state]
     if query.search:
         parts.append("instr(lower(s.path), lower(?)) > 0")
         values.append(query.search)

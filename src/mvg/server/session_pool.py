@@ -88,11 +88,11 @@ class SessionPool:
 
     def release_task(self, task: str) -> None:
         """Leave all sessions of a task to their files. RefusedError where one is predicting."""
-        with self._lock:
-            sessions = [live for live in self._sessions.values() if live.parts.record.id == task]
-        for live in sessions:
-            if not self._drop(live):
-                raise conflict("a prediction of the task is running", "a task at rest", "wait or stop it first")
+        self._release(lambda live: live.parts.record.id == task)
+
+    def release_study(self, study: str) -> None:
+        """Leave all sessions of a study to their files. RefusedError where one is predicting."""
+        self._release(lambda live: live.parts.study.id == study)
 
     def release_idle(self, seconds: float = IDLE_SECONDS) -> int:
         """Leave those to their files that nobody used for that long; how many."""
@@ -105,11 +105,6 @@ class SessionPool:
         """The ids of the sessions in memory."""
         with self._lock:
             return list(self._sessions)
-
-    def uses(self, study: str) -> bool:
-        """Whether a study is open in a session."""
-        with self._lock:
-            return any(live.parts.study.id == study for live in self._sessions.values())
 
     def close(self) -> None:
         """Close the files of all sessions."""
@@ -148,6 +143,13 @@ class SessionPool:
                 by_use = sorted(self._sessions.values(), key=lambda live: live.used)
             if sum(live.nbytes for live in by_use) < MEMORY_BYTES or not any(self._drop(live) for live in by_use[:-1]):
                 return
+
+    def _release(self, chosen: Callable[[LiveSession], bool]) -> None:
+        with self._lock:
+            sessions = [live for live in self._sessions.values() if chosen(live)]
+        for live in sessions:
+            if not self._drop(live):
+                raise conflict("a prediction that is running", "a session at rest", "wait or stop it first")
 
     def _drop(self, live: LiveSession) -> bool:
         """Leave a session to its files; False while it is predicting."""

@@ -70,6 +70,11 @@ class TaskRecord:
         return tuple(label.value for label in self.labels)
 
     @property
+    def example_studies(self) -> tuple[str, ...]:
+        """The ids of the studies among its examples."""
+        return tuple(example.study for example in self.examples if example.study is not None)
+
+    @property
     def ready(self) -> bool:
         """Whether it can predict a study without corrections."""
         return bool(self.examples) or self.base is not None

@@ -10,7 +10,7 @@ tasks/TASK/examples/EXAMPLE/       uploaded example pairs
 tasks/TASK/imported.mvgtask, prompts.mvgtask
 tasks/TASK/sessions/STUDY/         journal.jsonl (every stroke), prediction.nii.gz, state.json
 tasks/TASK/batches/BATCH.json
-trash/                             tasks that were deleted
+trash/                             tasks and uploads that were deleted
 """
 
 import os

@@ -25,13 +25,14 @@ def study_json(workbench: Workbench, row: StudyRow, task: str | None = None) -> 
     facts = study_facts(row)
     shape = facts["shape"]
     kind = "picture" if shape is not None and 1 in shape else "volume"
-    examples = workbench.records.get(task).examples if task is not None else ()
+    is_example = task is not None and row.id in workbench.records.get(task).example_studies
+    state = "example" if is_example and row.work.state == "new" else row.work.state
     return {
         "id": row.id, "name": study_name(workbench, row), "kind": kind, "format": row.file.format,
         "origin": row.file.origin, **facts, "has_labels": row.file.labels is not None, "error": row.file.error,
-        "modified": row.file.modified, "state": row.work.state, "quality": row.work.quality,
+        "modified": row.file.modified, "state": state, "quality": row.work.quality,
         "strokes": row.work.strokes, "updated": row.work.updated,
-        "is_example": any(example.study == row.id for example in examples),
+        "is_example": is_example,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Batches: many studies predicted in turns with the sessions."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +14,7 @@ from mvg.server.api.info import event_response
 from mvg.server.events import Stream
 from mvg.server.index import Query
 from mvg.server.refusals import conflict
+from mvg.server.task_records import TaskRecord
 from mvg.server.workbench import Workbench
 
 router = APIRouter(prefix="/batches", tags=["batches"])
@@ -33,12 +35,12 @@ def start(bench: Bench, body: BatchBody) -> dict[str, Any]:
     if not record.ready:
         raise conflict("a task without examples", "at least one example", "label a study and use it as example")
     if isinstance(body.studies, list):
-        studies = [bench.library.row(study).id for study in body.studies]
+        examples = set(record.example_studies)
+        studies = [bench.library.row(study).id for study in body.studies if study not in examples]
     else:
         states = ("new",) if body.studies == "new" else ("new", "answered")
-        studies = [study for state in states for study in _in_state(bench, record.id, state)]
-    examples = {example.study for example in record.examples}
-    return bench.batches.start(record.id, [study for study in studies if study not in examples]).description()
+        studies = [study for state in states for study in _in_state(bench, record, state)]
+    return bench.batches.start(record.id, studies).description()
 
 
 @router.get("/{batch}")
@@ -86,11 +88,11 @@ async def _events_of(bench: Workbench, identity: str) -> AsyncIterator[bytes]:
             yield part
 
 
-def _in_state(bench: Workbench, task: str, state: str) -> list[str]:
-    """The ids of all studies in a state that can be read."""
-    studies = list[str]()
-    offset = 0
-    while rows := bench.index.studies(Query(task=task, state=state, offset=offset, limit=_PAGE)):
-        studies += [row.id for row in rows if row.file.error is None]
-        offset += _PAGE
+def _in_state(bench: Workbench, record: TaskRecord, state: str) -> list[str]:
+    """The ids of all studies in a state that can be read and are no examples."""
+    studies, examples = list[str](), record.example_studies
+    query = Query(record.id, state, examples, limit=_PAGE)
+    while rows := bench.index.studies(query):
+        studies += [row.id for row in rows if row.file.error is None and row.id not in examples]
+        query = replace(query, offset=query.offset + _PAGE)
     return studies

@@ -4,15 +4,16 @@ import csv
 import io
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
 from mvg.server.api.access import Bench, file_response
-from mvg.server.exports import measurement_rows, write_nnunet_zip, write_results_zip
+from mvg.server.exports import measurement_rows, write_dicom_zip, write_nnunet_zip, write_results_zip
 from mvg.server.measurements import table_cell
 from mvg.server.task_records import TaskRecord
 from mvg.server.workbench import Workbench
@@ -21,12 +22,19 @@ router = APIRouter(prefix="/tasks/{task}/export", tags=["exports"])
 
 _STATES = {"done": ("done",), "answered": ("done", "answered"), "all": ("done", "correcting", "answered")}
 States = Literal["done", "answered", "all"]
+DicomForm = Annotated[Literal["dicom-seg", "dicom-labelmap", "rtstruct"], Query(alias="format")]
 
 
 @router.get("/labels.zip")
 def results(bench: Bench, task: str, state: States = "done") -> Response:
     """Labels or pictures in each study's own format and on its grid."""
     return _archive(bench, bench.records.get(task), "labels", state, write_results_zip)
+
+
+@router.get("/dicom.zip")
+def dicom(bench: Bench, task: str, state: States = "done", form: DicomForm = "dicom-seg") -> Response:
+    """Labels of the studies that are DICOM: segmentations, label maps or structure sets."""
+    return _archive(bench, bench.records.get(task), "dicom", state, partial(write_dicom_zip, form))
 
 
 @router.get("/nnunet.zip")

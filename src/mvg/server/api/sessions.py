@@ -1,8 +1,10 @@
 """Sessions: a study in the bench for a task."""
 
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -15,7 +17,7 @@ from mvg.server.api.bodies import CopyBody, CorrectionBody, FinishBody, PredictB
 from mvg.server.api.info import event_response
 from mvg.server.events import Stream
 from mvg.server.examples import accept_as_example, refresh_dataset
-from mvg.server.exports import exported_file
+from mvg.server.exports import exported_file, study_stem
 from mvg.server.finished import write_finished
 from mvg.server.live_session import LiveSession
 from mvg.server.nifti_bytes import array_bytes
@@ -151,12 +153,22 @@ def reopen(bench: Bench, session: str) -> dict[str, Any]:
 
 
 @router.get("/{session}/export")
-def export(bench: Bench, session: str, suffix: Annotated[str | None, Query(alias="format")] = None) -> Response:
-    """The displayed labels, or the picture, in the study's own format and on its grid."""
+def export(bench: Bench, session: str, form: Annotated[str | None, Query(alias="format")] = None) -> Response:
+    """The displayed labels, or the picture, on the study's grid; format: a suffix, or one of `mvg predict --format`."""
     live = bench.sessions.get(session)
     volume: LabelMap | Volume = live.core.labels() if live.has_labels else live.picture()
-    name, content = exported_file(bench, live.parts.study, volume, live.parts.record, suffix)
+    name, content = exported_file(bench, live.parts.study, volume, live.parts.record, form)
     return file_response(content, name)
+
+
+@router.get("/{session}/corrections.mvgsession")
+def saved(bench: Bench, session: str) -> Response:
+    """The study and its corrections, with undo, as a file that `open_session` of Python goes on with."""
+    live = bench.sessions.get(session)
+    with tempfile.TemporaryDirectory(prefix="mvg-") as folder:
+        path = Path(folder) / "corrections.mvgsession"
+        live.save(path)
+        return file_response(path.read_bytes(), f"{study_stem(bench, live.parts.study.row)}.mvgsession")
 
 
 def _finish(bench: Workbench, example: bool, live: LiveSession) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from mvg.server.index import StudyRow
 from mvg.server.library import Study, display_window
 from mvg.server.nifti_bytes import array_bytes, volume_bytes
 from mvg.server.patient_headers import header_entries
-from mvg.server.refusals import RefusedError, conflict
+from mvg.server.refusals import RefusedError
+from mvg.server.removal import remove_upload
 from mvg.server.session_files import SessionFiles, numbers_of
 from mvg.server.task_records import TaskRecord
 from mvg.server.uploads import store_uploads
@@ -24,22 +25,22 @@ router = APIRouter(prefix="/studies", tags=["studies"])
 
 
 def _query(
+    bench: Bench,
     task: str | None = None,
-    state: Literal["new", "answered", "correcting", "done"] | None = None,
+    state: Literal["new", "answered", "correcting", "done", "example"] | None = None,
     search: Annotated[str, Query(max_length=200)] = "",
     sort: Literal["name", "state", "quality", "modified"] = "name",
     order: Literal["asc", "desc"] = "asc",
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> index.Query:
-    return index.Query(task, state, search, sort, order, offset, limit)
+    examples = () if task is None else bench.records.get(task).example_studies
+    return index.Query(task, state, examples, search, sort, order, offset, limit)
 
 
 @router.get("")
 def studies(bench: Bench, query: Annotated[index.Query, Depends(_query)]) -> dict[str, Any]:
     """One page of the list."""
-    if query.task is not None:
-        bench.records.get(query.task)
     total, counts = bench.index.counts(query)
     rows = [study_json(bench, row, query.task) for row in bench.index.studies(query)]
     return {
@@ -87,14 +88,8 @@ def one(bench: Bench, study: str, task: str | None = None) -> dict[str, Any]:
 
 @router.delete("/{study}", status_code=204)
 def remove(bench: Bench, study: str) -> Response:
-    """Remove an uploaded study."""
-    row = bench.library.row(study)
-    if row.file.origin != "upload":
-        raise conflict("a study of the folder", "an uploaded study", "remove its file from the folder")
-    if bench.sessions.uses(study) or any(e.study == study for record in bench.records.all() for e in record.examples):
-        raise conflict("a study that is in use", "one that is neither open nor an example", "close it first")
-    bench.workspace.discard(bench.workspace.uploads / row.file.path.split("/")[0])
-    bench.library.forget(study)
+    """Remove an uploaded study and what was made of it; it goes to the trash."""
+    remove_upload(bench, bench.library.row(study))
     return Response(status_code=204)
 
 

@@ -6,6 +6,12 @@ import { attempt } from "./notices.js";
 import { on, state } from "./state.js";
 
 const FORMATS = [".nii.gz", ".nrrd", ".mha"];
+const DICOM_FORMATS = [
+  ["dicom-seg", "DICOM segmentation"],
+  ["dicom-labelmap", "DICOM label map"],
+  ["rtstruct", "RT structure set"],
+];
+const DICOM_FILES = ["dicom", ".dcm", ".dicom", ".ima", ""];
 let work = null;
 
 export function exportMenu() {
@@ -38,19 +44,26 @@ function entries(close) {
     h("option", { value: "answered" }, "Accepted and answered studies"),
     h("option", { value: "all" }, "All studies with labels"),
   );
+  const labels = task.labels.length > 0;
+  const named = labels && !state.info.anonymous; // DICOM objects take over who the patient is
+  const isDicom = named && DICOM_FILES.includes(work?.study.format);
+  const dicomFormats = () => DICOM_FORMATS.map(([name, text]) => h("option", { value: name }, `As ${text}`));
   const format = h(
     "select",
     { "aria-label": "Format" },
-    h("option", { value: "" }, "In its own format"),
+    isDicom ? dicomFormats() : h("option", { value: "" }, "In its own format"),
     FORMATS.map((suffix) => h("option", { value: suffix }, `As ${suffix}`)),
   );
+  const dicom = h("select", { "aria-label": "Kind of DICOM object" }, dicomFormats());
   const entry = (text, hint, path) => {
     const item = button(".entry", "", "", async () => (await attempt(() => save(path()), item), close()));
     item.append(h("b", {}, text), h("span", {}, hint));
     return item;
   };
-  const ofTask = (name) => () => `tasks/${task.id}/export/${name}?state=${scope.value}`;
-  const labels = task.labels.length > 0;
+  const ofTask =
+    (name, more = () => "") =>
+    () =>
+      `tasks/${task.id}/export/${name}?state=${scope.value}${more()}`;
   return [
     work && h("h3", {}, "This study"),
     work &&
@@ -60,9 +73,19 @@ function entries(close) {
         () => `${work.path}/export${format.value ? `?format=${format.value}` : ""}`,
       ),
     work && h("label.field", {}, format),
+    work &&
+      labels &&
+      entry("Corrections of this study", "with undo, to go on in Python (.mvgsession)", () => `${work.path}/corrections.mvgsession`),
     h("h3", {}, `Task “${task.name}”`),
     h("label.field", {}, scope),
     entry("All labels", "each in its own format, in the folders of the studies (.zip)", ofTask("labels.zip")),
+    named &&
+      entry(
+        "DICOM objects",
+        "of the studies that are DICOM (.zip)",
+        ofTask("dicom.zip", () => `&format=${dicom.value}`),
+      ),
+    named && h("label.field", {}, dicom),
     labels && entry("nnU-Net data set", "imagesTr, labelsTr, dataset.json (.zip)", ofTask("nnunet.zip")),
     labels && entry("Measurements", "ml, mm and mean intensity of each label (.csv)", ofTask("measurements.csv")),
     entry("The task", "its examples, for mvg anywhere (.mvgtask)", () => `tasks/${task.id}/export/task.mvgtask`),

@@ -19,6 +19,7 @@ const STATES = [
   ["new", "New"],
   ["answered", "Answered"],
   ["correcting", "Being corrected"],
+  ["example", "Examples"],
   ["done", "Done"],
 ];
 const SEARCH_DELAY = 250;
@@ -138,7 +139,7 @@ export class StudiesScreen {
     const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
     replace(
       this.filters,
-      ...STATES.map(([name, text]) =>
+      ...STATES.filter(([name]) => name !== "example" || counts.example || this.state === name).map(([name, text]) =>
         h(
           "button",
           {

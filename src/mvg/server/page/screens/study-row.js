@@ -1,10 +1,17 @@
 // One study in the list.
 
-import { url } from "../api.js";
-import { h, icon } from "../dom.js";
-import { state } from "../state.js";
+import { remove, url } from "../api.js";
+import { button, dialog, h, icon } from "../dom.js";
+import { attempt, notify } from "../notices.js";
+import { emit, state } from "../state.js";
 
-export const STATE_NAMES = { new: "New", answered: "Answered", correcting: "Being corrected", done: "Done" };
+const STATE_NAMES = {
+  new: "New",
+  answered: "Answered",
+  correcting: "Being corrected",
+  example: "Example",
+  done: "Done",
+};
 
 // `seen` is called when the server has looked into the file for the thumbnail: it knows more of the study then.
 export function studyRow(study, seen = () => {}) {
@@ -26,7 +33,7 @@ export function studyRow(study, seen = () => {}) {
     study.modality === "CT" ? "CT" : null,
     study.format,
     study.has_labels && "labels beside it",
-    study.is_example && "example",
+    study.is_example && study.state !== "example" && "example",
     study.strokes && `${study.strokes} ${study.strokes === 1 ? "stroke" : "strokes"}`,
   ].filter(Boolean);
   const content = [
@@ -42,7 +49,34 @@ export function studyRow(study, seen = () => {}) {
   const open = study.error
     ? h("div.study", {}, content)
     : h("a.study", { href: `#/bench/${state.task?.id ?? ""}/${study.id}` }, content);
-  return h("li", {}, open);
+  return h("li", {}, open, study.origin === "upload" && removal(study));
+}
+
+function removal(study) {
+  return button(".quiet.square.removal", "trash", "", () => removeStudy(study), {
+    "aria-label": `Delete ${study.name}`,
+    title: "Delete this uploaded study",
+  });
+}
+
+function removeStudy(study) {
+  const really = async () => {
+    sheet.close();
+    await attempt(async () => {
+      await remove(`studies/${study.id}`);
+      notify(`“${study.name}” is in the trash of the folder.`);
+      emit("studies", {});
+    });
+  };
+  const sheet = dialog(
+    "Delete the study?",
+    h(
+      "p",
+      {},
+      `“${study.name}”, its corrections and labels for all tasks go to the folder mvg/trash. Studies of the folder itself are never deleted.`,
+    ),
+    [button("", "", "Keep it", () => sheet.close()), button(".danger", "trash", "Delete", really)],
+  );
 }
 
 function size({ shape, spacing }) {
