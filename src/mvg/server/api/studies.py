@@ -1,5 +1,6 @@
 """Studies: lists, RAS copies, thumbnails, uploads."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,6 @@ router = APIRouter(prefix="/studies", tags=["studies"])
 
 
 def _query(
-    bench: Bench,
     task: str | None = None,
     state: Literal["new", "answered", "correcting", "done", "example"] | None = None,
     search: Annotated[str, Query(max_length=200)] = "",
@@ -34,13 +34,14 @@ def _query(
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> index.Query:
-    examples = () if task is None else bench.records.get(task).example_studies
-    return index.Query(task, state, examples, search, sort, order, offset, limit)
+    return index.Query(task, state, (), search, sort, order, offset, limit)
 
 
 @router.get("")
 def studies(bench: Bench, query: Annotated[index.Query, Depends(_query)]) -> dict[str, Any]:
     """One page of the list."""
+    if query.task is not None:
+        query = replace(query, examples=bench.records.get(query.task).example_studies)
     total, counts = bench.index.counts(query)
     rows = [study_json(bench, row, query.task) for row in bench.index.studies(query)]
     return {
