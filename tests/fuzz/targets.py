@@ -1,7 +1,10 @@
 """What damaged inputs are handed to. A target returns how it ended, and raises nothing but MvgErrors."""
 
+import json
+import shutil
 from pathlib import Path
 
+from mvg.app.checking import CheckReport, check
 from mvg.imaging.files import read, read_labels
 from mvg.model.weights import load_weights
 from mvg.prediction.batch import plan, predict_files
@@ -35,6 +38,36 @@ def predict(path: Path, task: PromptedTask) -> None:
             file.unlink()
 
 
+def check_query(path: Path, task: PromptedTask) -> None:
+    """As a query of `mvg check`; the error of the report is raised again."""
+    _printed(check(_whole_prompts(path), [path], None))
+
+
+def check_prompt(path: Path, task: PromptedTask) -> None:
+    """As the image of a prompt of `mvg check`."""
+    prompts = path.parent / "prompts"
+    for part in ("images", "targets"):
+        (prompts / part).mkdir(parents=True)
+    shutil.copy(path, prompts / "images" / f"a{path.name.removeprefix('input')}")
+    shutil.copy(_whole_prompts(path) / "labelsTr" / "a.nii.gz", prompts / "targets" / "a.nii.gz")
+    _printed(check(prompts, [], None))
+
+
+def _whole_prompts(path: Path) -> Path:
+    return path.parent.parent / "whole" / "prompts"
+
+
+def _printed(report: CheckReport) -> None:
+    assert all("\n" not in line for line in report.lines()), "a fact of several lines"
+    json.loads(report.as_json(), parse_constant=_refuse_constant)
+    if report.errors:
+        raise EndedInError(report.errors[0])
+
+
+def _refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
 def open_folder(path: Path, task: PromptedTask) -> None:
     """As the dataset.json of a folder of prompts."""
     folder = open_prompts(path.parent)
@@ -56,7 +89,7 @@ class EndedInError(Exception):
     """The line about an error, from where errors are outcomes."""
 
 
-IMAGE_TARGETS = (read_image, read_label_map, predict)
+IMAGE_TARGETS = (read_image, read_label_map, predict, check_query, check_prompt)
 OTHER_TARGETS = {
     "dataset.json": open_folder, "task": open_task, "weights": open_weights, "config.json": open_weights,
 }  # fmt: skip

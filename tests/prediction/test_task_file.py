@@ -1,6 +1,7 @@
 """Task files: encoded prompts are shared as a file, without pickle; damaged files are refused with one line."""
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -121,11 +122,16 @@ def ct(seed: int) -> tuple[Volume, LabelMap]:
 
 def with_ct_window(path: Path, window: dict[str, float] | None) -> Path:
     """The task file with another window in its description, or without one."""
+    return rewritten(path, {"ct_window": window})
+
+
+def rewritten(path: Path, changes: dict[str, Any]) -> Path:
+    """The task file of an older version, with other entries in its description (None: without)."""
     with safe_open(path, framework="pt") as file:
         description = json.loads(file.metadata()["mvg"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    del description["ct_window"]
-    description |= {} if window is None else {"ct_window": window}
+    removed = ["checksum", *(name for name, value in changes.items() if value is None)]
+    description = {name: value for name, value in (description | changes).items() if name not in removed}
     save_file(tensors, path.with_stem("rewritten"), metadata={"mvg": json.dumps(description)})
     return path.with_stem("rewritten")
 
@@ -142,6 +148,28 @@ def test_queries_are_scaled_through_the_window_of_the_prompts(tmp_path: Path) ->
     assert QueryVolume.of(query, other.prompts, other.spec, size).windows == (Window(-1000, 1000),)
     other.save(tmp_path / "again.mvgtask")
     assert predictor.load_task(tmp_path / "again.mvgtask").prompts.ct_window == Window(-1000, 1000)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.999])
+def test_a_single_wrong_bit_is_noticed(share: float, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.mvgtask"
+    prompted(random_model(), 1).save(path)
+    content = bytearray(path.read_bytes())
+    (header,) = struct.unpack("<Q", content[:8])
+    content[8 + header + int(share * (len(content) - header - 8))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="its contents do not have its checksum"):
+        Predictor(random_model()).load_task(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"values": [1]}, {"pose": {"directions": ["a"] * 9, "stack": 2}}, {"pose": {"directions": [1.0], "stack": 2}}],
+)
+def test_descriptions_that_cannot_be_are_refused_without_a_checksum_too(change: dict[str, Any], tmp_path: Path) -> None:
+    prompted(random_model(), 1).save(tmp_path / "a.mvgtask")
+    with pytest.raises(FileError, match="not a whole task file"):
+        Predictor(random_model()).load_task(rewritten(tmp_path / "a.mvgtask", change))
 
 
 def test_a_model_of_another_size_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The pair that each kind of task makes of a slice."""
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from scipy import ndimage
 
 from mvg._plugins import contributions, named
 from mvg.data import Card, Store, StoredSet, prepare
+from mvg.data.store_index import INDEX
 from mvg.errors import UnknownNameError
 from mvg.imaging import Window
 from mvg.tasks import Task, kinds, tasks_for
@@ -46,10 +49,34 @@ def test_segmentation_pairs_a_channel_with_the_labels(tmp_path: Path) -> None:
     assert np.array_equal(target, stored[0].labels)
 
 
-def test_ignored_labels_are_background(tmp_path: Path) -> None:
+def test_slices_with_ignored_parts_are_no_pairs(tmp_path: Path) -> None:
     stored = heads(tmp_path, labels={"background": 0, "organ": 1, "ignore": 2})
-    _, target = task_of(stored, "segmentation:channel 0").pair(stored[0], rng())
-    assert set(np.unique(target)) == {0, 1}
+    task = task_of(stored, "segmentation:channel 0")
+    assert [task.accepts(row) for row in stored.rows] == [False, False, True], "the last slice shows no label"
+    assert stored.rows[0].label_values == ()
+
+
+def test_slices_that_were_not_annotated_are_no_pairs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = {"background": 0, "left organ": 1, "right tumor": 2}
+    with caplog.at_level(logging.WARNING, "mvg"):
+        stored = heads(tmp_path, labels=labels, annotated_slices={"pat1": [1]})
+    assert "2 of 3 slices of heads were not annotated as a whole: they teach no labels" in caplog.text
+    task = task_of(stored, "segmentation:channel 0")
+    assert [row.number for row in stored.rows if task.accepts(row)] == [1]
+    _, target = task.pair(stored[1], rng())
+    assert set(np.unique(target)) == {0, 1, 2}
+
+
+def test_stores_made_before_leave_out_slices_with_ignored_parts(tmp_path: Path) -> None:
+    heads(tmp_path, labels={"background": 0, "organ": 1, "ignore": 2})
+    index = tmp_path / "store" / "heads" / INDEX
+    content = json.loads(index.read_text())
+    for case in content["cases"]:
+        del case["unannotated"]
+        case["present"] = [[1, 2], [1], []]
+    index.write_text(json.dumps(content))
+    stored = Store.open(tmp_path / "store").sets["heads"]
+    assert [row.has_labels for row in stored.rows] == [False, True, True]
 
 
 def test_segmentation_of_ct_in_hu_uses_the_soft_tissue_window(tmp_path: Path) -> None:

@@ -133,8 +133,8 @@ def evaluate(execution: Execution, job: Job, segment: Segment | None, worker: in
             }  # fmt: skip
             estimate = _estimate(method, request, prediction)
             inputs = MetricInput(
-                prediction, case.truth, case.query.plane, case.card.labels, case.window, case.regions, case.labels,
-                segment, estimate,
+                case.scored(prediction), case.truth, case.query.plane, case.card.labels, case.window, case.regions,
+                case.labels, segment, estimate,
             )  # fmt: skip
             yield from ({**facts, **line} for line in measured(suite, case, inputs))
 

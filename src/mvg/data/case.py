@@ -4,10 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from mvg.errors import FileError
 
@@ -56,12 +53,8 @@ class Card:
 
     @property
     def ignored(self) -> tuple[int, ...]:
-        """Label values named "ignore" (as in nnU-Net): regions without annotation, which count as background."""
+        """Label values named "ignore" (as in nnU-Net): parts that nobody annotated, neither background nor a label."""
         return tuple(value for value, name in self.labels.items() if name == "ignore")
-
-    def with_ignored_as_background(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Label values of any shape and integer type, with the ignored values replaced by background."""
-        return np.where(np.isin(labels, self.ignored), labels.dtype.type(0), labels) if self.ignored else labels
 
     def patient_of(self, case: str) -> str:
         """The patient of a case; raises FileError when the pattern does not match the case's name."""
@@ -80,7 +73,8 @@ class Case:
     """One study: registered images (one path per channel), and a label map and an image target if there are any.
 
     owner_split: the split that the owners of the set define for it; None for sets without a split. annotated: the array
-    indices of the slices that were labeled, across the thickest axis; None for all.
+    indices of the slices that were labeled, across the thickest axis; None for all. written: pairs of label values, of
+    files and of what they stand for, where regions overlap (`regions_class_order` of nnU-Net).
     """
 
     name: str
@@ -90,6 +84,7 @@ class Case:
     target: Path | None = None
     owner_split: Split | None = None
     annotated: tuple[int, ...] | None = None
+    written: tuple[tuple[int, int], ...] = ()
 
     @property
     def split(self) -> Split:

@@ -1,6 +1,7 @@
 """Writes the prepared slices of data sets to disk, in the layout that `mvg.data.store` describes and reads."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -103,6 +104,8 @@ def source_of(case: Case, card: Card) -> list[str]:
     """Identifies the input of a part: patient, units, files with size and time. If it changes, the part is remade."""
     files = [f"{p.parent.name}/{p.name} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in case.files]
     values = [f"as {value}" for _, value in case.labels] if isinstance(case.labels, tuple) else []
+    values += [f"{old} as {new}" for old, new in case.written]
+    values += [] if case.annotated is None else [f"annotated {','.join(map(str, case.annotated))}"]
     return [f"{FORMAT} {case.patient} {card.units}", *files, *values, *([case.owner_split] if case.owner_split else [])]
 
 
@@ -131,6 +134,7 @@ def _write_part(path: Path, slices: CaseSlices, source: list[str], case: Case) -
         "spacing": list(slices.spacing),
         "box": [slices.box.top, slices.box.left, slices.box.rows, slices.box.cols],
         "labelled": slices.labels is not None,
+        "unannotated": np.flatnonzero(~slices.annotated).tolist(),
         "present": [[]] * count if slices.labels is None else [np.unique(p[p > 0]).tolist() for p in slices.labels],
         "filled": [round(float(fraction), 4) for fraction in _foreground_fractions(slices)],
     }
@@ -151,6 +155,7 @@ def _assemble(data_set: DataSet, folder: Path) -> None:
     paths = [_part_path(folder / "parts", case) for case in data_set.cases]
     parts = [(path, _read_entry(path)) for path in paths]
     entries = [entry for _, entry in parts]
+    _report_unannotated(data_set.card.name, entries)
     side = 16 * -(-max(entry["side"] for entry in entries) // 16)
     needed = {
         "images": True,
@@ -172,6 +177,16 @@ def _assemble(data_set: DataSet, folder: Path) -> None:
     }
     with atomic_file(folder / INDEX) as temporary:
         temporary.write_bytes(json.dumps(index, indent=1).encode())
+
+
+def _report_unannotated(name: str, entries: Sequence[_Entry]) -> None:
+    """Write a line to the logger "mvg" about slices that teach no labels."""
+    unannotated = sum(len(entry.get("unannotated", ())) for entry in entries)
+    if unannotated:
+        total = sum(entry["count"] for entry in entries if entry["labelled"])
+        logging.getLogger("mvg").warning(
+            "%d of %d slices of %s were not annotated as a whole: they teach no labels", unannotated, total, name
+        )
 
 
 def _with_shifted_box(entry: _Entry, side: int) -> _Entry:

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card, Case, LabelFiles
-from mvg.errors import FileError, GeometryError
-from mvg.imaging.files import read_gray, read_labels
+from mvg.data.case import Card, Case
+from mvg.data.case_labels import check_grid, read_case_labels
+from mvg.errors import FileError
+from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box, Frame
-from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.volume import IGNORED, LabelMap, Plane, Volume
 from mvg.imaging.window import Window, as_stored
 
 MAX_SIDE = 512  # pixels; larger pictures are shrunk
@@ -22,7 +23,8 @@ class CaseSlices:
 
     images: (n, C, s, s) uint16, [0, 1] scaled to 65535; labels: (n, s, s) uint8; target: (n, s, s) uint16, as images.
     windows: one per channel; target_window: that of the target; both convert [0, 1] back to raw intensities.
-    box: the part of the s x s square that holds the picture; spacing: (row, column) mm of a stored pixel.
+    box: the part of the s x s square that holds the picture; spacing: (row, column) mm of a stored pixel. annotated:
+    (n,), which slices were annotated as a whole; elsewhere labels that nobody knows are 0.
     """
 
     images: NDArray[np.uint16]
@@ -33,6 +35,7 @@ class CaseSlices:
     target_window: Window | None
     box: Box
     spacing: tuple[float, float]
+    annotated: NDArray[np.bool_]
 
 
 def slice_case(case: Case, card: Card) -> CaseSlices:
@@ -43,49 +46,30 @@ def slice_case(case: Case, card: Card) -> CaseSlices:
     """
     channels = [read_gray(path) for path in case.images]
     for volume, path in zip(channels[1:], case.images[1:], strict=True):
-        _check_grid(volume, path, channels[0], case.images[0])
+        check_grid(volume, path, channels[0], case.images[0])
     plane = channels[0].plane
     rows, columns = channels[0].pictures(plane).shape[1:]
     frame = _frame((rows, columns), channels[0].pixel_spacing(plane))
     windows = tuple(storage_window(volume, card) for volume in channels)
     images = np.stack([_as_stored(v, plane, w, frame) for v, w in zip(channels, windows, strict=True)], axis=1)
 
-    labels, target, target_window = None, None, None
+    labels, annotated, target, target_window = None, np.ones(len(images), np.bool_), None, None
     if case.labels is not None:
-        label_map, path = read_label_files(case.labels), case.files[len(case.images)]
-        _check_grid(label_map, path, channels[0], case.images[0])
+        label_map, path = read_case_labels(case, card), case.files[len(case.images)]
+        check_grid(label_map, path, channels[0], case.images[0])
         _check_values(label_map, path, card)
-        labels = frame.apply_labels(label_map.pictures(plane)).astype(np.uint8)
+        values = label_map.pictures(plane)
+        unknown = values == IGNORED
+        annotated = ~unknown.any(axis=(1, 2))
+        labels = frame.apply_labels(np.where(unknown, 0, values)).astype(np.uint8)
     if case.target is not None:
         volume = read_gray(case.target)
-        _check_grid(volume, case.target, channels[0], case.images[0])
+        check_grid(volume, case.target, channels[0], case.images[0])
         target_window = storage_window(volume, card)
         target = _as_stored(volume, plane, target_window, frame)
     rows_mm, columns_mm = channels[0].pixel_spacing(plane)
     spacing = (rows_mm * frame.shape[0] / frame.target.rows, columns_mm * frame.shape[1] / frame.target.cols)
-    return CaseSlices(images, labels, target, plane, windows, target_window, frame.target, spacing)
-
-
-def read_label_files(files: LabelFiles) -> LabelMap:
-    """Reads the label map of a case; where masks overlap, the last counts. GeometryError when their grids differ."""
-    if isinstance(files, Path):
-        return read_labels(files)
-    masks = [read_labels(path) for path, _ in files]
-    voxels = np.zeros(masks[0].shape, np.uint8)
-    for mask, (path, value) in zip(masks, files, strict=True):
-        _check_grid(mask, path, masks[0], files[0][0])
-        voxels[mask.voxels != 0] = value
-    return LabelMap(voxels, masks[0].affine, masks[0].header)
-
-
-def _check_grid(volume: Volume | LabelMap, path: Path, first: Volume | LabelMap, first_path: Path) -> None:
-    if not volume.same_grid(first, tolerance=0.1):
-        raise GeometryError(
-            f"{path} has shape {volume.shape} and spacing {np.round(volume.spacing, 3).tolist()}, "
-            f"{first_path.name} has {first.shape} and {np.round(first.spacing, 3).tolist()}",
-            "one grid (shape and affine, within 0.1 mm) for all files of a case",
-            "resample it onto the grid of the first image",
-        )
+    return CaseSlices(images, labels, target, plane, windows, target_window, frame.target, spacing, annotated)
 
 
 def storage_window(volume: Volume, card: Card) -> Window:

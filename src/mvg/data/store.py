@@ -11,7 +11,7 @@ Sets may also be shards, which `mvg.data.shards` describes; they are read by the
 S is the set's largest picture side rounded up to a multiple of 16, at most 512; smaller pictures are padded with 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -40,8 +40,9 @@ class SliceRow:
 
     number: index in the arrays; case, patient: names; index: position in the volume of `count` slices along `plane`.
     windows, target_window: convert [0, 1] to raw intensities; spacing: (row, column) mm of a stored pixel.
-    box: the part of the square that holds the picture; has_labels: whether the case has a label map; label_values:
-    those in the slice. foreground_fraction: fraction of the picture brighter than background; split: of the patient.
+    box: the part of the square that holds the picture; has_labels: whether the slice was annotated as a whole;
+    label_values: those in the slice. foreground_fraction: fraction of the picture brighter than background; split: of
+    the patient.
     """
 
     number: int
@@ -142,7 +143,7 @@ class StoredSet:
         card = index["card"]
         labels = {int(value): name for value, name in card["labels"].items()}
         self.card = Card(**{**card, "labels": labels, "channels": tuple(card["channels"])})
-        self.rows: tuple[SliceRow, ...] = _rows(index["cases"])
+        self.rows: tuple[SliceRow, ...] = _rows(index["cases"], self.card.ignored)
         self._arrays: list[str] = index["arrays"]
         self.shards = ShardReader.of(self.folder, index["shards"]) if "shards" in index else None
 
@@ -232,13 +233,15 @@ def _as_float(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
     return scaled
 
 
-def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
+def _rows(cases: list[dict[str, Any]], ignored: Sequence[int]) -> tuple[SliceRow, ...]:
     rows: list[SliceRow] = []
     for case in cases:
         windows = tuple(Window(*edges) for edges in case["windows"])
         target_window = Window(*case["target_window"]) if case["target_window"] else None
+        unannotated = _unannotated(case, ignored)
         for index in range(case["count"]):
-            label_values = tuple(case["present"][index]) if case["labelled"] else ()
+            has_labels = case["labelled"] and index not in unannotated
+            label_values = tuple(case["present"][index]) if has_labels else ()
             rows.append(
                 SliceRow(
                     number=len(rows),
@@ -251,10 +254,19 @@ def _rows(cases: list[dict[str, Any]]) -> tuple[SliceRow, ...]:
                     target_window=target_window,
                     spacing=tuple(case["spacing"]),
                     box=Box(*case["box"]),
-                    has_labels=case["labelled"],
+                    has_labels=has_labels,
                     label_values=label_values,
                     foreground_fraction=case["filled"][index],
                     split=case.get("split") or split_of(case["patient"]),  # older stores have no split
                 )
             )
     return tuple(rows)
+
+
+def _unannotated(case: dict[str, Any], ignored: Sequence[int]) -> set[int]:
+    """The slices of a case that teach no labels, because a part of them was not annotated.
+
+    Older stores keep the ignored values in their label maps instead of these slices.
+    """
+    partial = {index for index, values in enumerate(case["present"]) if set(values) & set(ignored)}
+    return partial | set(case.get("unannotated", ()))

@@ -7,7 +7,7 @@ no pickle.
     states.I.keys.J, ....values.J, ....sums.J    the encoded prompts, see `PromptState`; up to 256 MB
 
 The JSON names the weights, the fingerprint of the model and what was determined with it: a model with another
-fingerprint encodes the prompts again.
+fingerprint encodes the prompts again. Its checksum is that of all else in the file; older files have none.
 """
 
 import json
@@ -36,6 +36,7 @@ from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.prompts.scan_facts import ScanFacts
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
+from mvg.prediction.task_checksum import checksum
 from mvg.tasks import TaskSpec, spec_of
 
 SUFFIX = ".mvgtask"
@@ -90,6 +91,7 @@ def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
         weights = contents.adapter.network.state_dict()
         tensors |= {f"adapter.{name}": tensor.cpu().contiguous() for name, tensor in weights.items()}
     description = _described(contents) | {"states": views}
+    description["checksum"] = checksum(description, tensors)
     with atomic_file(path, partial(_unwritable, path), (OSError, SafetensorError)) as temporary:
         save_file(tensors, temporary, metadata={"mvg": json.dumps(description)})
 
@@ -97,11 +99,13 @@ def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
 def load(path: Path) -> TaskContents:
     """The contents of a task file. Raises FileError for what is not a whole task file."""
     description, tensors = _description(path), _tensors(path)
+    if "checksum" in description and description["checksum"] != checksum(description, tensors):
+        raise _not_a_task(path, "its contents do not have its checksum")
     try:
         return _contents(description, tensors)
     except MvgError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _not_a_task(path, f"{type(error).__name__}: {error}") from error
 
 
@@ -156,7 +160,7 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
         modality=description["modality"],
         target_window=Window(**description["target_window"]),
         ct_window=CT_WINDOW if ct_window is None else Window(**ct_window),
-        pose=Pose(tuple(pose["directions"]), pose["stack"]) if (pose := description.get("pose")) else None,
+        pose=_pose(pose) if (pose := description.get("pose")) else None,
         scans=tuple(_scan(facts) for facts in description.get("scans", ())),
     )
     _check_arrays(prompts)
@@ -174,6 +178,13 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
         if description.get("adapter")
         else None,
     )
+
+
+def _pose(pose: Mapping[str, Any]) -> Pose:
+    directions, stack = tuple(float(part) for part in pose["directions"]), pose["stack"]
+    if len(directions) != 9 or stack not in (None, 0, 1, 2):
+        raise ValueError("a pose that is none")
+    return Pose(directions, stack)
 
 
 def _scan(facts: Mapping[str, Any]) -> ScanFacts:
@@ -270,6 +281,8 @@ def _check_arrays(prompts: PromptSet) -> None:
     shape = prompts.images.shape
     if len(lengths) != 1 or not len(prompts) or len(shape) != 4 or shape[:1] + shape[2:] != prompts.targets.shape:
         raise ValueError("arrays of unequal lengths or shapes")
+    if prompts.has_labels and int(prompts.targets.max()) > len(prompts.values):
+        raise ValueError(f"class {prompts.targets.max()} of {len(prompts.values)}")
 
 
 def _unwritable(path: Path, error: Exception) -> FileError:

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.data.case import Card, Case, LabelFiles
-from mvg.data.slicing import read_label_files, storage_window
+from mvg.data.case import Card, Case
+from mvg.data.case_labels import read_case_labels
+from mvg.data.slicing import storage_window
 from mvg.data.store import STORED_BACKGROUND, SliceRow, StoredSlice
 from mvg.imaging.files import read_gray
 from mvg.imaging.frame import Box
 from mvg.imaging.orientation import CUT_AXIS
-from mvg.imaging.volume import LabelMap, Plane, Volume
+from mvg.imaging.volume import IGNORED, LabelMap, Plane, Volume
 from mvg.imaging.window import Window, as_stored
 
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap)
@@ -45,12 +46,6 @@ class CasePair:
         )
 
 
-def read_case_labels(files: LabelFiles, card: Card) -> LabelMap:
-    """The label map of a case; labels that the card ignores are background."""
-    labels = read_label_files(files)
-    return replace(labels, voxels=card.with_ignored_as_background(labels.voxels))
-
-
 @dataclass(frozen=True)
 class CaseFiles:
     """The files of a case, read on request. The two readers may be replaced by ones that cache."""
@@ -58,7 +53,7 @@ class CaseFiles:
     case: Case
     card: Card
     read: Callable[[Path], Volume] = read_gray
-    read_labels: Callable[[LabelFiles, Card], LabelMap] = read_case_labels
+    read_labels: Callable[[Case, Card], LabelMap] = read_case_labels
 
     def image(self, channel: int) -> Volume:
         """The image of a channel, in the units of its file."""
@@ -70,8 +65,8 @@ class CaseFiles:
         return self.read(self.case.target)
 
     def labels(self) -> LabelMap | None:
-        """The label map, None where the case has none."""
-        return None if self.case.labels is None else self.read_labels(self.case.labels, self.card)
+        """The label map with `IGNORED` where nobody annotated, None where the case has none."""
+        return None if self.case.labels is None else self.read_labels(self.case, self.card)
 
     def slices(self) -> Iterator[StoredSlice]:
         """All slices along the plane of the first image, as the store keeps them, at the resolution of the files.
@@ -84,7 +79,7 @@ class CaseFiles:
         stored = np.stack([_stored(v, plane, w) for v, w in zip(images, windows, strict=True)], axis=1)
         target, target_window = self._stored_target(plane)
         label_map = self.labels()
-        labels = None if label_map is None else _square(label_map.pictures(plane).astype(np.uint8))
+        labels = None if label_map is None else _square(_known_or_background(label_map.pictures(plane)))
         rows, columns = images[0].pictures(plane).shape[1:]
         for at, channels in enumerate(stored):
             mask = None if labels is None else labels[at]
@@ -127,6 +122,10 @@ def thinned(volume: _Grid, plane: Plane, count: int) -> _Grid:
     affine[:3, axis] *= step
     voxels = canonical.voxels.take(range(first, first + step * count, step), axis)
     return type(volume)(voxels, affine)
+
+
+def _known_or_background(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    return np.where(labels == IGNORED, 0, labels).astype(np.uint8)
 
 
 def _stored(volume: Volume, plane: Plane, window: Window) -> NDArray[np.uint16]:

@@ -10,7 +10,8 @@ from mvg.benchmark.protocol.cases import EvalSize, eval_cases
 from mvg.benchmark.protocol.pairs import case_pair
 from mvg.data import open_folder
 from mvg.data.case import split_of
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.files import read_labels
+from mvg.imaging.volume import IGNORED, LabelMap, Volume
 from mvg.tasks import CasePair, evaluated_tasks, tasks_for
 from tests.data.folders import make_ct, make_mri, write_description
 
@@ -57,6 +58,15 @@ def test_ignored_labels_are_neither_in_prompts_nor_in_the_truth(folder: Path, tm
         task = next(task for task in tasks_for(data.card) if task.name == name)
         case = next(eval_cases(data, task, EvalSize(prompts=1), seed=0))
         label_maps = [case.labels] if case.labels else [case.truth, case.prompts[0].target]
+        if case.known is not None:
+            everywhere = LabelMap(np.ones(case.query.shape, np.uint8), case.query.affine)
+            assert np.array_equal(case.scored(everywhere).voxels == 0, ~case.known), "nothing counts there"
+            (truth,) = (one for one in data.cases if one.name == case.case.name)
+            assert isinstance(truth.labels, Path)
+            assert np.array_equal(read_labels(truth.labels).voxels == 2, ~case.known)
+            assert isinstance(case.prompts[0].target, LabelMap)
+            assert (case.prompts[0].target.voxels == IGNORED).any(), "prompts know what they do not know"
+        assert (case.known is None) == (task.kind != "segmentation")
         assert [labels.values for labels in label_maps if isinstance(labels, LabelMap)] == [(1,)] * len(label_maps)
 
 

@@ -9,7 +9,8 @@ import pytest
 from mvg._plugins import contributions
 from mvg.data import Store, open_folder, open_set, prepare, sets, sets_in
 from mvg.data.case import Card, Case, DataSet, split_of
-from mvg.data.slicing import read_label_files, slice_case
+from mvg.data.case_labels import read_label_files
+from mvg.data.slicing import slice_case
 from mvg.errors import FileError, UnknownNameError
 from tests.data.folders import make_mri, write_image
 from tests.data.sets.trees import TREES, Tree, image, labels, promise12_before_2023

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mvg
+from mvg.data.case_labels import with_ignored
 from mvg.errors import PromptError
 from mvg.imaging.volume import IGNORED, LabelMap
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.prompts.annotation import AnnotatedLabels, is_sparse, with_ignored
+from mvg.prediction.prompts.annotation import AnnotatedLabels, is_sparse
 from mvg.prediction.prompts.folder import open_prompts
 from tests.prediction.bodies import AFFINE, body, dice, labels_of, predictor, task_of
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mvg.benchmark.evaluation.file_pairs import FilePair, match_files
 from mvg.benchmark.evaluation.scores import (
     IMAGE_QUANTITIES,
@@ -16,11 +18,12 @@ from mvg.benchmark.evaluation.scores import (
 )
 from mvg.benchmark.evaluation.summary import Summary, summaries
 from mvg.data.case import DataSet
+from mvg.data.case_labels import prepared_labels
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, GeometryError, MvgError
-from mvg.imaging.files import read_gray, read_labels
+from mvg.imaging.files import read_gray, read_labels, stem_of
 from mvg.imaging.grid_difference import grid_difference
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.volume import IGNORED, LabelMap, Volume
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.tasks import TargetType
 
@@ -106,18 +109,24 @@ class _CaseReader:
 
     def __init__(self, is_labels: bool, data: DataSet | None) -> None:
         self._is_labels, self._card = is_labels, None if data is None else data.card
-        self.patients = {} if data is None else {case.name: case.patient for case in data.cases}
+        self._cases = {} if data is None else {case.name: case for case in data.cases}
+        self.patients = {name: case.patient for name, case in self._cases.items()}
 
     def scores(self, pair: FilePair) -> CaseScores:
         if not self._is_labels:
             picture, true_picture = read_gray(pair.prediction).canonical(), read_gray(pair.truth).canonical()
             check_grid(picture, true_picture, pair)
             return image_scores(picture, true_picture, "CT" if self._card and self._card.units == "HU" else None)
-        prediction, truth = read_labels(pair.prediction).canonical(), read_labels(pair.truth).canonical()
+        prediction, truth = read_labels(pair.prediction).canonical(), self._truth(pair).canonical()
         check_grid(prediction, truth, pair)
-        if self._card is not None:
-            truth = LabelMap(self._card.with_ignored_as_background(truth.voxels), truth.affine)
-        return label_scores(prediction, truth)
+        known = truth.voxels != IGNORED
+        parts = (LabelMap(np.where(known, labels.voxels, 0), truth.affine) for labels in (prediction, truth))
+        return label_scores(*parts)
+
+    def _truth(self, pair: FilePair) -> LabelMap:
+        """The true labels, `IGNORED` where nobody annotated."""
+        labels, case = read_labels(pair.truth), self._cases.get(stem_of(pair.truth))
+        return labels if case is None or self._card is None else prepared_labels(labels, case, self._card)
 
 
 def check_grid(prediction: Volume | LabelMap, truth: Volume | LabelMap, pair: FilePair) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mvg.benchmark.protocol.cases import EvalCase
 from mvg.benchmark.protocol.method import Request
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.session_start import UNKNOWN
 from mvg.prediction.slice_plane import SlicePlane
 
 _BEYOND = 2  # slices beyond each end of the labels that are scored
@@ -19,12 +20,13 @@ _BEYOND = 2  # slices beyond each end of the labels that are scored
 class TrueAnnotator:
     """A user who draws the truth of `count` slices, in array order; see `Annotator`.
 
-    requested: the indices of the slices drawn so far.
+    known: where the truth is known (X, Y, Z), None for everywhere; requested: the indices of the slices drawn so far.
     """
 
     truth: LabelMap
     cut: SlicePlane
     count: int
+    known: NDArray[np.bool_] | None = None
     requested: set[int] = field(default_factory=set)
 
     @property
@@ -41,16 +43,17 @@ class TrueAnnotator:
         return tuple(sorted({round(float(position)) for position in positions}))
 
     def annotate(self, index: int) -> NDArray[np.integer[Any]]:
-        """The labels of a slice. At most `count` slices are drawn."""
+        """The labels of a slice, `UNKNOWN` where the truth is not known. At most `count` slices are drawn."""
         self.requested.add(index)
         assert len(self.requested) <= self.count, f"{len(self.requested)} slices for an annotator of {self.count}"
-        return np.asarray(self.truth.voxels.take(index, self.cut.axis))
+        labels = np.asarray(self.truth.voxels.take(index, self.cut.axis))
+        return labels if self.known is None else np.where(self.known.take(index, self.cut.axis), labels, UNKNOWN)
 
 
 def annotated_request(case: EvalCase, count: int) -> tuple[Request, TrueAnnotator]:
     """A request without other patients' prompts, for a method that may have `count` slices of the query annotated."""
     assert isinstance(case.truth, LabelMap)
-    annotator = TrueAnnotator(case.truth, SlicePlane(case.query, case.query.plane), count)
+    annotator = TrueAnnotator(case.truth, SlicePlane(case.query, case.query.plane), count, case.known)
     return replace(case.request(len(case.prompts)), annotator=annotator), annotator
 
 
@@ -64,6 +67,7 @@ def scored_parts(
     ones included. Labels that no annotated slice shows are left out of the first two: no method can know of them.
     """
     assert isinstance(case.truth, LabelMap)
+    prediction = case.scored(prediction)
     assert isinstance(prediction, LabelMap)
     first, last = annotator.labeled
     requested, axis = annotator.requested, annotator.cut.axis

@@ -12,6 +12,7 @@ from mvg.benchmark.protocol.pairs import case_pair, random_generator
 from mvg.data.case import Card, Case, DataSet
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
+from mvg.prediction.prompts.annotation import AnnotatedLabels
 from mvg.tasks import CasePair, Task
 
 _BODY_HU = -500  # above is body
@@ -24,7 +25,8 @@ class EvalCase:
 
     query and truth lie on one grid. regions: where predicted pictures are measured, the most informative first: name ->
     mask (X, Y, Z), None for all voxels. window: the intensity range of predicted pictures, None for labels; range: the
-    same in words. labels: the label map of the case, where a segmentation of the prediction is compared with it.
+    same in words. labels: the label map of the case, where a segmentation of the prediction is compared with it. known:
+    where somebody annotated a label map (X, Y, Z), None for everywhere.
     """
 
     task: Task
@@ -36,6 +38,7 @@ class EvalCase:
     window: Window | None = None
     range: str = ""
     labels: LabelMap | None = None
+    known: NDArray[np.bool_] | None = None
 
     @property
     def card(self) -> Card:
@@ -45,6 +48,12 @@ class EvalCase:
     def request(self, prompts: int) -> Request:
         """What a method may see: the query and the first `prompts` prompts, not the truth."""
         return Request(self.task, self.query, self.prompts[:prompts])
+
+    def scored(self, prediction: Volume | LabelMap) -> Volume | LabelMap:
+        """The prediction with background where nobody annotated, as in `truth`: nothing counts there."""
+        if self.known is None:
+            return prediction
+        return type(prediction)(np.where(self.known, prediction.voxels, 0), prediction.affine)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,8 @@ def eval_cases(data: DataSet, task: Task, size: EvalSize, seed: int) -> Iterator
 def _eval_case(task: Task, case: Case, pair: CasePair, prompts: tuple[Prompt, ...]) -> EvalCase:
     evaluated = EvalCase(task, case, pair.image, pair.target, prompts, {"whole": None})
     if isinstance(pair.target, LabelMap):
-        return evaluated
+        truth = AnnotatedLabels.of(pair.target)
+        return replace(evaluated, truth=truth.labels, known=None if truth.known is None else truth.known.voxels != 0)
     modality = "CT" if task.card.units == "HU" else guess_modality(pair.target.voxels)
     window, is_body, text = picture_range(pair.target, modality)
     return replace(
@@ -89,7 +99,7 @@ def _eval_case(task: Task, case: Case, pair: CasePair, prompts: tuple[Prompt, ..
         regions={**(pair.regions or {"body": is_body}), "whole": None},
         window=window,
         range=text,
-        labels=pair.labels,
+        labels=None if pair.labels is None else AnnotatedLabels.of(pair.labels).labels,
     )
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mvg.data.case import Card, Case, LabelFiles
+from mvg.data.case import Card, Case
+from mvg.data.case_labels import read_case_labels
 from mvg.imaging.files import read_gray
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import CaseFiles, CasePair, Task
-from mvg.tasks.case_pair import read_case_labels
 
 CACHED_FILES = 48  # images, and as many label maps
 _CACHED_PAIRS = 24
@@ -34,5 +34,5 @@ def _read(path: Path) -> Volume:
 
 
 @lru_cache(maxsize=CACHED_FILES)
-def _read_labels(files: LabelFiles, card: Card) -> LabelMap:
-    return read_case_labels(files, card)
+def _read_labels(case: Case, card: Card) -> LabelMap:
+    return read_case_labels(case, card)

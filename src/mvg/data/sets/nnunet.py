@@ -3,7 +3,8 @@
 FOLDER/imagesTr/CASE_0000.nii.gz     channel 0; further registered channels _0001, ...
 FOLDER/labelsTr/CASE.nii.gz          integer labels on the same grid (optional, also per case)
 FOLDER/targetsTr/CASE.nii.gz         image targets on the same grid (optional, also per case)
-FOLDER/dataset.json                  channel_names, labels, file_ending (optional), and beyond nnU-Net, all optional:
+FOLDER/dataset.json                  channel_names, labels, file_ending, regions_class_order (optional, see
+                                     `mvg.data.regions`), and beyond nnU-Net, all optional:
                                      name, modality, region, units ("HU", of all pictures), patient, targets,
                                      target_task (a kind of task with pictures as targets), annotated_slices,
                                      license, citation, note
@@ -23,6 +24,7 @@ from typing import Any
 
 from mvg._plugins import names_in
 from mvg.data.case import Card, Case, DataSet
+from mvg.data.regions import region_names, regions_of, written_values
 from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.window import guess_modality
@@ -47,8 +49,17 @@ def open(folder: Path) -> DataSet:
     card = _card(folder, description, images, labels, targets)
     patients = _patients(folder, description, images, card)
     annotated = {name: tuple(map(int, indices)) for name, indices in description.get("annotated_slices", {}).items()}
+    written = written_values(regions_of(description))
     cases = (
-        Case(name, patients[name], paths, labels.get(name), targets.get(name), annotated=annotated.get(name))
+        Case(
+            name,
+            patients[name],
+            paths,
+            labels.get(name),
+            targets.get(name),
+            annotated=annotated.get(name),
+            written=written,
+        )
         for name, paths in images.items()
     )
     return DataSet(card, tuple(cases))
@@ -127,14 +138,16 @@ def _description(folder: Path) -> dict[str, Any]:
     try:
         re.compile(_pattern(description))
         _values(description.get("labels", {}))
+        regions_of(description)
         _channels(description, 0)
         for indices in description.get("annotated_slices", {}).values():
             list(map(int, indices))
     except (re.error, ValueError, TypeError, AttributeError) as error:
         raise FileError(
-            f"{path} has a 'patient', 'labels', 'channel_names' or 'annotated_slices' that is not valid ({error})",
-            "a regular expression or a table of cases, label names with their values, numbers with channel names, and "
-            "cases with lists of slices",
+            f"{path} has a 'patient', 'labels', 'regions_class_order', 'channel_names' or 'annotated_slices' that is "
+            f"not valid ({error})",
+            "a regular expression or a table of cases, label names with their values, a value for each region, numbers "
+            "with channel names, and cases with lists of slices",
             "correct the file",
         ) from error
     kinds = names_in(_KINDS)
@@ -185,7 +198,7 @@ def _card(
         modality=modality or "other",
         region=str(description.get("region", "")),
         channels=channels,
-        labels=_named_labels(description.get("labels"), labels),
+        labels=_named_labels(description, labels),
         units=units,
         image_target=target,
         image_task=str(description.get("target_task", _guess_task(*channels, target))) if target else "",
@@ -215,12 +228,18 @@ def _guess_task(*names: str | None) -> str:
     return "inpainting" if re.search(r"void|inpaint|masked", words) else "synthesis"
 
 
-def _named_labels(description: object, labels: dict[str, Path]) -> dict[int, str]:
+def _named_labels(description: dict[str, Any], labels: dict[str, Path]) -> dict[int, str]:
     """Label value -> name, from dataset.json or else from the values in the label maps; empty without label maps."""
-    if labels and not description:
+    if not labels:
+        return {}
+    if not description.get("labels"):
         values = {value for path in labels.values() for value in read_labels(path).values}
         return {value: f"label {value}" for value in sorted(values)}
-    return _values(description or {}) if labels else {}
+    regions = regions_of(description)
+    if not regions:
+        return _values(description["labels"])
+    ignored = {value: name for value, name in _values(description["labels"]).items() if name == "ignore"}
+    return dict(sorted((region_names(regions) | ignored).items()))
 
 
 def _values(description: Any) -> dict[int, str]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvg.errors import FileError
 from mvg.imaging.formats import Stored
@@ -18,7 +20,7 @@ def load(path: Path) -> Stored:
     if path.suffix.lower() == ".npz":
         with np.load(path, allow_pickle=False) as entries:
             _check(entries.files, path)
-            return Stored(entries["voxels"], entries["affine"])
+            return Stored(_array(entries["voxels"], path), _array(entries["affine"], path))
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -39,6 +41,13 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
         file.create_dataset("voxels", data=volume.voxels, compression="gzip", compression_opts=4)
         file.create_dataset("affine", data=volume.affine)
     path.write_bytes(content.getvalue())  # HDF5's own writing ends in disorder on a full disk
+
+
+def _array(entry: object, path: Path) -> NDArray[Any]:
+    """An entry of an npz file, which gives one without numpy's header as bytes."""
+    if not isinstance(entry, np.ndarray):
+        raise FileError(f"an entry of '{path}' is no array", "arrays as numpy saves them", "save it again")
+    return entry
 
 
 def _check(names: Iterable[str], path: Path) -> None:

@@ -1,6 +1,5 @@
 """Which parts of a label map were annotated: prompts must not teach as background what nobody looked at."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,21 +62,6 @@ class AnnotatedLabels:
         """The plane, or another one if only that has slices which were annotated as a whole."""
         counts = {} if self.known is None else {other: len(self.slices(other)) for other in (plane, *CUT_AXIS)}
         return plane if not counts or counts[plane] else max(counts, key=lambda other: counts[other])
-
-
-def with_ignored(labels: LabelMap, ignored: Sequence[int], annotated: Sequence[int] | None = None) -> LabelMap:
-    """The labels with `IGNORED` for some values, and for all slices but those with the `annotated` array indices.
-
-    Slices lie across the thickest axis.
-    """
-    unknown = np.isin(labels.voxels, ignored)
-    if annotated is not None:
-        axis = int(np.argmax(labels.spacing))
-        open_slices = [index for index in range(labels.shape[axis]) if index not in annotated]
-        unknown[tuple(open_slices if one == axis else slice(None) for one in range(3))] = True
-    if not unknown.any():
-        return labels
-    return replace(labels, voxels=np.where(unknown, IGNORED, labels.voxels.astype(np.int64)))
 
 
 def without_unlabeled_slices(labels: LabelMap) -> LabelMap:

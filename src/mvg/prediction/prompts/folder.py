@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from mvg.data.case import Card, Case, DataSet
+from mvg.data.case_labels import prepared_labels
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, stem_of
 from mvg.imaging.folder import files_by_name, listed
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.prompts.annotation import with_ignored
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
@@ -136,7 +136,7 @@ class _NnunetFolder:
         case_of = {case.labels: case for case in cases if isinstance(case.labels, Path)}
 
         def read_annotated(path: Path) -> LabelMap:
-            return with_ignored(read_labels(path), self.data.card.ignored, case_of[path].annotated)
+            return prepared_labels(read_labels(path), case_of[path], self.data.card)
 
         targets = VolumeFiles(list(case_of), read_annotated)
         return self._prompt_folder(cases, targets, kind, channel)

@@ -16,7 +16,10 @@ SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", 
 
 @dataclass(frozen=True)
 class Segmentation(Task):
-    """The labels of the card from one channel; targets are uint8 label values, nnU-Net's "ignore" is background."""
+    """The labels of the card from one channel; targets are uint8 label values.
+
+    Slices of which a part was not annotated (nnU-Net's "ignore") are no pairs: they would teach background there.
+    """
 
     spec: ClassVar[TaskSpec] = SPEC
 
@@ -25,9 +28,7 @@ class Segmentation(Task):
 
     def pair(self, stored: StoredSlice, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[Any]]:
         assert stored.labels is not None, "only slices that the task accepts"
-        return windowed(stored, self.channel)[None], np.array(
-            self.card.with_ignored_as_background(stored.labels), np.uint8
-        )
+        return windowed(stored, self.channel)[None], np.array(stored.labels, np.uint8)
 
     def case_pair(self, files: CaseFiles, rng: np.random.Generator) -> CasePair:
         labels = files.labels()
