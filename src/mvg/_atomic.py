@@ -12,6 +12,8 @@ from pathlib import Path
 
 from mvg.errors import FileError, MvgError
 
+_TEMPORARY = ".writing-"
+
 ErrorOf = Callable[[Exception], MvgError]
 
 
@@ -50,6 +52,11 @@ def atomic_folder(
         yield fresh
         _give_usual_permissions(folder)
         _swap(fresh, path, folder / "replaced")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a path is a temporary folder of this module, as a killed process leaves it."""
+    return path.name.startswith(_TEMPORARY)
 
 
 def unwritable(path: Path, error: Exception) -> FileError:
@@ -95,7 +102,7 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
 
 def _prefix(process: int | str) -> str:
     """How the names of temporary folders begin: with the machine and the process that write them."""
-    return f".writing-{re.sub(r'[^A-Za-z0-9]', '', platform.node())[:32]}-{process}-"
+    return f"{_TEMPORARY}{re.sub(r'[^A-Za-z0-9]', '', platform.node())[:32]}-{process}-"
 
 
 @cache

@@ -8,6 +8,7 @@ seed by which it comes again (`--only SEED`), and exits with 1.
 """
 
 import argparse
+import json
 import logging
 import os
 import random
@@ -22,9 +23,11 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of OpenMP do not survive a fork
 
+from mvg.benchmark.provenance import provenance
 from mvg.errors import MvgError
 from mvg.prediction.prompted_task import PromptedTask
 from tests.fuzz.inside import mutate_inside, with_sha256
@@ -50,15 +53,28 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="the one input with this seed")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for the inputs that failed")
+    parser.add_argument("--output", type=Path, help="JSON file for the counts")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     seeds = [options.only] if options.only is not None else range(options.seed, options.seed + options.count)
     with tempfile.TemporaryDirectory(prefix="mvg-fuzz-") as folder:
         results, failures = _run(Path(folder), list(seeds), options.workers, options.keep)
-    counts = ", ".join(f"{count} {name}" for name, count in sorted(results.items()))
+    if options.output is not None:
+        counted = {"counts": dict(sorted(results.items())), "failures": failures}
+        write_result(options.output, "tests.fuzz", options.seed, counted)
+    endings = Counter[str]()
+    for name, count in results.items():
+        endings[name.partition(",")[0]] += count
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(endings.items()))
     sys.stdout.write("\n".join([f"{sum(results.values())} inputs: {counts}", *failures]) + "\n")
     return 1 if failures else 0
+
+
+def write_result(path: Path, program: str, seed: int, result: dict[str, Any]) -> None:
+    """Write a result with the command, the commit and the machine."""
+    command = f"python -m {program} {' '.join(sys.argv[1:])}"
+    path.write_text(json.dumps({"provenance": provenance(command, seed), **result}, indent=1) + "\n", encoding="utf-8")
 
 
 def _run(folder: Path, seeds: list[int], workers: int, keep: Path | None) -> tuple[Counter[str], list[str]]:
@@ -77,7 +93,7 @@ def _run(folder: Path, seeds: list[int], workers: int, keep: Path | None) -> tup
         for pid, status, usage in _finished(running):
             seed, work, _, _ = running.pop(pid)
             kind, failure = _judged(work, status)
-            results[kind] += 1
+            results[f"{kind}, {_target(work)}"] += 1
             if failure:
                 failures.append(f"seed {seed}: {failure}")
                 if keep is not None:
@@ -161,6 +177,12 @@ def _judged(work: Path, status: int) -> tuple[str, str]:
     names = {_ANSWERED: "answered", _REFUSED: "refused"}
     code = os.WEXITSTATUS(status)
     return names.get(code, "failed"), "" if code in names else line
+
+
+def _target(work: Path) -> str:
+    """The target and the kind of an input, as its result says."""
+    result = work / "result"
+    return result.read_text(encoding="utf-8").partition(" with ")[0] if result.exists() else "unknown"
 
 
 def _stored(kind: str, content: bytes, source: Path, work: Path) -> Path:

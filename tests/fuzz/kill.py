@@ -1,17 +1,23 @@
 """Kills predict, finetune, prepare and train at random moments; no file may be a part of one, and all must go on.
 
 python -m tests.fuzz.kill --count 200 --seed 0
+
+Commands run in processes that are forked after the imports, so that the moments lie within their work. A command goes
+on after each kill; one that comes to its end starts anew, without its output. At the end all go on to their ends, and
+what prediction and preparation wrote must be what they write without a kill.
 """
 
 import argparse
+import gzip
 import json
 import os
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +29,18 @@ import numpy as np
 from PIL import Image
 from safetensors import safe_open
 
+from mvg.app import finetuning, predicting, training  # noqa: F401, so that forked processes have them
+from mvg.app.cli import main as mvg_main
+from mvg.data import preparation  # noqa: F401
 from mvg.imaging.files import write
 from mvg.model.weights import save_weights
 from tests.data.folders import make_mri
+from tests.fuzz.__main__ import write_result
 from tests.journeys.test_train import RECIPE
 from tests.prediction.learner import random_model
 from tests.prediction.scans import scan
 
-_MVG = [sys.executable, "-c", "from mvg.app.cli import main; main()"]
+_SAME_CONTENTS = ("predict", "prepare")
 _SHAPE = (32, 32, 3)
 
 
@@ -48,21 +58,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="JSON file for the counts")
     options = parser.parse_args()
-    generator, failures = random.Random(options.seed), list[str]()
+    generator, failures, kills = random.Random(options.seed), list[str](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="mvg-kill-") as folder:
         commands = make_commands(Path(folder))
         seconds = {name: _whole_run(command) for name, command in commands.items()}
-        for number in range(options.count):
+        whole = {name: _contents(commands[name].output) for name in _SAME_CONTENTS}
+        for command in commands.values():
+            shutil.rmtree(command.output, ignore_errors=True)
+        while kills.total() < options.count:
             name = generator.choice(sorted(commands))
-            moment = generator.uniform(0, 1.1) * seconds[name]
-            failure = kill_once(commands[name], moment)
+            moment = generator.uniform(0, 1) * seconds[name]
+            was_killed, failure = kill_once(commands[name], moment)
+            kills[name] += was_killed
             if failure:
-                failures.append(f"kill {number}, {name} after {moment:.2f} s: {failure}")
+                failures.append(f"kill {kills.total()}, {name} after {moment:.2f} s: {failure}")
+            if not was_killed:
+                shutil.rmtree(commands[name].output, ignore_errors=True)
         for name, command in commands.items():
-            done = _run(command, command.after_a_stop(command.output))
-            if done.returncode not in (0, 1):
-                failures.append(f"{name} does not go on: {done.stderr.decode()[-500:]}")
+            code = _wait(_start(command.after_a_stop(command.output)))
+            if code not in (0, 1):
+                failures.append(f"{name} does not go on: exit code {code}")
+            if name in whole and _contents(command.output) != whole[name]:
+                failures.append(f"{name} wrote something else than without a kill")
+    if options.output is not None:
+        write_result(
+            options.output,
+            "tests.fuzz.kill",
+            options.seed,
+            {"kills": dict(sorted(kills.items())), "failures": failures},
+        )
     sys.stdout.write("\n".join([f"{options.count} kills, {len(failures)} failures", *failures]) + "\n")
     return 1 if failures else 0
 
@@ -79,12 +105,12 @@ def make_commands(folder: Path) -> dict[str, Command]:
         write(image, folder / f"q{number}.nii.gz")
     weights = str(save_weights(random_model(), folder / "weights", "# toy\n").folder)
     make_mri(folder / "heads", {f"pat{number}": _SHAPE for number in range(6, 13)})
-    subprocess.run([*_MVG, "prepare", str(folder / "heads"), "--output", str(folder / "store")], check=True)
+    assert _wait(_start(("prepare", str(folder / "heads"), "--output", str(folder / "store")))) == 0
     (folder / "toy.toml").write_text(RECIPE.format(store=folder / "store", steps=6))
     queries = tuple(str(folder / f"q{number}.nii.gz") for number in range(3))
     common = ("--prompts", str(prompts), "--weights", weights)
     predict = ("predict", *queries, *common, "--output", str(out / "predict"), "--probabilities")
-    finetune = ("finetune", str(prompts), "--weights", weights, "--output", str(out / "finetune"), "--minutes", "0.02")
+    finetune = ("finetune", str(prompts), "--weights", weights, "--output", str(out / "finetune"), "--minutes", "0.1")
     prepare = ("prepare", str(folder / "heads"), "--output", str(out / "store"))
     train = ("train", str(folder / "toy.toml"), "--output", str(out / "train"))
     return {
@@ -97,17 +123,15 @@ def make_commands(folder: Path) -> dict[str, Command]:
     }
 
 
-def kill_once(command: Command, moment: float) -> str:
-    """Starts a command, as after a stop, and kills it; returns what is wrong then, "" for nothing."""
-    process = subprocess.Popen(
-        [*_MVG, *command.after_a_stop(command.output)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+def kill_once(command: Command, moment: float) -> tuple[bool, str]:
+    """Starts a command, as after a stop, and kills it: whether it still ran, and what is wrong then, "" for nothing."""
+    pid = _start(command.after_a_stop(command.output))
     time.sleep(moment)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return "; ".join(damaged_files(command.output))
+    ended, _ = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return not ended, "; ".join(damaged_files(command.output))
 
 
 def damaged_files(folder: Path) -> list[str]:
@@ -146,14 +170,41 @@ def _read_whole(path: Path) -> None:
         path.read_bytes()
 
 
+def _contents(folder: Path) -> dict[str, bytes]:
+    """What a command wrote, by file: answers (unpacked) and arrays, without records of times and paths."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix in (".gz", ".npy", ".npz")]
+    contents = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in paths)
+    return dict(zip((str(path.relative_to(folder)) for path in paths), contents, strict=True))
+
+
 def _whole_run(command: Command) -> float:
     started = time.monotonic()
-    _run(command, command.words)
+    code = _wait(_start(command.words))
+    assert code in (0, 1), f"{command.words[0]} ended with {code}"
     return time.monotonic() - started
 
 
-def _run(command: Command, words: tuple[str, ...]) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*_MVG, *words], check=False, capture_output=True)
+def _start(words: tuple[str, ...]) -> int:
+    """Forks a process that runs a command; returns its id, which is that of its group too."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 70
+    try:
+        os.setsid()
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        sys.argv = ["mvg", *words]
+        mvg_main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    finally:
+        os._exit(code)
+
+
+def _wait(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import gzip
 import resource
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -258,3 +259,22 @@ def test_writing_replaces_the_file_and_leaves_no_other(make: Callable[..., Volum
         assert {path.name for path in tmp_path.iterdir()} == names
         for path in tmp_path.iterdir():
             path.unlink()
+
+
+def test_nrrd_headers_with_absurd_vectors_are_refused_before_itk_crashes(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nrrd"
+    write(Volume(np.zeros((4, 4, 4), np.float32), np.eye(4)), path)
+    header, gap, data = path.read_bytes().partition(b"\n\n")
+    long = b"(" + b",".join([b"-80.0"] * 300)
+    lines = [b"space origin: " + long if line.startswith(b"space origin:") else line for line in header.splitlines()]
+    path.write_bytes(b"\n".join(lines) + gap + data)
+    with pytest.raises(FileError, match="a vector of 300 numbers"):
+        read(path)
+
+
+def test_npz_entries_without_a_header_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "scan.npz", "w") as archive:
+        archive.writestr("voxels.npy", b"text")
+        archive.writestr("affine.npy", b"text")
+    with pytest.raises(FileError, match="is no array"):
+        read(tmp_path / "scan.npz")

@@ -54,6 +54,22 @@ def test_a_task_is_written_into_the_working_folder_and_can_be_used(
     assert "exists already" in again.err
 
 
+def test_what_a_killed_run_left_does_not_refuse_the_next_one(
+    run: Run, user: Path, weights: Path, tmp_path: Path
+) -> None:
+    tuned = tmp_path / "tuned"
+    (tuned / ".writing-host-999999-x").mkdir(parents=True)
+    (tuned / "card.md").write_text("that were trained by `mvg finetune`")
+    done = run("finetune", user / "prompts", "--output", tuned, "--weights", weights, "--minutes", 0.1, "-q")
+    assert done.code == 0, done.err
+    assert (tuned / "task.mvgtask").is_file()
+    (tuned / "task.mvgtask").unlink()
+    (tuned / "card.md").write_text("of somebody else")
+    refused = run("finetune", user / "prompts", "--output", tuned, "--weights", weights, "--minutes", 0.1)
+    assert refused.code == 2
+    assert (tuned / "card.md").read_text() == "of somebody else"
+
+
 def test_one_pair_is_refused_in_one_line(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
     first, *others = sorted((user / "prompts" / "images").iterdir())
     assert others

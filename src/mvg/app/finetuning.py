@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mvg._atomic import atomic_file, is_temporary
 from mvg.app.display import OnProgress
 from mvg.errors import FileError
 from mvg.model.weights import describe_weights
@@ -12,6 +13,8 @@ from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_reques
 from mvg.prediction.task_file import SUFFIX
 
 TASK_FILE = f"task{SUFFIX}"
+_CARD_FILE = "card.md"
+_MADE_BY = "by `mvg finetune`"
 _CARD = """# {name}, tuned
 
 `{file}` holds the pairs of `{prompts}` ({kind}) as prompts, and an adapter that was trained on them for {minutes:.3g}
@@ -30,17 +33,24 @@ def finetune(source: PromptSource, output: Path, seconds: float, on_progress: On
     Raises FileError, before the tuning, for a folder that is not empty or cannot be written, and what
     `prepare_request` raises.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or _is_in_use(output)):
         raise FileError(f"'{output}' exists already", "a new folder", "choose another --output")
     output = output.resolve()
     with output_folder(output):
         task = prepare_request(source, {}, (), on_progress).task
         tuned, tuning = tune(task, seconds, progress=lambda done, total: on_progress("tuning", done, total))
         if tuning.kept:
-            tuned.save(output / TASK_FILE)
-            card = _card(source, output.name, seconds, tuned, tuning)
-            (output / "card.md").write_text(card, encoding="utf-8")
+            with atomic_file(output / _CARD_FILE) as temporary:
+                temporary.write_text(_card(source, output.name, seconds, tuned, tuning), encoding="utf-8")
+            tuned.save(output / TASK_FILE)  # last: a folder with a task is complete
     return tuning
+
+
+def _is_in_use(folder: Path) -> bool:
+    """Whether a folder holds anything but what a killed run leaves: temporary folders, and a card without a task."""
+    paths = [path for path in folder.iterdir() if not is_temporary(path)]
+    card = folder / _CARD_FILE
+    return paths not in ([], [card]) or (paths == [card] and _MADE_BY not in card.read_text(encoding="utf-8"))
 
 
 def _card(source: PromptSource, name: str, seconds: float, tuned: PromptedTask, tuning: Tuning) -> str:

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 HEAD_WIDTH = 32
 """Width of an attention head of the matching form outside of its image encoder."""
 
+_MOST_WIDTH, _MOST_DEPTH = 16384, 512
+
 Rule = tuple[bool, str, str]
 """Whether it holds; what was found and what was expected, for an error."""
 
@@ -168,4 +170,21 @@ def _shared_rules(config: GeneralistConfig, cell: int, fine: int) -> list[Rule]:
         (config.fine >= fine, f"model.fine = {config.fine}", f"at least {fine}"),
         (0 <= config.drop_path < 1, f"model.drop_path = {config.drop_path}", "a share in [0, 1)"),
         (config.inputs >= 1, f"model.inputs = {config.inputs}", "at least 1"),
+        *_largest(config),
+    ]
+
+
+def _largest(config: GeneralistConfig) -> list[Rule]:
+    """Sizes that no network has: building one would take all time or memory before it is refused."""
+    sizes = {name: value for name, value in asdict(config).items() if isinstance(value, int)}
+    depths = {name: value for name, value in sizes.items() if name.endswith("depth")}
+    return [
+        *(
+            (abs(value) <= _MOST_WIDTH, f"model.{name} = {value}", f"at most {_MOST_WIDTH}")
+            for name, value in sizes.items()
+        ),
+        *(
+            (value <= _MOST_DEPTH, f"model.{name} = {value}", f"at most {_MOST_DEPTH}")
+            for name, value in depths.items()
+        ),
     ]

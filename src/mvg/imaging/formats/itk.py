@@ -28,6 +28,7 @@ _NRRD_WORLDS = {
     "right-anterior-superior": (1.0, 1.0, 1.0), "ras": (1.0, 1.0, 1.0),
     "left-anterior-superior": (-1.0, 1.0, 1.0), "las": (-1.0, 1.0, 1.0),
 }  # fmt: skip
+_MOST_AXES = 8  # of the space of an NRRD file
 _VECTOR = re.compile(r"\(([^)]*)\)")
 
 _LPS = np.array([-1.0, -1.0, 1.0])  # its own inverse
@@ -37,6 +38,7 @@ _NUMBERS = struct.Struct("<15d")  # origin 3, spacing 3, direction 9
 
 def load(path: Path) -> Stored:
     """Reads the image; vector pixels become a last axis of colors."""
+    _check_nrrd_vectors(path)
     stored = stored_of(_image(path, _reader(path)))
     affine = _nrrd_affine(path)
     return stored if affine is None else replace(stored, affine=affine, header=None)
@@ -83,6 +85,18 @@ def _nrrd_header(content: bytes) -> tuple[list[str], bytes]:
     """The lines of an NRRD header, and everything from its empty line on."""
     end = min((at for at in (content.find(b"\n\n"), content.find(b"\r\n\r\n")) if at >= 0), default=len(content))
     return content[:end].decode("latin-1").splitlines(), content[end:]
+
+
+def _check_nrrd_vectors(path: Path) -> None:
+    """Raises ValueError for vectors that no NRRD header has: ITK's reader crashes on very long ones."""
+    if path.suffix.lower() not in _NRRD:
+        return
+    with path.open("rb") as file:
+        lines, _ = _nrrd_header(file.read(1 << 16))
+    lengths = [line.count(",") + 1 for line in lines if line.startswith("space origin:")]
+    lengths += [vector.count(",") + 1 for line in lines for vector in _VECTOR.findall(line)]
+    if max(lengths, default=0) > _MOST_AXES:
+        raise ValueError(f"a vector of {max(lengths)} numbers in its header")
 
 
 def _nrrd_affine(path: Path) -> NDArray[np.float64] | None:
