@@ -1,7 +1,6 @@
 """A volume that a user labels slice by slice: every correction is a prompt of the other slices at once."""
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,12 @@ from mvg.prediction.annotations import Annotations, Correction, check_slice, cla
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
 from mvg.prediction.inference.same_volume import SameVolume, VolumeScale, no_others
 from mvg.prediction.inference.strokes import spread_strokes
-from mvg.prediction.prompts.pairs import channels_first, windows_of
+from mvg.prediction.prompts.pairs import channels_first
 from mvg.prediction.result import Prediction
 from mvg.prediction.selection.uncertain import likely_errors, outward, worth_correcting
 from mvg.prediction.session_file import SessionContents
 from mvg.prediction.session_start import UNKNOWN, SessionStart
+from mvg.prediction.session_windows import SessionWindows
 from mvg.prediction.slice_plane import SlicePlane, planes_of
 
 
@@ -43,7 +43,8 @@ class Session:
         self._model, self.volume, self._start = model, volume, start
         self._annotations = Annotations(volume)
         self._engine: SameVolume | None = None
-        self._cut: tuple[Plane, Frame] | None = None
+        self._cut: tuple[Plane, Frame, tuple[Window, ...]] | None = None
+        self._windows = SessionWindows(volume, start)
         self._first_prediction: Prediction | None = None
         self._filled: dict[tuple[object, ...], NDArray[np.uint8]] = {}
         self._latest: dict[tuple[Plane, int], int] = {}  # hashes of what was last returned
@@ -238,7 +239,8 @@ class Session:
     def _completed(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         """A slice with strokes, with its open pixels filled in; computed again only where something changed."""
         strokes = [part[number].copy() for part in self._annotations.slices(plane)]
-        given = (plane, number, None if before is None else before.tobytes(), *(part.tobytes() for part in strokes))
+        prior = None if before is None else before.tobytes()
+        given = (plane, number, prior, self._windows.of(self._annotations), *(part.tobytes() for part in strokes))
         if given not in self._filled:
             self._filled = {key: value for key, value in self._filled.items() if key[:2] != (plane, number)}
             self._filled[given] = self._spread(plane, number, before)
@@ -247,7 +249,8 @@ class Session:
     def _spread(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         numbers, known = self._annotations.slices(plane)
         channels = channels_first(self.volume.pictures(plane)[number : number + 1])[0]
-        return spread_strokes(self._windows[0].apply(channels[0]), numbers[number], known[number] > 0, before)
+        window = self._windows.of(self._annotations)[0]
+        return spread_strokes(window.apply(channels[0]), numbers[number], known[number] > 0, before)
 
     def _first(self, plane: Plane) -> NDArray[np.uint8]:
         """The task's prediction as class numbers (n, rows, cols)."""
@@ -275,19 +278,15 @@ class Session:
         """The engine for slices of a plane, with a frame that holds the annotated labels (n, rows, cols)."""
         spacing, size = self.volume.pixel_spacing(plane), self._model.config.size
         previous = self._cut[1] if self._cut is not None and self._cut[0] == plane else None
+        windows = self._windows.of(self._annotations)
         frame = annotated_frame(labels, spacing, size, previous)
-        if self._engine is None or (plane, frame) != self._cut:
+        if self._engine is None or (plane, frame, windows) != self._cut:
             slices = channels_first(self.volume.pictures(plane))
-            query = QueryVolume(slices, plane, self._windows, (frame,))
+            query = QueryVolume(slices, plane, windows, (frame,))
             whole = frame == Frame.letterbox(frame.shape, spacing, size)
             features = QueryFeatures(self._model, query)
             others = self._start.others(features) if whole and self._start.others is not None else None
             scale = VolumeScale.of(SlicePlane(self.volume, plane), frame)
             self._engine = SameVolume(features, len(self.values), scale, others or no_others, self._start.combination)
-            self._cut = (plane, frame)
+            self._cut = (plane, frame, windows)
         return self._engine
-
-    @cached_property
-    def _windows(self) -> tuple[Window, ...]:
-        """The windows of the volume; finding them reads all of it."""
-        return windows_of(self.volume, self._start.modality, self._start.ct_window)

@@ -19,9 +19,9 @@ UNKNOWN = 255
 class SessionStart:
     """What a session begins with.
 
-    values: the label values; modality: "CT" or anything else; ct_window: for CT, None for soft tissue. first: the
-    prediction of a task for the volume, with its uncertainty, None without one; others: the task's prompts for the
-    slices of a query, where they are whole.
+    values: the label values; modality: "CT" or anything else; ct_window: for CT, None for the one that shows what is
+    labeled, see `SessionWindows`. first: the prediction of a task for the volume, with its uncertainty, None without
+    one; others: the task's prompts for the slices of a query, where they are whole.
     """
 
     values: tuple[int, ...]

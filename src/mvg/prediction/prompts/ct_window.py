@@ -1,6 +1,6 @@
 """Which window shows the labels of CT prompts: that for soft tissue, unless it clips what separates them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,28 +37,51 @@ class LabelHistograms:
         pictures = (slices if slices.ndim == 3 else slices[:, 0]), labels.pictures(image.plane)
         labeled = np.flatnonzero(pictures[1].any(axis=(1, 2)))
         for number in labeled[:: max(1, len(labeled) // _SLICES)]:
-            hu, present = pictures[0][number] - offset, pictures[1][number]
-            for value in np.unique(present[present != 0]):
-                self._add_label(int(value), hu, present == value)
+            self.add_slice(pictures[0][number] - offset, pictures[1][number])
 
-    def _add_label(self, value: int, hu: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
-        extent = ndimage.find_objects(mask.astype(np.uint8))[0]
-        box = tuple(slice(max(0, part.start - _RING), part.stop + _RING) for part in extent)
-        hu, mask = hu[box], mask[box]
-        ring = ndimage.binary_dilation(mask, iterations=_RING) & ~mask
-        for counts, where in ((self.inside, mask), (self.around, ring)):
+    def add_slice(
+        self,
+        hu: NDArray[np.float32],
+        labels: NDArray[np.integer],
+        surroundings: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None = None,
+    ) -> None:
+        """Count a slice (rows, cols); surroundings: of the mask of a label, None for a ring around it."""
+        for value in np.unique(labels[labels != 0]):
+            mask = labels == value
+            if surroundings is None:
+                self._count(int(value), *_with_ring(hu, mask))
+            else:
+                self._count(int(value), hu, mask, surroundings(mask))
+
+    def _count(self, value: int, hu: NDArray[np.float32], mask: NDArray[np.bool_], around: NDArray[np.bool_]) -> None:
+        for counts, where in ((self.inside, mask), (self.around, around)):
             counts[value] = counts.get(value, 0) + _histogram(hu[where])
 
 
+def _with_ring(
+    hu: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """The part of a slice about a label, the label in it, and a ring around that."""
+    extent = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = tuple(slice(max(0, part.start - _RING), part.stop + _RING) for part in extent)
+    hu, mask = hu[box], mask[box]
+    return hu, mask, ndimage.binary_dilation(mask, iterations=_RING) & ~mask
+
+
 def choose_ct_window(pairs: Iterable[tuple[Volume, LabelMap, float]]) -> Window:
-    """The window for images (with the offset of their intensities to HU) and their labels; soft tissue in doubt.
+    """The window for images (with the offset of their intensities to HU) and their labels; see `best_window`."""
+    histograms = LabelHistograms()
+    for image, labels, offset in pairs:
+        histograms.add(image, labels, offset)
+    return best_window(histograms)
+
+
+def best_window(histograms: LabelHistograms) -> Window:
+    """The window that shows labels in their surroundings; soft tissue in doubt.
 
     A window that clips both a label and its surroundings hides the label. The first of the wider windows is taken that
     keeps most of what separates each label from its surroundings; for labels within the brain, the narrow one.
     """
-    histograms = LabelHistograms()
-    for image, labels, offset in pairs:
-        histograms.add(image, labels, offset)
     both = [(histograms.inside[value], histograms.around[value]) for value in histograms.inside]
     both = [(inside, around) for inside, around in both if inside.sum() and around.sum()]
     if not both:
