@@ -8,7 +8,8 @@ first volume, for which nothing is predicted yet, the first slice is that with t
 volume becomes an example. All others are predicted again when the number of examples has doubled, and the one with the
 worst estimate is next. The `--untouched` volumes that are left in the end are accepted as they are predicted.
 
-Patients that the weights were not trained on are taken first; the file says of each volume on which side it is.
+One volume of each patient is taken, those of patients that the weights were not trained on first; the file says of each
+volume on which side it is.
 """
 
 import argparse
@@ -199,16 +200,26 @@ def measure(folder: Path, plan: Plan) -> dict[str, Any]:
 
 def _chosen(folder: Path, description: dict[str, Any], plan: Plan, served: Path) -> Iterator[Truth]:
     """The volumes, those of patients first that the weights do not know; their images are put into `served`."""
-    rng = np.random.default_rng(plan.seed)
-    cases = [path.name.removesuffix(".nii.gz") for path in sorted((folder / "labelsTr").glob("*.nii.gz"))]
-    cases = [cases[number] for number in rng.permutation(len(cases))]
-    sides = {case: split_of(re.match(description["patient"], case).group()) for case in cases}  # type: ignore[union-attr]
     values = [value for value in description["labels"].values() if value]
-    for case in sorted(cases, key=lambda case: sides[case] == "train")[: plan.volumes]:
+    for case, patient in _cases(folder, description["patient"], plan.seed)[: plan.volumes]:
         shutil.copyfile(folder / "imagesTr" / f"{case}_0000.nii.gz", served / f"{case}.nii.gz")
         labels = read_labels(folder / "labelsTr" / f"{case}.nii.gz")
         numbers = sum((number * (labels.voxels == value) for number, value in enumerate(values, 1)), start=np.uint8(0))
-        yield Truth(case, sides[case], RasGrid(labels.shape, labels.affine).to_ras(np.asarray(numbers, np.uint8)))
+        grid = RasGrid(labels.shape, labels.affine)
+        yield Truth(case, split_of(patient), grid.to_ras(np.asarray(numbers, np.uint8)))
+
+
+def _cases(folder: Path, pattern: str, seed: int) -> list[tuple[str, str]]:
+    """Cases and their patients in random order, one of each patient, those first that were not trained on."""
+    names = sorted(path.name.removesuffix(".nii.gz") for path in (folder / "labelsTr").glob("*.nii.gz"))
+    by_patient = dict[str, str]()
+    for number in np.random.default_rng(seed).permutation(len(names)):
+        patient = re.match(pattern, names[number])
+        if patient is not None:
+            by_patient.setdefault(patient.group(), names[number])
+    return sorted(
+        ((case, patient) for patient, case in by_patient.items()), key=lambda one: split_of(one[1]) == "train"
+    )
 
 
 def _summary(volumes: Sequence[Effort], batches: Sequence[float]) -> dict[str, Any]:

@@ -96,6 +96,11 @@ class Workbench:
             self._connection, self._connection.json("POST", "/batches", {"task": task["id"], "studies": chosen})
         )
 
+    def batches(self, task: Facts) -> list[Batch]:
+        """The batches of a task, the newest first, to follow or resume them."""
+        listed = self._connection.json("GET", "/batches", query={"task": task["id"]})["batches"]
+        return [Batch(self._connection, facts) for facts in listed]
+
     def labels_of(self, task: Facts, study: Facts) -> NDArray[np.uint8]:
         """Class numbers (x, y, z) of a study: corrections over the newest prediction."""
         return self.open(task, study).labels()

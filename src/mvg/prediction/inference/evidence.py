@@ -159,6 +159,8 @@ def _others(log_odds: NDArray[np.float32], chosen: list[int]) -> NDArray[np.floa
     """The highest log-odds (k, s, s) of the classes other than each of the chosen ones."""
     if len(log_odds) == 1:
         return np.full_like(log_odds, -_LIMIT)
-    last_two = np.partition(log_odds, len(log_odds) - 2, axis=0)[-2:]
-    second, first = last_two[0], last_two[1]
+    first, second = np.maximum(log_odds[0], log_odds[1]), np.minimum(log_odds[0], log_odds[1])
+    for values in log_odds[2:]:
+        second = np.maximum(second, np.minimum(first, values))
+        first = np.maximum(first, values)
     return np.stack([np.where(log_odds[number] == first, second, first) for number in chosen])

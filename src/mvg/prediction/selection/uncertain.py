@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RANGE = 0.15  # of the length of the annotated and uncertain part of a volume: how far a correction reaches
-_MOST_TOGETHER = 12  # slices that are predicted together, so that the first of them need not wait for many
+_MOST_TOGETHER = 24  # slices that are predicted together, so that the first of them need not wait for many
 
 
 def outward(number: int, center: int, slices: Collection[int]) -> list[int]:
@@ -17,7 +17,7 @@ def outward(number: int, center: int, slices: Collection[int]) -> list[int]:
     """
     distance = number - center
     direction = 1 if distance >= 0 else -1
-    count = max(2, min(_MOST_TOGETHER, abs(distance)))
+    count = max(2, min(_MOST_TOGETHER, 2 * abs(distance)))
     return [other for other in range(number, number + direction * count, direction) if other in slices]
 
 
