@@ -28,10 +28,9 @@ from numpy.typing import NDArray
 
 from mvg.benchmark.provenance import provenance
 from mvg.errors import MvgError
-from mvg.imaging.files import read_labels, write
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.files import read_labels
 from profiling.serving import serving
-from profiling.workbench import phantom
+from profiling.workbench import make_studies
 
 _SHAPE = (64, 64, 12)
 _STUDIES = 6
@@ -77,7 +76,7 @@ def measure(kills: int, seed: int, weights: str) -> dict[str, Any]:
     rng, notes, each = np.random.default_rng(seed), Notes(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory(prefix="mvg-") as temporary:
         folder = Path(temporary) / "scans"
-        _make_studies(folder)
+        make_studies(folder, _SHAPE, _STUDIES)
         for number in range(kills + 1):
             with serving(folder, weights) as server, Workbench(server.address) as bench:
                 server.wait_for_scan()
@@ -96,16 +95,6 @@ def measure(kills: int, seed: int, weights: str) -> dict[str, Any]:
                 })  # fmt: skip
                 print(f"{number + 1}: {each[-1]}, {len(notes.problems)} problems", flush=True)
     return {"kills": kills, "accepted_strokes": notes.strokes, "lost": notes.problems, "each": each}
-
-
-def _make_studies(folder: Path) -> None:
-    folder.mkdir()
-    affine = np.diag([1.0, 1, 2, 1])
-    for number in range(_STUDIES):
-        image, numbers = phantom(_SHAPE, number)
-        write(Volume(image, affine), folder / f"{number}.nii.gz")
-        if number == 0:
-            write(LabelMap(numbers, affine), folder / f"{number}_labels.nii.gz")
 
 
 def _task(bench: Workbench) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -45,6 +45,16 @@ class Served:
         """The memory that it has."""
         return self._status("VmRSS")
 
+    @property
+    def threads(self) -> int:
+        """How many threads it has."""
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+    @property
+    def open_files(self) -> int:
+        """How many files and connections it holds open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
     def wait_for_scan(self) -> list[str]:
         """The ids of all studies, when the folder was searched."""
         while True:

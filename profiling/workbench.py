@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mvg.benchmark.provenance import provenance
 from mvg.imaging.files import write
-from mvg.imaging.volume import Volume
+from mvg.imaging.volume import LabelMap, Volume
 from profiling.serving import API, Served, serving
 
 _STROKES = 40
@@ -129,6 +129,17 @@ def phantom(shape: tuple[int, int, int], seed: int) -> tuple[NDArray[np.float32]
     second = (x + 0.3) ** 2 + (y - 0.2 - shift[1]) ** 2 + 1.5 * z**2 < 0.05
     image = 300.0 * body + 250.0 * first - 150.0 * second + rng.normal(0, 20, shape)
     return image.round().astype(np.float32), np.where(first, 1, np.where(second, 2, 0)).astype(np.uint8)
+
+
+def make_studies(folder: Path, shape: tuple[int, int, int], count: int) -> None:
+    """Write phantoms, the first with its labels beside it."""
+    folder.mkdir()
+    affine = np.diag([1.0, 1, 2, 1])
+    for number in range(count):
+        image, numbers = phantom(shape, number)
+        write(Volume(image, affine), folder / f"{number}.nii.gz")
+        if number == 0:
+            write(LabelMap(numbers, affine), folder / f"{number}_labels.nii.gz")
 
 
 def _open(server: Served, task: str, study: str) -> str:
