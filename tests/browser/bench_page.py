@@ -1,5 +1,6 @@
 """The page as a user handles it: clicks, keys, and what can be read on the screen."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from PIL import Image
 from playwright.sync_api import Page, Position
 
 SAVED = ".save[data-state=saved]"
+_TRANSFER = """files => {
+    const transfer = new DataTransfer();
+    const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    for (const [name, text] of files) transfer.items.add(new File([bytes(text)], name));
+    return transfer;
+}"""
 PATIENCE = 60_000  # milliseconds: other tests run on the same cores
 
 
@@ -95,6 +102,13 @@ class BenchPage:
         path = folder / download.value.suggested_filename
         download.value.save_as(path)
         return path
+
+    def drop(self, selector: str, *paths: Path) -> None:
+        """Drops files from a folder of the desktop there."""
+        files = [(path.name, base64.b64encode(path.read_bytes()).decode()) for path in paths]
+        transfer = self.page.evaluate_handle(_TRANSFER, files)
+        for event in ("dragover", "drop"):
+            self.page.dispatch_event(selector, event, {"dataTransfer": transfer})
 
     def screenshot(self, path: Path) -> NDArray[np.uint8]:
         """The picture on the screen (rows, columns) in gray, in pixels of the whole tab."""

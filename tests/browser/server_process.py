@@ -16,9 +16,11 @@ _PATIENCE = 120
 
 @dataclass
 class ServerProcess:
-    """A server for the studies in `folder`, on one port all its life."""
+    """A server for the studies in `folder`, on one port all its life. token: that it asks for, or None."""
 
     folder: Path
+    options: tuple[str, ...] = ()
+    token: str | None = None
     port: int = field(default_factory=lambda: free_port())
     process: "subprocess.Popen[str] | None" = None
 
@@ -30,6 +32,7 @@ class ServerProcess:
     def start(self) -> None:
         """Returns when the server replies."""
         command = [sys.executable, "-c", _START, "serve", str(self.folder), "--port", str(self.port), "--no-browser"]
+        command += [*self.options, *(() if self.token is None else ("--token", self.token))]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end and self.process.poll() is None:
@@ -55,7 +58,10 @@ class ServerProcess:
 
     def request(self, method: str, path: str, **body: object) -> dict[str, object]:
         """A request to the interface."""
-        response = httpx.request(method, f"{self.address}/api/v1/{path}", json=body or None, timeout=60)
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        response = httpx.request(
+            method, f"{self.address}/api/v1/{path}", json=body or None, headers=headers, timeout=60
+        )
         response.raise_for_status()
         result: dict[str, object] = response.json()
         return result

@@ -48,7 +48,7 @@ def store_uploads(workspace: Workspace, uploads: Sequence[Upload]) -> UploadResu
     try:
         series: dict[str, list[tuple[str, Path]]] = {}
         for number, upload in enumerate(uploads):
-            name = display_name(upload.name)
+            name, path = display_name(upload.name), incoming
             try:
                 path = store_file(upload, incoming / str(number))
                 if suffix_of(path) in _DICOM:
@@ -56,7 +56,7 @@ def store_uploads(workspace: Workspace, uploads: Sequence[Upload]) -> UploadResu
                 else:
                     studies.append(_study(workspace, name, path))
             except MvgError as error:
-                errors.append((name, str(error)))
+                errors.append((name, str(error).replace(str(path), name)))
         for files in series.values():
             try:
                 studies.append(_dicom_study(workspace, files, incoming))

@@ -5,7 +5,7 @@ import { KEYS, MOUSE } from "./bench/keys.js";
 import { openGuide } from "./guide.js";
 import { state } from "./state.js";
 
-const NAMES = { ArrowUp: "↑", ArrowDown: "↓", PageUp: "Page ↑", PageDown: "Page ↓", Escape: "Esc" };
+const NAMES = { ArrowUp: "↑", ArrowDown: "↓", PageUp: "Page ↑", PageDown: "Page ↓", Escape: "Esc", Delete: "Del" };
 
 export function showHelp() {
   const groups = KEYS.map(([title, keys]) =>

@@ -11,6 +11,7 @@ import { PLANES } from "./plane.js";
 import { Pointer } from "./pointer.js";
 import * as review from "./review.js";
 import { Strip } from "./strip.js";
+import { Stroke } from "./stroke.js";
 import { ToolState } from "./tools.js";
 import { Viewer } from "./viewer.js";
 import { Work } from "./work.js";
@@ -250,6 +251,15 @@ export class Bench {
   confirm() {
     this.work.confirm(this.axis, this.index);
     notify(`Slice ${this.index + 1} is kept as it is.`);
+  }
+
+  // The slice on the screen loses all its labels.
+  empty() {
+    if (this.locked()) return;
+    const stroke = new Stroke(this.work, this.work.plane(this.axis, this.index), { name: "eraser" });
+    for (let position = 0; position < stroke.plane.size; position++) stroke.paint(position);
+    this.viewer.refresh(stroke.plane);
+    stroke.end();
   }
 
   // Answering: see review.js

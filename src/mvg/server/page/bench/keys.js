@@ -26,6 +26,7 @@ export const KEYS = [
       ["c", "Copy the labels of the slice before", ["copy", -1]],
       ["Shift+c", "Copy the labels of the slice after", ["copy", 1]],
       ["k", "This slice is right as it is", ["confirm"]],
+      ["Delete", "Empty the slice: it has no label", ["empty"]],
     ],
   ],
   [

@@ -3,6 +3,7 @@
 import { button, h, icon, replace } from "../dom.js";
 import { notify } from "../notices.js";
 import { Compare } from "./compare.js";
+import { state } from "../state.js";
 import { showHeader } from "./header.js";
 import { PLANES } from "./plane.js";
 import { TOOLS } from "./tools.js";
@@ -93,6 +94,7 @@ export class BenchLayout {
       this.title,
       button(".quiet.square.small", "info", "", () => showHeader(this.bench.work.study), {
         "aria-label": "What the file's header says",
+        hidden: state.info.anonymous,
         title: "What the file's header says; it may name the patient",
       }),
       this.save,
