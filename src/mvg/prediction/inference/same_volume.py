@@ -29,6 +29,7 @@ _FUSED = 24  # slices that are fused together; those within reach of them are pr
 _ABSENT = -30.0  # log-odds of a class that no prompt holds
 _NEGLIGIBLE = -7.0  # log-odds below which a class is not fused
 _LOG_ODDS_BYTES = 2**29
+_OVERCONFIDENCE = 3.0  # pixels that are wrong for each that the fused probabilities expect to be, see profiling/doubts
 _QUICK_REACH = 2  # slices on each side that a first answer looks at
 
 OtherPrompts = Callable[[int], PromptState | None]
@@ -244,7 +245,7 @@ class SameVolume:
         logits = torch.from_numpy(np.concatenate([np.zeros_like(log_odds[:1]), log_odds]))
         probabilities = logits.softmax(0)[None].numpy()
         labels = decode_labels(self.features.query, probabilities)
-        return SliceAnswer(labels.numbers, float((1 - probabilities.max(axis=1)).sum()))
+        return SliceAnswer(labels.numbers, _OVERCONFIDENCE * float((1 - probabilities.max(axis=1)).sum()))
 
     def _state(self, number: int) -> PromptState:
         version = self._versions[number]
