@@ -66,16 +66,16 @@ def test_other_modalities_and_named_windows_stay() -> None:
 
 def test_what_lies_in_the_lungs_is_predicted_whatever_the_offset(tmp_path: Path) -> None:
     image, truth = body(3, CHEST)
-    answers = []
+    results = []
     for offset in (0.0, 1024.0):
         session = predictor().open(changed(image, lambda voxels, offset=offset: voxels + offset), [1, 2], "CT")
         session.correct(1, truth.voxels[:, :, 1])
-        answers.append(whole(session))
-        assert dice(answers[-1], truth.voxels) > 0.9
-    assert dice(answers[0], answers[1]) > 0.98
+        results.append(whole(session))
+        assert dice(results[-1], truth.voxels) > 0.9
+    assert dice(results[0], results[1]) > 0.98
     session.save(tmp_path / "chest.mvgsession")
     again = predictor().open_session(tmp_path / "chest.mvgsession")
-    assert np.array_equal(whole(again), answers[1])
+    assert np.array_equal(whole(again), results[1])
 
 
 def test_a_stroke_is_seen_through_the_window_too() -> None:
