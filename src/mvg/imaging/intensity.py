@@ -67,6 +67,11 @@ def hounsfield_offset(values: NDArray[Any]) -> float | None:
     return _STORED_OFFSET if low > _AIR[1] and _TISSUE[0] < middle < 1.5 * _TISSUE[1] else None
 
 
+def has_offset_structure(values: NDArray[Any]) -> bool:
+    """Whether values (n,) have the air and soft tissue of a CT at an offset to HU; MR may have it by chance."""
+    return _air_tissue_offset(without_fill(values)) is not None
+
+
 def in_hounsfield_units(voxels: NDArray[Any]) -> bool:
     """Whether the voxels of any shape have the air and the soft tissue of a CT in HU."""
     values = finite_sample(voxels)

@@ -18,6 +18,7 @@ from mvg.imaging.folder import files_by_name, listed
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.label_maps import label_map
+from mvg.prediction.prompts.stored_ct import is_stored_ct
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
 
@@ -88,14 +89,21 @@ def open_prompts(folder: Path, task: str | None = None, queries: Sequence[Path] 
     if task is not None:
         task_spec(task)
     if nnunet.recognizes(folder):
-        return _NnunetFolder(folder, nnunet.open(folder), inputs).pairs(task, queries)
+        return _with_modality(_NnunetFolder(folder, nnunet.open(folder), inputs).pairs(task, queries), queries)
     if (folder / "images").is_dir() and (folder / "targets").is_dir():
-        return _pairs_by_name(folder, task, inputs)
+        return _with_modality(_pairs_by_name(folder, task, inputs), queries)
     raise PromptError(
         f"'{folder}' has neither imagesTr/ nor images/ and targets/",
         "the nnU-Net raw layout (imagesTr/CASE_0000.*, labelsTr/CASE.*), or images/ and targets/ with equal names",
         "arrange the prompts in one of these ways",
     )
+
+
+def _with_modality(folder: PromptFolder, queries: Sequence[Path]) -> PromptFolder:
+    """The folder with the modality "CT" where a query shows that its images are CT stored with an offset."""
+    if folder.modality is None and queries and is_stored_ct(folder.images.paths[0], queries[0]):
+        return replace(folder, modality="CT")
+    return folder
 
 
 @dataclass(frozen=True)
