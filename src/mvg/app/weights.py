@@ -52,6 +52,20 @@ def fusion(
 
 
 @app.command()
+def imagenet(
+    trunk: Annotated[Path, typer.Argument(metavar="FILE.pth", help="EfficientNet-lite0's weights for ImageNet.")],
+    store: Annotated[Path, typer.Option(help="Prepared sets, whose images decide which features are kept.")],
+    output: Annotated[Path, typer.Option(help="New folder for the weights.")],
+    weights: Annotated[str, typer.Option(help="Id or folder of the weights to begin with.")] = "tiny",
+    width: Annotated[int, typer.Option(min=1, max=256, help="How many features are kept.")] = 64,
+) -> None:
+    """Let a network also see features that photographs taught; train it on afterwards."""
+    from mvg.app.pretrained import add_features
+
+    print(add_features(trunk, weights, store, width, output).folder)
+
+
+@app.command()
 def pack(
     name: Annotated[str, typer.Argument(metavar="ID|PATH")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write them, for example lab.mvgweights.")],

@@ -40,7 +40,7 @@ class AdapterConfig:
     @staticmethod
     def of(config: GeneralistConfig, target_type: TargetType, classes: int) -> "AdapterConfig":
         """The shape for a network; `classes` without background, 0 for pictures."""
-        fine, level = (config.fine, 2 * config.fine) if isinstance(config, MatchingConfig) else (0, 0)
+        fine, level = (config.fine_width, 2 * config.fine) if isinstance(config, MatchingConfig) else (0, 0)
         return AdapterConfig(target_type, classes + 1, config.inputs, fine, level)
 
 

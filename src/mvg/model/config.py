@@ -20,7 +20,8 @@ class MatchingConfig:
     size: side of the pictures that it is trained on, in pixels; patch: side of a patch; inputs: images per pair.
     width, depth, heads: of the transformer over patches; fine: width at a quarter of the resolution; drop_path:
     stochastic depth. target_width, target_depth: of the target encoder; decoder_width, decoder_depth: of the decoder.
-    paint: all classes of a segmentation are one painted picture instead of a channel each.
+    paint: all classes of a segmentation are one painted picture instead of a channel each. pretrained: channels at a
+    quarter of the resolution that come from a network for photographs (0: it is not used).
     """
 
     form: ClassVar[Literal["matching"]] = "matching"
@@ -37,6 +38,12 @@ class MatchingConfig:
     decoder_depth: int = 2
     paint: bool = False
     inputs: int = 1
+    pretrained: int = 0
+
+    @property
+    def fine_width(self) -> int:
+        """Channels of an image's map at a quarter of the resolution: learned ones, and those of photographs."""
+        return self.fine + self.pretrained
 
     @property
     def paints(self) -> bool:
@@ -54,6 +61,7 @@ class MatchingConfig:
         return [
             *_shared_rules(self, cell=8, fine=4),
             (target, f"model.target_width = {self.target_width}", f"a multiple of {HEAD_WIDTH}"),
+            (self.pretrained >= 0, f"model.pretrained = {self.pretrained}", "at least 0"),
             (self.decoder_width >= 1, f"model.decoder_width = {self.decoder_width}", "at least 1"),
         ]
 

@@ -22,7 +22,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: MatchingConfig, image_width: int) -> None:
         super().__init__()
-        width, fine, inner = config.decoder_width, config.fine, config.fine // 4 * 3
+        width, inner = config.decoder_width, config.fine // 4 * 3
         self.gather = Linear(2 * config.target_width, width)
         self.from_image = Linear(image_width, width)
         init_unit_variance(self.gather)
@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         blocks = (ConvBlock(width) for _ in range(config.decoder_depth))
         self.blocks = nn.Sequential(*blocks, nn.GroupNorm(1, width))
         self.expand = Conv2d(width, 4 * inner, 1)
-        self.skip = Conv2d(fine, inner, 1)
+        self.skip = Conv2d(config.fine_width, inner, 1)
         self.hint = Conv2d(2 * RIDGE_CELL**2, inner, 1)
         for layer in (self.expand, self.skip, self.hint):
             init_unit_variance(layer, share=0.6)

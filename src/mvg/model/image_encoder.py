@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mvg.model.layers import Conv2d
 from mvg.model.masks import upsampled
+from mvg.model.pretrained import PretrainedFeatures
 from mvg.model.transformer import Block, ConvBlock, ConvStem, Positions, init_unit_variance, to_map, to_tokens
 
 
@@ -49,13 +50,17 @@ class ImageEncoder(nn.Module):
     """A small U-Net over one image at a time, with a vision transformer of `depth` blocks at its bottom.
 
     width, heads: of the transformer; patch: side of its patches in pixels; fine: width at a quarter of the resolution;
-    drop: stochastic depth; inputs: channels of an image.
+    drop: stochastic depth; inputs: channels of an image; pretrained: channels of the map that come from features of
+    photographs.
     """
 
     CELL = 8
     """Pixels of the side of a cell of the levels; patches are one or several cells wide."""
 
-    def __init__(self, width: int, depth: int, heads: int, patch: int, fine: int, drop: float, inputs: int = 1) -> None:
+    def __init__(
+        self, width: int, depth: int, heads: int, patch: int, fine: int, drop: float, inputs: int = 1,
+        pretrained: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if patch % self.CELL:
             raise ValueError(f"the patch is {patch} pixels; the image encoder needs a multiple of {self.CELL}")
@@ -73,6 +78,7 @@ class ImageEncoder(nn.Module):
         self.level_norm = nn.GroupNorm(1, self.width)
         self.to_eighth = UpBlock(width, self.width, times)
         self.to_quarter = UpBlock(self.width, fine, 2)
+        self.photographs = PretrainedFeatures(pretrained, self.width) if pretrained else None
 
     def forward(
         self, images: Float[Tensor, "b i s s"], visible: Bool[Tensor, "b h w"] | None = None
@@ -87,9 +93,12 @@ class ImageEncoder(nn.Module):
         planes = torch.cat([ConvStem.CONTRAST * (images - 0.5) * visible_pixels, 1 - visible_pixels], dim=1)
         half = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)
         quarter = self.quarter(self.detail(self.enter(half)))
-        eighth = self.eighth(quarter)
+        eighth, added = self.eighth(quarter), list[Tensor]()
+        if self.photographs is not None:
+            maps, level = self.photographs(images * visible_pixels)
+            eighth, added = eighth + level, [maps]
         upper = self.to_eighth(self._transformed(eighth), eighth)
-        fine = self.to_quarter(upper, quarter)
+        fine = torch.cat([self.to_quarter(upper, quarter), *added], dim=1)
         return torch.stack([to_tokens(self.level_norm(eighth)), to_tokens(upper)], dim=1), fine
 
     def _transformed(self, eighth: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:

@@ -55,8 +55,10 @@ class Linear(nn.Linear):
 class Conv2d(nn.Conv2d):
     """`nn.Conv2d`, in 16 bits where `reduced` and where no gradients are recorded."""
 
-    def __init__(self, inputs: int, outputs: int, side: int, stride: int = 1, padding: int = 0) -> None:
-        super().__init__(inputs, outputs, side, stride, padding)
+    def __init__(
+        self, inputs: int, outputs: int, side: int, stride: int = 1, padding: int = 0, groups: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs, side, stride, padding, groups=groups)
         self.reduced, self._copies = False, _Copies()
 
     @property
@@ -65,11 +67,11 @@ class Conv2d(nn.Conv2d):
         return self.reduced and not torch.is_grad_enabled() and self.weight.dtype == torch.float32
 
     def forward(self, x: Tensor) -> Tensor:
-        """As nn.Conv2d."""
+        """As nn.Conv2d; maps that are in 16 bits stay so."""
         if not self.is_reduced:
             return super().forward(x)
         weight, bias = self._copies.get(self.weight, self.bias)
-        return F.conv2d(x.bfloat16(), weight, bias, self.stride, self.padding).float()
+        return F.conv2d(x.bfloat16(), weight, bias, self.stride, self.padding, groups=self.groups).to(x.dtype)
 
 
 def reduce_precision(model: nn.Module) -> None:

@@ -90,14 +90,15 @@ class MatchingForm(nn.Module):
         super().__init__()
         self.config, self.patch = config, config.patch
         self.image_encoder = ImageEncoder(
-            config.width, config.depth, config.heads, config.patch, config.fine, config.drop_path, config.inputs
-        )
+            config.width, config.depth, config.heads, config.patch, config.fine, config.drop_path, config.inputs,
+            config.pretrained,
+        )  # fmt: skip
         width, target_width = self.image_encoder.width, config.target_width
         self.target_encoder = TargetEncoder(target_width, config.target_depth, ImageEncoder.CELL, width)
         self.matchings = nn.ModuleList(
             Matching(width, target_width, target_width // HEAD_WIDTH, HEAD_WIDTH) for _ in range(2)
         )
-        self.ridge = Ridge(config.fine, config.inputs)
+        self.ridge = Ridge(config.fine_width, config.inputs)
         self.decoder = Decoder(config, width)
         cells = (config.patch // ImageEncoder.CELL) ** 2
         self.image_head = nn.Linear(cells * width, config.inputs * config.patch**2)
