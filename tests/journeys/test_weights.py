@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from mvg.model.weights import load_weights
+from mvg.model.weights import describe_weights, load_weights
 from tests.data.folders import make_mri
 from tests.journeys.conftest import Run
+from tests.model.test_pretrained import color_state
 
 
 def test_packed_installed_listed_and_used(
@@ -56,3 +58,21 @@ def test_fusion_needs_labeled_volumes(run: Run, weights: Path, tmp_path: Path) -
     assert (result.code, result.out) == (2, "")
     assert "no labeled volume in the sets" in result.err
     assert not (tmp_path / "fused").exists()
+
+
+def test_features_of_photographs_are_added_to_weights(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    make_mri(tmp_path / "heads", dict.fromkeys(("p1", "p2", "p3", "p4"), (24, 20, 6)))
+    assert run("prepare", tmp_path / "heads", "--output", tmp_path / "store").code == 0
+    torch.save(color_state(), tmp_path / "trunk.pth")
+    wide = tmp_path / "wide"
+    command = ("weights", "imagenet", tmp_path / "trunk.pth", "--weights", weights, "--store", tmp_path / "store",
+               "--output", wide, "--width", 6)  # fmt: skip
+    result = run(*command)
+    assert (result.code, result.out.strip()) == (0, str(wide))
+    assert describe_weights(wide).config.as_dict()["pretrained"] == 6
+    assert "Apache License 2.0" in run("weights", "show", wide).out
+    common = ("--prompts", user / "prompts", "--output", tmp_path / "out", "--weights", wide)
+    assert run("predict", user / "scan.nii.gz", *common).code == 0
+    again = run(*command)
+    assert (again.code, again.out) == (2, "")
+    assert "exists already" in again.err
