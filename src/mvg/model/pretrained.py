@@ -52,8 +52,8 @@ class _Bottleneck(nn.Module):
         self.residual = inputs == outputs and stride == 1
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
-        inner = x if self.expand is None else F.relu6(self.expand(x))
-        out: Tensor = self.project(F.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        out: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
         return x + out if self.residual else out
 
 
@@ -78,7 +78,7 @@ class Trunk(nn.Module):
     def forward(self, pictures: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b d i j"]]:
         """The maps of all stages, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the pictures' resolution."""
         x = pictures.bfloat16() if self.stem.layer.is_reduced else pictures
-        x = F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        x = F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)), inplace=True)
         maps = []
         for stage in self.stages:
             x = stage(x)
