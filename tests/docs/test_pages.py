@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 import typer
 
+from mvg.app import bare
 from mvg.app.cli import app
 from mvg.prediction.options import PredictionOptions
 from mvg.training.recipe import _RENAMED
@@ -58,6 +59,7 @@ def test_the_options_on_the_pages_are_those_of_the_command_line() -> None:
     assert isinstance(weights, typer.core.TyperGroup)
     commands = [*group.commands.values(), *weights.commands.values()]
     known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    known |= {option for action in bare.parser()._actions for option in action.option_strings}
     known |= {"--nnodes", "--nproc-per-node", "--node-rank", "--master-addr"}  # torchrun's
     for page in [*(DOCS / "how-to").glob("*.md"), DOCS / "benchmark.md", DOCS / "datasets.md"]:
         assert set(_OPTION.findall(page.read_text(encoding="utf-8"))) <= known, page.name

@@ -45,6 +45,15 @@ def test_weights_of_a_run_are_called_after_it(weights_folder: Path, tmp_path: Pa
     assert {"hearts", "livers"} <= {one.id for one in list_weights()}
 
 
+def test_weights_can_be_packed_under_another_id(packed: Path, weights_folder: Path, tmp_path: Path) -> None:
+    file = pack_weights(tmp_path / "lab", tmp_path / "any.mvgweights", "small")
+    assert install_weights(file, weights_folder).id == "small"
+    for wrong in ("tiny", "../tiny", "a b"):
+        with pytest.raises(WeightsError, match="which ship with mvg"):
+            pack_weights(tmp_path / "lab", tmp_path / "wrong.mvgweights", wrong)
+    assert not (tmp_path / "wrong.mvgweights").exists()
+
+
 def test_a_folder_can_be_installed_and_replaces_the_old(packed: Path, weights_folder: Path, tmp_path: Path) -> None:
     install_weights(packed, weights_folder)
     save_weights(random_model(), tmp_path / "other" / "lab", "# Newer\n")

@@ -16,6 +16,7 @@ import mvg
 from mvg.app.display import print_line, print_notes, progress_bars, warnings_as_lines
 from mvg.app.evaluating import evaluate
 from mvg.app.options import KINDS, Device, Quiet, Strict
+from mvg.app.packing import pack_store
 from mvg.app.predict import predict
 from mvg.app.register import register
 from mvg.app.usage import UsageError, check_renamed, exit_with_usage
@@ -66,6 +67,7 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 app.command()(predict)
 app.command()(register)
+app.command()(pack_store)
 
 
 @app.command()

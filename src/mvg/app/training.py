@@ -10,7 +10,7 @@ from mvg.app.display import OnProgress
 from mvg.errors import FileError, RecipeError
 from mvg.model.config import GeneralistConfig
 from mvg.model.weights import save_weights
-from mvg.training.checkpoint import averaged
+from mvg.training.checkpoint import CHECKPOINT, averaged
 from mvg.training.dry_run import dry_run
 from mvg.training.launch import RunLocation
 from mvg.training.optimization import Progress, StepResult
@@ -58,7 +58,7 @@ def run_recipe(path: Path, minutes: float | None, request: RunRequest, show: OnP
     recipe = _with_minutes(read_recipe(path), minutes)
     location = _location(recipe, request)
     folder = location.folder
-    if (folder / "checkpoint.pt").exists() and not request.resume:
+    if (folder / CHECKPOINT).exists() and not request.resume:
         raise FileError(
             f"'{folder}' holds a run", "a new folder, or --resume", "add --resume or choose another --output"
         )
@@ -69,8 +69,16 @@ def run_recipe(path: Path, minutes: float | None, request: RunRequest, show: OnP
 
     validate = validation(store_of(recipe), ValidationSettings(recipe.data.tasks, recipe.episodes.coloring))
     checkpoint = train(recipe, location, validate, on_step)
-    model, about = averaged(checkpoint)
-    return save_weights(model, folder / "weights", _card(recipe, model.config, about)).folder
+    return weights_of_run(checkpoint.parent, folder / "weights")
+
+
+def weights_of_run(run: Path, output: Path) -> Path:
+    """Write the averaged weights of a run's last checkpoint as weights, with a card; returns their folder.
+
+    Raises FileError for a run without a readable checkpoint, WeightsError where `output` cannot be written.
+    """
+    model, about = averaged(run / CHECKPOINT)
+    return save_weights(model, output, _card(model.config, about)).folder
 
 
 def plan_lines(path: Path, minutes: float | None, request: RunRequest) -> tuple[str, ...]:
@@ -98,15 +106,16 @@ def _total(recipe: Recipe) -> int:
     return max(1, round(60 * recipe.schedule.minutes) if recipe.schedule.minutes > 0 else recipe.schedule.steps)
 
 
-def _card(recipe: Recipe, model: GeneralistConfig, about: dict[str, Any]) -> str:
+def _card(model: GeneralistConfig, about: dict[str, Any]) -> str:
+    recipe = about["recipe"]
     return _CARD.format(
-        name=recipe.name,
+        name=recipe["name"],
         step=about["step"],
         minutes=about["seconds"] / 60,
-        store=recipe.data.store,
-        sets=f" ({', '.join(recipe.data.sets)})" if recipe.data.sets else "",
+        store=recipe["data"]["store"],
+        sets=f" ({', '.join(recipe['data']['sets'])})" if recipe["data"]["sets"] else "",
         form=model.form,
         size=model.size,
         patch=model.patch,
-        recipe=json.dumps(about["recipe"], indent=2),
+        recipe=json.dumps(recipe, indent=2),
     )

@@ -69,11 +69,25 @@ def imagenet(
 def pack(
     name: Annotated[str, typer.Argument(metavar="ID|PATH")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write them, for example lab.mvgweights.")],
+    weights_id: Annotated[
+        str, typer.Option("--id", help="Id under which they are installed.", show_default="their own")
+    ] = "",
 ) -> None:
     """Write weights as one file, to pass on."""
     from mvg.model.installed import pack_weights
 
-    print(pack_weights(name, file))
+    print(pack_weights(name, file, weights_id))
+
+
+@app.command()
+def from_run(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run of training, finished or not.")],
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the weights.")],
+) -> None:
+    """Write the averaged weights of a run's last checkpoint as weights."""
+    from mvg.app.training import weights_of_run
+
+    print(weights_of_run(run, output))
 
 
 @app.command()

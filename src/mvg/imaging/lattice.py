@@ -3,7 +3,6 @@
 from typing import TypeVar
 
 import numpy as np
-from nibabel import orientations
 
 from mvg.imaging.volume import LabelMap, Volume
 
@@ -15,6 +14,8 @@ def onto_lattice(image: _Kind, reference: Volume | LabelMap, tolerance: float) -
 
     None where its voxels lie elsewhere, by more than `tolerance` mm at the corners.
     """
+    from nibabel import orientations
+
     if image.same_grid(reference, tolerance):
         return image
     between = np.linalg.inv(reference.affine) @ image.affine

@@ -8,7 +8,6 @@ from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
-from nibabel import orientations
 from numpy.typing import NDArray
 
 Plane = Literal["axial", "coronal", "sagittal"]
@@ -57,17 +56,23 @@ def array_axes(orientation: NDArray[np.float64]) -> tuple[int, int, int]:
 
 def axis_codes(orientation: NDArray[np.float64]) -> tuple[str, str, str]:
     """The direction of each array axis, as letters of R/L, A/P, S/I."""
+    from nibabel import orientations
+
     first, second, third = orientations.ornt2axcodes(orientation, _LABELS)
     return str(first), str(second), str(third)
 
 
 def to_canonical(voxels: NDArray[Any], orientation: NDArray[np.float64]) -> NDArray[Any]:
     """A view of voxels (X, Y, Z[, C]) with axes (left, posterior, superior[, C])."""
+    from nibabel import orientations
+
     return np.asarray(orientations.apply_orientation(voxels, orientation))
 
 
 def from_canonical(voxels: NDArray[Any], orientation: NDArray[np.float64]) -> NDArray[Any]:
     """The inverse of `to_canonical`, a view."""
+    from nibabel import orientations
+
     return to_canonical(voxels, orientations.ornt_transform(CANONICAL, orientation).astype(np.float64))
 
 
@@ -75,6 +80,8 @@ def canonical_affine(
     affine: NDArray[np.float64], orientation: NDArray[np.float64], shape: tuple[int, int, int]
 ) -> NDArray[np.float64]:
     """The affine of `to_canonical` of an array of that shape."""
+    from nibabel import orientations
+
     return np.asarray(affine @ orientations.inv_ornt_aff(orientation, shape))
 
 

@@ -3,6 +3,7 @@
 A file is a ZIP archive of `ID/config.json`, `ID/model.safetensors` and `ID/card.md`, stored without compression.
 """
 
+import re
 import shutil
 import tempfile
 import zipfile
@@ -24,17 +25,28 @@ from mvg.model.weights import (
     verify_weights,
 )
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-def pack_weights(name: str | Path, file: Path) -> Path:
-    """Write weights (an id or a folder) as one file that can be installed. Raises WeightsError."""
+
+def pack_weights(name: str | Path, file: Path, weights_id: str = "") -> Path:
+    """Write weights (an id or a folder) as one file that can be installed. Raises WeightsError.
+
+    weights_id: the id under which they are installed; "": the one that they have.
+    """
     info, file = verify_weights(name), Path(file)
+    if weights_id and (not _ID.fullmatch(weights_id) or weights_id in shipped_ids()):
+        raise WeightsError(
+            f"the id '{weights_id}'",
+            f"letters, digits, '-' and '_', other than {', '.join(shipped_ids())}, which ship with mvg",
+            "choose another id",
+        )
     with (
         atomic_file(file, partial(_unwritable, file)) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
     ):
         for part in (CONFIG, TENSORS, CARD):
             if (info.folder / part).is_file():
-                archive.write(info.folder / part, f"{info.id}/{part}")
+                archive.write(info.folder / part, f"{weights_id or info.id}/{part}")
     return file
 
 

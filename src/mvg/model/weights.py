@@ -10,11 +10,11 @@ Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in 
 import hashlib
 import json
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
-from platformdirs import user_data_path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -26,8 +26,18 @@ from mvg.model.fusion import Fusion
 from mvg.model.generalist import Generalist
 from mvg.model.state_names import original_name
 
+
+def _user_folder() -> Path:
+    """The user's data folder; where only PyTorch is installed, that of Linux."""
+    if find_spec("platformdirs") is None:
+        return Path.home() / ".local" / "share" / "mvg"
+    from platformdirs import user_data_path
+
+    return user_data_path("mvg")
+
+
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
-INSTALLED = user_data_path("mvg") / "weights"
+INSTALLED = _user_folder() / "weights"
 TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 FORMAT = 1
 _FUSION = "fusion."  # how the names of the tensors of learnt fusion begin

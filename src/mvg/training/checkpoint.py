@@ -15,6 +15,7 @@ from mvg._atomic import atomic_file
 from mvg.errors import FileError, RecipeError, first_line
 from mvg.model.config import GeneralistConfig
 from mvg.model.generalist import Generalist
+from mvg.training.averaged_checkpoint import read_averaged, remove_other_averaged, write_averaged
 from mvg.training.optimization import Progress
 from mvg.training.recipe import Recipe, recipe_from
 from mvg.training.sharded_checkpoint import read_average, read_shards, remove_other_shards, whole_weights, write_shards
@@ -56,6 +57,11 @@ def save(path: Path, recipe: Recipe, state: TrainState, rank: int) -> None:
         if rank == 0:
             _write(path, {"shards": name, "about": about})
             remove_other_shards(path.parent, name)
+    elif rank == 0 and recipe.schedule.checkpoint_state == "averaged":
+        # As with shards: the old files go once the file that names the new ones is there.
+        names = write_averaged(path.parent, state.progress.step, state.averaged_model)
+        _write(path, {"averaged": names, "about": about})
+        remove_other_averaged(path.parent, names)
     elif rank == 0:
         content = {
             "model": state.model.state_dict(),
@@ -91,6 +97,11 @@ def resume(path: Path, recipe: Recipe, state: TrainState, device: torch.device) 
     groups = [optimizer.param_groups for optimizer in state.optimizers]
     if state.sharded:
         read_shards(path.parent, content["shards"], state.model, state.average.module, state.optimizers[0])
+    elif "averaged" in content:
+        weights = read_averaged(path.parent, content["averaged"])
+        with fitting(path, START_AGAIN):
+            state.model.load_state_dict(weights)
+            state.averaged_model.load_state_dict(weights)
     else:
         _set_whole(path, content, state)
     for optimizer, before in zip(state.optimizers, groups, strict=True):
@@ -120,8 +131,10 @@ def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
     if "shards" in content:
         read_average(checkpoint.parent, content["shards"], model)
     else:
+        named = content.get("averaged")
+        weights = content["average"] if named is None else read_averaged(checkpoint.parent, named)
         with fitting(checkpoint, "choose another"):
-            model.load_state_dict(content["average"])
+            model.load_state_dict(weights)
     return model.eval(), content["about"]
 
 
@@ -148,7 +161,7 @@ def read(path: Path, device: torch.device, action: str) -> dict[str, Any]:
             f"cannot read {path} ({first_line(problem)})", "a checkpoint of 'mvg train'", action
         ) from problem
     if not isinstance(content, dict) or not any(
-        needed <= set(content) for needed in ({"model", "average", "about"}, {"shards", "about"})
+        needed <= set(content) for needed in ({"model", "average", "about"}, {"shards", "about"}, {"averaged", "about"})
     ):
         raise FileError(f"{path} is something else", "a checkpoint of 'mvg train'", action)
     return content

@@ -1,5 +1,6 @@
 """How devices share the work of a step; nothing here changes what a step learns from, or what is learned."""
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from mvg.errors import first_line
 from mvg.model.generalist import Generalist
 from mvg.model.recomputation import recompute_blocks
 from mvg.model.transformer import Block
+from mvg.training.precision import InPrecision
 
 ACCELERATORS = {
     "a100-80gb": (80e9, 312e12),
@@ -63,6 +66,19 @@ def prepare_network(network: Generalist, settings: DeviceSettings) -> None:
         network.compile(backend=settings.compile)
 
 
+def is_compiler_error(error: Exception) -> bool:
+    """Whether `torch.compile` raised it. Told by its module, since importing the compiler takes seconds."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+def stop_compiling(network: Generalist, error: Exception) -> None:
+    """Let a network go on without compilation, and say why: no compiler on this machine, for example."""
+    network._compiled_call_impl = None
+    logging.getLogger(__name__).warning(
+        "the network is not compiled, so it trains more slowly (%s: %s)", type(error).__name__, first_line(error)
+    )
+
+
 def distribute(
     fabric: Any,
     network: Generalist,
@@ -100,20 +116,11 @@ def _sharded(
             fully_shard(block, mesh=mesh)
         fully_shard(root, mesh=mesh)
     return DistributedModel(
-        _InPrecision(network, fabric), optimizers_of(network), torch.autograd.backward, lambda: _Unsynchronized(network)
+        InPrecision(network, fabric.autocast),
+        optimizers_of(network),
+        torch.autograd.backward,
+        lambda: _Unsynchronized(network),
     )
-
-
-class _InPrecision(nn.Module):
-    """A network that computes in the precision of its run."""
-
-    def __init__(self, network: nn.Module, fabric: Any) -> None:
-        super().__init__()
-        self.network, self.fabric = network, fabric
-
-    def forward(self, *inputs: Any) -> Any:
-        with self.fabric.autocast():
-            return self.network(*inputs)
 
 
 class _Unsynchronized(AbstractContextManager[None]):

@@ -106,11 +106,17 @@ class Clock:
     """What measures a run.
 
     now: a time in seconds; agreed: makes one value of the seconds that each of several processes measured. Without one
-    common clock some processes would stop a step before the others, which would wait for them forever.
+    common clock some processes would stop a step before the others, which would wait for them forever. deadline: no
+    step begins after this time, whatever is left of the budget.
     """
 
     now: Callable[[], float] = time.monotonic
     agreed: Callable[[float], float] = float
+    deadline: float = math.inf
+
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline < math.inf and self.agreed(self.now()) >= self.deadline
 
 
 def train_loop(
@@ -121,12 +127,12 @@ def train_loop(
     on_step: Sequence[OnStep] = (),
     clock: Clock = Clock(),
 ) -> None:
-    """Take steps until the budget is spent; `progress` counts on from where it is.
+    """Take steps until the budget is spent or the deadline has passed; `progress` counts on from where it is.
 
     `step(batch, progress, share)` does one step, where `share` of the budget is spent before it. No batch is drawn
     where the budget is spent from the start. The time that `on_step` takes does not count.
     """
-    while (share := budget.share(progress)) < 1:
+    while (share := budget.share(progress)) < 1 and not clock.is_over():
         started = clock.now()
         batch = next(batches)
         progress.waited += clock.now() - started

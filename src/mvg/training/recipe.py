@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from mvg.tasks import kinds
 from mvg.training import objectives
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.devices import DeviceSettings
+from mvg.training.distillation import DistillationSettings
 from mvg.training.losses import LossSettings
 from mvg.training.optimization import Budget, OptimizerSettings
 from mvg.training.precision import Precision
@@ -100,6 +101,8 @@ class ScheduleSettings:
     """How long a run lasts: `steps`, or `minutes` of wall time where positive (the learning rate follows the clock).
 
     checkpoint_minutes, validation_minutes: between two of them; log_steps: steps between two points of the curves.
+    checkpoint_state: "all" that an exact resumption needs, or the "averaged" weights alone, as bfloat16 in files of at
+    most 15 MiB, after which optimizers start afresh.
     """
 
     steps: int = 10000
@@ -107,6 +110,7 @@ class ScheduleSettings:
     checkpoint_minutes: float = 5.0
     validation_minutes: float = 15.0
     log_steps: int = 50
+    checkpoint_state: Literal["all", "averaged"] = "all"
 
     @property
     def budget(self) -> Budget:
@@ -134,6 +138,7 @@ class Recipe:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     objectives: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    distillation: DistillationSettings = field(default_factory=DistillationSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     devices: DeviceSettings = field(default_factory=DeviceSettings)
@@ -256,6 +261,7 @@ _RANGES = {
     "objectives.mask_ratio": _NOT_WHOLE,
     "loss.smooth_l1_beta": _NOT_NEGATIVE,
     "loss.relative_floor": _NOT_NEGATIVE,
+    "distillation.share": _FRACTION,
     "optimizer.learning_rate": _POSITIVE,
     "optimizer.weight_decay": _NOT_NEGATIVE,
     "optimizer.warmup_fraction": _NOT_WHOLE,

@@ -24,7 +24,8 @@ from mvg.training import objectives
 from mvg.training.batch import ObjectiveContext, pairs_for
 from mvg.training.checkpoint import CHECKPOINT, START_AGAIN, TrainState, model_of, read, resume, save
 from mvg.training.curves import Curves
-from mvg.training.devices import DistributedModel, distribute, prepare_network
+from mvg.training.devices import DistributedModel, distribute, is_compiler_error, prepare_network, stop_compiling
+from mvg.training.distillation import Teacher, load_teacher
 from mvg.training.episodes import EpisodeData, Episodes
 from mvg.training.launch import RunLocation, launch, lost_processes_as_errors
 from mvg.training.loading import loader
@@ -40,7 +41,7 @@ from mvg.training.optimization import (
     train_loop,
 )
 from mvg.training.optimizers import optimizers_for
-from mvg.training.precision import precision_on
+from mvg.training.precision import InPrecision, precision_on
 from mvg.training.recipe import Recipe, check_model
 from mvg.training.run_lock import locked
 
@@ -67,7 +68,7 @@ def train(
     store = store_of(recipe)
     lock = locked(location.folder) if fabric.is_global_zero else nullcontext()
     with lock, lost_processes_as_errors(location):
-        _Run.start(fabric, precision, recipe, location.folder).train(store, validate, on_step)
+        _Run.start(fabric, precision, recipe, location.folder).train(store, validate, on_step, location.deadline)
         if location.world_size > 1:
             _wait_for_the_others(fabric)
     if not fabric.is_global_zero:
@@ -85,6 +86,7 @@ class _Run:
     model: DistributedModel
     state: TrainState
     updater: Updater
+    teacher: Teacher | None
 
     @classmethod
     def start(cls, fabric: Any, precision: Literal["bf16-mixed", "32-true"], recipe: Recipe, folder: Path) -> "_Run":
@@ -103,13 +105,13 @@ class _Run:
             resume(folder / CHECKPOINT, recipe, state, fabric.device)
         _check_agreement(fabric, state.progress.step)
         updater = Updater(network, model.optimizers, recipe.optimizer, average, model.backward)
-        return cls(fabric, recipe, folder, model, state, updater)
+        return cls(fabric, recipe, folder, model, state, updater, _teacher(fabric, recipe))
 
-    def train(self, store: Store, validate: Validation | None, on_step: OnStep | None) -> None:
-        """Take all steps that are left, then save and validate once more."""
+    def train(self, store: Store, validate: Validation | None, on_step: OnStep | None, deadline: float) -> None:
+        """Take all steps that are left, or those before the deadline, then save and validate once more."""
         progress, first = self.state.progress, self.state.progress.step
         observers, final = self._observers(validate, on_step)
-        clock = Clock(agreed=self.fabric.broadcast)
+        clock = Clock(agreed=self.fabric.broadcast, deadline=deadline)
         train_loop(self._step, self._batches(store), progress, self.recipe.schedule.budget, observers, clock)
         if progress.step > first:  # a finished run is not written again: several processes may read it
             for action in final:
@@ -161,6 +163,16 @@ class _Run:
         return observers, [write_checkpoint, write_validation]
 
     def _step(self, pairs: Pairs, progress: Progress, share: float) -> StepResult:
+        """One update; again without compilation where the network cannot be compiled on this machine."""
+        try:
+            return self._update(pairs, progress, share)
+        except RuntimeError as error:
+            if not is_compiler_error(error):
+                raise
+            stop_compiling(self.state.model, error)
+            return self._update(pairs, progress, share)
+
+    def _update(self, pairs: Pairs, progress: Progress, share: float) -> StepResult:
         """One update of the network on one batch, in as many parts as the recipe divides it into."""
         recipe, losses = self.recipe, list[float]()
         objective = recipe.objectives.draw(pairs.target_type, np.random.default_rng([recipe.seed, progress.step]))
@@ -183,7 +195,16 @@ class _Run:
         torch.manual_seed(int(seeds[0]))  # of dropped paths
         context = ObjectiveContext(torch.Generator().manual_seed(int(seeds[1])), recipe.objectives.mask_ratio)
         batch = named(objectives, objective).make_batch(pairs_for(recipe.model, pairs), patch, context)
-        return loss_of(batch.run(self.model.module), batch, pairs, patch, recipe.loss)
+        loss = loss_of if self.teacher is None else self.teacher.loss
+        return loss(batch.run(self.model.module), batch, pairs, patch, recipe.loss)
+
+
+def _teacher(fabric: Any, recipe: Recipe) -> Teacher | None:
+    """The network whose answers a run also learns from, on its device; None where the recipe names none."""
+    if not recipe.distillation.teacher:
+        return None
+    network = load_teacher(recipe.distillation, recipe.model).to(fabric.device)
+    return Teacher(InPrecision(network, fabric.autocast), recipe.distillation.share)
 
 
 def _check_agreement(fabric: Any, step: int) -> None:
