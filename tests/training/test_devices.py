@@ -77,11 +77,39 @@ train(recipe, RunLocation(Path(sys.argv[2]), "cpu"), None, lambda progress, resu
 """
 
 
+def test_a_run_goes_on_where_nothing_can_be_compiled(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
+    whole = run(make_recipe(schedule={"steps": 3}), tmp_path / "whole")
+    recipe = make_recipe(schedule={"steps": 3}, devices={"compile": "aot_eager"})
+    prepared: list[Generalist] = []
+    original = training.loss_of
+
+    def failing(*given: object) -> Tensor:
+        if prepared[0]._compiled_call_impl is not None:
+            raise TorchDynamoException("no compiler\nis installed")
+        return original(*given)
+
+    def mark(network: Generalist, _settings: object) -> None:
+        network._compiled_call_impl = network._call_impl
+        prepared.append(network)
+
+    monkeypatch.setattr(training, "prepare_network", mark)
+    monkeypatch.setattr(training, "loss_of", failing)
+    assert run(recipe, tmp_path / "compiled") == whole
+    assert [record.getMessage() for record in caplog.records if "compiled" in record.getMessage()] == [
+        "the network is not compiled, so it trains more slowly (TorchDynamoException: no compiler)"
+    ]
+
+
 @pytest.mark.slow
-def test_a_compiled_network_learns_the_same(make_recipe: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["matching", "merged"])
+def test_a_compiled_network_learns_the_same(make_recipe: Make, tmp_path: Path, form: str) -> None:
     settings = {"schedule": {"steps": 2}, "episodes": {"panels": [2, 2]}}
-    whole = run(make_recipe("merged", **settings), tmp_path / "whole")
-    compiled = make_recipe("merged", devices={"compile": "aot_eager"}, **settings)
+    whole = run(make_recipe(form, **settings), tmp_path / "whole")
+    compiled = make_recipe(form, devices={"compile": "aot_eager"}, **settings)
     # in a process of its own, where no signature is checked: the checks cannot be compiled
     words = [sys.executable, "-c", COMPILED, json.dumps(compiled.as_dict()), str(tmp_path / "compiled")]
     done = subprocess.run(words, capture_output=True, text=True, env=clean_environment(), timeout=300, check=True)

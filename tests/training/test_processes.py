@@ -36,13 +36,13 @@ def test_no_more_processes_than_devices(
         train(make_recipe(), RunLocation(tmp_path, device, 4))
 
 
-@pytest.mark.parametrize("package", ["lightning_fabric", "tensorboard"])
+@pytest.mark.parametrize(("package", "processes"), [("lightning_fabric", 2), ("tensorboard", 1)])
 def test_a_missing_package_is_an_error(
-    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, processes: int
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(RecipeError, match=rf"no package '{package}'.*\[train\]"):
-        train(make_recipe(), RunLocation(tmp_path, "cpu"))
+        train(make_recipe(), RunLocation(tmp_path, "cpu", processes))
 
 
 SCRIPT = """

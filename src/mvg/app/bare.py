@@ -66,8 +66,8 @@ def _train(options: argparse.Namespace, started: float) -> None:
     if options.teacher:
         recipe = replace(recipe, distillation=replace(recipe.distillation, teacher=options.teacher))
     if (options.output / CHECKPOINT).exists() != options.resume:
-        found = "holds no run" if options.resume else "holds a run"
-        raise FileError(f"'{options.output}' {found}", "a new folder, or one of a run with --resume", "choose again")
+        state = "holds no run" if options.resume else "holds a run"
+        raise FileError(f"'{options.output}' {state}", "a new folder, or one of a run with --resume", "choose again")
     location = RunLocation(options.output, options.device, deadline=started + 60 * options.wall_minutes)
     store = unpack_store(options.packed, options.packed.with_name(f"{options.packed.stem}_unpacked"))
     data = replace(recipe.data, store=str(store), workers=affordable_workers(recipe))

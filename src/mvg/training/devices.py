@@ -1,7 +1,7 @@
 """How devices share the work of a step; nothing here changes what a step learns from, or what is learned."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mvg.errors import first_line
 from mvg.model.generalist import Generalist
+from mvg.model.matching import MatchingForm
 from mvg.model.recomputation import recompute_blocks
 from mvg.model.transformer import Block
 from mvg.training.precision import InPrecision
@@ -63,7 +64,20 @@ def prepare_network(network: Generalist, settings: DeviceSettings) -> None:
     if settings.activation_checkpointing:
         recompute_blocks(network)
     if settings.compile != "off":
-        network.compile(backend=settings.compile)
+        for part in _parts_to_compile(network):
+            part.compile(backend=settings.compile)
+
+
+def _parts_to_compile(network: Generalist) -> Sequence[nn.Module]:
+    """The parts whose shapes depend on the sizes of a batch alone.
+
+    In the matching form, those with nearly all of the work. Between them, how many pictures have voids decides shapes,
+    and each number would be compiled anew.
+    """
+    form = network.form
+    if isinstance(form, MatchingForm):
+        return form.image_encoder, form.target_encoder, form.decoder
+    return (network,)
 
 
 def is_compiler_error(error: Exception) -> bool:
@@ -73,7 +87,8 @@ def is_compiler_error(error: Exception) -> bool:
 
 def stop_compiling(network: Generalist, error: Exception) -> None:
     """Let a network go on without compilation, and say why: no compiler on this machine, for example."""
-    network._compiled_call_impl = None
+    for module in network.modules():
+        module._compiled_call_impl = None
     logging.getLogger(__name__).warning(
         "the network is not compiled, so it trains more slowly (%s: %s)", type(error).__name__, first_line(error)
     )

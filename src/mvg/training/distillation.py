@@ -47,15 +47,15 @@ class Teacher:
         truth = loss_of(output, batch, pairs, patch, settings)
         if batch.scored is None:
             return truth
-        soft = replace(pairs, targets=self._answers(batch, pairs))
+        soft = replace(pairs, targets=self._soft_targets(batch, pairs))
         imitation = loss_of(output, batch, soft, patch, replace(settings, dice=0.0))
         return (1 - self.share) * truth + self.share * imitation
 
     @torch.no_grad()
-    def _answers(self, batch: TrainingBatch, pairs: Pairs) -> Float[Tensor, "b n c s s"]:
+    def _soft_targets(self, batch: TrainingBatch, pairs: Pairs) -> Float[Tensor, "b n c s s"]:
         """The targets, with the teacher's answers in place of those that are predicted."""
-        answers = soft_targets(batch.run(self.network), pairs)
-        return torch.cat([pairs.targets[:, : batch.first], answers], dim=1)
+        predicted = soft_targets(batch.run(self.network), pairs)
+        return torch.cat([pairs.targets[:, : batch.first], predicted], dim=1)
 
 
 def soft_targets(output: ModelOutput, pairs: Pairs) -> Float[Tensor, "b m c s s"]:
