@@ -67,8 +67,8 @@ def _recognized(images: list[Volume]) -> dict[str, dict[str, int]]:
     for offset in _OFFSETS:
         stored = [np.maximum(image.voxels + offset, 0) if offset else image.voxels for image in images]
         guessed = sum(guess_modality(voxels) == "CT" for voxels in stored)
-        found = sum(hounsfield_offset(finite_sample(voxels)) == (offset or 0) for voxels in stored)
-        counts[str(offset)] = {"guessed": guessed, "offset found where CT is stated": found}
+        matches = sum(hounsfield_offset(finite_sample(voxels)) == (offset or 0) for voxels in stored)
+        counts[str(offset)] = {"guessed": guessed, "offset found where CT is stated": matches}
     return counts
 
 

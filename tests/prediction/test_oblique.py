@@ -48,6 +48,25 @@ def test_the_answer_lies_on_the_grid_of_the_query() -> None:
     assert isinstance(answer, LabelMap)
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.floats(30, 60), st.floats(-1, 1), st.integers(0, 1))
+def test_a_prediction_and_its_query_have_the_same_pictures(angle: float, shear: float, axis: int) -> None:
+    """Also where slices were cut along other axes than the names of the query's own say, and for sheared axes."""
+    sheared = turned(angle, axis)
+    sheared[:3, 1] += shear * sheared[:3, 0]
+    query, task = body(9, affine=sheared)[0], task_at(turned(90 - angle, axis))
+    with_all = task.with_options(replace(task.options, uncertainty=True, probabilities=True))
+    for given_query in (query, task.prompts.posed(query)):
+        answer = with_all(given_query)
+        assert answer.uncertainty is not None
+        assert answer.probabilities is not None
+        for volume in (answer.volume, answer.uncertainty, answer.probabilities.of(0)):
+            assert np.array_equal(volume.axes, given_query.axes)
+            assert volume.pictures("axial").shape == given_query.pictures("axial").shape
+    most_likely = np.argmax([answer.probabilities.of(value).voxels for value in (0, 1, 2)], axis=0)
+    assert (most_likely == answer.volume.voxels).mean() > 0.95, "in the same order of voxels"
+
+
 def test_the_pose_is_kept_in_the_task_file(tmp_path: Path) -> None:
     task, (query, truth) = task_at(turned(43)), body(9, affine=turned(47))
     task.save(tmp_path / "heart.mvgtask")

@@ -72,7 +72,8 @@ class PromptedTask:
             raise GeometryError(
                 "a query with NaN or infinite voxels", "finite intensities", "replace them, for example by 0"
             )
-        query = self.prompts.posed(fit_channels(query, self.model.config.inputs, "the query"))
+        given = query = fit_channels(query, self.model.config.inputs, "the query")
+        query = self.prompts.posed(query)
         slices = QueryVolume.of(query, self.prompts, self.spec, self.model.config.size)
         passes = 1 if self.zoom is None or self.options.zoom == "off" else 1 + len(self.zoom.regions)
         counter = _Counter(progress, passes * len(slices))
@@ -83,7 +84,7 @@ class PromptedTask:
         with one_thread_per_operation():
             prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
         counter.finish()
-        return self._on_grid(prediction, query, slices.plane)
+        return self._on_grid(prediction, query, slices.plane).with_orientation(given.orientation)
 
     def open(self, volume: ImageLike, progress: Progress | None = None) -> Session:
         """Correct the task's prediction for a volume slice by slice. Raises PromptError for a task with pictures.
@@ -221,7 +222,7 @@ class PromptedTask:
             uncertainty = volume
         probabilities = None
         if prediction.probabilities is not None:
-            probabilities = ClassProbabilities((0, *values), prediction.probabilities, query, plane)
+            probabilities = ClassProbabilities((0, *values), prediction.probabilities, query, plane, query.orientation)
         return Prediction(_placed(query, pixels, plane), uncertainty, probabilities)
 
 

@@ -1,6 +1,6 @@
 """What a user receives: the prediction for a query, on the query's own grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,15 @@ from mvg.imaging.volume import LabelMap, Plane, Volume
 class ClassProbabilities:
     """The probability of each class, 0 for background, on the grid of the query.
 
-    values: background and the label values, in the order of `slices` (K + 1, n, rows, cols) float16.
+    values: background and the label values, in the order of `slices` (K + 1, n, rows, cols) float16, which are cut
+    along the plane of the query; named: the orientation of the volumes that are returned.
     """
 
     values: tuple[int, ...]
     slices: NDArray[np.float16]
     query: Volume
     plane: Plane
+    named: NDArray[np.float64] | None = None
 
     def of(self, value: int) -> Volume:
         """The probability of one label value; PromptError for a value that the task lacks."""
@@ -29,7 +31,7 @@ class ClassProbabilities:
         slices.flags.writeable = False
         volume = self.query.from_pictures(slices, self.plane)
         assert isinstance(volume, Volume)
-        return volume
+        return replace(volume, orientation=self.named)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,3 +47,11 @@ class Prediction:
     volume: LabelMap | Volume
     uncertainty: Volume | None = None
     probabilities: ClassProbabilities | None = None
+
+    def with_orientation(self, orientation: NDArray[np.float64] | None) -> "Prediction":
+        """The same voxels with axes named as those of the query, so that both have the same `pictures`."""
+        if self.volume.orientation is orientation:
+            return self
+        uncertainty = None if self.uncertainty is None else replace(self.uncertainty, orientation=orientation)
+        probabilities = self.probabilities and replace(self.probabilities, named=orientation)
+        return Prediction(replace(self.volume, orientation=orientation), uncertainty, probabilities)
