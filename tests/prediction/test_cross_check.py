@@ -12,7 +12,7 @@ from mvg.prediction.cross_check import cross_check
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompts.folder import open_prompts
-from mvg.prediction.result import Prediction
+from mvg.prediction.result import Confidence, Prediction
 from tests.prediction.learner import Learner
 from tests.prediction.scans import scan
 
@@ -41,11 +41,11 @@ def test_one_prompt_cannot_be_checked(tmp_path: Path) -> None:
     assert list(cross_check(Predictor(Learner()), folder, PredictionOptions())) == []
 
 
-@pytest.mark.parametrize("has_doubts", [True, False])
-def test_the_least_certain_slice_has_labels(has_doubts: bool) -> None:
-    labels, doubts = np.zeros((4, 8, 8), int), np.zeros((4, 8, 8))
-    labels[1, :4], labels[2, :2], doubts[0], doubts[2, 0] = 1, 1, 1, 0.5
-    assert least_certain(labels, doubts if has_doubts else None) == (2 if has_doubts else 1)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_least_certain_slice_has_labels(is_known: bool) -> None:
+    labels, confidence = np.zeros((5, 8, 8), int), np.array([0.0, 0.9, 0.5, 0.8, 0.2])
+    labels[1, :4], labels[2, :2], labels[4, 0, 0] = 1, 1, 1
+    assert least_certain(labels, confidence if is_known else None) == (2 if is_known else 1)
     assert least_certain(np.zeros((5, 2, 2), int), None) == 2
 
 
@@ -54,8 +54,8 @@ def test_volumes_and_uncertainty_of_labels() -> None:
     voxels[:5, :, 1] = 4
     affine = np.diag([2.0, 2, 5, 1])
     query = Volume(np.random.default_rng(0).random((10, 10, 3), np.float32), affine)
-    doubts = Volume(np.full((10, 10, 3), 0.25, np.float32), affine)
-    summary = summarize(Prediction(LabelMap(voxels, affine), doubts), query, {4: 0.8})
+    confidence = Confidence("axial", np.array([0.0, 0.75, 0.0]), {4: 0.75})
+    summary = summarize(Prediction(LabelMap(voxels, affine), confidence=confidence), query, {4: 0.8})
     one = summary.labels[4]
     assert (one.milliliters, one.slices, one.uncertainty, one.quality) == (pytest.approx(1.0), 1, 0.25, 0.8)
     assert (summary.slice_number, summary.slice_count) == (2, 3)

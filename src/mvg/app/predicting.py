@@ -169,10 +169,8 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
 
 
 def _recorded(request: Request, task: PromptedTask, job: BatchJob) -> RecordedBatch:
-    """The batch with its record; labels get an uncertainty, by which the page chooses slices."""
+    """The batch with its record."""
     outputs = job.outputs
-    if task.spec.target_type == "labels":
-        task = task.with_options(replace(task.options, uncertainty=True))
     extra = {
         "format": outputs.format,
         "tuning_seconds": outputs.tuning_seconds,

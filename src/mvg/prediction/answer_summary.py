@@ -15,6 +15,7 @@ from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import Window
 from mvg.prediction.result import Prediction
 
+_SMALL = 0.1  # share of the largest labeled area of a slice
 _SIDE = 256  # pixels of a picture
 _POSITION: Mapping[str, Any] = {"plane": "", "slice_number": 0, "slice_count": 0}  # of the picture, by default
 
@@ -23,7 +24,7 @@ _POSITION: Mapping[str, Any] = {"plane": "", "slice_number": 0, "slice_count": 0
 class LabelSummary:
     """One label of a prediction: its volume, on how many slices it lies, and how certain it is there.
 
-    uncertainty: the mean over its voxels, None where it was not computed. quality: the
+    uncertainty: 1 minus its mean probability where it was predicted, None where that is not known. quality: the
     estimated Dice, None where it was not estimated.
     """
 
@@ -72,8 +73,7 @@ def summarize(prediction: Prediction, query: Volume, qualities: Mapping[int, flo
 
     qualities: the estimated Dice of each label.
     """
-    volume, uncertainty = prediction.volume, prediction.uncertainty
-    plane = query.plane
+    volume, confidence, plane = prediction.volume, prediction.confidence, query.plane
     if not isinstance(volume, LabelMap):
         pictures = luminance(volume).pictures(plane) if volume.channels in (1, 3) else volume.pictures(plane)[:, 0]
         number = len(pictures) // 2
@@ -81,11 +81,13 @@ def summarize(prediction: Prediction, query: Volume, qualities: Mapping[int, flo
         return AnswerSummary({}, plane, number + 1, len(pictures), _encoded(windowed, query, plane))
     labels = volume.pictures(plane)
     milliliters = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
-    doubts = None if uncertainty is None else uncertainty.pictures(plane)
+    certain = {} if confidence is None else confidence.labels
     summaries = {
-        value: _of_label(labels == value, doubts, milliliters, (qualities or {}).get(value)) for value in volume.values
+        value: _of_label(labels == value, milliliters, certain.get(value), (qualities or {}).get(value))
+        for value in volume.values
     }
-    number = least_certain(labels, doubts)
+    along = confidence is not None and confidence.plane == plane
+    number = least_certain(labels, confidence.slices if confidence is not None and along else None)
     return AnswerSummary(summaries, plane, number + 1, len(labels), outlined(volume, query, number))
 
 
@@ -100,24 +102,24 @@ def outlined(labels: LabelMap, query: Volume, number: int) -> str:
     return _encoded(outline(Window.fit(query.voxels).apply(image), regions), query, plane)
 
 
-def least_certain(labels: NDArray[Any], doubts: NDArray[Any] | None) -> int:
-    """The slice with labels whose mean uncertainty around them is highest; without labels, the middle one.
+def least_certain(labels: NDArray[Any], confidence: NDArray[np.float64] | None) -> int:
+    """The slice with labels whose confidence is lowest; without labels, the middle one.
 
-    labels, doubts: (n, rows, cols). Without doubts, the slice with most labeled pixels.
+    labels: (n, rows, cols); confidence: (n,), without it the slice with most labeled pixels. Slices that show a tenth
+    of that do not count: their labels are uncertain because they end there.
     """
     areas = (labels > 0).sum(axis=(1, 2))
     if not areas.any():
         return len(labels) // 2
-    if doubts is None:
+    if confidence is None:
         return int(areas.argmax())
-    sums = doubts.sum(axis=(1, 2)) / np.maximum(areas, 1)
-    return int(np.where(areas > 0, sums, -1).argmax())
+    return int(np.where(areas >= _SMALL * areas.max(), confidence, 2.0).argmin())
 
 
 def _of_label(
-    mask: NDArray[np.bool_], doubts: NDArray[Any] | None, milliliters: float, quality: float | None
+    mask: NDArray[np.bool_], milliliters: float, confidence: float | None, quality: float | None
 ) -> LabelSummary:
-    uncertainty = None if doubts is None else float(doubts[mask].mean())
+    uncertainty = None if confidence is None else 1 - confidence
     return LabelSummary(int(mask.sum()) * milliliters, int(mask.any(axis=(1, 2)).sum()), uncertainty, quality)
 
 

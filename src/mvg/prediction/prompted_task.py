@@ -31,7 +31,7 @@ from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection
 from mvg.prediction.refinement.pipeline import refine
-from mvg.prediction.result import ClassProbabilities, Prediction
+from mvg.prediction.result import ClassProbabilities, Confidence, Prediction
 from mvg.prediction.session import Session
 from mvg.prediction.session_start import SessionStart
 from mvg.prediction.task_file import TaskContents
@@ -223,7 +223,9 @@ class PromptedTask:
         probabilities = None
         if prediction.probabilities is not None:
             probabilities = ClassProbabilities((0, *values), prediction.probabilities, query, plane, query.orientation)
-        return Prediction(_placed(query, pixels, plane), uncertainty, probabilities)
+        confidence = Confidence(plane, prediction.slice_confidence, prediction.label_confidence(values))
+        volume = _placed(query, pixels, plane)
+        return Prediction(volume, uncertainty, probabilities, confidence if values else None)
 
 
 class _Counter:

@@ -1,5 +1,6 @@
 """What a user receives: the prediction for a query, on the query's own grid."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,18 +36,32 @@ class ClassProbabilities:
 
 
 @dataclass(frozen=True, eq=False)
+class Confidence:
+    """How probable labels are where they were predicted, before any was rejected or refined.
+
+    slices: the mean probability (n,) over the labeled pixels of each slice along `plane`, 0 where there are none;
+    labels: label value -> the mean probability over its voxels.
+    """
+
+    plane: Plane
+    slices: NDArray[np.float64]
+    labels: Mapping[int, float]
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The prediction for a query, on the query's own grid (affine bit for bit).
 
     volume: a LabelMap, or a Volume in raw intensities. uncertainty: a Volume in [0, 1], if asked for or from an
     ensemble, else None. Labels: entropy of the class probabilities over the largest possible entropy. Pictures: twice
     the standard deviation over the members of an ensemble; 1 is the whole window. probabilities: of a segmentation,
-    if asked for; they are those before labels were rejected.
+    if asked for; they are those before labels were rejected. confidence: of a segmentation.
     """
 
     volume: LabelMap | Volume
     uncertainty: Volume | None = None
     probabilities: ClassProbabilities | None = None
+    confidence: Confidence | None = None
 
     def with_orientation(self, orientation: NDArray[np.float64] | None) -> "Prediction":
         """The same voxels with axes named as those of the query, so that both have the same `pictures`."""
@@ -54,4 +69,5 @@ class Prediction:
             return self
         uncertainty = None if self.uncertainty is None else replace(self.uncertainty, orientation=orientation)
         probabilities = self.probabilities and replace(self.probabilities, named=orientation)
-        return Prediction(replace(self.volume, orientation=orientation), uncertainty, probabilities)
+        volume = replace(self.volume, orientation=orientation)
+        return Prediction(volume, uncertainty, probabilities, self.confidence)

@@ -1,6 +1,7 @@
 """What is predicted for all slices of a query, and what refinements need to know of it."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,12 @@ class VolumePrediction:
         """The mean probability (n,) over the labeled pixels of each slice; 0 where nothing is labeled."""
         kept = self.area * ~self.rejected
         return np.asarray((self.confidence * kept).sum(axis=1) / np.maximum(kept.sum(axis=1), 1))
+
+    def label_confidence(self, values: Sequence[int]) -> dict[int, float]:
+        """The mean probability over the pixels of each label that has some, by its value in `values`."""
+        area = self.area.sum(axis=0)
+        means = (self.confidence * self.area).sum(axis=0) / np.maximum(area, 1)
+        return {value: float(means[at]) for at, value in enumerate(values) if area[at]}
 
 
 def empty_probabilities(classes: int, shape: tuple[int, int, int]) -> NDArray[np.float16]:
