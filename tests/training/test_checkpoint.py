@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from mvg.errors import FileError, RecipeError
+from mvg.training import checkpoint
 from mvg.training import train as training
-from mvg.training.checkpoint import averaged
+from mvg.training.checkpoint import TrainState, averaged
 from mvg.training.launch import RunLocation
 from mvg.training.optimizers import optimizers_for
+from mvg.training.recipe import Recipe
 from mvg.training.train import train
-from tests.training.conftest import Make, run
+from tests.training.conftest import Killed, Make, run
 
 
 def test_a_run_is_resumed_only_with_its_own_optimizer(make_recipe: Make, tmp_path: Path) -> None:
@@ -39,6 +41,56 @@ def test_a_checkpoint_with_old_keys_can_be_read(make_recipe: Make, tmp_path: Pat
     state["about"]["recipe"]["episodes"] = {"classes": 3, "an old key": 1}
     torch.save(state, tmp_path / "checkpoint.pt")
     assert averaged(tmp_path / "checkpoint.pt")[0].config == make_recipe().model
+
+
+AVERAGED = {"checkpoint_state": "averaged", "checkpoint_minutes": 0.0}
+
+
+def test_a_run_goes_on_from_its_averaged_weights(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(schedule={"steps": 4, **AVERAGED})
+    run(recipe, tmp_path, kill_after=3)
+    assert {path.name.split("-")[1] for path in tmp_path.glob("averaged-*")} == {"2"}, "older files are removed"
+    before = averaged(tmp_path / "checkpoint.pt")[0].state_dict()
+    begun: list[dict[str, torch.Tensor]] = []
+    original = training.resume
+
+    def noted(path: Path, recipe: Recipe, state: TrainState, device: torch.device) -> None:
+        original(path, recipe, state, device)
+        states = (module.state_dict() for module in (state.model, state.averaged_model))
+        begun.extend({name: tensor.clone() for name, tensor in one.items()} for one in states)
+
+    monkeypatch.setattr(training, "resume", noted)
+    assert len(run(recipe, tmp_path)) == 2, "steps 3 and 4"
+    assert all(torch.equal(tensor, state[name]) for state in begun for name, tensor in before.items())
+
+
+def test_a_checkpoint_whose_files_are_not_all_there_is_an_error(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(schedule={"steps": 1, **AVERAGED})
+    run(recipe, tmp_path)
+    (file,) = tmp_path.glob("averaged-*")
+    content = file.read_bytes()
+    for damaged in (content[: len(content) // 2], None):
+        file.unlink()
+        if damaged is not None:
+            file.write_bytes(damaged)
+        with pytest.raises(FileError, match=r"cannot read .*averaged-1-0.*; copy all files of the run again"):
+            run(recipe, tmp_path)
+
+
+def test_a_run_that_is_killed_while_it_writes_keeps_its_last_checkpoint(
+    make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(schedule={"steps": 4, **AVERAGED})
+    run(recipe, tmp_path, kill_after=3)
+
+    def killed(_path: Path, _content: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(checkpoint, "_write", killed)
+    run(recipe, tmp_path)
+    assert averaged(tmp_path / "checkpoint.pt")[1]["step"] == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 torn"])

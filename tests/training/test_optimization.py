@@ -71,6 +71,13 @@ def test_a_run_that_is_over_draws_no_batch() -> None:
     train_loop(lambda *_: StepResult(0.0), batches(), Progress(step=4), Budget(steps=4))
 
 
+def test_no_step_begins_after_the_deadline() -> None:
+    progress, ticks = Progress(), ticking().now
+    clock = Clock(ticks, lambda seconds: seconds, deadline=9.5)
+    train_loop(lambda *_: StepResult(0.0), count(), progress, Budget(steps=100), clock=clock)
+    assert progress.step == 3, "the clock is read once before a step and three times in it: at 0, 4, 8 and 12 seconds"
+
+
 def test_all_processes_go_by_the_seconds_that_they_agree_on() -> None:
     progress = Progress()
     clock = Clock(ticking().now, lambda seconds: seconds + 10)

@@ -91,7 +91,7 @@ class _Lines:
         mean, count = sum(self.losses) / len(self.losses), len(self.losses)
         print(
             f"step {progress.step}  {100 * share:.1f} %  loss {mean:.4f}  "
-            f"{count * self.batch / (now - self.last):.0f} requests/s  "
+            f"{count * self.batch / (now - self.last):.1f} requests/s  "
             f"waited for data {100 * progress.waited / progress.seconds:.0f} %",
             flush=True,
         )

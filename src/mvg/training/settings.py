@@ -43,6 +43,8 @@ def _unchecked(kind: type[Settings], table: Mapping[str, Any], prefix: str) -> S
     def value_of(key: str, value: Any) -> Any:
         if is_dataclass(hints[key]):
             return _unchecked(hints[key], value, f"{prefix}{key}.")
+        if hints[key] is float and isinstance(value, int):
+            return float(value)
         return tuple(value) if isinstance(value, list) else value
 
     return kind(**{key: value_of(key, value) for key, value in table.items()})
