@@ -272,6 +272,17 @@ def test_nrrd_headers_with_absurd_vectors_are_refused_before_itk_crashes(tmp_pat
         read(path)
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_absurd_numbers_in_a_geometry_are_refused_before_itk_hangs(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"scan{suffix}"
+    write(Volume(np.zeros((4, 4, 4), np.float32), np.diag([7.25, 1, 1, 1])), path)
+    content = path.read_bytes()
+    assert b"7.25" in content
+    path.write_bytes(content.replace(b"7.25", b"1e308"))
+    with pytest.raises(FileError, match="the number -?1e308 in its header"):
+        read(path)
+
+
 def test_npz_entries_without_a_header_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "scan.npz", "w") as archive:
         archive.writestr("voxels.npy", b"text")

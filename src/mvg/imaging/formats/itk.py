@@ -28,6 +28,11 @@ _NRRD_WORLDS = {
     "right-anterior-superior": (1.0, 1.0, 1.0), "ras": (1.0, 1.0, 1.0),
     "left-anterior-superior": (-1.0, 1.0, 1.0), "las": (-1.0, 1.0, 1.0),
 }  # fmt: skip
+_GEOMETRY = re.compile(
+    r"TransformMatrix|Offset|Position|Origin|Rotation|Orientation|ElementSpacing|ElementSize|space|spacings"
+)
+_NUMBER = re.compile(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?")
+_LARGEST = 1e12  # of numbers in a geometry
 _MOST_AXES = 8  # of the space of an NRRD file
 _VECTOR = re.compile(r"\(([^)]*)\)")
 
@@ -38,7 +43,7 @@ _NUMBERS = struct.Struct("<15d")  # origin 3, spacing 3, direction 9
 
 def load(path: Path) -> Stored:
     """Reads the image; vector pixels become a last axis of colors."""
-    _check_nrrd_vectors(path)
+    _check_header(path)
     stored = stored_of(_image(path, _reader(path)))
     affine = _nrrd_affine(path)
     return stored if affine is None else replace(stored, affine=affine, header=None)
@@ -87,16 +92,18 @@ def _nrrd_header(content: bytes) -> tuple[list[str], bytes]:
     return content[:end].decode("latin-1").splitlines(), content[end:]
 
 
-def _check_nrrd_vectors(path: Path) -> None:
-    """Raises ValueError for vectors that no NRRD header has: ITK's reader crashes on very long ones."""
-    if path.suffix.lower() not in _NRRD:
-        return
+def _check_header(path: Path) -> None:
+    """Raises ValueError for numbers and vectors that no header has: on some of them ITK crashes or never ends."""
     with path.open("rb") as file:
         lines, _ = _nrrd_header(file.read(1 << 16))
-    lengths = [line.count(",") + 1 for line in lines if line.startswith("space origin:")]
-    lengths += [vector.count(",") + 1 for line in lines for vector in _VECTOR.findall(line)]
-    if max(lengths, default=0) > _MOST_AXES:
-        raise ValueError(f"a vector of {max(lengths)} numbers in its header")
+    if path.suffix.lower() in _NRRD:
+        lengths = [line.count(",") + 1 for line in lines if line.startswith("space origin:")]
+        lengths += [vector.count(",") + 1 for line in lines for vector in _VECTOR.findall(line)]
+        if max(lengths, default=0) > _MOST_AXES:
+            raise ValueError(f"a vector of {max(lengths)} numbers in its header")
+    for number in (number for line in lines if _GEOMETRY.match(line) for number in _NUMBER.findall(line)):
+        if not abs(float(number)) < _LARGEST:
+            raise ValueError(f"the number {number[:20]} in its header")
 
 
 def _nrrd_affine(path: Path) -> NDArray[np.float64] | None:
