@@ -1,12 +1,12 @@
 """How long training waits for shards behind a slow link: 100 MB/s and 50 ms of latency, simulated on local files.
 
-    python -m profiling.shards STORE            # a prepared store -> profiling/results/shards.json
+    python -m profiling.shards STORE [STEPS]    # a prepared store -> profiling/results/shards.json
 
-The reader sleeps 50 ms before each range, and all threads share 100 MB/s.
+The reader sleeps 50 ms before each range, and all threads share 100 MB/s. Beside the share of the time that training
+waited for data stand the seconds of a step, since waiting is less where a step takes longer.
 """
 
 import json
-import os
 import sys
 import tempfile
 import threading
@@ -18,6 +18,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from mvg.benchmark.provenance import provenance
 from mvg.data.shards import write_shards
 from mvg.training.launch import RunLocation
 from mvg.training.optimization import Progress
@@ -27,7 +28,8 @@ from mvg.training.train import train
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "shards.json"
 LATENCY, BYTES_PER_SECOND = 0.05, 100e6
-STEPS = 40
+STEPS = 16
+_FIRST = 3  # steps that do not count
 
 
 class ThrottledFiles(LocalFileSystem):
@@ -57,15 +59,16 @@ def measured(recipe: Recipe, folder: Path) -> dict[str, float]:
         points.append((progress.seconds, progress.waited))
 
     train(recipe, RunLocation(folder, "cpu"), None, on_step)
-    (start, waited_before), (end, waited) = points[4], points[-1]
-    return {"seconds": round(end - start, 2), "waiting": round((waited - waited_before) / (end - start), 4)}
+    (start, waited_before), (end, waited) = points[_FIRST], points[-1]
+    step = (end - start) / (len(points) - 1 - _FIRST)
+    return {"seconds of a step": round(step, 3), "waiting": round((waited - waited_before) / (end - start), 4)}
 
 
-def main(store: Path) -> None:
+def main(store: Path, steps: int = STEPS) -> None:
     """Train from the store, and from shards behind the link with and without reading ahead."""
     fsspec.register_implementation("throttled", ThrottledFiles)
     recipe = read_recipe(ROOT / "recipes" / "tiny.toml")
-    schedule = replace(recipe.schedule, minutes=0.0, steps=STEPS, checkpoint_minutes=1e9, validation_minutes=1e9)
+    schedule = replace(recipe.schedule, minutes=0.0, steps=steps, checkpoint_minutes=1e9, validation_minutes=1e9)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_shards(store, folder / "shards")
@@ -79,10 +82,11 @@ def main(store: Path) -> None:
             title: measured(replace(recipe, data=data, schedule=schedule), folder / f"run-{number}")
             for number, (title, data) in enumerate(runs.items())
         }
-    content = {"latency": LATENCY, "bytes_per_second": BYTES_PER_SECOND, "steps": STEPS, "load": os.getloadavg()[0]}
+    command = f"python -m profiling.shards {store.name} {steps}"
+    content = {"provenance": provenance(command, recipe.seed), "latency": LATENCY, "bytes_per_second": BYTES_PER_SECOND}
     RESULTS.write_text(json.dumps({**content, "runs": results}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
