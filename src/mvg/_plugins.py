@@ -16,6 +16,7 @@ _KIND = {
     "kinds": "kind of task",
     "metrics": "metric",
     "objectives": "objective",
+    "operators": "way to measure",
     "sets": "layout",
     "output_formats": "format of predictions",
     "strategies": "strategy",

@@ -17,6 +17,7 @@ from mvg.imaging.frame import Box
 from mvg.imaging.orientation import CUT_AXIS
 from mvg.imaging.volume import IGNORED, LabelMap, Plane, Volume
 from mvg.imaging.window import Window, as_stored
+from mvg.tasks.measurement import Measurement
 
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap)
 
@@ -27,22 +28,26 @@ class CasePair:
 
     regions: name -> mask (X, Y, Z), where predictions of pictures are measured first: the voids of an inpainting.
     labels: the label map of the case, where a segmentation of the predicted picture can be compared with it.
+    measurement: the raw data that the image comes from, where there are any.
     """
 
     image: Volume
     target: Volume | LabelMap
     regions: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     labels: LabelMap | None = None
+    measurement: Measurement | None = None
 
     def thinned(self, count: int) -> "CasePair":
         """At most `count` slices of everything, evenly spaced along the image's plane."""
-        plane = self.image.plane
+        plane, image = self.image.plane, thinned(self.image, self.image.plane, count)
+        numbers = kept_slices(len(self.image.pictures(plane)), count)
         masks = {name: LabelMap(mask, self.image.affine) for name, mask in self.regions.items()}
         return CasePair(
-            thinned(self.image, plane, count),
+            image,
             thinned(self.target, plane, count),
             {name: thinned(mask, plane, count).voxels > 0 for name, mask in masks.items()},
             None if self.labels is None else thinned(self.labels, plane, count),
+            None if self.measurement is None else self.measurement.subset(numbers, image),
         )
 
 
@@ -110,18 +115,22 @@ class CaseFiles:
 
 def thinned(volume: _Grid, plane: Plane, count: int) -> _Grid:
     """At most `count` slices of a volume along a plane, evenly spaced, as a volume with thicker steps."""
-    length = len(volume.pictures(plane))
-    if length <= count:
+    numbers = kept_slices(len(volume.pictures(plane)), count)
+    if numbers.step == 1:
         return volume
     canonical, axis = volume.canonical(), CUT_AXIS[plane]
-    step = -(-length // count)  # as far apart as it takes to span the whole
-    count = 1 + (length - 1) // step
-    first = (length - 1 - step * (count - 1)) // 2
     affine = canonical.affine.copy()
-    affine[:3, 3] += affine[:3, axis] * first
-    affine[:3, axis] *= step
-    voxels = canonical.voxels.take(range(first, first + step * count, step), axis)
-    return type(volume)(voxels, affine)
+    affine[:3, 3] += affine[:3, axis] * numbers.start
+    affine[:3, axis] *= numbers.step
+    return type(volume)(canonical.voxels.take(numbers, axis), affine)
+
+
+def kept_slices(length: int, count: int) -> range:
+    """The numbers of at most `count` of `length` slices, evenly spaced and as far apart as it takes to span them."""
+    step = max(1, -(-length // count))
+    kept = 1 + (length - 1) // step
+    first = (length - 1 - step * (kept - 1)) // 2
+    return range(first, first + step * kept, step)
 
 
 def _known_or_background(labels: NDArray[np.integer]) -> NDArray[np.uint8]:

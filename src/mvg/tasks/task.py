@@ -27,7 +27,7 @@ class TaskSpec:
     sampling: "whole" where the model sees whole slices, "tiles" where it sees parts of them at their own resolution.
     residual: the target is a picture on the query's own intensity scale, and prediction adds the predicted change to
     the raw query. postprocess: the refinements of a prediction in order (`prediction/refinement`). measurement: how the
-    query was measured, None for most; nothing reads it yet, it is for kinds whose queries are measurements (k-space).
+    query was measured, the name of a file in `tasks/operators`; None for most.
     on_request: trained and evaluated only where a recipe or a suite names the kind; "all kinds" leaves it out.
     """
 

@@ -14,6 +14,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.prediction.prompts.annotation import AnnotatedLabels
 from mvg.tasks import CasePair, Task
+from mvg.tasks.measurement import Measurement
 
 _BODY_HU = -500  # above is body
 _BODY = 1 / 16  # of the window of images that are not in HU: brighter is body
@@ -27,6 +28,7 @@ class EvalCase:
     mask (X, Y, Z), None for all voxels. window: the intensity range of predicted pictures, None for labels; range: the
     same in words. labels: the label map of the case, where a segmentation of the prediction is compared with it. known:
     where somebody annotated a label map (X, Y, Z), None for everywhere.
+    measurement: the raw data that the query comes from, where there are any.
     """
 
     task: Task
@@ -39,6 +41,7 @@ class EvalCase:
     range: str = ""
     labels: LabelMap | None = None
     known: NDArray[np.bool_] | None = None
+    measurement: Measurement | None = None
 
     @property
     def card(self) -> Card:
@@ -47,7 +50,7 @@ class EvalCase:
 
     def request(self, prompts: int) -> Request:
         """What a method may see: the query and the first `prompts` prompts, not the truth."""
-        return Request(self.task, self.query, self.prompts[:prompts])
+        return Request(self.task, self.query, self.prompts[:prompts], measurement=self.measurement)
 
     def scored(self, prediction: Volume | LabelMap) -> Volume | LabelMap:
         """The prediction with background where nobody annotated, as in `truth`: nothing counts there."""
@@ -100,6 +103,7 @@ def _eval_case(task: Task, case: Case, pair: CasePair, prompts: tuple[Prompt, ..
         window=window,
         range=text,
         labels=None if pair.labels is None else AnnotatedLabels.of(pair.labels).labels,
+        measurement=pair.measurement,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mvg.data.store import Store
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.tasks import Task
+from mvg.tasks.measurement import Measurement
 from mvg.training.precision import Precision
 
 Scope = Literal["untrained", "specialist", "generalist"]
@@ -48,13 +49,15 @@ class Request:
     """What a method may see: the task (with the set's card), the query, and prompts of other patients.
 
     In an inpainting, the void is where the query has its smallest value; the same holds for the image of every prompt.
-    annotator: where slices of the query itself may be asked for.
+    annotator: where slices of the query itself may be asked for. measurement: the raw data of the query, where it has
+    any.
     """
 
     task: Task
     query: Volume
     prompts: tuple[Prompt, ...]
     annotator: Annotator | None = None
+    measurement: Measurement | None = None
 
     @property
     def modality(self) -> str | None:

@@ -158,9 +158,10 @@ class PromptedMethod:
 
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The prediction from the request's prompts."""
-        return self._prompted(request)(request.query).volume
+        return self.prompted(request)(request.query).volume
 
-    def _prompted(self, request: Request) -> PromptedTask:
+    def prompted(self, request: Request) -> PromptedTask:
+        """The task as the request's prompts show it."""
         prompts = sorted(request.prompts, key=lambda prompt: prompt.case)
         key = (request.task.card.name, request.task.name, *(prompt.case for prompt in prompts))
         if key not in self._cache:
@@ -188,7 +189,7 @@ class PromptedMethod:
         """The quality estimate of a prediction, from the same prompts; None for pictures."""
         if not isinstance(prediction, LabelMap):
             return None
-        return quality(self._prompted(request), request.query, prediction)
+        return quality(self.prompted(request), request.query, prediction)
 
 
 def _pretrained(options: Options, data: TrainingData) -> Path:

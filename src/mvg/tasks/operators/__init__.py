@@ -1,0 +1,1 @@
+"""How queries were measured: one file for each, which offers MEASUREMENT (see `mvg.tasks.measurement`)."""
