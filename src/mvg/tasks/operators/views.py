@@ -22,7 +22,7 @@ from mvg.tasks.tomography import detectors, even_angles, filtered_backprojection
 
 _LIMITED = 120.0  # degrees, for levels that are not numbers of views
 _FINE = 2  # samples per detector pixel, when a volume is measured
-_STEPS = 6  # of conjugate gradients
+_STEPS = 3  # of conjugate gradients
 _AIR = -1000.0
 
 
