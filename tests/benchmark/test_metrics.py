@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from mvg._plugins import contributions
 from mvg.benchmark import metrics
 from mvg.benchmark.metrics._surface import surface_library, surfaces
+from mvg.benchmark.metrics.frechet_radiomics import frechet_distance
 from mvg.benchmark.protocol.metric import Metric, MetricInput, Score
 from mvg.errors import BenchmarkError
 from mvg.imaging.volume import LabelMap, Volume
@@ -245,6 +246,28 @@ def test_downstream_dice_needs_a_segmentation_and_labels() -> None:
     assert metric.measure(replace(inputs, labels=None)) == []
     blank = replace(inputs, prediction=Volume(np.zeros(truth.shape), AFFINE))
     assert only(metric.measure(blank)).value == 0
+
+
+def test_distances_of_textures_ignore_where_structures_lie_and_notice_blur() -> None:
+    rng, affine = np.random.default_rng(0), np.diag([1.0, 1.0, 3.0, 1.0])
+    texture = [ndimage.gaussian_filter(rng.uniform(0, 1, (64, 64, 3)), (1, 1, 0)) * 3 % 1 for _ in range(2)]
+    blurred = ndimage.gaussian_filter(texture[0], (1.5, 1.5, 0))
+
+    def distance(predicted: NDArray[Any], true: NDArray[Any]) -> float:
+        pictures = (Volume(predicted, affine), Volume(true, affine))
+        inputs = MetricInput(*pictures, "axial", {}, Window(0, 1), {"whole": None})
+        return only(METRICS["frechet_radiomics"].measure(inputs)).value
+
+    elsewhere = distance(texture[1], texture[0])
+    assert distance(texture[0], texture[0]) == 0
+    assert elsewhere < 1
+    assert distance(blurred, texture[0]) > 3 * elsewhere
+
+
+def test_the_frechet_distance_is_that_of_two_gaussians() -> None:
+    first, second = np.random.default_rng(0).normal(size=(2, 20000, 2))
+    moved = first * [1, 2] + [3, 0]
+    assert frechet_distance(moved, second) == pytest.approx(np.hypot(3, 1), rel=0.03)
 
 
 @pytest.mark.parametrize("name", ["nsd", "hd95"])

@@ -234,13 +234,15 @@ def test_sets_in_deeper_or_linked_folders_are_used_for_training(tmp_path: Path) 
     assert (tmp_path / "out" / "store" / "heart").is_dir()
 
 
-def test_downstream_dice_needs_a_budget(tmp_path: Path) -> None:
+def test_without_a_budget_downstream_dice_is_that_of_the_weights_that_ship(tmp_path: Path) -> None:
     table = TABLE | {
         "tasks": ["synthesis"],
         "metrics": ["mae", "downstream_dice"],
         "methods": [{"rival": "identity"}],
     }
-    assert {line["metric"] for line in run(suite_from(table, "plain"), tmp_path / "plain")[1:]} == {"MAE"}
+    lines = run(suite_from(table, "plain"), tmp_path / "plain")[1:]
+    assert {line["metric"] for line in lines} == {"MAE", "downstream Dice"}
+    assert all(0 <= line["value"] <= 1 for line in lines if line["metric"] == "downstream Dice")
 
 
 def test_synthetic_sets_can_be_opened_as_any_other(done: tuple[Path, list[dict[str, Any]]]) -> None:

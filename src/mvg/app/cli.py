@@ -19,6 +19,7 @@ from mvg.app.options import KINDS, Device, Quiet, Strict
 from mvg.app.packing import pack_store
 from mvg.app.predict import predict
 from mvg.app.register import register
+from mvg.app.restoring import degrade, measure, reconstruct
 from mvg.app.usage import UsageError, check_renamed, exit_with_usage
 from mvg.app.weights import app as weights_app
 from mvg.errors import MvgError
@@ -68,6 +69,9 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
 app.command()(predict)
 app.command()(register)
 app.command()(pack_store)
+app.command()(degrade)
+app.command()(measure)
+app.command()(reconstruct)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mvg.errors import UnknownNameError
 from mvg.imaging.conversion import ImageLike, LabelsLike, as_volume
+from mvg.imaging.volume import Volume
 from mvg.imaging.window import guess_modality
 from mvg.model.device import device_named, prefers_bfloat16
 from mvg.model.generalist import Generalist
@@ -18,9 +19,11 @@ from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_c
 from mvg.prediction.prompts.prompt_set import prepare
 from mvg.prediction.prompts.task_choice import PromptImages, PromptTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import plan_zoom
+from mvg.prediction.reconstruction import RawPrompts, ReconstructionOptions, reconstruct
 from mvg.prediction.registration.register import Registration, RegistrationOptions, register
 from mvg.prediction.session import Session
 from mvg.prediction.session_start import SessionStart, check_values
+from mvg.tasks.measurement import Measurement
 
 PRECISIONS = ("auto", "float32")
 
@@ -92,6 +95,25 @@ class Predictor:
         See `mvg.prediction.registration.register` for the options and errors.
         """
         return register(moving, fixed, options, self.model)
+
+    def reconstruct(
+        self, measurement: Measurement, prompts: RawPrompts, options: ReconstructionOptions | None = None
+    ) -> Volume:
+        """The volume of incomplete raw data, with which it agrees.
+
+            measurement = mvg.tasks.measurement.read_measurement("scan.h5")
+            volume = predictor.reconstruct(measurement, RawPrompts((complete,)))
+
+        Raises PromptError for options out of range, and what `prompt` raises.
+        """
+        task = self.prompt(*prompts.pairs(measurement), task="reconstruction")
+
+        def predict(image: Volume) -> Volume:
+            volume = task(image).volume
+            assert isinstance(volume, Volume), "a task of pictures"
+            return volume
+
+        return reconstruct(predict, measurement, options or ReconstructionOptions())
 
     def load_task(self, path: str | Path) -> PromptedTask:
         """A saved task for this model. Raises FileError, or WeightsError for another picture size."""

@@ -35,6 +35,26 @@ class ReconstructionOptions:
                 raise PromptError(f"{value} {name} of a reconstruction", f"{low} to {high}", "choose another number")
 
 
+@dataclass(frozen=True, eq=False)
+class RawPrompts:
+    """Complete volumes of other patients, and what incomplete raw data of them give.
+
+    Without `images` the complete volumes are measured as the query was: along the same lines, from the same angles.
+    """
+
+    complete: tuple[Volume, ...]
+    images: tuple[Volume, ...] = ()
+
+    def pairs(self, measurement: Measurement) -> tuple[list[Volume], list[Volume]]:
+        """Images and targets for a query with this measurement; what is random is the same for every query."""
+        if self.images:
+            return list(self.images), list(self.complete)
+        alike = [
+            measurement.alike(volume, np.random.default_rng(number)) for number, volume in enumerate(self.complete)
+        ]
+        return [as_volume(measured, measured.initial()) for measured in alike], list(self.complete)
+
+
 def reconstruct(
     predict: Callable[[Volume], Volume], measurement: Measurement, options: ReconstructionOptions
 ) -> Volume:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import h5py
 import numpy as np
@@ -33,12 +33,17 @@ class Measurement(Protocol):
         ...
 
     @classmethod
-    def read(cls, file: h5py.File, path: Path) -> Self:
+    def read(cls, file: h5py.File, path: Path) -> "Measurement":
         """The raw data of an open file. Raises FileError for what does not fit together."""
         ...
 
     @classmethod
-    def simulate(cls, clean: Volume, level: float, rng: np.random.Generator) -> Self:
+    def check(cls, clean: Volume, level: float) -> None:
+        """Raise PromptError for a volume or a level that cannot be measured."""
+        ...
+
+    @classmethod
+    def simulate(cls, clean: Volume, level: float, rng: np.random.Generator) -> "Measurement":
         """Measure a clean volume; `level`: of the task that this is for."""
         ...
 
@@ -46,7 +51,7 @@ class Measurement(Protocol):
         """Write the raw data into an open file, as `read` takes it."""
         ...
 
-    def alike(self, clean: Volume, rng: np.random.Generator) -> Self:
+    def alike(self, clean: Volume, rng: np.random.Generator) -> "Measurement":
         """Measure another volume in the same way."""
         ...
 
@@ -58,7 +63,7 @@ class Measurement(Protocol):
         """The pictures, changed to agree with the raw data."""
         ...
 
-    def subset(self, numbers: Sequence[int], grid: Volume) -> Self:
+    def subset(self, numbers: Sequence[int], grid: Volume) -> "Measurement":
         """Some of the slices; `grid`: theirs."""
         ...
 
@@ -80,7 +85,7 @@ def read_measurement(path: Path) -> Measurement:
                 if kind.recognizes(names):
                     measurement: Measurement = kind.read(file, path)
                     return measurement
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, IndexError) as error:
         raise FileError(
             f"'{path}' cannot be read ({error})", "raw data in HDF5", "check the path, or write the file again"
         ) from error
@@ -94,8 +99,8 @@ def read_measurement(path: Path) -> Measurement:
 def checked(data: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
     """The array, where all values are finite; FileError otherwise."""
     if data.size == 0 or not np.isfinite(data).all():
-        found = "is empty" if data.size == 0 else "has NaN or infinite values"
-        raise FileError(f"'{name}' in '{path}' {found}", "finite raw data", "write the file again")
+        state = "is empty" if data.size == 0 else "has NaN or infinite values"
+        raise FileError(f"'{name}' in '{path}' {state}", "finite raw data", "write the file again")
     return data
 
 

@@ -12,8 +12,8 @@ from mvg.benchmark.report.table import Cell, Column, Row, Table
 from mvg.benchmark.statistics import Comparison, Group, Interval, compare, holm, interval
 
 _METRIC_ORDER = (
-    "IoU", "Dice", "NSD", "HD95", "foreground IoU", "false-positive volume", "PSNR", "SSIM", "MAE", "downstream Dice",
-    "quality estimate",
+    "IoU", "Dice", "NSD", "HD95", "foreground IoU", "false-positive volume", "PSNR", "SSIM", "MAE", "FRD",
+    "downstream Dice", "quality estimate",
 )  # fmt: skip
 _SetTask = tuple[str, str]
 _Groups = dict[_SetTask, Group]

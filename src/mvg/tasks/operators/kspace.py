@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from mvg.errors import FileError
+from mvg.errors import FileError, PromptError
 from mvg.imaging.volume import Volume
 from mvg.tasks.measurement import axial_grid, checked
 
@@ -48,7 +48,7 @@ class KSpace:
         return "kspace" in names
 
     @classmethod
-    def read(cls, file: h5py.File, path: Path) -> Self:
+    def read(cls, file: h5py.File, path: Path) -> "KSpace":
         """The raw data of an open file. Raises FileError for what does not fit together."""
         kspace = checked(np.asarray(file["kspace"]), "kspace", path)
         if not np.iscomplexobj(kspace) or kspace.ndim not in (3, 4):
@@ -58,11 +58,20 @@ class KSpace:
             )  # fmt: skip
         kspace = np.asarray(kspace if kspace.ndim == 4 else kspace[:, None], np.complex64)
         mask = _mask(file, kspace, path)
-        shape, spacing = _picture_grid(file, kspace.shape[-2:])
+        shape, spacing = _picture_grid(file, kspace.shape[-2:], path)
         return cls(np.where(mask, kspace, np.complex64(0)), mask, axial_grid((len(kspace), *shape), spacing))
 
     @classmethod
-    def simulate(cls, clean: Volume, level: float, rng: np.random.Generator) -> Self:
+    def check(cls, clean: Volume, level: float) -> None:
+        """Raise PromptError for a volume that is too small, or a level that is no factor."""
+        columns = clean.pictures(clean.plane).shape[-1]
+        if not 1 <= level <= columns / _LEAST:
+            raise PromptError(
+                f"one line of k-space in {level:g}, of {columns}", f"at least {_LEAST} lines", "choose a lower level"
+            )
+
+    @classmethod
+    def simulate(cls, clean: Volume, level: float, rng: np.random.Generator) -> "KSpace":
         """Measure a magnitude volume with a synthetic phase; one line in `level` is sampled, at random."""
         mask = drawn_mask(clean.pictures(clean.plane).shape[-1], level, rng)
         return cls(_measured(clean, mask, rng), mask, clean)
@@ -72,7 +81,7 @@ class KSpace:
         file["kspace"] = self.kspace[:, 0] if self.kspace.shape[1] == 1 else self.kspace
         file["mask"] = self.mask.astype(np.float32)
 
-    def alike(self, clean: Volume, rng: np.random.Generator) -> Self:
+    def alike(self, clean: Volume, rng: np.random.Generator) -> "KSpace":
         """Measure another volume along the same lines, counted from the middle of k-space."""
         columns = clean.pictures(clean.plane).shape[-1]
         nearest = np.rint(np.arange(columns) - columns // 2 + len(self.mask) // 2).astype(int)
@@ -89,7 +98,7 @@ class KSpace:
         merged = np.where(self.mask, self.kspace, _frequencies(whole))
         return self._cropped(np.abs((np.conj(self._sensitivities) * _picture(merged)).sum(axis=1)))
 
-    def subset(self, numbers: Sequence[int], grid: Volume) -> Self:
+    def subset(self, numbers: Sequence[int], grid: Volume) -> "KSpace":
         """Some of the slices."""
         return replace(self, kspace=self.kspace[list(numbers)], grid=grid)
 
@@ -169,17 +178,24 @@ def _mask(file: h5py.File, kspace: _Complex, path: Path) -> NDArray[np.bool_]:
     return np.asarray(mask > 0, np.bool_)
 
 
-def _picture_grid(file: h5py.File, shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[float, float, float]]:
+def _picture_grid(
+    file: h5py.File, shape: tuple[int, int], path: Path
+) -> tuple[tuple[int, int], tuple[float, float, float]]:
     """The size of the pictures and the spacing of slices, rows and columns in mm, from ISMRMRD's header if there is."""
     header = file["ismrmrd_header"][()] if "ismrmrd_header" in file else b""
     section = _SIZES.search(header if isinstance(header, bytes) else bytes(header))
     if section is None:
         return shape, (1.0, 1.0, 1.0)
-    columns, rows, _, width, height, depth = (
+    rows, columns, _, height, width, depth = (  # x is the readout, which runs along rows
         float(re.findall(rb"<%b>\s*([\d.]+)\s*</%b>" % (axis, axis), section.group(0))[at])
         for at in (0, 1)
         for axis in (b"x", b"y", b"z")
     )
+    if depth < max(height / rows, width / columns):
+        raise FileError(
+            f"slices of {depth:g} mm that are thinner than the pixels in '{path}'", "slices of one plane, not a block",
+            "transform the block along its third axis first",
+        )  # fmt: skip
     size = (min(int(rows), shape[0]), min(int(columns), shape[1]))
     return size, (depth, height / rows, width / columns)
 

@@ -7,15 +7,15 @@ angles     (views,) in degrees; attributes of the file: pixel_mm (1 if missing),
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mvg.errors import FileError
+from mvg.errors import FileError, PromptError
 from mvg.imaging.volume import Volume
+from mvg.imaging.window import guess_modality
 from mvg.tasks.measurement import axial_grid, checked
 from mvg.tasks.projection import WATER
 from mvg.tasks.tomography import detectors, even_angles, filtered_backprojection, nearest_consistent
@@ -40,7 +40,7 @@ class Views:
         return "sinogram" in names
 
     @classmethod
-    def read(cls, file: h5py.File, path: Path) -> Self:
+    def read(cls, file: h5py.File, path: Path) -> "Views":
         """The raw data of an open file. Raises FileError for what does not fit together."""
         sinograms = checked(np.asarray(file["sinogram"], np.float32), "sinogram", path)
         angles = np.asarray(file["angles"], np.float64).ravel() if "angles" in file else np.zeros(0)
@@ -56,12 +56,24 @@ class Views:
                 f"{sinograms.shape[-1]} detectors of {pixel:g} mm for pictures of {side} pixels in '{path}'",
                 f"{detectors(side)} detectors as wide as a pixel, centered", "resample the sinogram",
             )  # fmt: skip
-        grid = axial_grid((len(sinograms), side, side), (1.0, pixel, pixel))
+        grid = axial_grid((len(sinograms), side, side), (pixel, pixel, pixel))
         sinograms = np.asarray(sinograms / (WATER * pixel), np.float32)
         return cls(sinograms, tuple(float(angle) for angle in angles), grid)
 
     @classmethod
-    def simulate(cls, clean: Volume, level: float, rng: np.random.Generator) -> Self:
+    def check(cls, clean: Volume, level: float) -> None:
+        """Raise PromptError for intensities that are no HU, pictures that are not square, or a level without views."""
+        rows, columns = clean.pictures(clean.plane).shape[1:]
+        if guess_modality(clean.voxels) != "CT":
+            raise PromptError("an image whose intensities are not HU", "CT in HU", "use the operator kspace for MR")
+        if rows != columns or not np.isfinite(level) or round(abs(level)) < 2:
+            raise PromptError(
+                f"{level:g} views of pictures of {rows} x {columns}", "two views or more of square pictures",
+                "choose another level, or cut the image",
+            )  # fmt: skip
+
+    @classmethod
+    def simulate(cls, clean: Volume, level: float, rng: np.random.Generator) -> "Views":
         """Measure a volume in HU from `level` views over half a turn; negative: as many over 120 degrees."""
         count = round(abs(level))
         angles = even_angles(count) if level > 0 else even_angles(count, _LIMITED)
@@ -74,7 +86,7 @@ class Views:
         file["angles"] = np.asarray(self.angles)
         file.attrs["pixel_mm"], file.attrs["side"] = pixel, self._side
 
-    def alike(self, clean: Volume, rng: np.random.Generator) -> Self:
+    def alike(self, clean: Volume, rng: np.random.Generator) -> "Views":
         """Measure another volume from the same angles."""
         return replace(self, sinograms=_measured(clean, self.angles), grid=clean)
 
@@ -88,7 +100,7 @@ class Views:
         changed = nearest_consistent(_attenuation(pictures, self._side), self.sinograms, self.angles, _STEPS)
         return self._hounsfield(np.maximum(changed, 0))
 
-    def subset(self, numbers: Sequence[int], grid: Volume) -> Self:
+    def subset(self, numbers: Sequence[int], grid: Volume) -> "Views":
         """Some of the slices."""
         return replace(self, sinograms=self.sinograms[list(numbers)], grid=grid)
 
@@ -116,14 +128,14 @@ def _measured(clean: Volume, angles: tuple[float, ...]) -> NDArray[np.float32]:
     return np.asarray(sinograms, np.float32)
 
 
-def _turned_sums(square: NDArray[np.float32], angle: float) -> NDArray[np.float64]:
+def _turned_sums(square: NDArray[np.float32], angle: float) -> NDArray[np.float32]:
     """The sums (detectors,) along rays through a square, of samples that are finer than its pixels."""
     count = detectors(len(square))
     along, across = np.array([-np.sin(angle), np.cos(angle)]), np.array([np.cos(angle), np.sin(angle)])
     matrix = np.stack([across[::-1] / _FINE, along[::-1]], axis=1)  # rows, columns <- fine detector, way along the ray
     start = (len(square) - 1) / 2 - matrix @ ((_FINE * count - 1) / 2, (count - 1) / 2)
     lines = ndimage.affine_transform(square, matrix, start, (_FINE * count, count), order=1)
-    return np.asarray(lines.sum(axis=1).reshape(count, _FINE).mean(axis=1))
+    return np.asarray(lines.sum(axis=1).reshape(count, _FINE).mean(axis=1), np.float32)
 
 
 MEASUREMENT = Views
