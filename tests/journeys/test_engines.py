@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from mvg.errors import FileError, ProcessError, PromptError, UnknownNameError
 from mvg.imaging.files import write
+from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.batch import Job, Outcome, plan, predict_files
 from mvg.prediction.engine_choice import EngineChoice, engine_choice, predict_on
 from mvg.prediction.engines import ray as ray_engine
@@ -21,6 +23,8 @@ from mvg.prediction.manifest import checksum
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.parts import claimed, merge, part_of
 from mvg.prediction.predictor import load
+from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.quality import Quality
 from tests.journeys.conftest import Run
 from tests.prediction.scans import scan
 
@@ -117,6 +121,36 @@ def test_processes_and_parts_give_the_answers_of_one_process(
     assert list(parts.glob("manifest-part-*")) == []
 
 
+def noted_load(task: PromptedTask, query: Volume, labels: LabelMap) -> Quality:
+    """Stands for an estimate of the quality: notes which process answered with which task and weights."""
+    with Path(os.environ["MVG_TEST_LOADS"]).open("a") as file:
+        file.write(f"{os.getpid()} {id(task)} {id(task.model)}\n")
+    return Quality()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["local", "ray"])
+def test_each_worker_loads_weights_and_task_once(
+    name: str, batch: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "loads"
+    monkeypatch.setenv("MVG_TEST_LOADS", str(log))
+    image, labels = scan()
+    task = load("tiny", "cpu").prompt([image], [labels])
+    queries = [query for query in batch[: QUERIES - 1] if "broken" not in str(query)] * 2
+    (tmp_path / "out").mkdir()
+    planned = [
+        replace(plan([query], tmp_path / "out", "labels")[0], output=tmp_path / "out" / f"{number}.nii.gz")
+        for number, query in enumerate(queries)
+    ]
+    engine = EngineChoice(name, "", 2, "cpu")
+    outcomes = list(predict_on(engine, task, planned, tmp_path / "out", noted_load))
+    assert [outcome.error for outcome in outcomes] == [None] * len(queries)
+    lines = log.read_text().splitlines()
+    assert len(lines) == len(queries)
+    assert len({line.split()[0] for line in lines}) == len(set(lines)) == 2, "one task and one model per process"
+
+
 def kill_one_actor() -> bool:
     """Kill a process of Ray that runs a worker, where there is one yet."""
     for entry in Path("/proc").iterdir():
@@ -172,7 +206,9 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
         engine_choice("slurm", 2, "cpu")
     with pytest.raises(PromptError, match="without an address"):
         engine_choice("local=there", 2, "cpu")
-    assert engine_choice("local", 1, "cpu") is None
+    assert engine_choice("local", 1, "cpu").is_this_process
+    assert not engine_choice("local", 2, "cpu").is_this_process
+    assert not engine_choice("ray", 1, "cpu").is_this_process
     assert engine_choice("ray=host:1", 2, "cpu") == EngineChoice("ray", "host:1", 2, "cpu")
     for number, count in ((2, 2), (None, 3), (-1, 2)):
         with pytest.raises(PromptError, match=r"--part-id .* of --num-parts"):

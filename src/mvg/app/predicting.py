@@ -12,7 +12,7 @@ from mvg.imaging.dicom.terms import read_codes
 from mvg.prediction.batch import Job, Outcome, plan, scale_of
 from mvg.prediction.batch_page import CrossCheck
 from mvg.prediction.cross_check import cross_check
-from mvg.prediction.engine_choice import EngineChoice
+from mvg.prediction.engine_choice import LOCAL, EngineChoice
 from mvg.prediction.finetuning import tune
 from mvg.prediction.held_out_check import held_out_check
 from mvg.prediction.oddities import prompt_oddities, report_oddities
@@ -57,9 +57,9 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class Sharing:
-    """How the queries are shared: by an engine (None: this process predicts them), and which part of them."""
+    """How the queries are shared: by an engine, and which part of them."""
 
-    engine: EngineChoice | None = None
+    engine: EngineChoice = LOCAL
     part: Part = WHOLE
 
 
@@ -120,7 +120,7 @@ def prompts_of(prompts: Path | None, dataset: str | None) -> Path | None:
 
 def check_sharing(sharing: Sharing, outputs: OutputOptions, corrects: bool) -> None:
     """Raises PromptError for what cannot be shared; corrects: whether the queries are corrected volumes."""
-    if corrects and sharing != Sharing():
+    if corrects and not (sharing.engine.is_this_process and sharing.part == WHOLE):
         raise PromptError(
             "--corrections with --engine, --workers or --num-parts", "one process", "leave these options out"
         )

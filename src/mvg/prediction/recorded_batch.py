@@ -11,9 +11,9 @@ from typing import Any
 import mvg
 from mvg.model.weights import fingerprint
 from mvg.prediction.answer_summary import AnswerSummary
-from mvg.prediction.batch import Estimate, Job, Outcome, predict_file, run_jobs
+from mvg.prediction.batch import Estimate, Job, Outcome, run_jobs
 from mvg.prediction.batch_page import CrossCheck, Line, pictures_in, write_page
-from mvg.prediction.engine_choice import EngineChoice, predict_on
+from mvg.prediction.engine_choice import LOCAL, EngineChoice, predict_on
 from mvg.prediction.manifest import Manifest, checksum, checksums
 from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
@@ -24,8 +24,8 @@ class RecordedBatch:
     """Predicts jobs into a folder with a record of them.
 
     keeps: whether answers with the same record are kept; inputs: the prompts' files; names: of labels; extra: further
-    settings that answers depend on; checks: of the prompts, for the page. engine: where queries are predicted, None for
-    this process; part: of the queries, which has a record of its own and no page.
+    settings that answers depend on; checks: of the prompts, for the page. engine: where queries are predicted; part: of
+    the queries, which has a record of its own and no page.
     """
 
     task: PromptedTask
@@ -35,7 +35,7 @@ class RecordedBatch:
     extra: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = True
     checks: Sequence[CrossCheck] = ()
-    engine: EngineChoice | None = None
+    engine: EngineChoice = LOCAL
     part: Part = WHOLE
 
     def run(
@@ -71,9 +71,7 @@ class RecordedBatch:
     def _predict(
         self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None], estimate: Estimate | None
     ) -> Iterator[Outcome]:
-        if self.engine is None:
-            return run_jobs(jobs, lambda job: predict_file(self.task, job, progress, estimate))
-        return predict_on(self.engine, self.task, jobs, self.output, estimate)
+        return predict_on(self.engine, self.task, jobs, self.output, estimate, progress)
 
     def _settings(self) -> dict[str, Any]:
         task = self.task
