@@ -3,8 +3,8 @@
     python -m profiling.engines [STUDIES]       # -> profiling/results/engines.json
 
 Says of each run how many studies were answered, and how often each; whether the answers are those of the first run,
-byte for byte; seconds by the clock, seconds of processors in workers, and how much memory a worker held after a quarter of
-its studies and at the end. On a machine with other work, processors' seconds for a study are what can be compared.
+byte for byte; seconds by the clock, seconds of processors in workers, and how much memory a worker held after a quarter
+of its studies and at the end. On a machine with other work, processors' seconds for a study are what can be compared.
 """
 
 import hashlib
@@ -113,7 +113,7 @@ def _study(number: int) -> tuple[Volume, LabelMap]:
     x, y, _ = np.meshgrid(*(np.linspace(-1, 1, length) for length in _SHAPE), indexing="ij")
     center = rng.uniform(-0.4, 0.4, 2)
     labels = ((x - center[0]) ** 2 + (y - center[1]) ** 2 < 0.1).astype(np.uint8)
-    image = np.where(x**2 + y**2 < 0.8, 300 + 400 * labels, 0) + rng.normal(0, 20, _SHAPE)
+    image = np.where(x**2 + y**2 < 0.8, 300 + 400.0 * labels, 0) + rng.normal(0, 20, _SHAPE)
     return Volume(image.astype(np.float32), _AFFINE), LabelMap(labels, _AFFINE)
 
 
