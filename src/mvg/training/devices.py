@@ -85,9 +85,9 @@ def is_compiler_error(error: Exception) -> bool:
     return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
 
 
-def stop_compiling(network: Generalist, error: Exception) -> None:
-    """Let a network go on without compilation, and say why: no compiler on this machine, for example."""
-    for module in network.modules():
+def stop_compiling(networks: Sequence[nn.Module], error: Exception) -> None:
+    """Let networks go on without compilation, and say why: no compiler on this machine, for example."""
+    for module in (module for network in networks for module in network.modules()):
         module._compiled_call_impl = None
     logging.getLogger(__name__).warning(
         "the network is not compiled, so it trains more slowly (%s: %s)", type(error).__name__, first_line(error)

@@ -169,7 +169,7 @@ class _Run:
         except RuntimeError as error:
             if not is_compiler_error(error):
                 raise
-            stop_compiling(self.state.model, error)
+            stop_compiling([self.state.model, *([] if self.teacher is None else [self.teacher.network])], error)
             return self._update(pairs, progress, share)
 
     def _update(self, pairs: Pairs, progress: Progress, share: float) -> StepResult:
@@ -204,6 +204,7 @@ def _teacher(fabric: Any, recipe: Recipe) -> Teacher | None:
     if not recipe.distillation.teacher:
         return None
     network = load_teacher(recipe.distillation, recipe.model).to(fabric.device)
+    prepare_network(network, recipe.devices)
     return Teacher(InPrecision(network, fabric.autocast), recipe.distillation.share)
 
 
