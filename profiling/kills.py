@@ -82,7 +82,7 @@ def measure(kills: int, seed: int, weights: str) -> dict[str, Any]:
                 server.wait_for_scan()
                 _task(bench)
                 if number:
-                    _look(bench, folder, notes)
+                    _compare(bench, folder, notes)
                 if number == kills:
                     break
                 delay = float(rng.uniform(0.1, _LONGEST))
@@ -159,7 +159,7 @@ def _predict(bench: Workbench, notes: Notes) -> None:
             notes.answered |= {study["id"] for study in bench.studies(task, state="answered")}
 
 
-def _look(bench: Workbench, folder: Path, notes: Notes) -> None:
+def _compare(bench: Workbench, folder: Path, notes: Notes) -> None:
     """Compare what the server has with what it had accepted."""
     task, studies = _task(bench)
     session = bench.open(task, studies[0])
