@@ -350,3 +350,22 @@ def test_memory_is_bounded(client: Client, truths: list[LabelMap], monkeypatch: 
     kept = client.workbench.sessions.in_memory()
     assert session["id"] in kept
     assert len(kept) == 2, "the one before may still be in use"
+
+
+def test_features_are_freed_and_computed_again(
+    client: Client, truths: list[LabelMap], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mvg.server.session_pool.MOST_WITH_FEATURES", 0)
+    pool = client.workbench.sessions
+    session, truth = opened(client, truths)
+    client.correct(session, 2, 2, truth[:, :, 2])
+    client.events(f"/sessions/{session['id']}/predict")
+    first = client.array(f"/sessions/{session['id']}/labels.nii")
+    live = pool.get(session["id"])
+    size = live.nbytes
+    pool.limit_features()
+    assert live.nbytes < size
+    client.correct(session, 2, 4, truth[:, :, 4])
+    client.post(f"/sessions/{session['id']}/undo")
+    client.events(f"/sessions/{session['id']}/predict")
+    assert np.array_equal(client.array(f"/sessions/{session['id']}/labels.nii"), first)

@@ -191,6 +191,11 @@ class Session:
         contents = SessionContents.of(self.volume, start.values, start.modality, identity, self._annotations)
         session_file.save(contents, Path(path))
 
+    def forget_features(self) -> None:
+        """Free the features of the slices, the largest part of its memory; they are computed again when needed."""
+        if self._engine is not None:
+            self._engine.features.clear()
+
     def restore(self, contents: SessionContents) -> None:
         """Repeat the corrections of a file, those that were undone included."""
         for correction in contents.corrections:

@@ -25,7 +25,7 @@ from mvg.server.refusals import RefusedError, conflict
 from mvg.server.session_files import SessionFiles, state_of
 from mvg.server.strokes import SliceEdit, Strokes
 
-_FEATURE_BYTES = 96 * 2**20  # of a session that has predicted
+_FEATURE_BYTES = 64 * 2**20  # of a session that has predicted
 
 
 class ClosedError(Exception):
@@ -38,7 +38,7 @@ class LiveSession:
     def __init__(self, parts: SessionParts) -> None:
         self.parts, self.grid = parts, parts.study.grid
         self.model_lock = threading.Lock()
-        self.used, self._closed = time.monotonic(), False
+        self.used, self._closed, self._has_features = time.monotonic(), False, False
         self._report: Callable[[int, int], None] = _nothing
         session = parts.open(lambda done, total: self._report(done, total))
         files = SessionFiles(parts.folder)
@@ -57,10 +57,10 @@ class LiveSession:
 
     @property
     def nbytes(self) -> int:
-        """About how much memory it takes: the volume, its annotations, the prediction and features."""
+        """About how much memory it takes: the volume, its annotations, the prediction with its log-odds, and features."""
         voxels = int(np.prod(self.grid.native_shape))
-        features = 0 if self.core.facts is None else _FEATURE_BYTES
-        return self.parts.study.volume.voxels.nbytes + 3 * voxels + features
+        features = _FEATURE_BYTES if self._has_features else 0
+        return self.parts.study.volume.voxels.nbytes + 6 * voxels + features
 
     @property
     def can_predict(self) -> bool:
@@ -121,7 +121,7 @@ class LiveSession:
     def predict(self, send: Send, stopped: Callable[[], bool]) -> None:
         """Predict what is open and send it as events, see `PredictionRun`."""
         with self.model_lock:
-            self.used = time.monotonic()
+            self.used, self._has_features = time.monotonic(), True
             run = PredictionRun(self.core, send, stopped)
             self._report = run.report
             try:
@@ -130,6 +130,12 @@ class LiveSession:
             finally:
                 self._report = _nothing
                 self.used = time.monotonic()
+
+    def forget_features(self) -> None:
+        """Free the features of the slices, which the next prediction computes again as far as it needs them."""
+        if isinstance(self.core.session, Session):
+            self.core.session.forget_features()
+        self._has_features = False
 
     def uncertain(self, count: int) -> dict[str, Any]:
         """The slices that are worth correcting next. RefusedError before a prediction."""

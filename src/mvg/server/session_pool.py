@@ -26,6 +26,7 @@ from mvg.server.workspace import Workspace, checked_id
 Result = TypeVar("Result")
 IDLE_SECONDS = 600.0
 MEMORY_BYTES = 2 * 2**30
+MOST_WITH_FEATURES = 6  # sessions that keep the features of their slices
 
 
 class SessionPool:
@@ -150,6 +151,16 @@ class SessionPool:
         for live in sessions:
             if not self._drop(live):
                 raise conflict("a prediction that is running", "a session at rest", "wait or stop it first")
+
+    def limit_features(self) -> None:
+        """Let only the sessions that were used last keep the features of their slices.
+
+        Also for sessions that are predicting: a first prediction needs the features of each slice about once.
+        """
+        with self._lock:
+            by_use = sorted(self._sessions.values(), key=lambda live: -live.used)
+        for live in by_use[MOST_WITH_FEATURES:]:
+            live.forget_features()
 
     def _drop(self, live: LiveSession) -> bool:
         """Leave a session to its files; False while it is predicting."""

@@ -22,7 +22,7 @@ from mvg.server.task_models import TaskModels
 from mvg.server.task_records import TaskRecords
 from mvg.server.workspace import Workspace
 
-_TIDY_SECONDS = 30.0
+_TIDY_SECONDS = 5.0
 
 
 class Workbench:
@@ -75,6 +75,7 @@ class Workbench:
     def _tidy(self) -> None:
         while not self._closing.wait(_TIDY_SECONDS):
             self.sessions.release_idle()
+            self.sessions.limit_features()
             self.sessions.make_room()
             _return_memory()
 

@@ -117,6 +117,10 @@ class QueryFeatures:
         """The features of all squares of some slices, slice by slice."""
         return self._cache.get(numbers, mirrored)
 
+    def clear(self) -> None:
+        """Keep no features."""
+        self._cache.clear()
+
 
 def smallest_integers(values: Sequence[int]) -> NDArray[np.integer]:
     """Background and `values` as a table (K + 1,) from class numbers to label values, in the smallest integer type."""
