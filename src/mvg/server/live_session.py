@@ -57,7 +57,7 @@ class LiveSession:
 
     @property
     def nbytes(self) -> int:
-        """About how much memory it takes: the volume, its annotations, the prediction with its log-odds, and features."""
+        """About how much memory it takes: the volume, annotations, the prediction with its log-odds, and features."""
         voxels = int(np.prod(self.grid.native_shape))
         features = _FEATURE_BYTES if self._has_features else 0
         return self.parts.study.volume.voxels.nbytes + 6 * voxels + features
