@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 _START = "from mvg.app.cli import main; main()"
-_PATIENCE = 120
+_PATIENCE = 300
 
 
 @dataclass

@@ -298,3 +298,18 @@ def test_errors_that_an_uncertainty_stands_for() -> None:
     entropy = -(probability * np.log2(probability) + (1 - probability) * np.log2(1 - probability))
     assert np.allclose(likely_errors(entropy, 1), 1 - probability, atol=0.005)
     assert likely_errors(np.array([1.0]), 3)[0] == 0.5
+
+
+def test_a_long_session_keeps_no_more_than_two_answers_of_the_network() -> None:
+    volume, truth = scan((32, 32, 6))
+    session = session_of(volume)
+    for number in range(12):
+        session.correct(number % 6, np.roll(slice_of(truth, session, number % 6), number, 0))
+        session.predict()
+        if number % 2:
+            session.undo()
+    engine = session._engine
+    assert engine is not None
+    kept = sum(array.nbytes for array in engine._log_odds.entries.values())
+    assert 0 < kept <= 2 * 6 * len(session.values) * SIZE * SIZE * 2
+    assert set(engine._states) <= set(engine.annotated)

@@ -28,7 +28,7 @@ _BATCH = 8  # slices that the network answers together
 _FUSED = 24  # slices that are fused together; those within reach of them are processed too
 _ABSENT = -30.0  # log-odds of a class that no prompt holds
 _NEGLIGIBLE = -7.0  # log-odds below which a class is not fused
-_LOG_ODDS_BYTES = 2**29
+_LOG_ODDS_BYTES = 2**29  # at most; twice those of all slices, so that an undone correction costs nothing
 _OVERCONFIDENCE = 3.0  # pixels that are wrong for each that the fused probabilities expect to be, see profiling/doubts
 _QUICK_REACH = 2  # slices on each side that a first answer looks at
 
@@ -81,7 +81,8 @@ class SameVolume:
         self._annotated: dict[int, AnnotatedSquare] = {}
         self._versions: dict[int, int] = {}
         self._states: dict[int, tuple[int, PromptState]] = {}
-        self._log_odds: Recent[_Key, NDArray[np.float16]] = Recent(_LOG_ODDS_BYTES, lambda array: array.nbytes)
+        twice = 2 * len(features.query) * classes * self._model.config.size**2 * np.dtype(np.float16).itemsize
+        self._log_odds: Recent[_Key, NDArray[np.float16]] = Recent(min(twice, _LOG_ODDS_BYTES), _nbytes)
         self._latest: dict[int, _Key] = {}
         self._predictions: dict[int, tuple[tuple[_Key, ...], SliceAnswer]] = {}
 
@@ -94,6 +95,7 @@ class SameVolume:
             before, after = self._annotated.get(number), squares.get(number)
             if after is None:
                 self._annotated.pop(number)
+                self._states.pop(number, None)
             elif before is None or not np.array_equal(before.numbers, after):
                 self._versions[number] = hash(after.tobytes())
                 self._annotated[number] = AnnotatedSquare.of(after, query.squares(number)[0, 0], self._classes)
@@ -260,6 +262,10 @@ class SameVolume:
 
 
 _Key = tuple[int, tuple[tuple[int, int], ...]]
+
+
+def _nbytes(array: NDArray[np.float16]) -> int:
+    return array.nbytes
 
 
 def _log_odds_of(logits: torch.Tensor) -> NDArray[np.float32]:
