@@ -164,7 +164,7 @@ class SameVolume:
 
     def _network_log_odds(self, numbers: Sequence[int]) -> None:
         """Have the network answer slices; those with the same prompts go through it together, several at a time."""
-        missing = [n for n in numbers if n not in self._annotated and self._key(n) not in self._log_odds]
+        missing = [n for n in numbers if n not in self._annotated and not self._touch(self._key(n))]
         step = _BATCH if self._others is no_others else 1  # other volumes' prompts are each slice's own
         batches = []
         for key, group in groupby(missing, key=lambda number: self._key(number)[1]):
@@ -177,6 +177,13 @@ class SameVolume:
             for number, score in zip(members, scores, strict=True):
                 self._log_odds.put(self._key(number), score)
                 self._latest[number] = self._key(number)
+
+    def _touch(self, key: "_Key") -> bool:
+        """Whether log-odds are known; they are then not dropped before as many others were used."""
+        if key in self._log_odds:
+            self._log_odds.get(key)
+            return True
+        return False
 
     def _batch_log_odds(self, batch: tuple[Sequence[int], tuple[int, ...]]) -> NDArray[np.float16]:
         """Log-odds (n, K, s, s) of slices from annotated slices and, where there are some, other volumes' prompts."""
