@@ -17,7 +17,7 @@ from tests.training.conftest import Make, clean_environment
 
 MISSING = (
     "nibabel", "pydicom", "pydantic", "platformdirs", "lightning_fabric", "lightning", "typer", "rich", "PIL",
-    "skimage", "SimpleITK", "h5py", "pylibjpeg", "highdicom", "monai", "matplotlib",
+    "skimage", "SimpleITK", "pylibjpeg", "highdicom", "monai", "matplotlib",
 )  # fmt: skip
 WITHOUT = f"""
 import sys
