@@ -3,6 +3,8 @@
 Errors name an address without its credentials: no user, password, or signature in a query is ever printed.
 """
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from mvg.errors import FileError, first_line
 Address = Path | str
 """A path, or a URL with "://"."""
 _ATTEMPTS, _PAUSE = 4, 0.5  # seconds before the second attempt; then twice as long each time
+_IDENTIFYING = ("size", "ETag", "etag", "LastModified", "mtime", "created")
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
 _Result = TypeVar("_Result")
 
@@ -55,6 +58,21 @@ def read_bytes(address: Address) -> bytes:
 def read_range(address: Address, start: int, stop: int) -> bytes:
     """The bytes `start` to `stop` of a file; fewer where it ends before. Raises FileError, as `read_bytes` does."""
     return _with_retries(address, lambda system, path: bytes(system.cat_file(path, start=start, end=stop)))
+
+
+def identity(address: Address) -> str:
+    """What says whether a file at a URL is still the same: its size, and its tag or time where the system has them.
+
+    Raises FileError.
+    """
+    known = _with_retries(address, lambda system, path: dict(system.info(path)))
+    facts = {name: str(known[name]) for name in _IDENTIFYING if known.get(name) is not None}
+    return hashlib.sha256(json.dumps([public(address), facts], sort_keys=True).encode()).hexdigest()
+
+
+def name_in(address: Address) -> str:
+    """The name of the file at an address, without the folder, and of a URL without its query."""
+    return Path(urlsplit(str(address)).path if is_url(address) else address).name
 
 
 def write_bytes(address: Address, content: bytes) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mvg._remote import is_url
 from mvg.app.predicting import BatchJob, BatchReport, OutputOptions, format_options
 from mvg.errors import FileError, PromptError
 from mvg.imaging.files import read_labels
@@ -13,7 +14,7 @@ from mvg.prediction.batch import Job, Outcome, plan, run_jobs, write_prediction
 from mvg.prediction.corrections import Corrections, nothing_labeled, read_corrections
 from mvg.prediction.predictor import load
 from mvg.prediction.prompts.channels import read_channels
-from mvg.prediction.queries import queries_of, volumes_of
+from mvg.prediction.queries import queries_of, query_paths, volumes_of
 from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_request
 from mvg.prediction.session import Session
 
@@ -55,7 +56,9 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
     """
     named_task = [] if source.task is None else ["task"]
     _check_options([*job.options, *named_task] if prompts is None else [], job.outputs)
-    path_of = _paths(job.queries, source.path)
+    if any(is_url(query) for query in job.queries):
+        raise PromptError("--corrections of a query at a URL", "a file of this machine", "fetch it first")
+    path_of = _paths(query_paths(job.queries), source.path)
     corrector = _without_task(source) if prompts is None else _of_task(prompts, source.unknown, job)
     queries, inputs = volumes_of(queries_of(job.queries, job.series), job.volume), (*corrector.files, *path_of.values())
     files = plan(queries, job.output, "labels", inputs, written_as=format_options(job.outputs, corrector.names))
@@ -90,7 +93,7 @@ def _check_options(options: Iterable[str], outputs: OutputOptions) -> None:
 
 def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
     """Sessions that start with a task's predictions. Raises PromptError where a label of the task means unknown."""
-    request = prepare_request(prompts, job.options, job.queries, job.on_progress)
+    request = prepare_request(prompts, job.options, query_paths(job.queries), job.on_progress)
     task = request.task
     if unknown in task.prompts.values:
         raise PromptError(

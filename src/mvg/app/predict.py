@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 def predict(
     queries: Annotated[
-        list[Path], typer.Argument(metavar="QUERY", help="Files; DICOM folders, zip archives or a DICOMDIR.")
+        list[str],
+        typer.Argument(metavar="QUERY", help="Files or URLs; DICOM folders, zip archives, a DICOMDIR."),
     ],
     output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
     series: SeriesChoice = "",
@@ -93,6 +94,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; without --format, answers for DICOM are .nii.gz, labels for JPEG .png."""
+    from mvg._remote import is_url
     from mvg.app.correcting import CorrectionSource
     from mvg.app.predicting import BatchJob, OutputOptions, Sharing, check_sharing, prompts_of
     from mvg.prediction.engine_choice import engine_choice
@@ -116,7 +118,8 @@ def predict(
     check_sharing(sharing, outputs, corrected is not None)
     with output_folder(output), claimed(output, sharing.part), progress_bars(quiet) as on_progress:
         job = BatchJob(
-            queries, output, options, outputs, on_progress, series,
+            [query if is_url(query) else Path(query) for query in queries], output, options, outputs,
+            on_progress, series,
             volume=volume, nan=nan, strict=strict, sharing=sharing,
         )  # fmt: skip
         _run(job, source, corrected, quiet)

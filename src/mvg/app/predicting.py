@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mvg._remote import Address
 from mvg.app.display import OnProgress
 from mvg.data.nnunet_raw import dataset_folder
 from mvg.errors import PromptError
@@ -21,7 +22,7 @@ from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.quality import quality_of
-from mvg.prediction.queries import queries_of, volumes_of
+from mvg.prediction.queries import queries_of, query_paths, volumes_of
 from mvg.prediction.recorded_batch import RecordedBatch, settings_of_files
 from mvg.prediction.request import PromptSource, Request, prepare_request
 
@@ -72,7 +73,7 @@ class BatchJob:
     on_outcome is called as soon as a query is done.
     """
 
-    queries: Sequence[Path]
+    queries: Sequence[Address]
     output: Path
     options: Mapping[str, Any]
     outputs: OutputOptions
@@ -104,7 +105,7 @@ def predict_prompted(source: PromptSource | None, job: BatchJob) -> BatchReport:
     if source is None:
         raise PromptError("no prompts", "--prompts, or --corrections of the query", "name a folder of examples")
     extras = {"uncertainty": job.outputs.uncertainty, "probabilities": job.outputs.probabilities}
-    request = prepare_request(source, {**job.options, **extras}, job.queries, job.on_progress)
+    request = prepare_request(source, {**job.options, **extras}, query_paths(job.queries), job.on_progress)
     check_outputs(request, job.options)
     return predict_batch(request, job)
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import tempfile
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mvg._remote import public, read_bytes
 from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import stem_of
 from mvg.imaging.volume import LabelMap, Volume
@@ -35,7 +37,7 @@ class Job:
     """One query and the files of its prediction; uncertainty, probabilities and outlines are None if not asked for.
 
     series: which DICOM series of the query, see `mvg.read`; written_as: how the prediction is written;
-    strict: whether what is odd is refused.
+    strict: whether what is odd is refused. url: where the query is fetched from, "" for a file of this machine.
     """
 
     query: Path
@@ -46,6 +48,7 @@ class Job:
     series: str = ""
     written_as: FormatOptions = BY_QUERY
     strict: bool = False
+    url: str = ""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -96,7 +99,7 @@ def plan(
     if written_as.outlines and target_type != "labels":
         raise PromptError("outlines of a task that predicts pictures", "a segmentation", "leave --outlines out")
     jobs = tuple(_job(query, Path(output), target_type, extras, scale, written_as) for query in known)
-    _check_names(jobs, (*(query.path for query in known), *inputs))
+    _check_names(jobs, (*(query.path for query in known if not query.url), *inputs))
     return jobs
 
 
@@ -166,6 +169,8 @@ def predict_file(
     task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None, estimate: Estimate | None
 ) -> Outcome:
     """Predict one query and write its files. Raises what `run_jobs` makes an outcome of."""
+    if job.url:
+        return _fetched_and_predicted(task, job, progress, estimate)
     query = task.prompts.posed(read_channels(job.query, task.model.config.inputs, job.series))
     checked = fit_channels(query, task.model.config.inputs, "the query")
     report_oddities(job.query.name, query_oddities(checked, task.prompts, task.spec), job.strict)
@@ -176,6 +181,18 @@ def predict_file(
     written = write_prediction(prediction, query, job, scale_of(task))
     summary = summarize(prediction, query, quality.by_label if quality else None)
     return Outcome(job, written, None, quality.mean if quality else None, summary)
+
+
+def _fetched_and_predicted(
+    task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None, estimate: Estimate | None
+) -> Outcome:
+    """Fetch a query whole, or not at all, into a folder that goes away, and predict it."""
+    with tempfile.TemporaryDirectory(prefix="mvg-query-") as folder:
+        local = Path(folder) / job.query.name
+        local.write_bytes(read_bytes(job.url))
+        outcome = _outcome(replace(job, query=local, url=""), lambda one: predict_file(task, one, progress, estimate))
+        error = outcome.error and outcome.error.replace(str(local), public(job.url))
+    return replace(outcome, job=job, error=error)
 
 
 def write_prediction(prediction: Prediction, query: Volume, job: Job, scale: Window | None) -> tuple[Path, ...]:
@@ -244,6 +261,7 @@ def _job(
         output / f"{stem}_outlines" if written_as.outlines else None,
         query.series,
         written_as,
+        url=query.url,
     )
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mvg._atomic import atomic_file, unwritable
+from mvg._remote import Address, identity
+from mvg.errors import FileError
 from mvg.prediction.batch import Job, Outcome
 
 NAME = "manifest.json"
@@ -44,7 +46,7 @@ class Manifest:
         self.path, self.settings = output / name, dict(settings)
         self._digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         self._entries = _entries_in(output / NAME) | _entries_in(self.path)
-        self._queries = dict[Path, str]()
+        self._queries = dict[Address, str]()
         self._written = 0.0
 
     @property
@@ -58,7 +60,7 @@ class Manifest:
         if entry.get("status") != "done" or entry.get("settings") != self._digest:
             return False
         files = entry.get("files", {})
-        if {path.name for path in job.outputs} != set(files) or entry.get("query_sha256") != self._checksum(job.query):
+        if {path.name for path in job.outputs} != set(files) or entry.get("query_sha256") != self._checksum(job):
             return False
         return all(path.exists() and checksum(path) == files[path.name] for path in job.outputs)
 
@@ -68,7 +70,7 @@ class Manifest:
         self._entries[job.output.name] = {
             "query": job.query.name,
             "series": job.series,
-            "query_sha256": self._checksum(job.query),
+            "query_sha256": self._checksum(job),
             "settings": self._digest,
             "status": "done" if outcome.error is None else "failed",
             "error": outcome.error,
@@ -92,12 +94,13 @@ class Manifest:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         self._written = time.monotonic()
 
-    def _checksum(self, query: Path) -> str | None:
-        """Of a query, computed once; None where it cannot be read."""
+    def _checksum(self, job: Job) -> str | None:
+        """Of a query, computed once; of a URL that of its size and tag. None where it cannot be read."""
+        query = job.url or job.query
         if query not in self._queries:
             try:
-                self._queries[query] = checksum(query)
-            except OSError:
+                self._queries[query] = identity(job.url) if job.url else checksum(job.query)
+            except (OSError, FileError):
                 return None
         return self._queries[query]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mvg._remote import Address, is_url, name_in
 from mvg.errors import FileError, PromptError
 from mvg.imaging.dicom.series import ALL, Series, all_series
 from mvg.imaging.files import is_dicom, stem_of, volume_count
@@ -13,12 +14,14 @@ from mvg.imaging.files import is_dicom, stem_of, volume_count
 @dataclass(frozen=True)
 class Query:
     """An image to predict; series: which DICOM series of the path, see `mvg.read`; name: of its files, "" for the
-    path's.
+    path's. url: where the file is fetched from when it is predicted, "" for one of this machine; the path of such a
+    query is its name alone.
     """
 
     path: Path
     series: str = ""
     name: str = ""
+    url: str = ""
 
 
 def volumes_of(queries: Sequence[Query], volume: str) -> tuple[Query, ...]:
@@ -32,7 +35,7 @@ def volumes_of(queries: Sequence[Query], volume: str) -> tuple[Query, ...]:
         raise PromptError(f"--volume {volume}", f"a number from 0 on, or {ALL}", "correct it")
     chosen = list[Query]()
     for query in queries:
-        count = 1 if _is_export(query.path) else volume_count(query.path)
+        count = 1 if query.url or _is_export(query.path) else volume_count(query.path)
         if count == 1:
             chosen.append(query)
             continue
@@ -42,14 +45,26 @@ def volumes_of(queries: Sequence[Query], volume: str) -> tuple[Query, ...]:
     return tuple(chosen)
 
 
-def queries_of(paths: Sequence[Path], series: str = "") -> tuple[Query, ...]:
-    """The queries at these paths.
+def query_paths(addresses: Sequence[Address]) -> tuple[Path, ...]:
+    """The path of each query; of a URL the name of its file."""
+    return tuple(Path(name_in(one)) if is_url(one) else Path(one) for one in addresses)
+
+
+def queries_of(addresses: Sequence[Address], series: str = "") -> tuple[Query, ...]:
+    """The queries at these paths and URLs. Of a URL, one file is fetched: an image, or a zip archive of DICOM.
 
     series: "" for the only or largest series of DICOM exports, a UID or its end, "largest", or "all" for a query per
     series. Raises PromptError for a series without DICOM among the paths, FileError for an export without an image.
     """
+    remote_series = "" if series == ALL else series
+    remote = [Query(Path(name_in(one)), remote_series, url=str(one)) for one in addresses if is_url(one)]
+    paths = [Path(one) for one in addresses if not is_url(one)]
+    return (*_local(paths, series), *remote) if paths else tuple(remote)
+
+
+def _local(paths: Sequence[Path], series: str) -> tuple[Query, ...]:
     if not series:
-        return tuple(Query(Path(path)) for path in paths)
+        return tuple(Query(path) for path in paths)
     exports = [path for path in paths if _is_export(path)]
     if not exports and all(path.exists() for path in paths):
         raise PromptError(f"--series {series} for queries that are no DICOM", "a DICOM folder or archive", "omit it")
