@@ -39,6 +39,7 @@ from mvg.app.options import (
 )
 
 if TYPE_CHECKING:
+    from mvg._remote import Address
     from mvg.app.correcting import CorrectionSource
     from mvg.app.predicting import BatchJob
     from mvg.prediction.batch import Outcome
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
 
 def predict(
     queries: Annotated[
-        list[str],
-        typer.Argument(metavar="QUERY", help="Files or URLs; DICOM folders, zip archives, a DICOMDIR."),
+        list[str], typer.Argument(metavar="QUERY", help="Files or URLs; DICOM folders, zip archives, a DICOMDIR.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for predictions: OUTPUT/NAME of each query, in its format.")],
     series: SeriesChoice = "",
@@ -94,7 +94,6 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Do to each QUERY what the prompts show; without --format, answers for DICOM are .nii.gz, labels for JPEG .png."""
-    from mvg._remote import is_url
     from mvg.app.correcting import CorrectionSource
     from mvg.app.predicting import BatchJob, OutputOptions, Sharing, check_sharing, prompts_of
     from mvg.prediction.engine_choice import engine_choice
@@ -118,11 +117,17 @@ def predict(
     check_sharing(sharing, outputs, corrected is not None)
     with output_folder(output), claimed(output, sharing.part), progress_bars(quiet) as on_progress:
         job = BatchJob(
-            [query if is_url(query) else Path(query) for query in queries], output, options, outputs,
-            on_progress, series,
+            _addresses(queries), output, options, outputs, on_progress, series,
             volume=volume, nan=nan, strict=strict, sharing=sharing,
         )  # fmt: skip
         _run(job, source, corrected, quiet)
+
+
+def _addresses(queries: Sequence[str]) -> "list[Address]":
+    """Paths, and URLs as they are: a path would lose one of their slashes."""
+    from mvg._remote import is_url
+
+    return [query if is_url(query) else Path(query) for query in queries]
 
 
 def _run(job: "BatchJob", source: "PromptSource | None", corrections: "CorrectionSource | None", quiet: bool) -> None:
