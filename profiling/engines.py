@@ -143,12 +143,12 @@ def measured(
 
 
 def _counts(outcomes: Sequence[Outcome], jobs: Sequence[Job]) -> dict[str, int]:
-    answers = Counter(outcome.job.query.name for outcome in outcomes if outcome.error is None)
+    counts = Counter(outcome.job.query.name for outcome in outcomes if outcome.error is None)
     return {
         "studies": len(jobs),
-        "answered once": sum(count == 1 for count in answers.values()),
-        "answered twice": sum(count > 1 for count in answers.values()),
-        "lost": len(jobs) - len(answers),
+        "answered once": sum(count == 1 for count in counts.values()),
+        "answered twice": sum(count > 1 for count in counts.values()),
+        "lost": len(jobs) - len(counts),
     }
 
 
@@ -161,9 +161,9 @@ def main(count: int = 200) -> None:
         folder = Path(name)
         studies = make_studies(folder, count)
         for number, run in enumerate(_RUNS):
-            figures, answers = measured(run, task, studies, folder / f"run{number}")
-            first = first or answers
-            results[run.title] = {**figures, "same answers": answers == first}
+            figures, checksums = measured(run, task, studies, folder / f"run{number}")
+            first = first or checksums
+            results[run.title] = {**figures, "same answers": checksums == first}
             sys.stdout.write(f"{run.title}: {json.dumps(results[run.title])}\n")
             sys.stdout.flush()
     content = {"provenance": provenance(f"python -m profiling.engines {count}", 0), "runs": results}
