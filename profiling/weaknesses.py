@@ -76,9 +76,9 @@ def rows_of(case: EvalCase, predicted: LabelMap) -> Iterator[Row]:
 
 def measure(images: NDArray[np.float32], truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> dict[str, float]:
     """The figures of a `Row` of one label; all arrays are (n, rows, cols)."""
-    shown = np.flatnonzero(truth.any(axis=(1, 2)))
+    visible = np.flatnonzero(truth.any(axis=(1, 2)))
     scale = _SIDE / max(truth.shape[1:])
-    shapes = [_shape(images[at], truth[at], scale) for at in shown]
+    shapes = [_shape(images[at], truth[at], scale) for at in visible]
     wrong, union = truth ^ predicted, truth | predicted
     one_sided = truth.any(axis=(1, 2)) != predicted.any(axis=(1, 2))
     both = wrong[~one_sided] & _rims(truth[~one_sided])
@@ -220,10 +220,10 @@ truth's outline; the rest lies elsewhere in slices that both show.
 
 
 def _by_label(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    found: dict[tuple[str, str], list[Row]] = {}
+    result: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        found.setdefault((row.set, row.label), []).append(row)
-    return found
+        result.setdefault((row.set, row.label), []).append(row)
+    return result
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:
@@ -237,8 +237,8 @@ def _correlations(rows: Sequence[Row]) -> Iterator[str]:
     labels = list(_by_label(rows).values())
     yield "| what | correlation | p |\n|---|---|---|"
     for name, text in _LOOKS.items():
-        found = spearmanr([_mean(part, name) for part in labels], [_mean(part, "iou") for part in labels])
-        yield f"| {text} | {found.statistic:.2f} | {found.pvalue:.2g} |"
+        result = spearmanr([_mean(part, name) for part in labels], [_mean(part, "iou") for part in labels])
+        yield f"| {text} | {result.statistic:.2f} | {result.pvalue:.2g} |"
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[str]:
@@ -255,9 +255,9 @@ def _groups(rows: Sequence[Row]) -> Iterator[str]:
 
 def _group(title: str, labels: Sequence[Sequence[Row]]) -> str:
     groups = [Group(part[0].set, {(row.patient, row.case): row.iou for row in part}) for part in labels]
-    found = interval(groups)
+    result = interval(groups)
     rows = [row for part in labels for row in part]
-    quality = f"{found.mean:.3f} ({found.low:.3f} to {found.high:.3f})"
+    quality = f"{result.mean:.3f} ({result.low:.3f} to {result.high:.3f})"
     return f"| {title} | {len(labels)} | {quality} | {_mean(rows, 'ends'):.2f} | {_mean(rows, 'rim'):.2f} |"
 
 

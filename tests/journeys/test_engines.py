@@ -4,16 +4,17 @@ import json
 import os
 import signal
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mvg._plugins import named
 from mvg.errors import FileError, ProcessError, PromptError, UnknownNameError
 from mvg.imaging.files import write
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction import engines
 from mvg.prediction.batch import Job, Outcome, plan, predict_files
 from mvg.prediction.engine_choice import EngineChoice, engine_choice, predict_on
 from mvg.prediction.engines import ray as ray_engine
@@ -23,8 +24,6 @@ from mvg.prediction.manifest import checksum
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.parts import claimed, merge, part_of
 from mvg.prediction.predictor import load
-from mvg.prediction.prompted_task import PromptedTask
-from mvg.prediction.quality import Quality
 from tests.journeys.conftest import Run
 from tests.prediction.scans import scan
 
@@ -121,11 +120,15 @@ def test_processes_and_parts_give_the_answers_of_one_process(
     assert list(parts.glob("manifest-part-*")) == []
 
 
-def noted_load(task: PromptedTask, query: Volume, labels: LabelMap) -> Quality:
-    """Stands for an estimate of the quality: notes which process answered with which task and weights."""
-    with Path(os.environ["MVG_TEST_LOADS"]).open("a") as file:
-        file.write(f"{os.getpid()} {id(task)} {id(task.model)}\n")
-    return Quality()
+@dataclass(frozen=True)
+class NotedSetup(WorkerSetup):
+    """Notes the process whenever the task's file is read."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "task_file":
+            with Path(os.environ["MVG_TEST_LOADS"]).open("a") as file:
+                file.write(f"{os.getpid()}\n")
+        return super().__getattribute__(name)
 
 
 @pytest.mark.slow
@@ -133,22 +136,24 @@ def noted_load(task: PromptedTask, query: Volume, labels: LabelMap) -> Quality:
 def test_each_worker_loads_weights_and_task_once(
     name: str, batch: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = tmp_path / "loads"
+    log, task_file = tmp_path / "loads", tmp_path / "task.mvgtask"
     monkeypatch.setenv("MVG_TEST_LOADS", str(log))
     image, labels = scan()
     task = load("tiny", "cpu").prompt([image], [labels])
+    task.save(task_file)
     queries = [query for query in batch[: QUERIES - 1] if "broken" not in str(query)] * 2
     (tmp_path / "out").mkdir()
     planned = [
         replace(plan([query], tmp_path / "out", "labels")[0], output=tmp_path / "out" / f"{number}.nii.gz")
         for number, query in enumerate(queries)
     ]
-    engine = EngineChoice(name, "", 2, "cpu")
-    outcomes = list(predict_on(engine, task, planned, tmp_path / "out", noted_load))
+    setup = NotedSetup(task_file, "tiny", "cpu", task.options)
+    outcomes = list(named(engines, name).run(planned, setup, 2, ""))
     assert [outcome.error for outcome in outcomes] == [None] * len(queries)
-    lines = log.read_text().splitlines()
-    assert len(lines) == len(queries)
-    assert len({line.split()[0] for line in lines}) == len(set(lines)) == 2, "one task and one model per process"
+    processes = log.read_text().splitlines()
+    assert len(queries) > len(processes)
+    assert len(set(processes)) == len(processes) == 2, "weights and task are loaded once in each process"
+    assert str(os.getpid()) not in processes
 
 
 def kill_one_actor() -> bool:

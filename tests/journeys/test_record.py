@@ -140,10 +140,10 @@ def test_an_interruption_says_how_to_go_on(
 
     real = recorded_batch.predict_file
 
-    def stop_at_the_second(task: Any, job: Any, progress: Any, estimate: Any) -> Any:
+    def stop_at_the_second(task: Any, job: Any, progress: Any) -> Any:
         if job.query.name == "other.nii.gz":
             raise KeyboardInterrupt
-        return real(task, job, progress, estimate)
+        return real(task, job, progress)
 
     monkeypatch.setattr(recorded_batch, "predict_file", stop_at_the_second)
     result = run(*batch)

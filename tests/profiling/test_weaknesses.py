@@ -18,20 +18,20 @@ def disc(radius: float, slices: int = 4, side: int = 64) -> np.ndarray:
 
 def test_exact_prediction_has_no_errors_and_the_looks_of_its_truth() -> None:
     truth = disc(10)
-    found = measure(np.where(truth, 1.0, 0.0).astype(np.float32), truth, truth)
-    assert found["iou"] == 1
-    assert (found["ends"], found["rim"]) == (0, 0)
-    assert found["share"] == pytest.approx(np.pi * 100 / 64**2, rel=0.05)
-    assert found["width"] == pytest.approx(2 * 10 * 128 / 64, rel=0.1)
-    assert found["contrast"] > 2
+    measured = measure(np.where(truth, 1.0, 0.0).astype(np.float32), truth, truth)
+    assert measured["iou"] == 1
+    assert (measured["ends"], measured["rim"]) == (0, 0)
+    assert measured["share"] == pytest.approx(np.pi * 100 / 64**2, rel=0.05)
+    assert measured["width"] == pytest.approx(2 * 10 * 128 / 64, rel=0.1)
+    assert measured["contrast"] > 2
 
 
 def test_slices_that_only_one_side_shows_are_ends() -> None:
     truth, predicted = disc(10), disc(10)
     truth[0] = False
-    found = measure(np.zeros(truth.shape, np.float32), truth, predicted)
-    assert (found["ends"], found["rim"]) == (1, 0)
-    assert found["iou"] == pytest.approx(3 / 4)
+    measured = measure(np.zeros(truth.shape, np.float32), truth, predicted)
+    assert (measured["ends"], measured["rim"]) == (1, 0)
+    assert measured["iou"] == pytest.approx(3 / 4)
 
 
 def test_a_slightly_larger_prediction_errs_at_the_rim_and_a_far_one_does_not() -> None:

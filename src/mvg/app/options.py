@@ -64,7 +64,7 @@ CrossCheck = Annotated[
     bool, typer.Option("--cross-check", help="Also answer each prompt from the others, for report.html.")
 ]
 QualityTable = Annotated[
-    bool, typer.Option("--quality", help="Also write quality.csv: the estimated Dice; it ranks sets, not cases.")
+    bool, typer.Option("--quality", help="Also write quality.csv: the estimated Dice of each prediction.")
 ]
 UncertaintyMap = Annotated[
     bool, typer.Option("--uncertainty", help="Also write NAME_uncertainty.nii.gz, from 0 (certain) to 1.")

@@ -21,7 +21,6 @@ from mvg.prediction.output_files import write_qualities
 from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
-from mvg.prediction.quality import quality_of
 from mvg.prediction.queries import queries_of, query_paths, volumes_of
 from mvg.prediction.recorded_batch import RecordedBatch, settings_of_files
 from mvg.prediction.request import PromptSource, Request, prepare_request
@@ -165,7 +164,8 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
     kept = sum(outcome.is_kept for outcome in outcomes)
     if kept:
         notes.append(f"{kept} of {len(outcomes)} answers were done with the same options; --overwrite makes them again")
-    qualities = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
+    estimates = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
+    qualities = estimates if outputs.quality else {}
     return BatchReport(outcomes, write_qualities(job.output, qualities), tuple(notes))
 
 
@@ -175,7 +175,6 @@ def _recorded(request: Request, task: PromptedTask, job: BatchJob) -> RecordedBa
     extra = {
         "format": outputs.format,
         "tuning_seconds": outputs.tuning_seconds,
-        "quality": outputs.quality,
         "nan": job.nan,
     }
     extra |= settings_of_files({"codes_sha256": outputs.codes})
@@ -200,7 +199,7 @@ def _predict_all(batch: RecordedBatch, jobs: Sequence[Job], job: BatchJob) -> It
     def on_slice(one: Job, done: int, total: int) -> None:
         job.on_progress(one.query.name, done, total)
 
-    outcomes = batch.run(jobs, on_slice, quality_of if job.outputs.quality else None)
+    outcomes = batch.run(jobs, on_slice)
     for number, outcome in enumerate(outcomes, 1):
         job.on_progress("queries", number, len(jobs))
         job.on_outcome(outcome)

@@ -13,7 +13,7 @@ from pathlib import Path
 from mvg._remote import public, read_bytes
 from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import stem_of
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
 from mvg.prediction.answer_summary import AnswerSummary, summarize
 from mvg.prediction.oddities import answer_oddities, query_oddities, report_oddities
@@ -22,14 +22,11 @@ from mvg.prediction.output_formats import BY_QUERY, FormatOptions, Output, forma
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.pairs import fit_channels
-from mvg.prediction.quality import Quality
+from mvg.prediction.quality import quality_of
 from mvg.prediction.queries import Query, name_of_export
 from mvg.prediction.result import Prediction
 
 _NIFTI = ".nii.gz"
-
-Estimate = Callable[[PromptedTask, Volume, LabelMap], Quality]
-"""Estimates the quality of the labels that a task predicted for a query."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ class Job:
 class Outcome:
     """The result of a job: the files that were written, or one line about the error.
 
-    quality: if asked for; summary: for the report, None for what failed; oddities: what was said about the query, a
-    line each; is_kept: whether the files were there already and nothing was predicted.
+    quality: the estimated Dice of labels; summary: for the report, None for what failed; oddities: what was said about
+    the query, a line each; is_kept: whether the files were there already and nothing was predicted.
     """
 
     job: Job
@@ -113,13 +110,12 @@ def predict_files(
     task: PromptedTask,
     jobs: Sequence[Job],
     progress: Callable[[Job, int, int], None] | None = None,
-    estimate: Estimate | None = None,
 ) -> Iterator[Outcome]:
     """Predict one query after the other; an error is an outcome and never raised.
 
-    progress(job, slices done, slices) is called during a job; estimate: of the quality, part of the outcome.
+    progress(job, slices done, slices) is called during a job.
     """
-    return run_jobs(jobs, lambda job: predict_file(task, job, progress, estimate))
+    return run_jobs(jobs, lambda job: predict_file(task, job, progress))
 
 
 def run_jobs(jobs: Sequence[Job], predict: Callable[[Job], Outcome]) -> Iterator[Outcome]:
@@ -165,32 +161,27 @@ def _notes() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def predict_file(
-    task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None, estimate: Estimate | None
-) -> Outcome:
+def predict_file(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> Outcome:
     """Predict one query and write its files. Raises what `run_jobs` makes an outcome of."""
     if job.url:
-        return _fetched_and_predicted(task, job, progress, estimate)
+        return _fetched_and_predicted(task, job, progress)
     query = task.prompts.posed(read_channels(job.query, task.model.config.inputs, job.series))
     checked = fit_channels(query, task.model.config.inputs, "the query")
     report_oddities(job.query.name, query_oddities(checked, task.prompts, task.spec), job.strict)
     prediction = task(query, None if progress is None else partial(progress, job))
     report_oddities(job.query.name, answer_oddities(prediction.volume), job.strict)
-    labels = prediction.volume if isinstance(prediction.volume, LabelMap) else None
-    quality = None if estimate is None or labels is None else estimate(task, query, labels)
+    quality = quality_of(prediction)
     written = write_prediction(prediction, query, job, scale_of(task))
     summary = summarize(prediction, query, quality.by_label if quality else None)
     return Outcome(job, written, None, quality.mean if quality else None, summary)
 
 
-def _fetched_and_predicted(
-    task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None, estimate: Estimate | None
-) -> Outcome:
+def _fetched_and_predicted(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> Outcome:
     """Fetch a query whole, or not at all, into a folder that goes away, and predict it."""
     with tempfile.TemporaryDirectory(prefix="mvg-query-") as folder:
         local = Path(folder) / job.query.name
         local.write_bytes(read_bytes(job.url))
-        outcome = _outcome(replace(job, query=local, url=""), lambda one: predict_file(task, one, progress, estimate))
+        outcome = _outcome(replace(job, query=local, url=""), lambda one: predict_file(task, one, progress))
         error = outcome.error and outcome.error.replace(str(local), public(job.url))
     return replace(outcome, job=job, error=error)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mvg._plugins import named
 from mvg.errors import PromptError
 from mvg.prediction import engines
-from mvg.prediction.batch import Estimate, Job, Outcome, predict_file
+from mvg.prediction.batch import Job, Outcome, predict_file
 from mvg.prediction.engines._worker import WorkerSetup
 from mvg.prediction.engines.local import run_here
 from mvg.prediction.prompted_task import PromptedTask
@@ -51,7 +51,6 @@ def predict_on(
     task: PromptedTask,
     jobs: Sequence[Job],
     output: Path,
-    estimate: Estimate | None,
     progress: Callable[[Job, int, int], None] | None = None,
 ) -> Iterator[Outcome]:
     """The outcomes of all jobs, as soon as each is there. The task lies in the output folder while workers need it.
@@ -61,12 +60,12 @@ def predict_on(
     if not jobs:
         return
     if engine.is_this_process:
-        yield from run_here(jobs, lambda job: predict_file(task, job, progress, estimate))
+        yield from run_here(jobs, lambda job: predict_file(task, job, progress))
         return
     with tempfile.TemporaryDirectory(prefix=".task-", dir=output) as folder:
         file = Path(folder).resolve() / "task.mvgtask"
         task.save(file)
-        setup = WorkerSetup(file, task.weights, engine.device, task.options, estimate)
+        setup = WorkerSetup(file, task.weights, engine.device, task.options)
         for outcome in named(engines, engine.name).run(jobs, setup, engine.workers, engine.address):
             for line in outcome.oddities:
                 logging.getLogger("mvg").warning("%s", line)

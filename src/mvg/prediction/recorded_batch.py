@@ -11,7 +11,7 @@ from typing import Any
 import mvg
 from mvg.model.weights import fingerprint
 from mvg.prediction.answer_summary import AnswerSummary
-from mvg.prediction.batch import Estimate, Job, Outcome, run_jobs
+from mvg.prediction.batch import Job, Outcome, run_jobs
 from mvg.prediction.batch_page import CrossCheck, Line, pictures_in, write_page
 from mvg.prediction.engine_choice import LOCAL, EngineChoice, predict_on
 from mvg.prediction.manifest import Manifest, checksum, checksums
@@ -38,9 +38,7 @@ class RecordedBatch:
     engine: EngineChoice = LOCAL
     part: Part = WHOLE
 
-    def run(
-        self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None], estimate: Estimate | None
-    ) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None]) -> Iterator[Outcome]:
         """The outcome of each job; those that are done already are kept. The record is written whatever happens."""
         manifest = Manifest(self.output, self._settings(), self.part.manifest)
         outcomes, pictures = list[Outcome](), pictures_in(self.output)
@@ -48,7 +46,9 @@ class RecordedBatch:
         def kept(job: Job) -> Outcome:
             entry, picture = manifest.entries[job.output.name], pictures.get(job.output.name, "")
             summary = AnswerSummary.restored(entry, picture)
-            return Outcome(job, job.outputs, None, None, summary, tuple(entry.get("oddities", ())), True)
+            return Outcome(
+                job, job.outputs, None, entry.get("quality"), summary, tuple(entry.get("oddities", ())), True
+            )
 
         jobs = self.part.of(jobs)
         done = [job for job in jobs if self.keeps and manifest.is_done(job)]
@@ -56,7 +56,7 @@ class RecordedBatch:
         remaining = [job for job in jobs if job.output not in written]
         try:
             started = time.monotonic()
-            for outcome in chain(run_jobs(done, kept), self._predict(remaining, progress, estimate)):
+            for outcome in chain(run_jobs(done, kept), self._predict(remaining, progress)):
                 outcomes.append(outcome)
                 if not outcome.is_kept:
                     manifest.add(outcome, time.monotonic() - started, _details(outcome))
@@ -68,10 +68,8 @@ class RecordedBatch:
                 if self.part == WHOLE:
                     write_page(self.output, self._facts(), [_line(one) for one in outcomes], self.names, self.checks)
 
-    def _predict(
-        self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None], estimate: Estimate | None
-    ) -> Iterator[Outcome]:
-        return predict_on(self.engine, self.task, jobs, self.output, estimate, progress)
+    def _predict(self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None]) -> Iterator[Outcome]:
+        return predict_on(self.engine, self.task, jobs, self.output, progress)
 
     def _settings(self) -> dict[str, Any]:
         task = self.task

@@ -37,7 +37,7 @@ class ClassProbabilities:
 
 @dataclass(frozen=True, eq=False)
 class Confidence:
-    """How probable labels are where they were predicted, before any was rejected or refined.
+    """How probable labels are where they were predicted and not rejected, before other refinements.
 
     slices: the mean probability (n,) over the labeled pixels of each slice along `plane`, 0 where there are none;
     labels: label value -> the mean probability over its voxels.

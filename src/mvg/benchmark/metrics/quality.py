@@ -15,9 +15,8 @@ METRIC = Metric(
     range=(0.0, 1.0),
     better="higher",
     target_type="labels",
-    definition="mvg, the targets of the prompts predicted from the query and its prediction (reverse classification "
-    "accuracy)",
-    aggregation="per case, mean Dice over the labels of one slice of up to eight prompts",
+    definition="mvg, the mean probability of each label where it was predicted, in the scale of Dice",
+    aggregation="per case, mean over the labels that were predicted",
     measure=measure,
     is_default=False,
 )

@@ -15,7 +15,8 @@ from mvg.prediction.finetuning import tune
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, load
 from mvg.prediction.prompted_task import PromptedTask
-from mvg.prediction.quality import quality
+from mvg.prediction.quality import quality_of
+from mvg.prediction.result import Prediction
 from mvg.tasks import Task
 from mvg.training.checkpoint import averaged
 from mvg.training.launch import RunLocation
@@ -155,10 +156,12 @@ class PromptedMethod:
     ) -> None:
         self.predictor, self.options, self.steps, self.colors = predictor, options, steps, colors
         self._cache: dict[tuple[str, ...], PromptedTask] = {}
+        self._last: Prediction | None = None
 
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The prediction from the request's prompts."""
-        return self.prompted(request)(request.query).volume
+        self._last = self.prompted(request)(request.query)
+        return self._last.volume
 
     def prompted(self, request: Request) -> PromptedTask:
         """The task as the request's prompts show it."""
@@ -186,10 +189,11 @@ class PromptedMethod:
         return PredictionOptions(num_prompts=self.options.slices or prompts, **given)
 
     def estimate(self, request: Request, prediction: Volume | LabelMap) -> float | None:
-        """The quality estimate of a prediction, from the same prompts; None for pictures."""
-        if not isinstance(prediction, LabelMap):
-            return None
-        return quality(self.prompted(request), request.query, prediction)
+        """The quality estimate of the last prediction; None for pictures."""
+        assert self._last is not None
+        assert self._last.volume is prediction, "only the last prediction has an estimate"
+        estimate = quality_of(self._last)
+        return None if estimate is None else estimate.mean
 
 
 def _pretrained(options: Options, data: TrainingData) -> Path:

@@ -8,20 +8,19 @@ from pathlib import Path
 import torch
 
 import mvg
-from mvg.prediction.batch import Estimate, Job, Outcome, predict_file, run_jobs
+from mvg.prediction.batch import Job, Outcome, predict_file, run_jobs
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import load_task
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker loads. task_file: with the prompts and their encodings; estimate: of the quality, if wanted."""
+    """What a worker loads. task_file: with the prompts and their encodings."""
 
     task_file: Path
     weights: str
     device: str
     options: PredictionOptions
-    estimate: Estimate | None
 
 
 class Worker:
@@ -36,7 +35,7 @@ class Worker:
 
     def predict(self, job: Job) -> Outcome:
         """The outcome of a job; an error is an outcome too."""
-        (outcome,) = run_jobs([job], lambda one: predict_file(self.task, one, None, self.setup.estimate))
+        (outcome,) = run_jobs([job], lambda one: predict_file(self.task, one, None))
         return outcome
 
 

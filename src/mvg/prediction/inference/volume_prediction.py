@@ -41,9 +41,10 @@ class VolumePrediction:
         return np.asarray((self.confidence * kept).sum(axis=1) / np.maximum(kept.sum(axis=1), 1))
 
     def label_confidence(self, values: Sequence[int]) -> dict[int, float]:
-        """The mean probability over the pixels of each label that has some, by its value in `values`."""
-        area = self.area.sum(axis=0)
-        means = (self.confidence * self.area).sum(axis=0) / np.maximum(area, 1)
+        """The mean probability over the pixels of each label that kept some, by its value in `values`."""
+        kept = self.area * ~self.rejected
+        area = kept.sum(axis=0)
+        means = (self.confidence * kept).sum(axis=0) / np.maximum(area, 1)
         return {value: float(means[at]) for at, value in enumerate(values) if area[at]}
 
 
