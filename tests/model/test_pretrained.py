@@ -57,8 +57,8 @@ def test_gray_stem_with_folded_norm_is_the_color_stem_on_gray_pictures() -> None
     mean, spread = (part.view(1, 3, 1, 1) for part in COLORS)
     padded = nn.functional.pad((gray - mean) / spread, (0, 1, 0, 1))
     expected = batch_norm(nn.functional.conv2d(padded, state["_conv_stem.weight"], stride=2), state, "_bn0")
-    found = trunk.stem(gray)
-    assert torch.allclose(found[..., :-1, :-1], expected[..., :-1, :-1], atol=1e-4)  # borders are padded otherwise
+    gray_maps = trunk.stem(gray)
+    assert torch.allclose(gray_maps[..., :-1, :-1], expected[..., :-1, :-1], atol=1e-4)  # borders are padded otherwise
 
 
 def test_block_with_folded_norms_is_the_block_with_norms() -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mvg.model.config import MatchingConfig
 from mvg.model.layers import Conv2d
 from mvg.model.masks import upsampled
 from mvg.model.pretrained import PretrainedFeatures
@@ -47,38 +48,35 @@ class UpBlock(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """A small U-Net over one image at a time, with a vision transformer of `depth` blocks at its bottom.
+    """A small U-Net over one image at a time, with a vision transformer at its bottom.
 
-    width, heads: of the transformer; patch: side of its patches in pixels; fine: width at a quarter of the resolution;
-    drop: stochastic depth; inputs: channels of an image; pretrained: channels of the map that come from features of
-    photographs.
+    width: of the tokens of its levels.
     """
 
     CELL = 8
     """Pixels of the side of a cell of the levels; patches are one or several cells wide."""
 
-    def __init__(
-        self, width: int, depth: int, heads: int, patch: int, fine: int, drop: float, inputs: int = 1,
-        pretrained: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, config: MatchingConfig) -> None:
         super().__init__()
+        patch, fine, width, depth = config.patch, config.fine, config.width, config.depth
         if patch % self.CELL:
             raise ValueError(f"the patch is {patch} pixels; the image encoder needs a multiple of {self.CELL}")
         self.patch, self.width, times = patch, 2 * fine, patch // self.CELL
-        self.enter = nn.Conv2d(4 * (inputs + 1), fine // 2, 3, padding=1)
+        self.enter = nn.Conv2d(4 * (config.inputs + 1), fine // 2, 3, padding=1)
         init_unit_variance(self.enter)
         self.detail = ConvBlock(fine // 2)
         self.quarter = DownBlock(fine // 2, fine, 2)
         self.eighth = DownBlock(fine, self.width, 2)
         self.reduce = Conv2d(self.width, width, times, stride=times)
         init_unit_variance(self.reduce)
-        self.positions = Positions(width, width // heads)
-        self.blocks = nn.ModuleList(Block(width, heads, drop_path=drop * i / max(depth - 1, 1)) for i in range(depth))
+        self.positions = Positions(width, width // config.heads)
+        rates = (config.drop_path * number / max(depth - 1, 1) for number in range(depth))
+        self.blocks = nn.ModuleList(Block(width, config.heads, drop_path=rate) for rate in rates)
         self.norm = nn.LayerNorm(width)
         self.level_norm = nn.GroupNorm(1, self.width)
         self.to_eighth = UpBlock(width, self.width, times)
         self.to_quarter = UpBlock(self.width, fine, 2)
-        self.photographs = PretrainedFeatures(pretrained, self.width) if pretrained else None
+        self.photographs = PretrainedFeatures(config.pretrained, self.width) if config.pretrained else None
 
     def forward(
         self, images: Float[Tensor, "b i s s"], visible: Bool[Tensor, "b h w"] | None = None

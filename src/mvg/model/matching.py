@@ -89,10 +89,7 @@ class MatchingForm(nn.Module):
     def __init__(self, config: MatchingConfig) -> None:
         super().__init__()
         self.config, self.patch = config, config.patch
-        self.image_encoder = ImageEncoder(
-            config.width, config.depth, config.heads, config.patch, config.fine, config.drop_path, config.inputs,
-            config.pretrained,
-        )  # fmt: skip
+        self.image_encoder = ImageEncoder(config)
         width, target_width = self.image_encoder.width, config.target_width
         self.target_encoder = TargetEncoder(target_width, config.target_depth, ImageEncoder.CELL, width)
         self.matchings = nn.ModuleList(

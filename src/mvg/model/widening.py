@@ -27,8 +27,8 @@ def read_trunk(file: Path) -> Mapping[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        found = f"'{file}' cannot be read ({first_line(error)})"
-        raise WeightsError(found, "EfficientNet-lite0's weights", _ACTION) from error
+        problem = f"'{file}' cannot be read ({first_line(error)})"
+        raise WeightsError(problem, "EfficientNet-lite0's weights", _ACTION) from error
     if not isinstance(state, Mapping):
         raise WeightsError(f"'{file}' holds no table of tensors", "EfficientNet-lite0's weights", _ACTION)
     return state
@@ -48,9 +48,9 @@ def with_pretrained(
     """
     config = model.config
     if not isinstance(config, MatchingConfig) or config.pretrained:
-        found = "features of photographs already" if isinstance(config, MatchingConfig) else "the merged form"
+        problem = "features of photographs already" if isinstance(config, MatchingConfig) else "the merged form"
         expected = "the matching form without such features"
-        raise WeightsError(f"the network has {found}", expected, "choose other weights")
+        raise WeightsError(f"the network has {problem}", expected, "choose other weights")
     fresh = Generalist(replace(config, pretrained=width))
     assert isinstance(fresh.form, MatchingForm)
     features = fresh.form.image_encoder.photographs
@@ -58,15 +58,15 @@ def with_pretrained(
     try:
         features.trunk.load(trunk)
     except (KeyError, RuntimeError, AttributeError) as error:
-        found = f"the file is of another network ({first_line(error)})"
-        raise WeightsError(found, "EfficientNet-lite0's weights", _ACTION) from error
+        problem = f"the file is of another network ({first_line(error)})"
+        raise WeightsError(problem, "EfficientNet-lite0's weights", _ACTION) from error
     _project_main_components(features, images, width)
     state = model.state_dict()
     old, at = state[_PENALTY], config.fine
     state[_PENALTY] = torch.cat([old[:, :at], torch.tensor(_START)[:, None].expand(-1, width), old[:, at:]], dim=1)
     state[_SKIP] = F.pad(state[_SKIP], (0, 0, 0, 0, 0, width))
-    own = {name: value for name, value in fresh.state_dict().items() if ".photographs." in name}
-    fresh.load_state_dict({**{name: value for name, value in state.items() if not name.startswith("fusion.")}, **own})
+    added = {name: value for name, value in fresh.state_dict().items() if ".photographs." in name}
+    fresh.load_state_dict({**{name: value for name, value in state.items() if not name.startswith("fusion.")}, **added})
     return fresh.eval()
 
 
