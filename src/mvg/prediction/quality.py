@@ -12,7 +12,7 @@ import numpy as np
 from mvg.imaging.volume import LabelMap
 from mvg.prediction.result import Prediction
 
-EXPONENT = 2.2
+EXPONENT = 3.2
 """Dice is about the mean probability to this power: `profiling/results/quality.json`."""
 
 
