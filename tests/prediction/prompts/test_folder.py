@@ -62,7 +62,7 @@ def test_pairs_with_integer_labels_are_a_segmentation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["pairs", "nnunet"])
 def test_pictures_as_targets_need_a_named_task(layout: str, tmp_path: Path) -> None:
     folder = pairs(tmp_path, "pictures") if layout == "pairs" else nnunet(tmp_path, labels=False, targets=True)
-    with pytest.raises(PromptError, match="expected a named task; name the task: .*inpainting, .*synthesis"):
+    with pytest.raises(PromptError, match=r"expected a named task; name the task: .*inpainting, .*synthesis"):
         open_prompts(folder)
     prompts = open_prompts(folder, "inpainting")
     assert (prompts.task, type(prompts.targets[0])) == ("inpainting", Volume)
