@@ -72,7 +72,10 @@ def identity(address: Address) -> str:
 
 def name_in(address: Address) -> str:
     """The name of the file at an address, without the folder, and of a URL without its query."""
-    return Path(urlsplit(str(address)).path if is_url(address) else address).name
+    if not is_url(address):
+        return Path(address).name
+    parts = urlsplit(str(address))
+    return Path(parts.path).name or parts.netloc  # memory://name has no path
 
 
 def write_bytes(address: Address, content: bytes) -> None:

@@ -164,7 +164,7 @@ def labels_of_other_cases(folder: Path) -> None:
         (channel_names_as_list, "channel_names"),
         (
             unknown_target_task,
-            "target_task = 'denoisin'; expected one of denoising, inpainting, registration, segmentation",
+            "target_task = 'denoisin'; expected one of bias_field, contrast_change, denoising, inpainting",
         ),
         (pattern_that_matches_no_case, r"case\d+"),
         (table_without_patient_of_a_case, "pat2"),

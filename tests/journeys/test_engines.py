@@ -187,7 +187,7 @@ def test_a_ray_cluster_gives_the_same_answers_with_a_worker_killed(batch: tuple[
 
 
 def test_an_address_without_a_cluster_is_an_error(tmp_path: Path) -> None:
-    setup = WorkerSetup(tmp_path / "task.mvgtask", "tiny", "cpu", PredictionOptions(), None)
+    setup = WorkerSetup(tmp_path / "task.mvgtask", "tiny", "cpu", PredictionOptions())
     with pytest.raises(ProcessError, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
         list(ray_engine.run(jobs_of(1), setup, 1, "127.0.0.1:1"))  # no program listens at port 1
 

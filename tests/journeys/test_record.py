@@ -136,16 +136,16 @@ def test_no_patient_is_named(run: Run, user: Path, weights: Path, tmp_path: Path
 def test_an_interruption_says_how_to_go_on(
     run: Run, batch: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mvg.prediction import recorded_batch
+    from mvg.prediction import engine_choice
 
-    real = recorded_batch.predict_file
+    real = engine_choice.predict_file
 
     def stop_at_the_second(task: Any, job: Any, progress: Any) -> Any:
         if job.query.name == "other.nii.gz":
             raise KeyboardInterrupt
         return real(task, job, progress)
 
-    monkeypatch.setattr(recorded_batch, "predict_file", stop_at_the_second)
+    monkeypatch.setattr(engine_choice, "predict_file", stop_at_the_second)
     result = run(*batch)
     assert result.code == 1
     assert "interrupted; 1 answers are written in" in result.err

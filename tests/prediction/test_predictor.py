@@ -215,7 +215,7 @@ def test_too_many_label_values_are_refused() -> None:
         ([0], ["shifted"], None, GeometryError, "one shape and affine"),
         ([0], ["smaller"], None, GeometryError, "one shape and affine"),
         ([0], ["empty"], None, PromptError, "add prompts that show some"),
-        ([0], ["picture"], None, PromptError, "denoising, inpainting, registration, segmentation, synthesis"),
+        ([0], ["picture"], None, PromptError, "denoising, inpainting, "),
         ([0], ["picture"], "segmentation", PromptError, "whole numbers"),
         ([0], [0], "sorcery", UnknownNameError, "segmentation"),
     ],

@@ -15,5 +15,10 @@ def checksum(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> s
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_dense(tensor).reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy with plain strides; `contiguous` keeps those of dimensions of one element as they are."""
+    return tensor.clone(memory_format=torch.contiguous_format)

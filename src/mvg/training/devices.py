@@ -108,8 +108,10 @@ def distribute(
     module, *optimizers = fabric.setup(network, *optimizers_of(network))
 
     def unsynchronized() -> AbstractContextManager[Any]:
+        if fabric.world_size == 1:
+            return nullcontext()
         several: AbstractContextManager[Any] = fabric.no_backward_sync(module)
-        return several if fabric.world_size > 1 else nullcontext()
+        return several
 
     return DistributedModel(module, optimizers, fabric.backward, unsynchronized)
 

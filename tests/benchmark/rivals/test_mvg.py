@@ -71,8 +71,8 @@ def test_only_the_given_fraction_of_the_budget_is_spent(data: tuple[Store, EvalC
 def test_the_number_of_prompt_slices_can_be_set(data: tuple[Store, EvalCase], tmp_path: Path) -> None:
     one, many = (mvg.fit(mvg.Options(weights="tiny", slices=n), training_data(data, tmp_path)) for n in (0, 3))
     request = data[1].request(1)
-    assert one._prompted(request).options.num_prompts == 1
-    assert many._prompted(request).options.num_prompts == 3
+    assert one.prompted(request).options.num_prompts == 1
+    assert many.prompted(request).options.num_prompts == 3
 
 
 def test_shipped_weights_are_not_trained(data: tuple[Store, EvalCase], tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_classes_have_the_colors_of_training(
     changes = CHANGES | {"model": tiny_config("merged").as_dict(), "episodes": episodes}
     method = mvg.fit(mvg.Options(changes=changes), training_data(data, tmp_path))
     request = data[1].request(1)
-    prompted = method._prompted(request)
+    prompted = method.prompted(request)
     values, card = prompted.prompts.values, data[1].task.card
     if colors is None:
         fixed = Coloring.predefined(card.name, {card.name: card.labels})
@@ -135,7 +135,7 @@ def test_a_budget_of_minutes_becomes_the_recipes() -> None:
 def test_options_that_are_set_replace_the_defaults_of_prediction(data: tuple[Store, EvalCase], tmp_path: Path) -> None:
     values: dict[str, Any] = {"strategy": "paper_rule", "members": 2, "zoom": "off", "min_probability": 0.0}
     plain, changed = (
-        mvg.fit(mvg.Options("tiny", **options), training_data(data, tmp_path))._prompted(data[1].request(1)).options
+        mvg.fit(mvg.Options("tiny", **options), training_data(data, tmp_path)).prompted(data[1].request(1)).options
         for options in ({}, values)
     )
     assert plain == PredictionOptions(num_prompts=1)
