@@ -27,13 +27,18 @@ _EPSILON = 1e-3  # of the batch norms
 
 
 class _Convolution(nn.Module):
-    """A convolution that pads as TensorFlow does ("same"): more at the end where the padding is odd."""
+    """A convolution that pads as TensorFlow does ("same"): more at the end where the padding is odd.
 
-    def __init__(self, inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1) -> None:
+    layer: `Conv2d`, or `nn.Conv2d` for one that always computes in 32 bits.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1, layer: type[nn.Conv2d] = Conv2d
+    ) -> None:
         super().__init__()
         padding = side - stride if side > 1 else 0
         self.uneven = (padding // 2, padding - padding // 2) * 2 if padding % 2 else None
-        self.layer = Conv2d(inputs, outputs, side, stride, 0 if self.uneven else padding // 2, groups)
+        self.layer = layer(inputs, outputs, side, stride, 0 if self.uneven else padding // 2, groups=groups)
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
         out: Tensor = self.layer(x if self.uneven is None else F.pad(x, self.uneven))
@@ -62,7 +67,7 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _Convolution(1, _STEM, 3, 2)
+        self.stem = _Convolution(1, _STEM, 3, 2, layer=nn.Conv2d)  # its rounding would be most of the error
         width, stages = _STEM, []
         for expansion, channels, count, stride, side in _STAGES:
             blocks = []
@@ -74,11 +79,16 @@ class Trunk(nn.Module):
         for parameter in self.parameters():
             parameter.requires_grad_(False)
 
+    @property
+    def is_reduced(self) -> bool:
+        """Whether a call now computes in 16 bits, but for the first convolution."""
+        return any(layer.is_reduced for layer in self.modules() if isinstance(layer, Conv2d))
+
     @torch.no_grad()
     def forward(self, pictures: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b d i j"]]:
         """The maps of all stages, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the pictures' resolution."""
-        x = pictures.bfloat16() if self.stem.layer.is_reduced else pictures
-        x = F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)), inplace=True)
+        x = F.relu6(self.stem(pictures.contiguous(memory_format=torch.channels_last)), inplace=True)
+        x = x.bfloat16() if self.is_reduced else x
         maps = []
         for stage in self.stages:
             x = stage(x)
