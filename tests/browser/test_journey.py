@@ -49,7 +49,7 @@ def test_from_no_task_to_accepted_labels(bench: BenchPage, server: ServerProcess
 
     # A task
     page.get_by_role("button", name="New task").first.click()
-    page.get_by_label("Name", exact=True).fill("Head")
+    page.get_by_placeholder("Liver and spleen").fill("Head")
     page.get_by_label("Labels, with commas").fill("brain, ventricle")
     page.get_by_role("button", name="Make the task").click()
     expect(page.locator(".label-table tbody tr")).to_have_count(2)
