@@ -19,13 +19,12 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import spearmanr
 
 import mvg
-from mvg.benchmark.protocol.cases import EvalCase, EvalSize, eval_cases
+from mvg.benchmark.protocol.cases import EvalCase, EvalSize
 from mvg.benchmark.provenance import provenance
-from mvg.data import DataSet, sets_in
 from mvg.imaging.volume import LabelMap
 from mvg.prediction.quality import EXPONENT
 from mvg.prediction.result import Prediction
-from mvg.tasks import Task, tasks_for
+from profiling.validation_cases import prompted_cases, segmentations
 
 RESULT = Path(__file__).parent / "results" / "quality.json"
 _FEWEST = 5  # cases of a set
@@ -45,27 +44,16 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     predictor, size = mvg.load(options.weights), EvalSize(options.cases, options.slices)
     cases: dict[str, list[Case]] = {}
-    for path in sorted(options.data.iterdir()):
-        for data_set in sets_in(path):
-            tasks = [task for task in tasks_for(data_set.card) if task.kind == "segmentation"]
-            results = measured(predictor, data_set, tasks[0], size) if tasks else []
-            if len(results) >= _FEWEST:
-                cases[data_set.card.name] = results
-                print(data_set.card.name, len(results), flush=True)
+    for data_set, task in segmentations(options.data):
+        results = [
+            _case(case, prompted(case.query)) for case, prompted in prompted_cases(predictor, data_set, task, size)
+        ]
+        if len(results) >= _FEWEST:
+            cases[data_set.card.name] = results
+            print(data_set.card.name, len(results), flush=True)
     command = f"python -m profiling.quality DATA --cases {size.cases} --slices {size.slices}"
     result = {"header": provenance(command, 0), **agreement(cases)}
     options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-def measured(predictor: mvg.Predictor, data_set: DataSet, task: Task, size: EvalSize) -> list[Case]:
-    """The cases of a set."""
-    prompted, results = None, []
-    for case in eval_cases(data_set, task, size, 0):
-        if prompted is None:
-            pairs = case.prompts
-            prompted = predictor.prompt([pair.image for pair in pairs], [pair.target for pair in pairs])
-        results.append(_case(case, prompted(case.query)))
-    return results
 
 
 def _case(case: EvalCase, prediction: Prediction) -> Case:

@@ -23,14 +23,15 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 import mvg
-from mvg.benchmark.protocol.cases import EvalCase, EvalSize, eval_cases
+from mvg.benchmark.protocol.cases import EvalCase, EvalSize
 from mvg.benchmark.provenance import provenance
 from mvg.benchmark.statistics import Group, interval
-from mvg.data import DataSet, sets_in
+from mvg.data import DataSet
 from mvg.errors import MvgError
 from mvg.imaging.overlay import fill, plain
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.tasks import Task, tasks_for
+from mvg.tasks import Task
+from profiling.validation_cases import prompted_cases, segmentations
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "weaknesses"
@@ -126,10 +127,11 @@ def main(arguments: Sequence[str]) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     size = EvalSize(options.cases, options.slices)
     command = f"python -m profiling.weaknesses DATA --cases {size.cases} --slices {size.slices}"
+    predictor = mvg.load(options.weights)
     with (options.output / "results.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"header": provenance(command, 0)}) + "\n")
-        for data_set, task in _segmentations(options.data):
-            for row in _measured(mvg.load(options.weights), data_set, task, size, options.output / "pictures"):
+        for data_set, task in segmentations(options.data):
+            for row in _measured(predictor, data_set, task, size, options.output / "pictures"):
                 file.write(json.dumps({name: _short(value) for name, value in asdict(row).items()}) + "\n")
                 file.flush()
 
@@ -138,21 +140,9 @@ def _short(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _segmentations(folder: Path) -> Iterator[tuple[DataSet, Task]]:
-    """The segmentation of the first channel of every set."""
-    for path in sorted(folder.iterdir()):
-        for data_set in sets_in(path) if path.is_dir() else ():
-            tasks = [task for task in tasks_for(data_set.card) if task.kind == "segmentation"]
-            if tasks:
-                yield data_set, tasks[0]
-
-
 def _measured(predictor: mvg.Predictor, data_set: DataSet, task: Task, size: EvalSize, pictures: Path) -> Iterator[Row]:
-    prompted, worst = None, None
-    for case in eval_cases(data_set, task, size, 0):
-        if prompted is None:
-            pairs = case.prompts
-            prompted = predictor.prompt([pair.image for pair in pairs], [pair.target for pair in pairs])
+    worst = None
+    for case, prompted in prompted_cases(predictor, data_set, task, size):
         try:
             predicted = prompted(case.query).volume
         except MvgError as error:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
-from moto.server import ThreadedMotoServer
 
 from mvg.data import Store, prepare, shards
 from mvg.data.shards import write_shards
 from mvg.errors import FileError
 from tests.data.folders import contents_of, make_ct, write_description
+from tests.object_store import object_store
 
 SMALL = 40_000  # bytes of a shard: several shards for the slices of a test
 
@@ -123,17 +123,8 @@ def test_a_missing_shard_and_a_store_that_is_none_are_refused(store: Path, tmp_p
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a new bucket on a local server that speaks S3's protocol."""
-    import fsspec
-
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-a-test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-a-test")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    fsspec.filesystem("s3", skip_instance_cache=True).makedirs("shards-of-a-test", exist_ok=True)
-    yield "s3://shards-of-a-test"
-    server.stop()
+    with object_store("shards-of-a-test", monkeypatch):
+        yield "s3://shards-of-a-test"
 
 
 def test_shards_in_an_object_store(store: Path, bucket: str) -> None:

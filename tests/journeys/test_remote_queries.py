@@ -10,10 +10,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from mvg.imaging.files import read_labels
 from tests.journeys.conftest import Run
+from tests.object_store import object_store
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -35,18 +35,9 @@ def http(user: Path) -> Iterator[str]:
 @pytest.fixture
 def s3(user: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The user's query in an object store."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-a-test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-a-test")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    fsspec.get_filesystem_class("s3").clear_instance_cache()  # of another server
-    system = fsspec.filesystem("s3", skip_instance_cache=True)
-    system.makedirs("queries-of-a-test", exist_ok=True)
-    system.pipe_file("queries-of-a-test/deep/scan.nii.gz", (user / "scan.nii.gz").read_bytes())
-    yield "s3://queries-of-a-test/deep"
-    server.stop()
+    with object_store("queries-of-a-test", monkeypatch) as system:
+        system.pipe_file("queries-of-a-test/deep/scan.nii.gz", (user / "scan.nii.gz").read_bytes())
+        yield "s3://queries-of-a-test/deep"
 
 
 def test_answers_are_those_of_local_files(

@@ -23,10 +23,10 @@ from torch.nn import functional as F
 from mvg.errors import WeightsError, first_line
 from mvg.model.generalist import Generalist
 from mvg.model.merged import LinearStem, MergedForm
+from mvg.model.pretrained import gray_weights
 from mvg.model.state_names import rename_old
 from mvg.model.weights import CARD, TENSORS, verify_weights
 
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colors, by which MAE standardizes
 _PARTS = {"image_stem": "stem", "image_mask": "mask_token"} | {
     part: part for part in ("positions", "blocks", "norms", "stream_embedding")
 }  # names of the merged form -> names of the image encoder
@@ -130,9 +130,7 @@ def _gray(state: Mapping[str, Tensor], name: str, patch: int) -> dict[str, Tenso
     weight, bias = state[f"{name}.weight"].float(), state.get(f"{name}.bias")
     if weight.ndim != 4 or weight.shape[1] != 3 or bias is None:
         return {}
-    mean, spread = (torch.tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
-    offset = (weight * (0.5 - mean) / spread).sum((1, 2, 3))
-    gray = (weight / spread).sum(1, keepdim=True)
+    gray, offset = gray_weights(weight, middle=0.5)
     if gray.shape[-1] != patch:
         share = (gray.shape[-1] / patch) ** 2  # a patch of more pixels adds up as much
         gray = share * F.interpolate(gray, (patch, patch), mode="bicubic", antialias=True)

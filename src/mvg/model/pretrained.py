@@ -22,7 +22,7 @@ _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3
 # expansion, channels, blocks, stride of the first block, side of the kernel
 _HALF, _QUARTER, _EIGHTHS = 1, 2, (3, 4)  # the stages whose maps are used, by their share of the picture's resolution
 _SCALE = 2  # pictures are enlarged by this before they are read, so that stages have these resolutions
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the photographs' colors
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colors of ImageNet's photographs
 _EPSILON = 1e-3  # of the batch norms
 
 
@@ -102,8 +102,8 @@ class Trunk(nn.Module):
         Raises KeyError where a tensor is missing, RuntimeError where one has another shape.
         """
         weight, bias = _folded(state, "_conv_stem", "_bn0")
-        spread, mean = torch.tensor(_SPREAD).view(1, 3, 1, 1), torch.tensor(_MEAN).view(1, 3, 1, 1)
-        _assign(self.stem, (weight / spread).sum(1, keepdim=True), bias - (weight * mean / spread).sum((1, 2, 3)))
+        gray, offset = gray_weights(weight)
+        _assign(self.stem, gray, bias + offset)
         blocks = (block for stage in self.stages for block in stage)  # type: ignore[attr-defined]
         for number, block in enumerate(blocks):
             parts = {"depthwise": ("_depthwise_conv", "_bn1"), "project": ("_project_conv", "_bn2")}
@@ -157,6 +157,17 @@ class PretrainedFeatures(nn.Module):
         maps = [part.to(images.dtype) for part in self.trunk(pictures)]
         deep = torch.cat([maps[stage] for stage in _EIGHTHS], dim=1)
         return F.avg_pool2d(maps[_HALF], 2), maps[_QUARTER], deep
+
+
+def gray_weights(
+    weight: Float[Tensor, "o 3 h w"], middle: float = 0.0
+) -> tuple[Float[Tensor, "o 1 h w"], Float[Tensor, " o"]]:
+    """A convolution over standardized colors as one over gray pictures from which `middle` is subtracted.
+
+    Returns its weight, and what is added to its bias.
+    """
+    mean, spread = (torch.tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
+    return (weight / spread).sum(1, keepdim=True), (weight * (middle - mean) / spread).sum((1, 2, 3))
 
 
 def _folded(state: Mapping[str, Tensor], convolution: str, norm: str) -> tuple[Tensor, Tensor]:

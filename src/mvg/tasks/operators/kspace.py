@@ -90,7 +90,7 @@ class KSpace:
 
     def initial(self) -> NDArray[np.float32]:
         """Zero-filled: the magnitude of all coils together."""
-        return self._cropped(np.sqrt((np.abs(_picture(self.kspace)) ** 2).sum(axis=1)))
+        return self._cropped(self._magnitude)
 
     def consistent(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
         """Replace k-space of the pictures by what was measured, where it was."""
@@ -116,11 +116,16 @@ class KSpace:
         total = np.sqrt((np.abs(coils) ** 2).sum(axis=1, keepdims=True))
         return np.asarray(coils / np.maximum(total, 1e-12), np.complex64)
 
+    @cached_property
+    def _magnitude(self) -> NDArray[np.float32]:
+        """Of the zero-filled pictures of all coils together (n, rows, cols), in the whole field of view."""
+        return np.asarray(np.sqrt((np.abs(_picture(self.kspace)) ** 2).sum(axis=1)))
+
     def _cropped(self, whole: NDArray[Any]) -> NDArray[np.float32]:
         return np.asarray(whole[(slice(None), *self._middle)], np.float32)
 
     def _uncropped(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-        whole = np.sqrt((np.abs(_picture(self.kspace)) ** 2).sum(axis=1))
+        whole = self._magnitude.copy()
         whole[(slice(None), *self._middle)] = pictures
         return np.asarray(whole, np.float32)
 
