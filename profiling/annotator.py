@@ -1,12 +1,17 @@
 """Plays a newcomer who labels a folder of real volumes in the workbench, and measures what it costs and gives.
 
-python -m profiling.annotator SET --output FILE.json [--volumes 20] [--slices 5] [--untouched 7] [--seed 0]
+python -m profiling.annotator SET [SET ...] --output FILE.json [--volumes 20] [--slices 5] [--untouched 7] [--seed 0]
+    [--browser]
 
-SET is a folder in the nnU-Net raw layout. Its images are served without their labels; an annotator knows the true
+SET is a folder in the nnU-Net raw layout. `SET:8:3` takes 8 volumes of it, of which 3 are never painted, in place of
+`--volumes` and `--untouched`. Its images are served without their labels; an annotator knows the true
 labels and paints them whole, only in slices that the server names as uncertain, at most `--slices` in a volume. Of the
 first volume, for which nothing is predicted yet, the first slice is that with the largest labeled area. Each accepted
 volume becomes an example. All others are predicted again when the number of examples has doubled, and the one with the
 worst estimate is next. The `--untouched` volumes that are left in the end are accepted as they are predicted.
+
+With `--browser` everything is done in the page, in Chromium, with mouse and keys, and labels are outlined freehand.
+Else the client does it, and slices are painted to the pixel.
 
 One volume of each patient is taken, those of patients that the weights were not trained on first; the file says of each
 volume on which side it is.
@@ -14,28 +19,27 @@ volume on which side it is.
 
 import argparse
 import json
-import re
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mvg_client import Session, Workbench
-from numpy.typing import NDArray
-from scipy import ndimage
+from mvg_client import Workbench
 
 from mvg.benchmark.provenance import provenance
-from mvg.data.case import split_of
+from mvg.data import DataSet, open_folder
 from mvg.imaging.files import read_labels
 from mvg.server.ras import RasGrid
+from profiling.annotator_hands import ClientHands, Hands, Labels, browser_hands
+from profiling.overlap import dice_of, mean_dice
 from profiling.serving import Served, serving
-
-Labels = NDArray[np.uint8]
+from profiling.validation_cases import one_of_each_patient
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Plan:
     untouched: int = 7
     seed: int = 0
     weights: str = "tiny"
+    browser: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,10 @@ class Effort:
 class Annotator:
     """Labels the studies of a server."""
 
-    def __init__(self, server: Served, bench: Workbench, names: Sequence[str], truths: dict[str, Truth]) -> None:
+    def __init__(self, server: Served, bench: Workbench, hands: Hands, names: Sequence[str], truths: dict[str, Truth]):
         """names: of the labels, in the order of class numbers; truths: by study."""
-        self._server, self._bench, self._names, self._truths = server, bench, names, truths
+        self._server, self._bench, self._hands, self._names, self._truths = server, bench, hands, names, truths
+        self._numbers = range(1, len(names) + 1)
         self._task = bench.create_task("judged", labels=list(names))
         self._studies = {study["id"]: study for study in bench.studies()}
 
@@ -99,57 +105,52 @@ class Annotator:
         while len(waiting) > plan.untouched:
             efforts.append(self.label(following, plan.slices))
             waiting.remove(following)
+            if not waiting:
+                break
             if _is_power_of_two(len(efforts)) or len(waiting) == plan.untouched:
                 batches.append(self._predict_all(waiting))
             following = self._worst(waiting)
         efforts += [self.label(study, 0) for study in waiting]
-        return {"volumes": efforts, "batch_processor_seconds": batches}
+        return {"volumes": efforts, "batches": batches}
 
     def label(self, study: str, most: int) -> Effort:
         """Label one study and accept it as an example."""
-        truth, start = self._truths[study], time.perf_counter()
-        effort, before = Effort(truth.case, truth.side, clicks=1), self._server.processor_seconds
-        session = self._bench.open(self._task, self._studies[study])
+        truth, start, hands = self._truths[study], time.perf_counter(), self._hands
+        effort, before, clicks = Effort(truth.case, truth.side), self._server.processor_seconds, hands.clicks
+        hands.open(self._task, self._studies[study])
         for _ in range(most):
-            self._paint(session, truth.numbers, effort)
-        facts, labels = session.facts(), session.labels()
-        session.finish(example=True)
-        session.close()
-        effort.clicks += 1
+            self._paint(truth.numbers, effort)
+        facts, labels = hands.facts(), hands.labels()
+        hands.accept()
+        effort.clicks = hands.clicks - clicks
         effort.processor_seconds = round(self._server.processor_seconds - before, 2)
         effort.wall_seconds = round(time.perf_counter() - start, 2)
         effort.estimate = facts["quality"]
-        effort.dice = {name: _dice(labels == n, truth.numbers == n) for n, name in enumerate(self._names, 1)}
+        scores = dice_of(labels, truth.numbers, self._numbers)
+        effort.dice = {name: round(scores[number], 4) for number, name in zip(self._numbers, self._names, strict=True)}
         effort.open_dice = self._open_dice(labels, truth.numbers, facts["plane"], effort.painted)
         print(f"{effort.case} ({effort.side}) {len(effort.painted)} painted, Dice {effort.mean_dice:.3f}, estimated "
               f"{effort.estimate}, {effort.processor_seconds} s", flush=True)  # fmt: skip
         return effort
 
-    def _paint(self, session: Session, truth: Labels, effort: Effort) -> None:
+    def _paint(self, truth: Labels, effort: Effort) -> None:
         """Paint the slice that is worth it most, and let the others be predicted."""
-        facts = session.facts()
+        facts = self._hands.facts()
         axis = int(facts["plane"])
         if facts["has_prediction"]:
-            axis, slices = session.uncertain(1)
-            if not slices:
+            index = self._hands.next_uncertain()
+            if index is None:
                 return
-            index = slices[0]
-            effort.clicks += 1
         else:
             others = tuple(other for other in range(3) if other != axis)
             index = int((truth > 0).sum(axis=others).argmax())
-        numbers = truth.take(index, axis)
-        session.correct(axis, index, numbers)
+        self._hands.paint(axis, index, truth.take(index, axis))
         effort.painted.append(index)
-        effort.clicks += _outlines(numbers) + 1
-        for _ in session.predict():
-            pass
+        self._hands.predict()
 
     def _predict_all(self, waiting: Sequence[str]) -> float:
         before = self._server.processor_seconds
-        facts = self._bench.predict_all(self._task, [self._studies[study] for study in waiting]).wait()
-        if facts["failed"]:
-            raise RuntimeError(f"{facts['failed'][0]['error']}")
+        self._hands.predict_all(self._task, [self._studies[study] for study in waiting])
         return round(self._server.processor_seconds - before, 1)
 
     def _worst(self, waiting: Sequence[str]) -> str:
@@ -158,68 +159,81 @@ class Annotator:
 
     def _open_dice(self, labels: Labels, truth: Labels, axis: int, painted: Sequence[int]) -> float:
         """The mean Dice over the labels in the slices that were not painted."""
-        pairs = [np.delete(volume, painted, axis) for volume in (labels, truth)]
-        scores = [_dice(pairs[0] == number, pairs[1] == number) for number in range(1, len(self._names) + 1)]
-        return round(float(np.mean(scores)), 4)
+        predicted, true = (np.delete(volume, painted, axis) for volume in (labels, truth))
+        return round(mean_dice(predicted, true, self._numbers), 4)
 
 
 def main() -> None:
     """Play, print and write the result file. Needs Linux, for processor time."""
     parser = argparse.ArgumentParser(prog="python -m profiling.annotator", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("set", type=Path)
+    parser.add_argument("sets", nargs="+", metavar="SET")
     parser.add_argument("--output", type=Path)
     for name, value in asdict(Plan()).items():
-        parser.add_argument(f"--{name}", type=type(value), default=value)
+        kind = {"action": "store_true"} if name == "browser" else {"type": type(value), "default": value}
+        parser.add_argument(f"--{name}", **kind)
     arguments = vars(parser.parse_args())
-    folder, output = arguments.pop("set"), arguments.pop("output")
-    result = measure(folder, Plan(**arguments))
+    sets, output = arguments.pop("sets"), arguments.pop("output")
+    result = measure(sets, Plan(**arguments))
     print(json.dumps(result["summary"], indent=1))
     if output is not None:
         output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, plan: Plan) -> dict[str, Any]:
-    """Play on volumes of a set; the content of a result file."""
-    description = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-    labels = {name: value for name, value in description["labels"].items() if value}
+def measure(sets: Sequence[str], plan: Plan) -> dict[str, Any]:
+    """Play on volumes of sets, one after the other; the content of a result file."""
     header = provenance(" ".join(["python -m profiling.annotator", *sys.argv[1:]]), plan.seed)
+    played = [_played(*_set_and_plan(text, plan)) for text in sets]
+    volumes = [one for part in played for one in part["volumes"]]
+    batches = [seconds for part in played for seconds in part["batches"]]
+    summary = {**_summary(volumes, batches), "peak_memory_mib": max(part["peak_memory_mib"] for part in played)}
+    rows = [{**asdict(one), "mean_dice": round(one.mean_dice, 4)} for one in volumes]
+    return {"provenance": header, "sets": list(sets), "plan": asdict(plan), "summary": summary, "volumes": rows}
+
+
+def _set_and_plan(text: str, plan: Plan) -> tuple[Path, Plan]:
+    """The folder of a set, and the plan with the numbers that are named for it."""
+    folder, *numbers = text.split(":")
+    names = ("volumes", "untouched")
+    return Path(folder), replace(plan, **{name: int(n) for name, n in zip(names, numbers, strict=False)})
+
+
+def _played(folder: Path, plan: Plan) -> dict[str, Any]:
+    """Play on volumes of one set, with a server of its own."""
+    data_set = open_folder(folder)
     with tempfile.TemporaryDirectory(prefix="mvg-") as temporary:
         served = Path(temporary) / "scans"
         served.mkdir()
-        truths = {truth.case: truth for truth in _chosen(folder, description, plan, served)}
+        truths = {truth.case: truth for truth in _chosen(data_set, plan, served)}
         with serving(served, plan.weights) as server, Workbench(server.address) as bench:
             server.wait_for_scan()
             by_study = {study["id"]: truths[study["name"].removesuffix(".nii.gz")] for study in bench.studies()}
-            played = Annotator(server, bench, tuple(labels), by_study).play(plan)
-            peak = server.peak_mib
-    volumes: list[Effort] = played["volumes"]
-    summary = {**_summary(volumes, played["batch_processor_seconds"]), "peak_memory_mib": peak}
-    rows = [{**asdict(one), "mean_dice": round(one.mean_dice, 4)} for one in volumes]
-    return {"provenance": header, "set": folder.name, **asdict(plan), "summary": summary, "volumes": rows}
+            with _hands(bench, server, plan) as hands:
+                played = Annotator(server, bench, hands, tuple(data_set.card.labels.values()), by_study).play(plan)
+            return {**played, "peak_memory_mib": server.peak_mib}
 
 
-def _chosen(folder: Path, description: dict[str, Any], plan: Plan, served: Path) -> Iterator[Truth]:
+@contextmanager
+def _hands(bench: Workbench, server: Served, plan: Plan) -> Iterator[Hands]:
+    """What labels the studies. Raises RuntimeError where there is no Chromium for `--browser`."""
+    if not plan.browser:
+        yield ClientHands(bench)
+        return
+    program = shutil.which("chromium")
+    if program is None:
+        raise RuntimeError("no Chromium on this machine; expected the program `chromium`; install Debian's package")
+    with browser_hands(bench, server.address, program) as hands:
+        yield hands
+
+
+def _chosen(data_set: DataSet, plan: Plan, served: Path) -> Iterator[Truth]:
     """The volumes, those of patients first that the weights do not know; their images are put into `served`."""
-    values = [value for value in description["labels"].values() if value]
-    for case, patient in _cases(folder, description["patient"], plan.seed)[: plan.volumes]:
-        shutil.copyfile(folder / "imagesTr" / f"{case}_0000.nii.gz", served / f"{case}.nii.gz")
-        labels = read_labels(folder / "labelsTr" / f"{case}.nii.gz")
-        numbers = sum((number * (labels.voxels == value) for number, value in enumerate(values, 1)), start=np.uint8(0))
+    for case in one_of_each_patient(data_set, plan.seed)[: plan.volumes]:
+        shutil.copyfile(case.images[0], served / f"{case.name}.nii.gz")
+        assert isinstance(case.labels, Path), "in one file"
+        labels = read_labels(case.labels)
+        numbers = sum((n * (labels.voxels == value) for n, value in enumerate(data_set.card.labels, 1)), np.uint8(0))
         grid = RasGrid(labels.shape, labels.affine)
-        yield Truth(case, split_of(patient), grid.to_ras(np.asarray(numbers, np.uint8)))
-
-
-def _cases(folder: Path, pattern: str, seed: int) -> list[tuple[str, str]]:
-    """Cases and their patients in random order, one of each patient, those first that were not trained on."""
-    names = sorted(path.name.removesuffix(".nii.gz") for path in (folder / "labelsTr").glob("*.nii.gz"))
-    by_patient = dict[str, str]()
-    for number in np.random.default_rng(seed).permutation(len(names)):
-        patient = re.match(pattern, names[number])
-        if patient is not None:
-            by_patient.setdefault(patient.group(), names[number])
-    return sorted(
-        ((case, patient) for patient, case in by_patient.items()), key=lambda one: split_of(one[1]) == "train"
-    )
+        yield Truth(case.name, case.split, grid.to_ras(np.asarray(numbers, np.uint8)))
 
 
 def _summary(volumes: Sequence[Effort], batches: Sequence[float]) -> dict[str, Any]:
@@ -238,6 +252,7 @@ def _summary(volumes: Sequence[Effort], batches: Sequence[float]) -> dict[str, A
         "mean_estimate_untouched": _mean(one.estimate for one in untouched),
         "painted_slices": sum(len(one.painted) for one in volumes),
         "clicks": sum(one.clicks for one in volumes) + len(batches),
+        "wall_seconds": round(sum(one.wall_seconds for one in volumes)),
         "processor_seconds": round(seconds, 1),
         "processor_seconds_each": round(seconds / len(volumes), 1),
         "batch_processor_seconds": batches,
@@ -247,17 +262,6 @@ def _summary(volumes: Sequence[Effort], batches: Sequence[float]) -> dict[str, A
 def _mean(values: Iterator[Any]) -> float | None:
     known = [value for value in values if value is not None]
     return round(float(np.mean(known)), 4) if known else None
-
-
-def _outlines(numbers: Labels) -> int:
-    """How many outlines draw the labels of a slice, and keys that choose a label."""
-    present = [number for number in np.unique(numbers).tolist() if number]
-    return sum(ndimage.label(numbers == number)[1] + 1 for number in present)
-
-
-def _dice(labels: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    total = int(labels.sum() + truth.sum())
-    return round(2 * float((labels & truth).sum()) / total, 4) if total else 1.0
 
 
 def _is_power_of_two(number: int) -> bool:

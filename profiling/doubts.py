@@ -5,12 +5,11 @@ python -m profiling.doubts FOLDER --output FILE.json [--sets acdc hippocampus] [
 FOLDER holds sets in the nnU-Net raw layout. Volumes are those of patients that the weights were not trained on. The
 true labels of the slices that `uncertain` names are given one after the other; the first is that with the largest
 labeled area. After each, the file has a row with the doubted and the wrong pixels of the open slices, the Dice to
-expect from the doubts, and the mean Dice over the labels in the whole volume.
+expect, and the mean Dice over the labels in the whole volume.
 """
 
 import argparse
 import json
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import mvg
 from mvg.benchmark.provenance import provenance
-from mvg.data.case import split_of
+from mvg.data import open_folder
 from mvg.imaging.volume import LabelMap
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.quality import expected_dice
 from mvg.prediction.slice_plane import SlicePlane
+from profiling.overlap import mean_dice
 
 SETS = ("acdc", "chaos_mr", "hippocampus", "la", "oasis", "prostate_mr")
 
@@ -66,11 +64,10 @@ def measured(predictor: Predictor, image: Path, path: Path, slices: int) -> Iter
         prediction, doubts = session.predict().volume, session.doubts()
         assert isinstance(prediction, LabelMap)
         wrong = prediction.voxels != truth.voxels
-        labeled = int((prediction.voxels > 0).sum())
         yield {
             "slices": count, "doubted": round(sum(doubts.values()), 1), "wrong": int(wrong.sum()),
-            "expected_dice": round(expected_dice(labeled, sum(doubts.values())), 4),
-            "dice": round(_dice(prediction.voxels, truth.voxels, truth.values), 4),
+            "expected_dice": round(session.quality().mean, 4),
+            "dice": round(mean_dice(prediction.voxels, truth.voxels, truth.values), 4),
         }  # fmt: skip
         chosen = session.uncertain(1)
         if not chosen:
@@ -94,18 +91,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _volumes(folder: Path, count: int) -> Iterator[tuple[Path, Path]]:
-    pattern = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["patient"]
-    for labels in sorted((folder / "labelsTr").glob("*.nii.gz")):
-        patient = re.match(pattern, labels.name)
-        if count and patient is not None and split_of(patient.group()) == "val":
-            count -= 1
-            yield folder / "imagesTr" / labels.name.replace(".nii.gz", "_0000.nii.gz"), labels
-
-
-def _dice(labels: NDArray[Any], truth: NDArray[Any], values: tuple[int, ...]) -> float:
-    """The mean over the labels."""
-    pairs = [(labels == value, truth == value) for value in values]
-    return float(np.mean([2 * (one & other).sum() / (one.sum() + other.sum()) for one, other in pairs]))
+    for case in open_folder(folder).of_split("val").cases[:count]:
+        assert isinstance(case.labels, Path), "in one file"
+        yield case.images[0], case.labels
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
     python -m profiling.engines [STUDIES]       # -> profiling/results/engines.json
 
 Says of each run how many studies were answered, and how often each; whether the answers are those of the first run,
-byte for byte; seconds by the clock, seconds of processors in workers, and how much memory a worker held after a quarter
-of its studies and at the end. On a machine with other work, processors' seconds for a study are what can be compared.
+byte for byte; seconds by the clock in all and until the first answer (the start of Ray and of its workers), studies per
+second in all, seconds of processors in workers, and how much memory a worker held after a quarter of its studies and at
+the end; and how many times the studies per second of one worker two reach, in all and after the first answer. On a
+machine with other work, processors' seconds for a study are what can be compared.
 """
 
 import hashlib
@@ -16,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from mvg.prediction.predictor import load
 from mvg.prediction.prompted_task import PromptedTask
 
 RESULTS = Path(__file__).parent / "results" / "engines.json"
-_SHAPE = (32, 32, 2)
+_SHAPE = (96, 96, 24)
 _AFFINE = np.diag([2.0, 2.0, 5.0, 1.0])
 
 
@@ -123,9 +125,10 @@ def measured(
     """The figures of a run, and the checksums of its answers."""
     output.mkdir()
     jobs = plan(studies, output, "labels")
-    started, before, outcomes = time.monotonic(), time.process_time(), list[Outcome]()
+    started, before, outcomes, first = time.monotonic(), time.process_time(), list[Outcome](), 0.0
     with WorkerWatch() as watch:
         for outcome in predict_on(run.engine, task, jobs, output, None):
+            first = first or time.monotonic() - started
             outcomes.append(outcome)
             if run.kills and len(outcomes) == len(jobs) // 3:
                 os.kill(watch.workers()[0].pid, signal.SIGKILL)
@@ -134,12 +137,23 @@ def measured(
     figures = {
         "answered": _counts(outcomes, jobs),
         "seconds": round(seconds, 1),
+        "seconds until the first answer": round(first, 1),
+        "studies per second": round(len(jobs) / seconds, 3),
         "processor seconds": round(worked, 1),
         "processors busy": round(worked / seconds, 2),
         "MiB of each worker after a quarter and at the end": watch.growth(),
         "load": round(os.getloadavg()[0], 1),
     }
     return figures, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in output.glob("*.nii.gz")}
+
+
+def gains(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, float]:
+    """How many times the studies per second of a run another reaches, in all and after the first answer."""
+    after = [run["seconds"] - run["seconds until the first answer"] for run in (one, two)]
+    return {
+        "in all": round(one["seconds"] / two["seconds"], 2),
+        "after the first answer": round(after[0] / after[1], 2),
+    }
 
 
 def _counts(outcomes: Sequence[Outcome], jobs: Sequence[Job]) -> dict[str, int]:
@@ -166,7 +180,12 @@ def main(count: int = 200) -> None:
             results[run.title] = {**figures, "same answers": checksums == first}
             sys.stdout.write(f"{run.title}: {json.dumps(results[run.title])}\n")
             sys.stdout.flush()
-    content = {"provenance": provenance(f"python -m profiling.engines {count}", 0), "runs": results}
+    about = provenance(f"python -m profiling.engines {count}", 0)
+    content = {
+        "provenance": about,
+        "runs": results,
+        "two workers by one": gains(results["one worker"], results["two workers"]),
+    }
     RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

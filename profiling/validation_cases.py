@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 import mvg
 from mvg.benchmark.protocol.cases import EvalCase, EvalSize, eval_cases
-from mvg.data import DataSet, sets_in
+from mvg.data import Case, DataSet, sets_in
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.tasks import Task, tasks_for
 
@@ -13,10 +15,16 @@ from mvg.tasks import Task, tasks_for
 def segmentations(folder: Path) -> Iterator[tuple[DataSet, Task]]:
     """The segmentation of the first channel of every set in a folder of data sets."""
     for path in sorted(folder.iterdir()):
-        for data_set in sets_in(path) if path.is_dir() else ():
-            tasks = [task for task in tasks_for(data_set.card) if task.kind == "segmentation"]
-            if tasks:
-                yield data_set, tasks[0]
+        if path.is_dir():
+            yield from segmentations_of(path)
+
+
+def segmentations_of(path: Path) -> Iterator[tuple[DataSet, Task]]:
+    """The segmentation of the first channel of the sets in a data set's folder."""
+    for data_set in sets_in(path):
+        tasks = [task for task in tasks_for(data_set.card) if task.kind == "segmentation"]
+        if tasks:
+            yield data_set, tasks[0]
 
 
 def prompted_cases(
@@ -29,3 +37,12 @@ def prompted_cases(
             pairs = case.prompts
             prompted = predictor.prompt([pair.image for pair in pairs], [pair.target for pair in pairs])
         yield case, prompted
+
+
+def one_of_each_patient(data_set: DataSet, seed: int) -> list[Case]:
+    """A labeled case of each patient in random order, those of patients first that the weights were not trained on."""
+    labeled = [case for case in data_set.cases if case.labels is not None]
+    by_patient = dict[str, Case]()
+    for number in np.random.default_rng(seed).permutation(len(labeled)).tolist():
+        by_patient.setdefault(labeled[number].patient, labeled[number])
+    return sorted(by_patient.values(), key=lambda case: case.split == "train")

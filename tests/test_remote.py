@@ -7,7 +7,17 @@ import fsspec
 import pytest
 
 from mvg import _remote
-from mvg._remote import address_of, join, public, read_bytes, read_range, subfolders_with, write_bytes
+from mvg._remote import (
+    address_of,
+    identity,
+    join,
+    name_in,
+    public,
+    read_bytes,
+    read_range,
+    subfolders_with,
+    write_bytes,
+)
 from mvg.errors import FileError
 
 SECRET = "https://name:pass@host.example/folder/scan.nii.gz?X-Signature=hidden"
@@ -25,6 +35,21 @@ def test_a_path_and_a_url_are_read_and_written_alike(tmp_path: Path) -> None:
         assert subfolders_with(folder, "other") == []
         with pytest.raises(FileError, match="there is no such file"):
             read_bytes(join(folder, "none"))
+
+
+def test_a_file_without_tag_or_time_is_known_by_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    address, memory = "memory://tests/same", fsspec.filesystem("memory")
+    write_bytes(address, b"before")
+    assert identity(address) == identity(address)
+    monkeypatch.setattr(type(memory), "info", lambda system, path: {"name": path, "size": 6})
+    before = identity(address)
+    assert identity(address) == before
+    write_bytes(address, b"behind")
+    assert identity(address) != before
+
+
+def test_a_name_holds_no_credentials() -> None:
+    assert name_in("s3://name:pass@bucket") == "bucket"
 
 
 def test_an_address_is_named_without_its_credentials() -> None:

@@ -13,19 +13,19 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 import torch
 
 from mvg.benchmark.provenance import provenance
+from mvg.benchmark.rivals import _simpleitk
 from mvg.imaging.displacement import DisplacementField
-from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.weights import load_weights
+from mvg.imaging.volume import Volume
 from mvg.prediction.registration.register import RegistrationOptions, register
-from profiling.registration import rivals
+from profiling.overlap import mean_dice
 from profiling.registration.pairs import ImagePair, pairs_of
 from profiling.registration.pictures import draw
 
@@ -33,9 +33,7 @@ Method = Callable[[Volume, Volume], DisplacementField]
 OPTIONS = {
     "mvg, affine": RegistrationOptions(transform="affine"),
     "mvg, stiff": RegistrationOptions(transform="stiff"),
-    "mvg, stiff, encoder": RegistrationOptions(transform="stiff", features="encoder"),
     "mvg": RegistrationOptions(),
-    "mvg, encoder": RegistrationOptions(features="encoder"),
 }
 
 
@@ -50,7 +48,8 @@ def main() -> None:
     means = defaultdict[tuple[str, str], list[tuple[float, float, float]]](list)
     with arguments.output.open("w", encoding="utf-8") as file:
         file.write(json.dumps(about) + "\n")
-        for pair in (pair for folder in arguments.sets for pair in pairs_of(folder, arguments.split, arguments.pairs)):
+        sets = [pairs_of(folder, arguments.split, arguments.pairs) for folder in arguments.sets]
+        for pair in (pair for turn in zip_longest(*sets) for pair in turn if pair is not None):
             for name, method in methods.items():
                 picture = None if arguments.pictures is None else arguments.pictures / _title(pair, name)
                 row = measured(pair, method, picture)
@@ -72,38 +71,21 @@ def measured(pair: ImagePair, method: Method, picture: Path | None) -> dict[str,
     warped = field.warp_labels(labels)
     if picture is not None:
         draw((moving, labels), (fixed, truth), (field.warp(moving), warped), picture)
-    return {"dice": mean_dice(warped, truth), "folded": field.folded, "seconds": round(seconds, 2)}
-
-
-def mean_dice(labels: LabelMap, truth: LabelMap) -> float:
-    """The mean over the labels of the truth."""
-    scores = []
-    for value in truth.values:
-        one, other = labels.voxels == value, truth.voxels == value
-        scores.append(2 * float((one & other).sum()) / float(one.sum() + other.sum()))
-    return float(np.mean(scores))
+    dice = mean_dice(warped.voxels, truth.voxels, truth.values)
+    return {"dice": dice, "folded": field.folded, "seconds": round(seconds, 2)}
 
 
 def _methods() -> dict[str, Method]:
-    model = load_weights("tiny", torch.device("cpu")).eval()
-
     def ours(options: RegistrationOptions) -> Method:
-        return lambda moving, fixed: register(moving, fixed, options, model).field
-
-    def simpleitk(method: Callable[[Any, Any], Any]) -> Method:
-        def run(moving: Volume, fixed: Volume) -> DisplacementField:
-            image = rivals.image_of(fixed)
-            return rivals.field_of(method(image, rivals.image_of(moving)), image, fixed)
-
-        return run
+        return lambda moving, fixed: register(moving, fixed, options).field
 
     def identity(_: Volume, fixed: Volume) -> DisplacementField:
         return DisplacementField(np.zeros((*fixed.shape, 3), np.float32), fixed)
 
-    itk = {"affine": rivals.affine, "demons": rivals.demons, "B-spline": rivals.bspline}
+    itk = {"affine": _simpleitk.affine, "demons": _simpleitk.demons, "B-spline": _simpleitk.bspline}
     return {
         "identity": identity,
-        **{f"SimpleITK, {name}": simpleitk(method) for name, method in itk.items()},
+        **{f"SimpleITK, {name}": _simpleitk.aligned_by(method) for name, method in itk.items()},
         **{name: ours(options) for name, options in OPTIONS.items()},
     }
 

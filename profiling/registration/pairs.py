@@ -33,12 +33,20 @@ class ImagePair:
 
 
 def pairs_of(folder: Path, split: Split, most: int) -> Iterator[ImagePair]:
-    """At most `most` pairs: of each patient the first image to the second, else of all subjects to one another."""
-    data = nnunet.open(folder).of_split(split)
+    """At most `most` pairs of a split: of each patient the first image to the second, then the other way around.
+
+    Where patients have one image, all subjects of the split to one another, and then every third one of the other
+    split to them: of two validation subjects there are too few pairs.
+    """
+    data = nnunet.open(folder)
+    cases, others = (data.of_split(side).cases for side in (split, "val" if split == "train" else "train"))
     by_patient = defaultdict[str, list[Case]](list)
-    for case in data.cases:
+    for case in cases:
         by_patient[case.patient].append(case)
-    several = [(cases[0], cases[1]) for cases in by_patient.values() if len(cases) > 1]
-    chosen = several or list(permutations(data.cases, 2))
+    several = [(patient[0], patient[1]) for patient in by_patient.values() if len(patient) > 1]
+    if several:
+        chosen = several + [(second, first) for first, second in several]
+    else:
+        chosen = [*permutations(cases, 2), *((moving, fixed) for moving in others[2::3] for fixed in cases)]
     for moving, fixed in chosen[:most]:
         yield ImagePair(folder.name, moving, fixed)

@@ -55,18 +55,35 @@ def read_bytes(address: Address) -> bytes:
     return _with_retries(address, lambda system, path: bytes(system.cat_file(path)))
 
 
+def fetch(address: Address, folder: Path) -> Path:
+    """Copy a file into a new folder of this machine, under its own name. Raises FileError."""
+    content = read_bytes(address)
+    path = folder / name_in(address)
+    try:
+        folder.mkdir()
+        path.write_bytes(content)
+    except OSError as error:
+        raise FileError(
+            f"'{public(address)}' could not be kept in '{folder.parent}' ({error.strerror or error})",
+            "a folder for temporary files with space left",
+            "free space, or name another folder in the environment variable TMPDIR",
+        ) from None  # the chain would print the address with its credentials
+    return path
+
+
 def read_range(address: Address, start: int, stop: int) -> bytes:
     """The bytes `start` to `stop` of a file; fewer where it ends before. Raises FileError, as `read_bytes` does."""
     return _with_retries(address, lambda system, path: bytes(system.cat_file(path, start=start, end=stop)))
 
 
 def identity(address: Address) -> str:
-    """What says whether a file at a URL is still the same: its size, and its tag or time where the system has them.
-
-    Raises FileError.
+    """What says whether a file at a URL is still the same: its size and its tag or time, or where the system has none
+    of these, as some web servers, its content. Raises FileError.
     """
     known = _with_retries(address, lambda system, path: dict(system.info(path)))
     facts = {name: str(known[name]) for name in _IDENTIFYING if known.get(name) is not None}
+    if not facts.keys() - {"size"}:
+        facts["content"] = hashlib.sha256(read_bytes(address)).hexdigest()
     return hashlib.sha256(json.dumps([public(address), facts], sort_keys=True).encode()).hexdigest()
 
 
@@ -75,7 +92,7 @@ def name_in(address: Address) -> str:
     if not is_url(address):
         return Path(address).name
     parts = urlsplit(str(address))
-    return Path(parts.path).name or parts.netloc  # memory://name has no path
+    return Path(parts.path).name or parts.netloc.rpartition("@")[2]  # memory://name has no path
 
 
 def write_bytes(address: Address, content: bytes) -> None:

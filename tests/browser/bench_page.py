@@ -16,7 +16,7 @@ _TRANSFER = """files => {
     for (const [name, text] of files) transfer.items.add(new File([bytes(text)], name));
     return transfer;
 }"""
-PATIENCE = 60_000  # milliseconds: other tests run on the same cores
+PATIENCE = 180_000  # milliseconds: other tests run on the same cores; only what fails takes so long
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,22 @@ class BenchPage:
     def open(self, task: str, study: str) -> None:
         """Opens a study in the bench."""
         self.page.goto(f"{self.address}/#/bench/{task}/{study}")
-        self.opened()
+        self.opened(study)
 
-    def opened(self) -> None:
-        """Returns when a study is open and saved."""
-        self.page.locator(".veil").last.wait_for(state="hidden", timeout=PATIENCE)
+    def opened(self, study: str = "") -> None:
+        """Returns when a study, the named one or any, is open and saved."""
+        self.page.wait_for_selector(
+            f".bench[data-study^='{study}']" if study else ".bench[data-study]", timeout=PATIENCE
+        )
         self.saved()
 
     def saved(self) -> None:
         """Returns when the server has every stroke."""
         self.page.wait_for_selector(SAVED, timeout=PATIENCE)
+
+    def drawn(self) -> None:
+        """Returns when the picture shows what was asked last: painting in another plane moves the planes."""
+        self.page.wait_for_selector("canvas[aria-busy=false]", timeout=PATIENCE)
 
     def at(self, across: float, down: float) -> Position:
         """A point of the picture, by shares of its width and height."""
@@ -57,6 +63,7 @@ class BenchPage:
 
     def point(self, across: float, down: float) -> Pointed:
         """Moves the pointer there and reads what the page says of it."""
+        self.drawn()
         position = self.at(across, down)
         self.page.mouse.move(position["x"], position["y"])
         voxel, intensity, label = (self.page.locator(f".readout .{name}") for name in ("voxel", "intensity", "class"))
@@ -86,7 +93,10 @@ class BenchPage:
     def predict(self) -> None:
         """Lets the volume be predicted; returns when it is."""
         self.keys("a")
-        self.page.wait_for_selector(".bar", state="visible", timeout=PATIENCE)
+        self.predicted()
+
+    def predicted(self) -> None:
+        """Returns when no prediction is running. Its bar is there as soon as the key or button was pressed."""
         self.page.wait_for_selector(".bar", state="hidden", timeout=PATIENCE)
 
     @property
@@ -113,6 +123,6 @@ class BenchPage:
     def screenshot(self, path: Path) -> NDArray[np.uint8]:
         """The picture on the screen (rows, columns) in gray, in pixels of the whole tab."""
         self.page.mouse.move(2, 2)
-        self.page.wait_for_timeout(500)  # a frame is drawn
+        self.drawn()
         self.page.screenshot(path=path)
         return np.asarray(Image.open(path).convert("L"))

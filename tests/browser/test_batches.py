@@ -40,13 +40,14 @@ def test_a_batch_is_cancelled_and_goes_on(many: ServerProcess, context: BrowserC
     expect(page.locator(".state[data-state=example]")).to_have_count(1)
 
     page.get_by_role("button", name="Answer all new").click()
-    expect(page.locator(".batch b")).to_have_text(re.compile("^[1-6] of 7 answered"), timeout=2 * PATIENCE)
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".batch b")).to_have_text(re.compile("^Cancelled after [1-6] of 7"))
+    page.get_by_role("button", name="Cancel").click()  # at once: how far it comes until then depends on the machine
+    cancelled = re.compile("^Cancelled after [0-6] of 7")
+    expect(page.locator(".batch b")).to_have_text(cancelled, timeout=2 * PATIENCE)
     page.reload()
-    expect(page.locator(".batch b")).to_have_text(re.compile("^Cancelled after [1-6] of 7"))
+    expect(page.locator(".batch b")).to_have_text(cancelled)
 
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_text("No new study is left.")).to_be_visible(timeout=4 * PATIENCE)
     expect(page.locator(".state[data-state=answered]")).to_have_count(7)
     expect(page.get_by_role("button", name="Answer all new")).to_have_count(0)
+    expect(page.get_by_role("button", name="Answer all again")).to_be_visible()

@@ -111,8 +111,7 @@ def test_from_no_task_to_accepted_labels(bench: BenchPage, server: ServerProcess
 
     # Accepted as an example, all others are answered from it
     page.get_by_role("button", name="Use as example").click()
-    expect(page.get_by_text("an example of this task from now on")).to_be_visible()
-    page.get_by_role("link", name="Studies", exact=True).click()
+    page.get_by_role("button", name="To the studies").click()
     page.get_by_role("button", name="Answer all new").click()
     expect(page.locator("a.study .state[data-state=answered]")).to_have_count(5, timeout=2 * PATIENCE)
     expect(page.locator(".state[data-state=done]")).to_have_count(1)
@@ -135,8 +134,7 @@ def test_a_smart_stroke_is_completed_by_the_model(bench: BenchPage, server: Serv
     bench.outline(*TORSO)
     bench.keys(*["ArrowUp"] * 3, "s")
     bench.click(0.3, 0.45)
-    bench.page.wait_for_selector(".bar", state="visible")
-    bench.page.wait_for_selector(".bar", state="hidden")
+    bench.predicted()
     stroke = sent[-1]
     assert stroke["rest"] == "unknown"
     runs = stroke["runs"]

@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.bench_page import BenchPage
+from tests.browser.bench_page import PATIENCE, BenchPage
 from tests.browser.server_process import ServerProcess
 
 
@@ -16,6 +16,34 @@ def violations(bench: BenchPage) -> list[str]:
     """What the rules of axe (WCAG) object to: rule and element."""
     results = Axe().run(bench.page).response["violations"]
     return [f"{one['id']}: {node['html'][:160]}" for one in results for node in one["nodes"]]
+
+
+CUT_OFF = """() => [...document.querySelectorAll("button, a.button, a.study, select, input, .segmented, .card")]
+    .filter((element) => element.offsetParent !== null)
+    .filter((element) => {
+        const { left, right } = element.getBoundingClientRect();
+        return element.scrollWidth > element.clientWidth + 1 || left < -1 || right > innerWidth + 1;
+    })
+    .map((element) => element.outerHTML.slice(0, 160))"""
+
+
+def test_nothing_is_cut_off_in_a_window_of_900_pixels(bench: BenchPage, server: ServerProcess) -> None:
+    """Neither a button nor its text, on any screen; the picture keeps more than half of the width."""
+    task, page = server.new_task("Narrow", "right ventricle of the heart", "two"), bench.page
+    page.set_viewport_size({"width": 900, "height": 700})
+    bench.open(task, server.studies()["RAS"])
+    cut = {"bench": page.evaluate(CUT_OFF)}
+    box = page.locator(".overlay").bounding_box()
+    assert box is not None
+    assert box["width"] > 450
+    for name, address, selector in (
+        ("studies", f"studies/{task}", "a.study"),
+        ("task", f"task/{task}", ".label-table"),
+    ):
+        page.goto(f"{server.address}/#/{address}")
+        expect(page.locator(selector).first).to_be_visible()
+        cut[name] = page.evaluate(CUT_OFF)
+    assert cut == {"bench": [], "studies": [], "task": []}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -26,7 +54,8 @@ def test_every_screen_is_accessible(theme: str, bench: BenchPage, server: Server
     problems: dict[str, list[str]] = {}
 
     def check(name: str) -> None:
-        page.wait_for_timeout(300)  # what fades in has its colors
+        page.wait_for_timeout(300)
+        expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=PATIENCE)  # a list is pale meanwhile
         problems[name] = violations(bench)
 
     bench.open(task, server.studies()["RAS"])

@@ -83,6 +83,20 @@ def test_channels_of_one_name_get_their_numbers(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("value", ["Infinity", "NaN", "1e999", "[Infinity]"])
+def test_labels_that_are_no_numbers_are_refused(value: str, tmp_path: Path) -> None:
+    folder = make_mri(tmp_path / "heads", {"pat1": SHAPE})
+    (folder / "dataset.json").write_text(f'{{"labels": {{"organ": {value}}}}}')
+    with pytest.raises(FileError, match="not valid"):
+        open_folder(folder)
+
+
+def test_a_description_that_windows_wrote(tmp_path: Path) -> None:
+    folder = make_mri(tmp_path / "heads", {"pat1": SHAPE})
+    (folder / "dataset.json").write_text('{"labels": {"background": 0, "liver": 1}}', encoding="utf-8-sig")
+    assert open_folder(folder).card.labels == {1: "liver"}
+
+
 def test_a_windowed_ct_is_not_in_hu(tmp_path: Path) -> None:
     folder = make_mri(tmp_path / "abdomen", {"pat1": SHAPE})
     write_description(folder, modality="CT")

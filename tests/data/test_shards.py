@@ -5,9 +5,11 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import webdataset
+from moto.core import set_initial_no_auth_action_count
 
 from mvg.data import Store, prepare, shards
 from mvg.data.shards import write_shards
@@ -137,6 +139,20 @@ def test_a_bucket_that_is_missing_is_an_error_without_credentials(store: Path, b
         write_shards(store, "s3://another-bucket")
     assert "of-a-test" not in str(caught.value)
     assert json.dumps(str(caught.value)).count("\\n") == 0
+
+
+def test_a_bucket_without_rights_is_an_error_without_credentials(
+    store: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(store, bucket)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another-key-of-a-test")
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    refuse = set_initial_no_auth_action_count(0)  # from now on the server knows who may do what: nobody
+    for action in (lambda: Store.open(bucket), lambda: write_shards(store, f"{bucket}/another")):
+        with pytest.raises(FileError, match=rf"'{bucket}.*' cannot be used \(access is denied\)") as caught:
+            refuse(action)()
+        assert "of-a-test" not in str(caught.value).replace(bucket, "")
+        assert "\n" not in str(caught.value)
 
 
 def test_a_protocol_without_a_package_is_an_error(store: Path) -> None:

@@ -97,3 +97,9 @@ def test_the_help_of_predict_states_the_defaults_of_prediction() -> None:
     for name in ("strategy", "num_prompts", "zoom", "propagate", "seed"):
         assert stated[name] == f"{getattr(defaults, name)}".removesuffix(".0"), name
     assert stated["ensemble"] == str(defaults.members)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "results").rglob("*.html")), ids=lambda path: path.parent.name)
+def test_no_report_shows_images_of_data_that_are_not_ours(page: Path) -> None:
+    """Reports are written beside `results.jsonl` alone; those beside contact sheets embed them."""
+    assert "data:image/png" not in page.read_text(encoding="utf-8")

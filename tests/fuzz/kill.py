@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ from tests.prediction.scans import scan
 
 _SAME_CONTENTS = ("predict", "prepare")
 _SHAPE = (32, 32, 3)
+_STEP = 0.05  # seconds between two looks at whether a command has ended
+_FASTER = 0.9  # of the seconds of a command that ended before it was killed
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ def main() -> int:
             kills[name] += was_killed
             if failure:
                 failures.append(f"kill {kills.total()}, {name} after {moment:.2f} s: {failure}")
-            if not was_killed:
+            if not was_killed:  # a machine with less other work is faster than it was
+                seconds[name] *= _FASTER
                 shutil.rmtree(commands[name].output, ignore_errors=True)
         for name, command in commands.items():
             code = _wait(_start(command.after_a_stop(command.output)))
@@ -126,8 +130,10 @@ def make_commands(folder: Path) -> dict[str, Command]:
 def kill_once(command: Command, moment: float) -> tuple[bool, str]:
     """Starts a command, as after a stop, and kills it: whether it still ran, and what is wrong then, "" for nothing."""
     pid = _start(command.after_a_stop(command.output))
-    time.sleep(moment)
-    ended, _ = os.waitpid(pid, os.WNOHANG)
+    until, ended = time.monotonic() + moment, 0
+    while not ended and time.monotonic() < until:
+        time.sleep(min(_STEP, max(0.0, until - time.monotonic())))
+        ended, _ = os.waitpid(pid, os.WNOHANG)
     if not ended:
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -188,10 +194,12 @@ def _start(words: tuple[str, ...]) -> int:
     """Forks a process that runs a command; returns its id, which is that of its group too."""
     pid = os.fork()
     if pid:
+        with suppress(OSError):  # where it was there first
+            os.setpgid(pid, pid)
         return pid
     code = 70
     try:
-        os.setsid()
+        os.setpgid(0, 0)  # both set it, so that it can be killed from its first moment on
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from mvg.app.checking import CheckReport, check
+from mvg.app.checking import CheckReport, CheckRequest, check
 from mvg.imaging.files import read, read_labels
 from mvg.model.weights import load_weights
 from mvg.prediction.batch import plan, predict_files
@@ -40,7 +40,7 @@ def predict(path: Path, task: PromptedTask) -> None:
 
 def check_query(path: Path, task: PromptedTask) -> None:
     """As a query of `mvg check`; the error of the report is raised again."""
-    _printed(check(_whole_prompts(path), [path], None))
+    _printed(check(CheckRequest(_whole_prompts(path), [path])))
 
 
 def check_prompt(path: Path, task: PromptedTask) -> None:
@@ -50,7 +50,7 @@ def check_prompt(path: Path, task: PromptedTask) -> None:
         (prompts / part).mkdir(parents=True)
     shutil.copy(path, prompts / "images" / f"a{path.name.removeprefix('input')}")
     shutil.copy(_whole_prompts(path) / "labelsTr" / "a.nii.gz", prompts / "targets" / "a.nii.gz")
-    _printed(check(prompts, [], None))
+    _printed(check(CheckRequest(prompts)))
 
 
 def _whole_prompts(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -13,6 +14,7 @@ from pydicom.uid import generate_uid
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging import read
+from mvg.imaging.files import volume_count
 from tests.imaging.dicom_files import SLICES, STORED, add_series, change_files, pydicom_file, write_series
 from tests.imaging.grids import affine_of
 
@@ -105,6 +107,19 @@ def test_copies_of_images_are_read_once_with_a_note(
     caplog.clear()
     assert_is_the_series(folder)
     assert f"{len(copies)} copies" in caplog.text
+
+
+def test_images_of_one_position_that_nothing_tells_apart(export: Path) -> None:
+    dataset = pydicom.dcmread(export / "9.dcm")
+    dataset.SOPInstanceUID, dataset.PixelData = generate_uid(), dataset.PixelData[::-1]
+    dataset.save_as(export / "echo.dcm")
+    with pytest.raises(FileError, match="nothing in their headers tells them apart"):
+        read(export)
+
+
+def test_one_number_as_pixel_spacing_is_that_of_rows_and_columns(export: Path) -> None:
+    change_files(export, PixelSpacing="0.75")
+    assert read(export).spacing[:2] == (0.75, 0.75)
 
 
 def test_different_images_of_one_position_are_named_by_what_differs(export: Path) -> None:
@@ -215,3 +230,91 @@ def test_files_without_preamble_and_suffix_are_read_in_folders(export: Path, tmp
     (bare / "text").write_text("\x08 is no DICOM")
     assert_is_the_series(bare)
     assert read(bare / "9").shape[2] == 1
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    count=st.integers(2, 4), element=st.sampled_from(["TriggerTime", "EchoTime", "TemporalPositionIdentifier"]),
+    backwards=st.booleans(),
+)  # fmt: skip
+def test_one_volume_of_a_series_with_several(
+    count: int, element: str, backwards: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Phases and echoes: each position has an image of each."""
+    folder = write_series(tmp_path_factory.mktemp("phases") / "export", AFFINE)
+    for number in range(SLICES):
+        dataset = pydicom.dcmread(folder / f"{9 - number}.dcm")
+        for phase in range(count):
+            setattr(dataset, element, (count - phase if backwards else phase) + 1)
+            dataset.SOPInstanceUID = f"1.2.3.{number + 1}.{phase + 1}"
+            dataset.PixelData = (STORED[number] + phase).tobytes()
+            dataset.save_as(folder / f"{9 - number}{'' if phase == 0 else f'-{phase}'}.dcm")
+    with pytest.raises(FileError, match=f"several images of one position .*{element}.*--volume 0"):
+        read(folder)
+    assert volume_count(folder) == count
+    for number in range(count):
+        phase = count - 1 - number if backwards else number
+        np.testing.assert_array_equal(read(folder, f"volume {number}").voxels, VOXELS + phase)
+    with pytest.raises(FileError, match=f"has {count} volumes"):
+        read(folder, f"volume {count}")
+    add_series(folder, SLICES, "1.2.77777777")
+    uid = str(pydicom.dcmread(folder / "9.dcm").SeriesInstanceUID)
+    assert volume_count(folder, uid) == count
+    assert np.array_equal(read(folder, f"{uid} volume 0").voxels, VOXELS + (count - 1 if backwards else 0))
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(number=st.integers(1, SLICES - 2), share=st.floats(0.6, 20), direction=st.integers(0, 1))
+def test_slices_that_are_shifted_in_their_plane_are_refused(
+    number: int, share: float, direction: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = write_series(tmp_path_factory.mktemp("shifted") / "export", AFFINE)
+    dataset = pydicom.dcmread(folder / f"{9 - number}.dcm")
+    position = np.array(dataset.ImagePositionPatient, float)
+    cosines = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3)
+    pixel = float(dataset.PixelSpacing[1 - direction])
+    dataset.ImagePositionPatient = [round(x, 6) for x in position + share * pixel * cosines[direction]]
+    dataset.save_as(folder / f"{9 - number}.dcm")
+    with pytest.raises(GeometryError, match="are shifted in their plane, by"):
+        read(folder)
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=st.integers(-30_000, 30_000), width=st.integers(1, 9), inverted=st.booleans())
+def test_padding_that_the_header_names_is_dark(
+    value: int, width: int, inverted: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Above or among the other values it would be taken for tissue."""
+
+    def padded(dataset: Any, number: int) -> None:
+        pixels = STORED[number].copy()
+        pixels[:width] = value
+        dataset.PixelPaddingValue, dataset.PixelData = value, pixels.tobytes()
+        dataset.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+
+    folder = write_series(tmp_path_factory.mktemp("padded") / "export", AFFINE, padded)
+    voxels = read(folder).voxels
+    rest = voxels[:, width:]
+    dark = rest.min() + 0.13 * (rest.max() - rest.min())
+    assert voxels[:, :width].max() <= dark
+
+
+def test_images_without_a_position_are_named(export: Path) -> None:
+    dataset = pydicom.dcmread(export / "7.dcm")
+    del dataset.ImagePositionPatient
+    dataset.save_as(export / "7.dcm")
+    with pytest.raises(FileError, match=r"1 images without a position in the patient \(7\.dcm"):
+        read(export)
+    for file in export.glob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        dataset.pop("ImagePositionPatient", None)
+        dataset.save_as(file)
+    with pytest.raises(FileError, match=r"5 images of .* do not say where they lie"):
+        read(export)
+
+
+def test_an_image_that_ends_too_early_is_named(export: Path) -> None:
+    whole = (export / "6.dcm").read_bytes()
+    (export / "6.dcm").write_bytes(whole[:-700])
+    with pytest.raises(FileError, match=r"6\.dcm' cannot be read \("):
+        read(export)

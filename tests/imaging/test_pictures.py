@@ -3,9 +3,12 @@
 import struct
 import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -237,3 +240,14 @@ def test_more_pixels_than_a_file_can_hold_are_refused(tmp_path: Path) -> None:
     (tmp_path / "film.tif").write_bytes(content)
     with pytest.raises(FileError, match="claims 24 x 4000000 pixels, more than its"):
         read(tmp_path / "film.tif")
+
+
+@given(st.integers(0, 255), st.integers(0, 254), st.sampled_from(["RGBA", "LA"]))
+def test_a_shape_in_the_transparency_alone_is_refused(gray: int, alpha: int, mode: str) -> None:
+    """As masks that were drawn on a transparent layer."""
+    picture = Image.new(mode, (8, 6), (*[gray] * (len(mode) - 1), 255))
+    picture.putpixel((2, 3), (*[gray] * (len(mode) - 1), alpha))
+    with TemporaryDirectory() as folder:
+        picture.save(Path(folder) / "mask.png")
+        with pytest.raises(FileError, match="its shape is in the transparency"):
+            read_labels(Path(folder) / "mask.png")

@@ -52,7 +52,13 @@ def _folder(user: Path) -> Path:
     return user / "nothing"
 
 
+def _loop(user: Path) -> Path:
+    (user / "loop.nii.gz").symlink_to(user / "loop.nii.gz")
+    return user / "loop.nii.gz"
+
+
 QUERIES: dict[str, Break] = {
+    "a link to itself": _loop,
     "missing": lambda user: user / "gone.nii.gz",
     "truncated": _truncated,
     "empty": _empty,

@@ -1,8 +1,10 @@
 """`mvg check` lists what prediction reads; `mvg predict` prints a line about what is odd, or refuses it."""
 
 import json
+import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -57,3 +59,43 @@ def test_predict_says_what_is_odd_and_strict_refuses_it(run: Run, scans: Path, t
     assert done.code == 1
     assert "expected nothing odd" in done.err
     assert sorted(path.name for path in (tmp_path / "strict").glob("*.nii.gz")) == ["plain.nii.gz"]
+
+
+def test_an_odd_answer_is_not_kept_where_what_is_odd_is_refused(run: Run, scans: Path, tmp_path: Path) -> None:
+    command = ["predict", scans / "plain.nii.gz", scans / "ct.nii.gz", "--prompts", scans / "prompts", "--zoom", "off"]
+    assert run(*command, "--output", tmp_path).code == 0
+    again = run(*command, "--output", tmp_path, "--strict")
+    assert again.code == 1
+    assert "ct.nii.gz: CT in HU" in again.err
+    assert "1 of 2 answers were done" in again.err
+
+
+def test_check_names_the_channel_that_is_used(run: Run, user: Path) -> None:
+    """Of prompts with two channels, that in the names of all queries, else the first."""
+    for number in range(2):
+        first = user / "nnunet" / "imagesTr" / f"case{number}_0000.nii.gz"
+        mvg.write(
+            Volume(1000 - mvg.read(first).voxels, mvg.read(first).affine), Path(str(first).replace("0000", "0001"))
+        )
+    about = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "a": 3, "b": 700}}
+    (user / "nnunet" / "dataset.json").write_text(json.dumps(about))
+    assert "channel 'T1' is used" in run("check", user / "nnunet").err
+    shutil.copy(user / "scan.nii.gz", user / "scan_0001.nii.gz")
+    done = run("check", user / "nnunet", user / "scan_0001.nii.gz")
+    assert "channel 'T2' is used" in done.err
+    assert " 0 to 1000, " not in done.out
+    assert "is used" not in run("check", user / "nnunet", "--task", "segmentation:T2").err
+
+
+def test_check_reads_as_prediction_does(run: Run, scans: Path, tmp_path: Path) -> None:
+    """Of a file with time points one or each, and NaN as the user says."""
+    image, _ = body(9)
+    voxels = np.stack([image.voxels, image.voxels * 2], axis=-1)
+    voxels[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(voxels, AFFINE), tmp_path / "cine.nii.gz")
+    assert run("check", scans / "prompts", tmp_path / "cine.nii.gz").code == 2
+    done = run("check", scans / "prompts", tmp_path / "cine.nii.gz", "--volume", "all", "--nan", 0)
+    assert done.code == 0
+    assert [line.split(":")[0] for line in done.out.splitlines() if line.startswith("query")] == [
+        "query cine_0", "query cine_1"
+    ]  # fmt: skip

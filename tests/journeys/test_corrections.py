@@ -1,14 +1,18 @@
 """`mvg predict --corrections`: what a user corrected stays, and the other slices are predicted from it."""
 
+import json
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.manifest import checksum
 from tests.journeys.conftest import Result, Run, picture, put
 from tests.prediction.scans import scan
 
@@ -144,7 +148,7 @@ class TestBadInput:
         "options",
         [
             ("--uncertainty",), ("--probabilities",), ("--quality",), ("--tune", 1), ("--save-task", "a.mvgtask"),
-            ("--zoom", "off"), ("--ensemble", 2), ("--task", "segmentation"),
+            ("--zoom", "off"), ("--ensemble", 2), ("--task", "segmentation"), ("--cross-check",),
         ],
     )  # fmt: skip
     def test_options_that_do_nothing(self, options: tuple[object, ...], refused) -> None:
@@ -183,3 +187,60 @@ def test_a_picture(run: Run, weights: Path, tmp_path: Path) -> None:
     result = run("predict", tmp_path / "film.png", "--corrections", tmp_path / "drawn.png", *common)
     assert result.code == 0, result
     assert np.array_equal(read_labels(tmp_path / "out" / "film.png").voxels[:9], labels[:9])
+
+
+def test_a_record_keeps_what_is_done(run: Run, files: Path, weights: Path, tmp_path: Path) -> None:
+    """Until the corrections change; `manifest.json` and `report.html` say what was made."""
+    out = tmp_path / "out"
+    command = ("predict", files / "head.nii.gz", "--corrections", files / "drawn.nii.gz", "--output", out)
+    first = run(*command, "--weights", weights)
+    assert first.code == 0
+    entry = json.loads((out / "manifest.json").read_text())["answers"]["head.nii.gz"]
+    assert entry["status"] == "done"
+    assert set(entry["labels"]) <= {"3", "700"}
+    assert entry["corrections_sha256"] == checksum(files / "drawn.nii.gz")
+    assert "head.nii.gz" in (out / "report.html").read_text()
+    again = run(*command, "--weights", weights)
+    assert "1 of 1 answers were done" in again.err
+    assert run(*command, "--weights", weights, "--overwrite").err == first.err
+    put(drawn_on(scan(SHAPE, seed=5)[1], (2,), 0), files / "drawn.nii.gz")
+    assert "slice 2 of the axial plane" in run(*command, "--weights", weights).err
+    assert "were done" not in run(*command, "--weights", weights, "--unknown", 77).err
+
+
+def test_query_and_corrections_at_urls(
+    run: Run, files: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    memory = fsspec.filesystem("memory")
+    for name in ("head", "drawn"):
+        memory.pipe_file(f"/corrected/{name}.nii.gz", (files / f"{name}.nii.gz").read_bytes())
+    head, drawn = (f"memory://corrected/{name}.nii.gz" for name in ("head", "drawn"))
+    local = ("predict", files / "head.nii.gz", "--corrections", files / "drawn.nii.gz", "--weights", weights)
+    assert run(*local, "--output", tmp_path / "local").code == 0
+    truth = read_labels(tmp_path / "local" / "head.nii.gz").voxels
+    for number, (query, corrections) in enumerate(
+        [(head, drawn), (files / "head.nii.gz", drawn), (head, files / "drawn.nii.gz")]
+    ):
+        command = ("predict", query, "--corrections", corrections, "--weights", weights, "--output")
+        done = run(*command, tmp_path / str(number))
+        assert done.code == 0, done
+        assert (read_labels(tmp_path / str(number) / "head.nii.gz").voxels == truth).all()
+        assert "were done" in run(*command, tmp_path / str(number)).err
+    assert list((tmp_path / "temporary").iterdir()) == []
+    memory.pipe_file("/corrected/drawn.nii.gz", b"no image")
+    done = run("predict", head, "--corrections", drawn, "--weights", weights, "--output", tmp_path / "bad")
+    assert done.code == 2
+    assert "'memory://corrected/drawn.nii.gz' cannot be read" in done.err
+    folder = run("predict", head, "--corrections", "memory://corrected", "--output", tmp_path / "bad")
+    assert "the URL of one label map" in one_clear_line(folder)
+
+
+def test_queries_unlike_the_prompts_are_named(run: Run, files: Path, weights: Path, tmp_path: Path) -> None:
+    image, _ = scan(SHAPE, seed=5)
+    put(Volume(np.full(SHAPE, 7.0), image.affine), files / "head.nii.gz")
+    common = ("--corrections", files / "drawn.nii.gz", "--weights", weights, "--prompts", files / "prompts")
+    command = ("predict", files / "head.nii.gz", *common, "--zoom", "off", "--output", tmp_path / "out")
+    assert "all voxels are 7" in run(*command).err
+    assert "all voxels are 7" in one_clear_line(run(*command, "--strict", "--overwrite"))

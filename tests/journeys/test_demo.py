@@ -5,6 +5,7 @@ import io
 import re
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 
 from mvg.app.demo import run as demo
 from mvg.app.demo.drawing import ExhibitResult, panels
-from mvg.app.demo.exhibits import Exhibit, exhibits, tissues, void_of_a_person
+from mvg.app.demo.exhibit import Exhibit, Registered
+from mvg.app.demo.exhibits import exhibits, reconstructed, registered, tissues, void_of_a_person
 from mvg.app.demo.measures import image_measures, label_measures
 from mvg.app.demo.overview import write_overview
 from mvg.errors import FileError, MvgError
@@ -30,10 +32,11 @@ def no_progress(_work: str, _done: int, _total: int) -> None:
 
 @pytest.fixture(scope="module")
 def output(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a demo of two exhibits: labels in a volume, a picture in a single slice."""
+    """The folder of a demo of four exhibits: labels in a volume, a picture in a slice, and two other ways."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "exhibits", lambda seed: iter((tissues(), void_of_a_person(seed))))
+        chosen = (tissues, partial(void_of_a_person, 0), registered, partial(reconstructed, 0))
+        patch.setattr(demo, "exhibits", lambda _: chosen)
         assert demo.run_demo(folder, "cpu", no_progress, str(weights)) == folder / "report.html"
     return folder
 
@@ -45,7 +48,7 @@ def page(output: Path) -> str:
 
 def test_report_needs_no_other_file(page: str) -> None:
     sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
-    assert sum(source.startswith("data:image/png;base64,") for source in sources) == 3 * 5 + 5
+    assert sum(source.startswith("data:image/png;base64,") for source in sources) == 3 * 5 + 3 * 5
     assert all(source.startswith(("data:image/png", "#")) for source in sources)
     assert "<script" not in page
 
@@ -77,7 +80,7 @@ def test_report_shows_the_measures_of_the_predictions(page: str, output: Path) -
 def test_overview_has_a_row_for_each_exhibit(output: Path) -> None:
     sheet = np.asarray(Image.open(output / "overview.png"))
     dark = (sheet.reshape(len(sheet), -1) == 0).any(axis=1)
-    assert np.count_nonzero(np.diff(dark.astype(int)) == 1) >= 2
+    assert np.count_nonzero(np.diff(dark.astype(int)) == 1) >= 4
 
 
 def test_predictions_have_the_grids_of_their_queries(output: Path) -> None:
@@ -98,18 +101,32 @@ def test_its_prompts_serve_the_command_line(output: Path, weights: Path, run: Ru
     assert np.allclose(again.voxels, first.voxels, atol=1e-4)
 
 
+def test_registration_and_raw_data_serve_the_command_line(output: Path, run: Run, tmp_path: Path) -> None:
+    page = (output / "report.html").read_text(encoding="utf-8")
+    for name, result, reader in (
+        ("registration", "aligned/labels.nii.gz", read_labels),
+        ("reconstruction", "reconstructed/raw.nii.gz", read),
+    ):
+        (command,) = re.findall(rf"<code>mvg (\S+ [^<]*{output / name}[^<]*)</code>", page)
+        arguments = [tmp_path / word if word == result.split("/", maxsplit=1)[0] else word for word in command.split()]
+        without_model = ("--rounds", "0") if name == "reconstruction" else ()
+        done = run(*arguments, *without_model, "--quiet")
+        assert done.code == 0, done.err
+        answer = reader(output / name / "answer.nii.gz")
+        assert sorted(reader(tmp_path / result).shape) == sorted(answer.shape)  # raw data name no plane
+
+
 def test_every_exhibit_is_well_posed() -> None:
-    everything = list(exhibits(0))
-    assert {exhibit.task for exhibit in everything} == {"segmentation", "synthesis", "inpainting", "denoising"}
-    assert {exhibit.task for exhibit in everything} <= set(kind_names())
-    assert len({exhibit.name for exhibit in everything}) == len(everything) == demo._COUNT
+    everything = [make() for make in exhibits(0)]
+    assert {exhibit.task for exhibit in everything} == set(kind_names()) - {"skull_stripping"}  # no head has its skull
+    assert len({exhibit.name for exhibit in everything}) == len(everything) == len(exhibits(0))
     for exhibit in everything:
         check_grids_and_leakage(exhibit)
 
 
 def check_grids_and_leakage(exhibit: Exhibit) -> None:
     """Pairs and truths have common grids; no query slice is among the prompts."""
-    assert len(exhibit.images) == len(exhibit.targets) >= 4
+    assert len(exhibit.images) == len(exhibit.targets) >= (1 if isinstance(exhibit.way, Registered) else 4)
     assert all(image.same_grid(target) for image, target in zip(exhibit.images, exhibit.targets, strict=True))
     assert exhibit.truth is None or exhibit.truth.same_grid(exhibit.query)
     slices = np.moveaxis(exhibit.query.voxels, int(np.argmin(exhibit.query.shape)), 0)
@@ -148,7 +165,7 @@ def test_panels_show_the_nearest_prompt_and_outline_voids() -> None:
 
 def test_the_rival_copies_the_nearest_prompt() -> None:
     exhibit = tissues()
-    rival, name = demo._rival(exhibit)
+    rival, name = exhibit.way.rival(exhibit)
     assert rival is not None
     assert name.startswith("copying")
     assert rival.same_grid(exhibit.query)
@@ -156,7 +173,8 @@ def test_the_rival_copies_the_nearest_prompt() -> None:
         copied = rival.voxels[:, :, index]
         candidates = exhibit.targets[index : index + 2]  # one before and one after the slice, equally near
         assert any(np.array_equal(copied, target.voxels[:, :, 0]) for target in candidates)
-    untouched, name = demo._rival(void_of_a_person(0))
+    exhibit = void_of_a_person(0)
+    untouched, name = exhibit.way.rival(exhibit)
     assert isinstance(untouched, Volume)
     assert name.startswith("leaving")
 

@@ -194,16 +194,16 @@ def test_an_address_without_a_cluster_is_an_error(tmp_path: Path) -> None:
 
 def test_workers_of_other_versions_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class OldCluster:
-        """Its workers have an older mvg."""
+        """One of its two workers has an older mvg."""
 
         def remote(self, **options: object) -> Any:
             return lambda function: SimpleNamespace(remote=lambda: None)
 
-        def get(self, reference: object) -> dict[str, str]:
-            return {**versions(), "mvg": "0.0.1"}
+        def get(self, references: list[object]) -> list[dict[str, str]]:
+            return [dict(versions()) for _ in references[1:]] + [{**versions(), "mvg": "0.0.1"}]
 
     with pytest.raises(ProcessError, match=r"other versions \(mvg 0\.0\.1 there and"):
-        ray_engine._check_versions(OldCluster())
+        ray_engine._check_versions(OldCluster(), 2)
 
 
 def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_what_is_done_is_kept(run: Run, batch: list[object], tmp_path: Path) -> 
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.nii.gz")} == times
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.count("<img alt='scan.nii.gz'") == 1, "pictures stay"
+    assert run(*batch, "--resume").err == again.err
     assert run(*batch, "--overwrite").err == ""
     assert (tmp_path / "out" / "scan.nii.gz").stat().st_mtime_ns > times["scan.nii.gz"]
 

@@ -78,7 +78,6 @@ def test_examples_decide_the_transform(run: Run, images: Path) -> None:
         ("colors", "a moving image of 1 channels and a fixed one of 3"),
         ("labels", "labels on another grid than the moving image"),
         ("output", "would overwrite an input"),
-        ("weights", "add --features encoder"),
         ("transform", "rigid"),
         ("missing", "no file or folder"),
     ],
@@ -104,8 +103,6 @@ def test_bad_input_is_one_line_and_nothing_is_written(change: str, message: str,
     elif change == "output":
         out = images
         moving = moving.rename(images / "warped.nii.gz")
-    elif change == "weights":
-        options = ("--weights", "tiny")
     elif change == "transform":
         options = ("--transform", "rigid")
     else:

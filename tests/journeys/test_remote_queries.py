@@ -1,5 +1,6 @@
 """Queries at URLs: in memory, by HTTP and in an object store; whole or not at all, without a word of credentials."""
 
+import errno
 import json
 import tempfile
 import threading
@@ -81,4 +82,24 @@ def test_what_cannot_be_fetched_is_a_line_without_credentials(
         assert reason in done.err
         assert done.err.count("\n") == 1
         assert "hidden" not in done.err
-    assert "fetch it first" in run("predict", f"{s3}/scan.nii.gz", *common, "--corrections", user / "scan.nii.gz").err
+
+
+def test_a_full_disk_while_a_query_is_fetched_is_one_line(
+    run: Run, user: Path, weights: Path, http: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.is_relative_to(tmp_path) and path.parent.name == "query":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    common = ("--prompts", user / "prompts", "--weights", weights)
+    done = run("predict", f"{http}/scan.nii.gz?signature=hidden", *common, "--output", tmp_path / "out")
+    assert done.code == 2
+    assert "could not be kept" in done.err
+    assert "No space left on device" in done.err
+    assert len(done.err.strip().splitlines()) == 1
+    assert "hidden" not in done.err

@@ -36,25 +36,27 @@ def test_a_missing_file_is_one_line(run: Run, tmp_path: Path) -> None:
     assert "mvg weights pack" in result.err
 
 
-def test_fusion_is_fitted_for_weights_and_used_by_sessions(
-    run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("command", "part"), [("fusion", "fusion"), ("through-plane", "through_plane")])
+def test_networks_are_fitted_for_weights(
+    command: str, part: str, run: Run, user: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mvg.app.fusion._SAMPLES", 4)
     make_mri(tmp_path / "heads", dict.fromkeys(("p1", "p2"), (24, 20, 12)))
-    fused = tmp_path / "fused"
-    result = run("weights", "fusion", tmp_path / "heads", "--weights", weights, "--output", fused, "--minutes", 0.02)
+    fitted = tmp_path / "fitted"
+    result = run("weights", command, tmp_path / "heads", "--weights", weights, "--output", fitted, "--minutes", 0.02)
     assert (result.code, result.err) == (0, "")
-    assert result.out.strip() == str(fused)
-    assert load_weights(fused).fusion is not None
-    assert "in the training patients of: heads." in run("weights", "show", fused).out
-    again = run("weights", "fusion", tmp_path / "heads", "--weights", weights, "--output", fused)
+    assert result.out.strip() == str(fitted)
+    assert getattr(load_weights(fitted), part) is not None
+    assert "in the training patients of: heads." in run("weights", "show", fitted).out
+    again = run("weights", command, tmp_path / "heads", "--weights", weights, "--output", fitted)
     assert (again.code, again.out) == (2, "")
     assert "exists already" in again.err
 
 
-def test_fusion_needs_labeled_volumes(run: Run, weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["fusion", "through-plane"])
+def test_fitting_needs_labeled_volumes(command: str, run: Run, weights: Path, tmp_path: Path) -> None:
     make_mri(tmp_path / "films", dict.fromkeys(("p1", "p2"), (24, 20, 1)))
-    result = run("weights", "fusion", tmp_path / "films", "--weights", weights, "--output", tmp_path / "fused")
+    result = run("weights", command, tmp_path / "films", "--weights", weights, "--output", tmp_path / "fused")
     assert (result.code, result.out) == (2, "")
     assert "no labeled volume in the sets" in result.err
     assert not (tmp_path / "fused").exists()

@@ -6,22 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from mvg.model.fusion import REACH, SCALE, Evidence, Fusion
+from mvg.model.fusion import SCALE, Evidence, Fusion
+from mvg.model.slice_network import REACH
 from mvg.model.weights import fingerprint, load_weights, save_weights
-from tests.prediction.learner import random_model
+from tests.prediction.learner import random_model, randomized
 
 
 def evidence(slices: int = 20) -> torch.Tensor:
     return torch.randn(2, len(Evidence), slices, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-def changed_fusion() -> Fusion:
-    """Fusion with random weights, so that its last layers count."""
-    torch.manual_seed(0)
-    network = Fusion()
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return network.eval()
 
 
 def test_fusion_starts_as_the_log_odds_that_it_is_shown() -> None:
@@ -32,7 +24,7 @@ def test_fusion_starts_as_the_log_odds_that_it_is_shown() -> None:
 
 @torch.inference_mode()
 def test_a_slice_depends_on_the_slices_within_reach_and_on_no_others() -> None:
-    network, maps = changed_fusion(), evidence()
+    network, maps = randomized(Fusion()), evidence()
     changed = maps.clone()
     changed[:, :, 10] += 1
     difference = (network(changed) - network(maps)).abs().amax((0, 2, 3))
@@ -43,7 +35,7 @@ def test_a_slice_depends_on_the_slices_within_reach_and_on_no_others() -> None:
 
 @torch.inference_mode()
 def test_classes_do_not_depend_on_one_another() -> None:
-    network, maps = changed_fusion(), evidence()
+    network, maps = randomized(Fusion()), evidence()
     assert torch.allclose(network(maps)[1], network(maps[1:])[0], atol=1e-4)
 
 
@@ -52,7 +44,7 @@ def test_weights_are_stored_with_their_fusion_and_prompts_stay_valid(tmp_path: P
     plain = fingerprint(model)
     save_weights(model, tmp_path / "plain", "# Plain\n")
     assert load_weights(tmp_path / "plain").fusion is None
-    model.fusion = changed_fusion()
+    model.fusion = randomized(Fusion())
     save_weights(model, tmp_path / "fused", "# Fused\n")
     loaded = load_weights(tmp_path / "fused")
     assert loaded.fusion is not None
@@ -64,4 +56,4 @@ def test_weights_are_stored_with_their_fusion_and_prompts_stay_valid(tmp_path: P
 @pytest.mark.parametrize("slices", [1, 2])
 @torch.inference_mode()
 def test_short_volumes_are_fused_too(slices: int) -> None:
-    assert changed_fusion()(evidence(slices)).shape == (2, slices, 32, 32)
+    assert randomized(Fusion())(evidence(slices)).shape == (2, slices, 32, 32)

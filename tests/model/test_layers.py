@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from mvg.model import layers
 from mvg.model.device import prefers_bfloat16
-from mvg.model.layers import Conv2d, Linear, reduce_precision
+from mvg.model.layers import Activation, Conv2d, Linear, reduce_precision
 
 LAYERS = {"linear": (Linear(24, 16), (5, 24)), "convolution": (Conv2d(8, 16, 3, padding=1), (2, 8, 12, 12))}
 
@@ -43,6 +44,35 @@ def test_changed_weights_are_copied_again() -> None:
     assert torch.equal(layer(x), torch.ones(1, 4))
 
 
+@pytest.mark.parametrize("fuses", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "relu6"])
+@pytest.mark.parametrize("groups", [1, 8])
+@torch.inference_mode()
+def test_activated_convolution_is_the_activation_of_the_convolution(
+    fuses: bool, activation: Activation, groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, function = Conv2d(8, 8, 3, stride=2, padding=1, groups=groups), getattr(nn.functional, activation)
+    x = 3 * torch.randn(2, 8, 12, 12).contiguous(memory_format=torch.channels_last)
+    exact = function(layer(x))
+    assert torch.equal(layer.activated(x, activation), exact)
+    reduce_precision(layer)
+    if not fuses:
+        monkeypatch.setattr(layers, "_fuses", lambda: False)
+    output = layer.activated(x, activation)
+    assert output.dtype == torch.bfloat16
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    assert 0 < (output - exact).abs().max() < 0.03 * exact.abs().max()
+
+
+def test_a_version_without_fused_convolutions_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*arguments: object) -> None:
+        raise AttributeError("no such operation")
+
+    monkeypatch.setattr(layers, "_fused", lacking)
+    assert not layers._fuses.__wrapped__()
+
+
+@torch.inference_mode()
 def test_state_has_the_names_of_plain_layers() -> None:
     layer = Linear(4, 4)
     reduce_precision(layer)

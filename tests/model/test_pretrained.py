@@ -92,6 +92,31 @@ def test_gradients_reach_the_projections_and_not_the_trunk() -> None:
     assert features.to_level.weight.grad is not None
 
 
+@pytest.mark.parametrize("reduce", [False, True])
+@torch.inference_mode()
+def test_first_maps_are_those_of_the_enlarged_pictures_up_to_the_border(reduce: bool) -> None:
+    trunk = Trunk()
+    trunk.load(color_state())
+    trunk.bfloat16().float()  # as weights ship
+    pictures = torch.rand(2, 1, 24, 32)
+    enlarged = nn.functional.interpolate(pictures, scale_factor=2, mode="bilinear")
+    expected = nn.functional.relu6(trunk.stem(enlarged))
+    if reduce:
+        reduce_precision(trunk)
+    maps = trunk._first_maps(pictures)
+    rounding = 2**-8 * expected + 1e-3 if reduce else torch.full_like(expected, 1e-5)
+    assert ((maps - expected).abs() <= rounding).all()
+
+
+@pytest.mark.parametrize("reduce", [False, True])
+@torch.inference_mode()
+def test_maps_lie_in_memory_as_convolutions_are_fast(reduce: bool) -> None:
+    trunk = Trunk()
+    if reduce:
+        reduce_precision(trunk)
+    assert all(part.is_contiguous(memory_format=torch.channels_last) for part in trunk(torch.rand(2, 1, 32, 32)))
+
+
 @torch.inference_mode()
 def test_trunk_in_16_bits_is_near_that_in_32() -> None:
     trunk = Trunk()

@@ -1,7 +1,7 @@
 """A model that learns in context in closed form, so that predictions can be compared with exact answers."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompted_task import PromptedTask
 from tests.prediction.scans import scan
+
+_Network = TypeVar("_Network", bound=torch.nn.Module)
 
 SIZE = 32
 
@@ -103,6 +105,14 @@ class Copying(Generalist):
         images, targets = prompts.keys[0][0].float(), prompts.values[0][0, :, :, 0].float()
         table = torch.stack([(images * 16).round(), targets], dim=-1).flatten(0, -2).unique(dim=0)
         return table[(features.images[..., None] * 16 - table[:, 0]).abs().argmin(-1), 1]
+
+
+def randomized(network: _Network) -> _Network:
+    """A network with random weights in all of its layers, also in those that begin with zeros."""
+    torch.manual_seed(0)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network.eval()
 
 
 def prompted(model: Generalist, count: int = 2, **options: Any) -> PromptedTask:

@@ -1,5 +1,7 @@
 """Annotations: which slices are known whole, after any corrections, undone or not."""
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,3 +28,24 @@ def test_whole_slices_are_counted_as_they_are(operations: list[tuple[str, int, i
         others = tuple(other for other in range(3) if other != axis)
         expected = np.flatnonzero(annotations.known.all(axis=others)).tolist()
         assert annotations.whole_slices(axis) == expected
+
+
+def test_strokes_take_little_memory_and_are_undone_to_the_voxel() -> None:
+    annotations = Annotations(Volume(np.zeros((256, 256, 3), np.float32), np.eye(4)))
+    known = np.zeros((256, 256), np.uint8)
+    known[100:130, 90:140] = 1
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            annotations.correct(Correction(2, 1, known * np.uint8(1 + number % 3), np.roll(known, number, axis=0)))
+        each = tracemalloc.get_traced_memory()[0] / 50
+    finally:
+        tracemalloc.stop()
+    assert each < 4000
+    assert len(annotations.history) == len(annotations.corrected) == 50
+    np.testing.assert_array_equal(annotations.history[7].numbers, known * np.uint8(2))
+    while annotations.undo():
+        pass
+    assert not annotations.numbers.any()
+    assert not annotations.known.any()
+    assert len(annotations.undone) == 50

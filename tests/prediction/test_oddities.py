@@ -1,21 +1,31 @@
 """What is odd about prompts, queries and predictions is said in a line; ordinary ones have none."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 
 import mvg
 from mvg.errors import PromptError
-from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.held_out_check import held_out_check
+from mvg.imaging.formats.nifti import disagreement_of_positions, stored_of
+from mvg.imaging.stored_images import volume_of
+from mvg.imaging.volume import Header, LabelMap, Volume
+from mvg.prediction import held_out_check as held_out_check_module
+from mvg.prediction.held_out_check import contradictions, held_out_check, label_contradictions
 from mvg.prediction.oddities import answer_oddities, prompt_oddities, query_oddities, report_oddities
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompted_task import PromptedTask
-from tests.prediction.bodies import AFFINE, CT, MR, body, changed, predictor, task_of
+from mvg.prediction.refinement import rejection
+from tests.prediction.bodies import AFFINE, CT, MR, SHAPE, body, changed, predictor, task_of
 
 few = settings(max_examples=8, deadline=None)
 
@@ -32,9 +42,15 @@ def test_an_ordinary_query_has_no_oddity(levels: tuple[float, ...], seed: int) -
     assert prompt_oddities(task.prompts, task.spec) == ()
 
 
-def test_ct_on_mr_prompts_and_the_other_way_round() -> None:
-    assert "intensities" in kinds(body(9, CT)[0], task_of(MR))
-    assert kinds(body(9, MR)[0], task_of(CT)) & {"intensities", "offset"}
+@few
+@given(st.integers(3, 2**16), st.integers(-40, 40), st.sampled_from([0, 1000, 1024, 2000]))
+def test_ct_on_mr_prompts_and_the_other_way_round(seed: int, shift: int, offset: int) -> None:
+    """Also CT of another scanner, by some HU, and CT that is stored with an offset, as far as its file says so."""
+    ct = changed(body(seed, CT)[0], lambda voxels: np.where(voxels < -500, voxels, voxels + shift))
+    stated = replace(changed(ct, lambda voxels: voxels + offset), header=Header("dicom", b"CT", AFFINE.tobytes()))
+    assert "intensities" in kinds(ct, task_of(MR))
+    assert "intensities" in kinds(stated, task_of(MR))
+    assert kinds(body(seed, MR)[0], task_of(CT)) & {"intensities", "offset"}
 
 
 @few
@@ -71,10 +87,92 @@ def test_a_copy_of_a_prompt() -> None:
     assert "duplicate" in kinds(changed(body(1)[0], lambda voxels: 2 * voxels + 7), task_of(MR))
 
 
-def test_a_photograph_among_scans(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (120, 90)).astype(np.float32)
-    mvg.write(Volume(pixels[:, :, None], np.diag([-1.0, -1, 1, 1])), tmp_path / "photo.png")
-    assert "picture" in kinds(mvg.read(tmp_path / "photo.png"), task_of(MR))
+@few
+@given(st.integers(8, 300), st.integers(8, 300), st.sampled_from([".png", ".jpg", ".bmp", ".tif"]))
+def test_a_photograph_among_scans(rows: int, columns: int, suffix: str) -> None:
+    pixels = np.random.default_rng(rows).integers(0, 255, (rows, columns, 3)).astype(np.uint8)
+    with TemporaryDirectory() as folder:
+        Image.fromarray(pixels).save(Path(folder) / f"photo{suffix}")
+        assert "picture" in kinds(mvg.read(Path(folder) / f"photo{suffix}"), task_of(MR))
+
+
+@few
+@given(st.integers(0, SHAPE[2] - 1), st.integers(3, 2**16))
+def test_one_slice_of_a_volume(number: int, seed: int) -> None:
+    """As one file of a DICOM series, of which no other lies beside it."""
+    image, labels = body(seed)
+    affine = image.affine.copy()
+    affine[2, 3] += AFFINE[2, 2] * number
+    slice_alone = Volume(image.voxels[..., number : number + 1], affine)
+    assert kinds(slice_alone, task_of(MR)) == {"single slice"}
+    mask = LabelMap(labels.voxels[..., number : number + 1], affine)
+    task = predictor().prompt([slice_alone], [mask], options=PredictionOptions(zoom="off"))
+    assert "single slice" not in kinds(slice_alone, task)
+
+
+@few
+@given(st.floats(1, 60), st.floats(0, 90), st.integers(0, 2))
+def test_a_header_that_says_two_positions(shift: float, angle: float, axis: int) -> None:
+    other = AFFINE.copy()
+    turn = np.eye(3)
+    others = [one for one in range(3) if one != axis]
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn[np.ix_(others, others)] = [[cosine, -sine], [sine, cosine]]
+    other[:3, :3] = turn @ other[:3, :3]
+    other[axis, 3] += 4 * shift
+    assert kinds(nifti_query(AFFINE, other), task_of(MR)) == {"position"}
+
+
+@few
+@given(st.floats(0, 0.3))
+def test_shear_and_rounding_are_no_second_position(shear: float) -> None:
+    sheared = AFFINE @ np.array([[1, shear, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    assert "position" not in kinds(nifti_query(sheared, sheared), task_of(MR))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 5.0, 1e30])
+def test_a_damaged_qform_says_nothing(value: float) -> None:
+    image = nib.Nifti1Image(body(9)[0].voxels, AFFINE)
+    image.header.set_sform(AFFINE, 1)
+    image.header["qform_code"], image.header["quatern_b"], image.header["qoffset_x"] = 1, value, value
+    query = volume_of(stored_of(nib.Nifti1Image.from_bytes(image.to_bytes())), "the query")
+    assert disagreement_of_positions(query.header) == 0
+
+
+def test_a_file_that_does_not_say_where_it_lies() -> None:
+    silent = nifti_query(None, None)
+    assert "position" in kinds(silent, task_of(MR))
+    pairs = [(silent, body(9)[1].voxels)]
+    task = predictor().prompt([image for image, _ in pairs], [LabelMap(v, silent.affine) for _, v in pairs])
+    assert "position" not in kinds(nifti_query(None, None), task)
+    assert "position" in kinds(nifti_query(AFFINE, AFFINE), task)
+
+
+def nifti_query(sform: NDArray[np.float64] | None, qform: NDArray[np.float64] | None) -> Volume:
+    """A query with a NIfTI header that has these positions."""
+    image = nib.Nifti1Image(body(9)[0].voxels, sform)
+    if sform is None:
+        image.header.set_zooms((3, 3, 6))
+    else:
+        image.header.set_qform(qform, 1, strip_shears=True)
+        image.header.set_sform(sform, 1)
+    return volume_of(stored_of(nib.Nifti1Image.from_bytes(image.to_bytes())), "the query")
+
+
+@few
+@given(st.integers(1, 12), st.floats(0.1, 300))
+def test_a_label_map_among_scans(count: int, step: float) -> None:
+    voxels = np.random.default_rng(count).integers(0, count + 1, body(9)[0].shape) * step
+    assert "labels" in kinds(Volume(voxels, AFFINE), task_of(MR))
+
+
+@few
+@given(st.integers(1, 60), st.integers(64, 255))
+def test_masks_of_several_values(first: int, second: int) -> None:
+    (one, labels), (other, more) = body(1), body(2)
+    targets = [LabelMap((labels.voxels == 1) * first, AFFINE), LabelMap((more.voxels == 1) * second, AFFINE)]
+    task = predictor().prompt([one, other], targets)
+    assert "label values" in {oddity.kind for oddity in prompt_oddities(task.prompts, task.spec)}
 
 
 def test_odd_prompts() -> None:
@@ -93,15 +191,86 @@ def test_odd_prompts() -> None:
         assert kind in {oddity.kind for oddity in prompt_oddities(task.prompts, task.spec)}
 
 
-def test_pairs_that_teach_nothing() -> None:
-    images = [body(seed)[0] for seed in (1, 2)]
-    rng = np.random.default_rng(0)
-    noise = [Volume(rng.normal(100, 30, image.shape), image.affine) for image in images]
-    bright = [changed(image, lambda voxels: 3 * voxels + 5) for image in images]
-    options = PredictionOptions(zoom="off")
-    assert held_out_check(predictor().prompt(images, noise, "synthesis", options))
-    assert held_out_check(predictor().prompt(images, bright, "synthesis", options)) == ()
+@few
+@given(st.sampled_from([1, 7, 100, 255]), st.integers(0, 2**16))
+def test_labels_that_are_given_as_pictures(step: int, seed: int) -> None:
+    image, labels = body(seed)
+    picture = Volume(labels.voxels.astype(np.float32) * step, labels.affine)
+    prompted = predictor().prompt([image], [picture], "denoising", PredictionOptions(zoom="off"))
+    assert "labels as pictures" in {oddity.kind for oddity in prompt_oddities(prompted.prompts, prompted.spec)}
+
+
+@few
+@given(st.floats(5, 3000), st.floats(-1000, 1000), st.integers(0, 2**16))
+def test_pairs_that_teach_nothing(spread: float, mean: float, seed: int) -> None:
+    images = [body(one)[0] for one in (seed, seed + 1)]
+    rng = np.random.default_rng(seed)
+    noise = [Volume(rng.normal(mean, spread, image.shape), image.affine) for image in images]
+    assert held_out_check(predictor().prompt(images, noise, "synthesis", PredictionOptions(zoom="off")))
+
+
+@few
+@given(st.floats(0.1, 10), st.floats(-1000, 1000), st.integers(0, 2**16))
+def test_pairs_that_teach_something(slope: float, intercept: float, seed: int) -> None:
+    images = [body(one)[0] for one in (seed, seed + 1)]
+    scaled = [changed(image, lambda voxels: slope * voxels + intercept) for image in images]
+    assert held_out_check(predictor().prompt(images, scaled, "synthesis", PredictionOptions(zoom="off"))) == ()
+
+
+def test_labels_are_not_checked_as_pictures() -> None:
     assert held_out_check(task_of(MR)) == ()
+
+
+@pytest.mark.parametrize("fault", ["mirrored", "swapped", "none"])
+def test_labels_that_contradict_the_other_prompts(fault: str) -> None:
+    pairs = [body(seed) for seed in (1, 2, 3)]
+    targets = [labels.voxels for _, labels in pairs]
+    targets[1] = {"mirrored": targets[1][::-1, ::-1], "swapped": np.array([0, 2, 1])[targets[1]]}.get(fault, targets[1])
+    task = predictor().prompt(
+        [image for image, _ in pairs], [LabelMap(voxels, AFFINE) for voxels in targets],
+        options=PredictionOptions(zoom="off"),
+    )  # fmt: skip
+    assert contradictions(task) == (), "nothing was measured yet"
+    rejection.thresholds(task.cache, task.options)
+    messages = [oddity.message for oddity in contradictions(task)]
+    assert len(messages) == (fault != "none")
+    assert all("2 (Dice 0." in message for message in messages)
+
+
+FAULTS: dict[str, tuple[str, Callable[[NDArray[np.integer], int], NDArray[np.integer]]]] = {
+    "swapped": ("it has the label", lambda labels, one: np.array([0, 2, 1])[labels]),
+    "one of several": ("it has the label", lambda labels, one: np.where(labels == one, 3 - one, 0)),
+    "mirrored": ("labels look mirrored", lambda labels, one: np.where(labels[::-1] == one, one, 0)),
+    "inverted": ("looks inverted", lambda labels, one: np.where(labels > 0, 0, one)),
+}
+
+
+@few
+@given(st.sampled_from(sorted(FAULTS)), st.integers(1, 50), st.sampled_from([1, 2]))
+def test_two_prompts_that_contradict_each_other(fault: str, seed: int, label: int) -> None:
+    (first, whole), (second, labels) = body(seed), body(seed + 100)
+    line, change = FAULTS[fault]
+    right = whole.voxels if fault == "swapped" else np.where(whole.voxels == label, label, 0)
+    if fault == "inverted":
+        right = np.where(whole.voxels > 0, label, 0)
+    targets = [LabelMap(one.astype(np.uint8), AFFINE) for one in (right, change(labels.voxels, label))]
+    task = predictor().prompt([first, second], targets, options=PredictionOptions(zoom="off"))
+    (oddity,) = label_contradictions(task)
+    assume("the same image" not in oddity.message)  # bodies of two seeds may look alike, which has a test of its own
+    assert line in oddity.message
+    good = predictor().prompt([first, second], [whole, labels], options=PredictionOptions(zoom="off"))
+    assert label_contradictions(good) == ()
+
+
+@few
+@given(st.integers(1, 50), st.integers(10, 20))
+def test_one_image_with_different_labels(seed: int, shift: int) -> None:
+    image, labels = body(seed)
+    moved = LabelMap(np.roll(labels.voxels, shift, axis=0), AFFINE)
+    task = predictor().prompt([image, image], [labels, moved], options=PredictionOptions(zoom="off"))
+    assert "the same image with different labels" in label_contradictions(task)[0].message
+    same = predictor().prompt([image, image], [labels, labels], options=PredictionOptions(zoom="off"))
+    assert label_contradictions(same) == ()
 
 
 def test_odd_predictions() -> None:
@@ -118,3 +287,13 @@ def test_lines_or_with_strict_an_error(caplog: pytest.LogCaptureFixture) -> None
     assert "a.nii: the same image as prompt 2" in caplog.text
     with pytest.raises(PromptError, match="expected nothing odd"):
         report_oddities("a.nii", oddities, strict=True)
+
+
+def test_labels_that_lie_elsewhere_and_have_other_values_are_not_mirrored() -> None:
+    predicted, truth = np.zeros((2, 12, 12), np.uint8)
+    predicted[1:4, 1:4], truth[8:11, 1:4] = 1, 2
+    assert held_out_check_module._fault(predicted, truth) is None
+    truth[8:11, 1:4] = 1
+    fault = held_out_check_module._fault(predicted, truth)
+    assert fault is not None
+    assert fault.kind == "mirrored"

@@ -19,6 +19,7 @@ from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.refinement import rejection
 from tests.prediction.learner import random_model, tiny_config
 from tests.prediction.scans import AFFINE
 
@@ -37,6 +38,12 @@ class Lazy(Generic[_Item]):
     def __getitem__(self, number: int) -> _Item:
         self.reads[number] += 1
         return self._items[number]
+
+
+@pytest.fixture(autouse=True)
+def _needs_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random predictions are so certain that nothing would ask for the thresholds of rejection."""
+    monkeypatch.setattr(rejection, "_LEVELS", np.array([0, 0.99]))
 
 
 class Counting(Generalist):
@@ -63,7 +70,8 @@ def block(seed: int, slices: int = 5) -> tuple[Volume, LabelMap]:
 
 def prompted(model: Generalist, strategy: str = "alike_nearby") -> PromptedTask:
     images, labels = zip(*(block(seed) for seed in range(3)), strict=True)
-    task = Predictor(model).prompt(images, labels, options=PredictionOptions(strategy=strategy, num_prompts=4))
+    options = PredictionOptions(strategy=strategy, num_prompts=4, through_plane="off")
+    task = Predictor(model).prompt(images, labels, options=options)
     assert task.zoom is not None
     return task
 

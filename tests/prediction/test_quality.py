@@ -6,7 +6,7 @@ import pytest
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.quality import EXPONENT, quality_of
+from mvg.prediction.quality import EXPONENT, expected_quality, quality_of
 from mvg.prediction.result import Confidence, Prediction
 from tests.prediction.learner import Learner, prompted
 from tests.prediction.scans import AFFINE, scan
@@ -30,6 +30,13 @@ def test_an_empty_prediction_has_quality_0() -> None:
     assert (estimates.mean, dict(estimates.by_label)) == (0.0, {})
 
 
+def test_a_label_is_worth_what_is_likely_right_of_it_and_labels_count_alike() -> None:
+    estimates = expected_quality({3: 100, 5: 10, 700: 0}, {3: 20.0, 5: 10.0, 700: 4.0})
+    assert estimates.by_label == {3: 0.9, 5: 0.5}
+    assert estimates.mean == pytest.approx(0.7)
+    assert expected_quality({3: 0}, {3: 1.0}).mean == 0
+
+
 def test_the_quality_of_pictures_and_sessions_is_not_estimated() -> None:
     image, _ = scan()
     assert quality_of(Predictor(Learner()).prompt([image], [image], "denoising")(image)) is None
@@ -37,7 +44,7 @@ def test_the_quality_of_pictures_and_sessions_is_not_estimated() -> None:
 
 
 def test_labels_that_are_plain_to_see_have_a_higher_quality_than_faint_ones() -> None:
-    task, (query, truth) = prompted(Learner(), count=3, zoom="off"), scan(seed=9)
+    task, (query, truth) = prompted(Learner(), count=3, zoom="off", through_plane="off"), scan(seed=9)
     plain = quality_of(task(query))
     faint = np.where(truth.voxels == 700, query.voxels * 0.55, query.voxels).astype(np.float32)
     doubtful = quality_of(task(Volume(faint, query.affine)))

@@ -8,6 +8,8 @@ import pytest
 from mvg.errors import GeometryError, PromptError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
+from mvg.prediction.quality import quality_of
+from mvg.prediction.result import Confidence, Prediction
 from mvg.prediction.selection.uncertain import likely_errors, outward
 from mvg.prediction.session import Session
 from mvg.prediction.session_start import SessionStart
@@ -207,6 +209,20 @@ def test_updates_are_the_changed_slices_from_the_correction_outward() -> None:
     assert not list(session.updates()), "nothing changed since"
 
 
+def test_the_quality_of_a_session_is_that_of_its_labels_and_rises_with_what_is_given() -> None:
+    volume, truth = scan()
+    session = session_of(volume)
+    with pytest.raises(PromptError, match="label one slice first"):
+        session.quality()
+    session.correct(2, slice_of(truth, session, 2))
+    first = session.quality()
+    assert set(first.by_label) == {3, 700}
+    assert 0 < first.by_label[700] < first.by_label[3] <= 1  # smaller, with as much doubt around it
+    for number in (0, 1, 3, 4, 5):
+        session.correct(number, slice_of(truth, session, number))
+    assert session.quality().by_label == {3: 1.0, 700: 1.0}
+
+
 def test_slices_worth_correcting_are_open_ones() -> None:
     volume, truth = scan((32, 32, 12))
     session = session_of(volume)
@@ -300,6 +316,31 @@ def test_errors_that_an_uncertainty_stands_for() -> None:
     assert likely_errors(np.array([1.0]), 3)[0] == 0.5
 
 
+def test_labels_that_lie_elsewhere_in_distant_slices_stay_in_view() -> None:
+    """Magnified about the labels of neighboring slices, a structure that runs across the volume would be cut off."""
+    truth = np.zeros((SIZE, SIZE, 24), np.uint8)
+    for number in range(24):
+        truth[12:18, 2 + number : 8 + number, number] = 3
+    volume = Volume(100 + 40 * (truth > 0) + np.zeros(truth.shape, np.float32), np.diag([1, 1, 3, 1]))
+    session = session_of(volume)
+    for number in (1, 2, 3):
+        session.correct(number, truth[:, :, number])
+        assert np.array_equal(session.predict().volume.voxels, truth)
+
+
+def test_a_structure_that_stays_where_it_is_is_magnified() -> None:
+    truth = np.zeros((SIZE, SIZE, 24), np.uint8)
+    truth[12:18, 10:16] = 3
+    volume = Volume(100 + 40 * (truth > 0) + np.zeros(truth.shape, np.float32), np.diag([1, 1, 3, 1]))
+    session = session_of(volume)
+    for number in (1, 2, 3):
+        session.correct(number, truth[:, :, number])
+    assert (session.predict().volume.voxels != truth).sum() < 0.1 * truth.astype(bool).sum()
+    engine = session._engine.current
+    assert engine is not None
+    assert engine.features.query.frames[0].source.rows < SIZE
+
+
 def test_a_long_session_keeps_no_more_than_two_answers_of_the_network() -> None:
     volume, truth = scan((32, 32, 6))
     session = session_of(volume)
@@ -308,8 +349,27 @@ def test_a_long_session_keeps_no_more_than_two_answers_of_the_network() -> None:
         session.predict()
         if number % 2:
             session.undo()
-    engine = session._engine
+    engine = session._engine.current
     assert engine is not None
     kept = sum(array.nbytes for array in engine._log_odds.entries.values())
     assert 0 < kept <= 2 * 6 * len(session.values) * SIZE * SIZE * 2
     assert set(engine._states) <= set(engine.annotated)
+
+
+def test_labels_that_no_corrected_slice_shows_stay_as_the_task_predicted_them() -> None:
+    volume, truth = scan()
+    doubts = Volume(np.zeros(volume.shape, np.float32), volume.affine)
+    sure = Confidence(volume.plane, np.ones(len(volume.pictures(volume.plane))), {3: 0.9, 700: 0.8})
+    first = Prediction(truth, doubts, confidence=sure)
+    session = Session(Learner(), volume, SessionStart((3, 700), "other", first=lambda _: first))
+    one_label = slice_of(truth, session, 2).copy()
+    one_label[one_label == 700] = 0
+    session.correct(2, one_label)
+    predicted = session.predict().volume
+    assert np.array_equal(slice_of(predicted, session, 2), one_label)
+    assert np.array_equal(slice_of(predicted, session, 4), slice_of(truth, session, 4))
+    assert session.quality().by_label[700] == quality_of(first).by_label[700]
+    no_label = np.where(slice_of(truth, session, 3) == 700, 700, 0)
+    no_label[:, : no_label.shape[1] // 2] = 0
+    session.correct(3, no_label)
+    assert session.quality().by_label[700] != quality_of(first).by_label[700]

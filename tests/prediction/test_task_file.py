@@ -25,6 +25,7 @@ from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.refinement import rejection
 from mvg.prediction.task_file import weights_of
+from mvg.tasks import spec_of
 from tests.prediction.learner import Learner, changed, prompted, random_model
 from tests.prediction.scans import AFFINE, scan
 
@@ -51,6 +52,15 @@ def test_a_loaded_task_predicts_the_same_and_encodes_nothing(form: str, zoom: st
     if task.zoom is None:
         assert np.array_equal(loaded(query).volume.voxels, prediction.voxels)
     assert weights_of(tmp_path / "boxes.mvgtask") == "made"
+
+
+def test_pictures_of_a_task_that_labels_what_is_kept_are_refused(tmp_path: Path) -> None:
+    (image, _), predictor = scan(seed=0), Predictor(random_model())
+    task = predictor.prompt([image], [image], "denoising")
+    task.spec = spec_of("skull_stripping")
+    task.save(tmp_path / "old.mvgtask")
+    with pytest.raises(FileError, match=r"holds pictures for a task of labels.*make the task again"):
+        predictor.load_task(tmp_path / "old.mvgtask")
 
 
 @pytest.mark.parametrize("kind", ["denoising", "synthesis", "inpainting"])

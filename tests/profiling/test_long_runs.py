@@ -28,8 +28,8 @@ def make_set(folder: Path, count: int) -> Path:
 
 
 def test_the_annotator_paints_the_truth_of_one_volume_a_patient(tmp_path: Path) -> None:
-    plan = annotator.Plan(volumes=3, slices=8, untouched=1, weights=str(toy_weights(tmp_path)))
-    result = annotator.measure(make_set(tmp_path / "set", 4), plan)
+    plan = annotator.Plan(volumes=4, slices=8, untouched=1, weights=str(toy_weights(tmp_path)))
+    result = annotator.measure([f"{make_set(tmp_path / 'set', 4)}:3"], plan)
     rows = result["volumes"]
     assert len({row["case"][:2] for row in rows}) == 3
     assert [len(row["painted"]) > 0 for row in rows] == [True, True, False]
@@ -38,6 +38,12 @@ def test_the_annotator_paints_the_truth_of_one_volume_a_patient(tmp_path: Path) 
         assert len(row["painted"]) < 8 or row["mean_dice"] == 1, "what is painted whole is as it was painted"
     assert result["summary"]["painted_slices"] == sum(len(row["painted"]) for row in rows)
     assert result["summary"]["clicks"] > 2 * result["summary"]["painted_slices"]
+
+
+def test_the_annotator_may_paint_every_volume(tmp_path: Path) -> None:
+    plan = annotator.Plan(volumes=1, slices=1, untouched=0, weights=str(toy_weights(tmp_path)))
+    result = annotator.measure([str(make_set(tmp_path / "set", 1))], plan)
+    assert [len(row["painted"]) for row in result["volumes"]] == [1]
 
 
 def test_a_kill_loses_nothing(tmp_path: Path) -> None:

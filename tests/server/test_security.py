@@ -6,13 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from mvg.errors import MvgError
+from mvg.errors import FileError, MvgError
+from mvg.imaging.files import read
 from mvg.server.app import PAGE
+from mvg.server.intake import check_file
 from mvg.server.settings import ServerSettings, new_token
 from mvg.server.workbench import Workbench
 from tests.server.clients import Client, serving
 
 TOKEN = "a-token-of-enough-length"
+
+
+_DISGUISED = [
+    "list.mhd", "list.mha", "longlist.mhd", "long.mhd", "other.mhd", "long.nhdr", "split.nhdr", "key.nhdr",
+]  # fmt: skip
 
 
 class TestOtherPages:
@@ -148,6 +155,35 @@ class TestPaths:
             assert len(rows) == 3
             for row in rows:
                 assert "takes its voxels from" in client.get(f"/studies/{row['id']}", status=422)["error"]
+
+    @pytest.mark.parametrize("name", _DISGUISED)
+    def test_neither_in_a_list_nor_behind_a_long_comment(self, folder: Path, tmp_path: Path, name: str) -> None:
+        secret = tmp_path / "secret.raw"
+        secret.write_bytes(bytes(4 * 4 * 4))
+        meta = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\n"
+        nrrd = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n"
+        kind, suffix = name.split(".")
+        if kind == "list":
+            text = f"{meta}ElementDataFile = LIST\n" + 4 * f"{secret}\n"
+        elif kind == "longlist":
+            text = f"{meta}ElementDataFile = LIST\n" + 200_000 * "0.raw\n" + f"{secret}\n"
+        elif suffix == "mhd":
+            meta = "NRRD0004\n\n" + meta if kind == "other" else meta
+            text = meta.replace("NDims", 11_000 * f"Comment = {'x' * 90}\n" + "NDims") + f"ElementDataFile = {secret}\n"
+        else:
+            end = {"split": "# \r\r", "key": ":=x"}.get(kind, "#")
+            text = nrrd + f"{end}\n" + 11_000 * f"# {'x' * 98}\n" + f"data file: {secret}\n"
+        (folder / "0.raw").write_bytes(bytes(16))
+        (folder / name).write_text(text, newline="")
+        with pytest.raises(FileError, match=r"takes its voxels from|has a header of more than 1 MiB"):
+            check_file(folder / name, folder.resolve())
+
+    def test_a_list_of_files_beside_the_header_is_read(self, folder: Path) -> None:
+        for number in range(2):
+            (folder / f"{number}.raw").write_bytes(bytes(range(16)))
+        header = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 2\nElementType = MET_UCHAR\nElementDataFile = LIST\n"
+        (folder / "a.mhd").write_text(header + "0.raw\n1.raw\n")
+        assert read(check_file(folder / "a.mhd", folder.resolve())).shape == (4, 4, 2)
 
     def test_a_second_server_is_refused(self, client: Client, folder: Path) -> None:
         with pytest.raises(MvgError, match="served already"):

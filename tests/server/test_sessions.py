@@ -166,6 +166,21 @@ def test_sessions_leave_memory_and_come_back(client: Client, truths: list[LabelM
     assert client.post(f"/sessions/{session['id']}/undo")["annotated"] == [2]
 
 
+def test_sessions_with_older_examples_leave_memory_sooner(client: Client, truths: list[LabelMap]) -> None:
+    task, pool = client.task(), client.workbench.sessions
+    sessions = [client.session(task, study) for study in client.studies()[:2]]
+    for session, truth in zip(sessions, truths, strict=False):
+        client.correct(session, 2, 2, ras(truth, numbers_of(truth))[:, :, 2])
+        client.events(f"/sessions/{session['id']}/predict")
+    assert pool.release_outdated(seconds=-1.0) == 0, "there are no examples yet"
+    client.post(f"/sessions/{sessions[0]['id']}/finish", {"example": True})
+    assert client.session(task, client.studies()[1])["annotated"] == [2], "opened again, with the example"
+    assert pool.release_outdated() == 0, "they were used a moment ago"
+    assert pool.release_outdated(seconds=-1.0) == 1
+    assert pool.in_memory() == [sessions[1]["id"]]
+    assert client.get(f"/sessions/{sessions[0]['id']}")["annotated"] == [2]
+
+
 def test_a_session_that_has_left_memory_takes_no_more_strokes(client: Client, truths: list[LabelMap]) -> None:
     """A request may hold a session while it leaves memory: the stroke must go to the one that is opened anew."""
     session, truth = opened(client, truths)

@@ -1,5 +1,9 @@
 """Checkpoints: those of other runs, programs and versions are errors, the others are resumed."""
 
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +95,30 @@ def test_a_run_that_is_killed_while_it_writes_keeps_its_last_checkpoint(
     monkeypatch.setattr(checkpoint, "_write", killed)
     run(recipe, tmp_path)
     assert averaged(tmp_path / "checkpoint.pt")[1]["step"] == 2
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Files may not grow beyond `size` bytes: what a full disk does to a writer."""
+    handler, (soft, hard) = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("size", [20_000, 100_000])
+@pytest.mark.parametrize("schedule", [{}, AVERAGED])
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(
+    schedule: dict[str, Any], size: int, make_recipe: Make, tmp_path: Path
+) -> None:
+    run(make_recipe(schedule={"steps": 1, **schedule}), tmp_path)
+    with full_disk(size), pytest.raises(FileError, match=r"could not be written .*; free space and use --resume"):
+        run(make_recipe(schedule={"steps": 2, **schedule}), tmp_path)
+    assert averaged(tmp_path / "checkpoint.pt")[1]["step"] == 1
+    assert len(run(make_recipe(schedule={"steps": 2, **schedule}), tmp_path)) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 torn"])

@@ -12,7 +12,7 @@ import torch
 from mvg.canvas import Pairs
 from mvg.data import Store, prepare
 from mvg.data.case import split_of
-from mvg.errors import RecipeError
+from mvg.errors import RecipeError, UnknownNameError
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.episodes import EpisodeData, Episodes
 from mvg.training.loading import loader
@@ -210,6 +210,22 @@ def test_a_share_of_the_patients_is_the_same_for_a_seed_and_never_none(store: St
     assert used(replace(SETTINGS, patient_fraction=0.5)) == half
     assert len(used(one)) == len(store.sets) == len(used(replace(one, patient_fraction=0.001)))
     assert {frozenset(used(one, seed)) for seed in range(6)} != {frozenset(used(one))}
+
+
+def test_a_set_is_drawn_as_much_more_often_as_its_weight_says(store: Store) -> None:
+    def shares(weights: dict[str, float]) -> Counter[str]:
+        made = episodes(store, replace(SETTINGS, set_weights=weights), kinds=("inpainting",))
+        names = [name.split("/")[0] for step in range(80) for name in made[step].names]
+        return Counter({name: count / len(names) for name, count in Counter(names).items()})
+
+    plain = shares({})
+    (chosen, before), (other, _) = plain.most_common(2)
+    assert shares({chosen: 1e6}) == {chosen: 1.0}
+    assert other in shares({chosen: 1e-6})
+    assert chosen not in shares({chosen: 1e-6})
+    assert shares({chosen: 3.0})[chosen] == pytest.approx(3 * before / (1 + 2 * before), abs=0.1)
+    with pytest.raises(UnknownNameError, match="absent"):
+        shares({"absent": 2.0})
 
 
 def test_one_patient_is_enough_where_any_may_prompt(store: Store) -> None:

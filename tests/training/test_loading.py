@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from mvg.data import Store
 from mvg.data.shards import write_shards
 from mvg.training.loading import loader
+from mvg.training.recipe import DataSettings
 from tests.training.conftest import Make, run
 
 
@@ -34,6 +35,14 @@ def test_an_error_of_a_thread_reaches_the_run() -> None:
     assert list(islice(batches, 3)) == ["step 10", "step 11", "step 12"]
     with pytest.raises(ValueError, match="step 13"):
         next(batches)
+
+
+@pytest.mark.parametrize(
+    ("store", "given", "ahead"),
+    [("store", None, 0), ("s3://bucket/set", None, 8), ("s3://bucket/set", 0, 0), ("x", 3, 3)],
+)
+def test_steps_are_made_ahead_where_the_store_is_far_away(store: str, given: int | None, ahead: int) -> None:
+    assert DataSettings(store, read_ahead=given).steps_ahead == ahead
 
 
 def test_shards_give_the_losses_of_the_store(store: Store, make_recipe: Make, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from mvg.data import Store
 from mvg.data.store import SliceRow, StoredSlice
-from mvg.errors import RecipeError, UnknownNameError
+from mvg.errors import RecipeError, UnknownNameError, WeightsError
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights, save_weights
 from mvg.tasks import Task, TaskSpec, tasks_for
@@ -255,6 +255,29 @@ def test_a_run_can_take_over_an_encoder(make_recipe: Make, tmp_path: Path) -> No
     )  # what is resumed needs no source
     with pytest.raises(RecipeError, match="only one of the two"):
         make_recipe(initialize="a", start="b")
+    with pytest.raises(RecipeError, match="only one of the two"):
+        make_recipe(trunk="a", start="b")
+
+
+def test_random_weights_need_the_features_of_photographs_from_elsewhere(make_recipe: Make, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    with_features = {"model": {"pretrained": 4}}
+    plain = make_recipe()
+    source = Generalist(replace(plain.model, pretrained=4))
+    save_weights(source, tmp_path / "weights", "card")
+    save_weights(Generalist(plain.model), tmp_path / "without", "card")
+    with pytest.raises(RecipeError, match=r"model.pretrained without trained features; expected weights that have"):
+        make_recipe(**with_features)
+    recipe = make_recipe(trunk=str(tmp_path / "weights"), schedule={"steps": 1}, **with_features)
+    run(recipe, tmp_path / "run")
+    model, _ = averaged(tmp_path / "run/checkpoint.pt")
+    taken = {name: x for name, x in load_weights(tmp_path / "weights").state_dict().items() if ".trunk." in name}
+    assert taken
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in taken.items())
+    with pytest.raises(WeightsError, match="has no features of photographs"):
+        run(replace(recipe, trunk=str(tmp_path / "without")), tmp_path / "another")
+    with pytest.raises(WeightsError, match="the network to train has no features of photographs"):
+        run(make_recipe(trunk=str(tmp_path / "weights"), schedule={"steps": 1}), tmp_path / "third")
 
 
 @dataclass(frozen=True)

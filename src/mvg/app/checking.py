@@ -1,6 +1,7 @@
 """`mvg check`: prompts and queries as prediction would read them, and what is odd about them."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +13,9 @@ from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.folder import open_prompts
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
-from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.prediction.prompts.prompt_set import prepare
 from mvg.prediction.prompts.task_choice import PromptTargets, task_spec
-from mvg.prediction.queries import queries_of
-from mvg.tasks import TaskSpec
+from mvg.prediction.queries import queries_of, volumes_of
 
 _SIZE = 128  # of the squares that are compared
 
@@ -42,10 +42,25 @@ class CheckReport:
             yield f"odd: {name}: {oddity.message}"
 
 
-def check(prompts: Path, queries: Sequence[Path], task: str | None) -> CheckReport:
-    """Read a prompt folder, and queries if there are any. Raises MvgErrors for prompts that cannot serve."""
-    folder = open_prompts(prompts, task, queries)
-    spec = task_spec(folder.task)
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is checked: a prompt folder, and queries; task, series and volume are those options of `mvg predict`."""
+
+    prompts: Path
+    queries: Sequence[Path] = ()
+    task: str | None = None
+    series: str = ""
+    volume: str = ""
+
+
+def check(request: CheckRequest) -> CheckReport:
+    """Read prompts and queries as prediction would. Raises MvgErrors for prompts that cannot serve."""
+    folder = open_prompts(request.prompts, request.task, request.queries)
+    if folder.channel and ":" not in (request.task or ""):
+        logging.getLogger("mvg").warning(
+            "the prompts' channel '%s' is used; --task KIND:CHANNEL chooses another", folder.channel
+        )
+    spec = task_spec(folder.task).predicted
     pairs = PromptPairs(folder.images, PromptTargets(folder.targets, folder.task), folder.names, folder.modality)
     reader = PairReader(pairs, spec)
     prepared = prepare(reader, SliceLayout(_SIZE))
@@ -54,17 +69,14 @@ def check(prompts: Path, queries: Sequence[Path], task: str | None) -> CheckRepo
     files = [prompt_facts(reader, number, patient) for number, patient in enumerate(patients)]
     oddities = [("prompts", oddity) for oddity in prompt_oddities(prepared, spec)]
     errors = list[str]()
-    for query in queries_of(queries):
+    for query in volumes_of(queries_of(request.queries, request.series), request.volume):
+        name = query.name or query.path.name
         try:
-            facts, odd = _checked(query.path, query.series, prepared, spec)
+            image = read_channels(query.path, 1, query.series)
+            facts, odd = query_facts(name, image, prepared), query_oddities(image, prepared, spec)
         except MvgError as error:
             errors.append(str(error))
             continue
         files.append(facts)
-        oddities += [(query.path.name, oddity) for oddity in odd]
+        oddities += [(name, oddity) for oddity in odd]
     return CheckReport(tuple(files), tuple(oddities), tuple(errors))
-
-
-def _checked(path: Path, series: str, prompts: PromptSet, spec: TaskSpec) -> tuple[FileFacts, tuple[Oddity, ...]]:
-    image = read_channels(path, 1, series)
-    return query_facts(path.name, image, prompts), query_oddities(image, prompts, spec)

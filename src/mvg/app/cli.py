@@ -5,6 +5,7 @@ written; 2 nothing could be done (usage, setup, or every query failed). Each com
 is instant: nothing above the commands imports PyTorch.
 """
 
+import errno
 import sys
 import warnings
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 import mvg
 from mvg.app.display import print_line, print_notes, progress_bars, warnings_as_lines
 from mvg.app.evaluating import evaluate
-from mvg.app.options import KINDS, Device, Quiet, Strict
+from mvg.app.options import KINDS, Device, Quiet, SeriesChoice, Strict, ValueForNan, VolumeChoice
 from mvg.app.packing import pack_store
 from mvg.app.predict import predict
 from mvg.app.register import register
@@ -51,12 +52,16 @@ def main() -> None:
         print_line(str(error))
         sys.exit(2)
     except OSError as error:  # files that mvg itself opens have errors of their own
-        reason = error.strerror or error
-        print_line(
-            f"'{error.filename or 'a file'}' cannot be used ({reason}); expected access to it; check its permissions."
-        )
+        print_line(_of_system(error))
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _of_system(error: OSError) -> str:
+    reason, name = error.strerror or error, error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"'{name}' could not be written ({reason}); expected space on its disk; free some."
+    return f"'{name}' cannot be used ({reason}); expected access to it; check its permissions."
 
 
 @app.callback(invoke_without_command=True)
@@ -87,13 +92,19 @@ def check(
     prompts: Annotated[Path, typer.Argument(metavar="FOLDER", help="Prompts, as for predict.")],
     queries: Annotated[list[Path] | None, typer.Argument(metavar="[QUERY]...", help="Images, as for predict.")] = None,
     task: Annotated[str | None, typer.Option(help=f"What the prompts show: {KINDS}.", show_default="inferred")] = None,
+    series: SeriesChoice = "",
+    volume: VolumeChoice = "",
+    nan: ValueForNan = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     strict: Strict = False,
 ) -> None:
     """List what is read in each file, and what is odd: other intensities, planes, sizes, labels, or copies."""
+    from mvg.app.checking import CheckRequest
     from mvg.app.checking import check as check_files
+    from mvg.imaging.missing_values import replacing_nan
 
-    report = check_files(prompts, queries or [], task)
+    with replacing_nan(nan):
+        report = check_files(CheckRequest(prompts, queries or [], task, series, volume))
     for line in [report.as_json()] if as_json else report.lines():
         print(line)
     for error in report.errors:

@@ -1,33 +1,40 @@
 """`mvg predict --corrections`: corrected slices of a query, from a label map, and all others predicted from them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mvg._remote import is_url
-from mvg.app.predicting import BatchJob, BatchReport, OutputOptions, format_options
+from mvg._remote import Address, is_url, name_in, public
+from mvg.app.predicting import BatchJob, BatchReport, OutputOptions, format_options, note_of_kept, predict_all
 from mvg.errors import FileError, PromptError
-from mvg.imaging.files import read_labels
+from mvg.imaging.files import read_labels, suffix_of
 from mvg.imaging.folder import files_by_name, name_of
 from mvg.imaging.volume import Volume
-from mvg.prediction.batch import Job, Outcome, plan, run_jobs, write_prediction
+from mvg.model.generalist import Generalist
+from mvg.prediction.batch import Job, Outcome, plan, run_jobs, with_files_fetched, written_outcome
 from mvg.prediction.corrections import Corrections, nothing_labeled, read_corrections
+from mvg.prediction.oddities import Oddity, answer_oddities, prompt_oddities, query_oddities, report_oddities
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import load
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.prompts.pairs import fit_channels
 from mvg.prediction.queries import queries_of, query_paths, volumes_of
+from mvg.prediction.recorded_batch import BatchPredictor, OnSlice, RecordedBatch, settings_of_files
 from mvg.prediction.request import DEFAULT_WEIGHTS, PromptSource, prepare_request
 from mvg.prediction.session import Session
+
+_KIND = "segmentation by corrected slices"
 
 
 @dataclass(frozen=True)
 class CorrectionSource:
     """Where corrections are.
 
-    path: a label map, or a folder of those of several queries; unknown: the value of open voxels; task, weights and
-    device: as the user named them, see `PromptSource`; without prompts there is no task.
+    path: a label map, or a folder of those of several queries, or the URL of a label map; unknown: the value of open
+    voxels; task, weights and device: as the user named them, see `PromptSource`; without prompts there is no task.
     """
 
-    path: Path
+    path: Address
     unknown: int
     task: str | None
     weights: str | None
@@ -38,15 +45,24 @@ class CorrectionSource:
 class _Corrector:
     """Opens a session for a query and its corrections.
 
-    inputs: how many images the weights take; files: that were read before, which no prediction may overwrite; names: of
-    label values; pose: names a query's axes as the prompts do.
+    model, weights: what predicts, and its id or path; options: of the task; files: that were read before, which no
+    prediction may overwrite; names: of label values; pose: names a query's axes as the prompts do; oddities: of a query
+    beside the prompts.
     """
 
     open_session: Callable[[Volume, Corrections], Session]
-    inputs: int
+    model: Generalist
+    weights: str
+    options: PredictionOptions
     files: tuple[Path, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     pose: Callable[[Volume], Volume] = lambda query: query
+    oddities: Callable[[Volume], tuple[Oddity, ...]] = lambda _: ()
+
+    @property
+    def inputs(self) -> int:
+        """How many images the weights take."""
+        return self.model.config.inputs
 
 
 def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, job: BatchJob) -> BatchReport:
@@ -56,29 +72,51 @@ def predict_corrected(source: CorrectionSource, prompts: PromptSource | None, jo
     """
     named_task = [] if source.task is None else ["task"]
     _check_options([*job.options, *named_task] if prompts is None else [], job.outputs)
-    if any(is_url(query) for query in job.queries):
-        raise PromptError("--corrections of a query at a URL", "a file of this machine", "fetch it first")
-    path_of = _paths(query_paths(job.queries), source.path)
+    corrections_of = _addresses(query_paths(job.queries), source.path)
     corrector = _without_task(source) if prompts is None else _of_task(prompts, source.unknown, job)
-    queries, inputs = volumes_of(queries_of(job.queries, job.series), job.volume), (*corrector.files, *path_of.values())
-    files = plan(queries, job.output, "labels", inputs, written_as=format_options(job.outputs, corrector.names))
-    notes, outcomes = list[str](), list[Outcome]()
+    drawn = [Path(one) for one in corrections_of.values() if not is_url(one)]
+    queries, inputs = volumes_of(queries_of(job.queries, job.series), job.volume), (*corrector.files, *drawn)
+    jobs = plan(queries, job.output, "labels", inputs, written_as=format_options(job.outputs, corrector.names))
+    jobs = tuple(replace(one, corrections=corrections_of[one.query], strict=job.strict) for one in jobs)
+    notes = list[str]()
 
     def predict_file(one: Job) -> Outcome:
-        query = corrector.pose(read_channels(one.query, corrector.inputs, one.series))
-        corrections = read_corrections(read_labels(path_of[one.query]), query, source.unknown)
-        session = corrector.open_session(query, corrections)
-        for slice_ in corrections.slices:
-            session.correct(slice_.index, slice_.labels, slice_.plane, source.unknown)
-        written = write_prediction(session.predict(), query, one, None)
-        notes.append(f"{one.query.name}: {corrections.note}" if len(files) > 1 else corrections.note)
-        return Outcome(one, written, None)
+        if one.url or (one.corrections is not None and is_url(one.corrections)):
+            return with_files_fetched(one, predict_file)
+        outcome, note = _corrected(corrector, one, source.unknown)
+        notes.append(f"{one.query.name}: {note}" if len(jobs) > 1 else note)
+        return outcome
 
-    for number, outcome in enumerate(run_jobs(files, predict_file), 1):
-        job.on_progress("queries", number, len(files))
-        job.on_outcome(outcome)
-        outcomes.append(outcome)
-    return BatchReport(tuple(outcomes), (), tuple(notes))
+    batch = _recorded(corrector, source, job, predict_file)
+    outcomes = tuple(predict_all(batch, jobs, job))
+    return BatchReport(outcomes, (), (*notes, *note_of_kept(outcomes)))
+
+
+def _corrected(corrector: _Corrector, job: Job, unknown: int) -> tuple[Outcome, str]:
+    """Predict a query of this machine from its corrections and write the files; and what was taken as corrected."""
+    query = corrector.pose(read_channels(job.query, corrector.inputs, job.series))
+    report_oddities(job.name, corrector.oddities(query), job.strict)
+    corrections = read_corrections(read_labels(Path(job.corrections or "")), query, unknown)
+    session = corrector.open_session(query, corrections)
+    for slice_ in corrections.slices:
+        session.correct(slice_.index, slice_.labels, slice_.plane, unknown)
+    prediction = session.predict()
+    report_oddities(job.name, answer_oddities(prediction.volume), job.strict)
+    return written_outcome(prediction, query, job), corrections.note
+
+
+def _recorded(
+    corrector: _Corrector, source: CorrectionSource, job: BatchJob, predict_file: Callable[[Job], Outcome]
+) -> RecordedBatch:
+    """The batch with its record."""
+
+    def predict(jobs: Sequence[Job], _: OnSlice) -> Iterator[Outcome]:
+        return run_jobs(jobs, predict_file)
+
+    predictor = BatchPredictor(_KIND, corrector.weights, corrector.model, corrector.options, predict)
+    extra = {"format": job.outputs.format, "nan": job.nan, "unknown": source.unknown}
+    extra |= settings_of_files({"codes_sha256": job.outputs.codes})
+    return RecordedBatch(predictor, job.output, corrector.files, corrector.names, extra, not job.outputs.overwrite)
 
 
 def _check_options(options: Iterable[str], outputs: OutputOptions) -> None:
@@ -86,6 +124,7 @@ def _check_options(options: Iterable[str], outputs: OutputOptions) -> None:
     useless = [*options, *outputs.extras]
     useless += ["tune"] if outputs.tuning_seconds else []
     useless += ["save_task"] if outputs.save_task is not None else []
+    useless += ["cross_check"] if outputs.cross_check else []
     if useless:
         option = "--" + useless[0].replace("_", "-").replace("members", "ensemble")
         raise PromptError(f"{option} with corrections", "options that change what they give", f"leave {option} out")
@@ -101,13 +140,16 @@ def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
             "a value that is no label",
             "name another one with --unknown",
         )
+    if task.prompts.has_labels:  # else sessions say that they cannot correct pictures
+        report_oddities("the prompts", prompt_oddities(task.prompts, task.spec), job.strict)
+
+    def oddities(query: Volume) -> tuple[Oddity, ...]:
+        return query_oddities(fit_channels(query, task.model.config.inputs, "the query"), task.prompts, task.spec)
+
     return _Corrector(
-        lambda volume, _: task.open(volume),
-        task.model.config.inputs,
-        request.inputs,
-        request.label_names,
-        task.prompts.posed,
-    )
+        lambda volume, _: task.open(volume), task.model, task.weights, task.options, request.inputs,
+        request.label_names, task.prompts.posed, oddities,
+    )  # fmt: skip
 
 
 def _without_task(source: CorrectionSource) -> _Corrector:
@@ -119,23 +161,30 @@ def _without_task(source: CorrectionSource) -> _Corrector:
             raise nothing_labeled(corrections.unknown)
         return predictor.open(volume, corrections.values)
 
-    return _Corrector(open_session, predictor.model.config.inputs)
+    return _Corrector(open_session, predictor.model, predictor.name, PredictionOptions())
 
 
-def _paths(queries: Sequence[Path], path: Path) -> dict[Path, Path]:
+def _addresses(queries: Sequence[Path], source: Address) -> dict[Path, Address]:
     """The corrections of each query: one file for one query, or the files of a folder by the queries' names."""
-    if not path.is_dir():
-        if len(queries) > 1:
-            raise FileError(
-                f"'{path}' is one label map for {len(queries)} queries",
-                "one query, or a folder of label maps with the queries' names",
-                "correct one query at a time, or name a folder",
-            )
-        return {queries[0]: path}
-    files = files_by_name(path)
+    if is_url(source):
+        if not suffix_of(name_in(source)):
+            raise FileError(f"corrections at '{public(source)}'", "the URL of one label map", "name a file")
+    elif Path(source).is_dir():
+        return _in_folder(queries, Path(source))
+    if len(queries) > 1:
+        raise FileError(
+            f"'{public(source)}' is one label map for {len(queries)} queries",
+            "one query, or a folder of label maps with the queries' names",
+            "correct one query at a time, or name a folder",
+        )
+    return {queries[0]: source}
+
+
+def _in_folder(queries: Sequence[Path], folder: Path) -> dict[Path, Address]:
+    files = files_by_name(folder)
     missing = [query.name for query in queries if name_of(query) not in files]
     if missing:
         raise FileError(
-            f"'{path}' has no corrections of {', '.join(missing)}", "a label map with each query's name", "add them"
+            f"'{folder}' has no corrections of {', '.join(missing)}", "a label map with each query's name", "add them"
         )
     return {query: files[name_of(query)] for query in queries}

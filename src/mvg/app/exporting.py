@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mvg.data.nnunet_export import AnsweredCase, export_nnunet
+from mvg.data.sets import nnunet
 from mvg.errors import FileError
 from mvg.imaging.folder import files_by_name, listed, name_of
 from mvg.prediction.prompts.folder import open_prompts
@@ -22,5 +23,6 @@ def export_data_set(queries: Sequence[Path], labels: Path, output: Path, prompts
         )
     cases = [AnsweredCase(name, query, files[name]) for name, query in zip(names, queries, strict=True)]
     label_names = {} if prompts is None else open_prompts(prompts).label_names
-    numbers = export_nnunet(cases, output, label_names)
+    regions = nnunet.regions_in(prompts) if prompts is not None and nnunet.recognizes(prompts) else ()
+    numbers = export_nnunet(cases, output, label_names, regions)
     return [f"label {value} is {number} in the data set" for value, number in numbers.items() if value != number]

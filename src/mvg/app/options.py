@@ -31,6 +31,10 @@ Zoom = Annotated[
     str | None,
     typer.Option(help="auto: small and fine labels again at a finer scale; off.", show_default=Defaults.zoom),
 ]
+ThroughPlane = Annotated[
+    str | None,
+    typer.Option(help="auto: averaged with slices beside that look alike; off.", show_default=Defaults.through_plane),
+]
 _PROPAGATE = "Slices with this mean probability prompt their neighbors (0: none)."
 Propagate = Annotated[float | None, typer.Option(help=_PROPAGATE, show_default=f"{Defaults.propagate:g}")]
 _MIN_PROBABILITY = "Drop a label from a slice where its mean probability is lower (0: never)."
@@ -59,7 +63,9 @@ Codes = Annotated[
     typer.Option(help="CSV of what labels mean in DICOM: label (value or name), scheme, value, meaning."),
 ]
 Outlines = Annotated[bool, typer.Option("--outlines", help="Also write NAME_outlines/, DICOM pictures with outlines.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also predict what is done with the same options.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite/--resume", help="Also predict what is done with the same options, or keep it.")
+]
 CrossCheck = Annotated[
     bool, typer.Option("--cross-check", help="Also answer each prompt from the others, for report.html.")
 ]

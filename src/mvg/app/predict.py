@@ -31,6 +31,7 @@ from mvg.app.options import (
     Strategy,
     Strict,
     TaskName,
+    ThroughPlane,
     UncertaintyMap,
     ValueForNan,
     VolumeChoice,
@@ -60,8 +61,7 @@ def predict(
         typer.Option(help="Folder in the nnU-Net raw layout or with images/ and targets/; or a .mvgtask file."),
     ] = None,
     corrections: Annotated[
-        Path | None,
-        typer.Option(help="Label map of the query with slices that you labeled, with or without prompts; they stay."),
+        str | None, typer.Option(metavar="LABELS", help="Label map of the query (path or URL); labeled slices stay.")
     ] = None,
     unknown: Annotated[int, typer.Option(help="Value of voxels that corrections leave open.")] = 255,
     task: TaskName = None,
@@ -69,6 +69,7 @@ def predict(
     strategy: Strategy = None,
     num_prompts: NumPrompts = None,
     zoom: Zoom = None,
+    through_plane: ThroughPlane = None,
     propagate: Propagate = None,
     min_probability: MinProbability = None,
     device: Device = "auto",
@@ -103,31 +104,29 @@ def predict(
 
     chosen = {
         "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
-        "propagate": propagate, "min_probability": min_probability,
+        "through_plane": through_plane, "propagate": propagate, "min_probability": min_probability,
     }  # fmt: skip
     options = {name: value for name, value in chosen.items() if value is not None}
-    outputs = OutputOptions(
-        uncertainty, probabilities, quality, tune_seconds, save_task,
-        file_format, codes, outlines, overwrite, cross_check,
-    )  # fmt: skip
+    written = (file_format, codes, outlines, overwrite, cross_check)
+    outputs = OutputOptions(uncertainty, probabilities, quality, tune_seconds, save_task, *written)
     prompts = prompts_of(prompts, dataset)
     source = None if prompts is None else PromptSource(prompts, task, weights, device)
-    corrected = None if corrections is None else CorrectionSource(corrections, unknown, task, weights, device)
+    corrected = None if corrections is None else CorrectionSource(_address(corrections), unknown, task, weights, device)
     sharing = Sharing(engine_choice(engine, workers, device), part_of(part_id, num_parts))
     check_sharing(sharing, outputs, corrected is not None)
     with output_folder(output), claimed(output, sharing.part), progress_bars(quiet) as on_progress:
         job = BatchJob(
-            _addresses(queries), output, options, outputs, on_progress, series,
+            [_address(query) for query in queries], output, options, outputs, on_progress, series,
             volume=volume, nan=nan, strict=strict, sharing=sharing,
         )  # fmt: skip
         _run(job, source, corrected, quiet)
 
 
-def _addresses(queries: Sequence[str]) -> "list[Address]":
-    """Paths, and URLs as they are: a path would lose one of their slashes."""
+def _address(text: str) -> "Address":
+    """A path, or a URL as it is: a path would lose one of its slashes."""
     from mvg._remote import is_url
 
-    return [query if is_url(query) else Path(query) for query in queries]
+    return text if is_url(text) else Path(text)
 
 
 def _run(job: "BatchJob", source: "PromptSource | None", corrections: "CorrectionSource | None", quiet: bool) -> None:

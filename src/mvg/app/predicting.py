@@ -15,17 +15,17 @@ from mvg.prediction.batch_page import CrossCheck
 from mvg.prediction.cross_check import cross_check
 from mvg.prediction.engine_choice import LOCAL, EngineChoice
 from mvg.prediction.finetuning import tune
-from mvg.prediction.held_out_check import held_out_check
+from mvg.prediction.held_out_check import contradictions, held_out_check, label_contradictions
 from mvg.prediction.oddities import prompt_oddities, report_oddities
 from mvg.prediction.output_files import write_qualities
 from mvg.prediction.output_formats import FormatOptions
 from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.queries import queries_of, query_paths, volumes_of
-from mvg.prediction.recorded_batch import RecordedBatch, settings_of_files
+from mvg.prediction.recorded_batch import BatchPredictor, RecordedBatch, settings_of_files
 from mvg.prediction.request import PromptSource, Request, prepare_request
 
-_FOR_LABELS = ("zoom", "propagate", "min_probability")  # options that do nothing to predicted pictures
+_FOR_LABELS = ("zoom", "through_plane", "propagate", "min_probability")  # options that do nothing to predicted pictures
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,13 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
         notes.append(tuning.message)
     if outputs.save_task is not None:
         task.save(outputs.save_task)
-    report_oddities("the prompts", (*prompt_oddities(task.prompts, task.spec), *held_out_check(task)), job.strict)
+    odd = (*prompt_oddities(task.prompts, task.spec), *held_out_check(task), *label_contradictions(task))
+    report_oddities("the prompts", odd, job.strict)
     jobs = tuple(replace(one, strict=job.strict) for one in jobs)
     batch = _recorded(request, task, job)
-    outcomes = tuple(_predict_all(batch, jobs, job))
-    kept = sum(outcome.is_kept for outcome in outcomes)
-    if kept:
-        notes.append(f"{kept} of {len(outcomes)} answers were done with the same options; --overwrite makes them again")
+    outcomes = tuple(predict_all(batch, jobs, job))
+    notes += [f"the prompts: {oddity.message}" for oddity in contradictions(task)]
+    notes += note_of_kept(outcomes)
     estimates = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
     qualities = estimates if outputs.quality else {}
     return BatchReport(outcomes, write_qualities(job.output, qualities), tuple(notes))
@@ -184,8 +184,8 @@ def _recorded(request: Request, task: PromptedTask, job: BatchJob) -> RecordedBa
             raise PromptError("--cross-check with a task file", "a folder of prompts", "name the folder")
         checks = tuple(cross_check(request.predictor, request.folder, task.options))
     return RecordedBatch(
-        task, job.output, request.inputs, request.label_names, extra, not outputs.overwrite, checks,
-        job.sharing.engine, job.sharing.part,
+        BatchPredictor.of_task(task, job.sharing.engine, job.output),
+        job.output, request.inputs, request.label_names, extra, not outputs.overwrite, checks, job.sharing.part,
     )  # fmt: skip
 
 
@@ -195,7 +195,16 @@ def format_options(outputs: OutputOptions, names: Mapping[int, str]) -> FormatOp
     return FormatOptions(outputs.format, names, tuple(codes), outputs.outlines)
 
 
-def _predict_all(batch: RecordedBatch, jobs: Sequence[Job], job: BatchJob) -> Iterator[Outcome]:
+def note_of_kept(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line about answers that were not made again; none where all were."""
+    kept = sum(outcome.is_kept for outcome in outcomes)
+    note = f"{kept} of {len(outcomes)} answers were done with the same options; --overwrite makes them again"
+    return [note] if kept else []
+
+
+def predict_all(batch: RecordedBatch, jobs: Sequence[Job], job: BatchJob) -> Iterator[Outcome]:
+    """The outcomes of all jobs, each handed on as soon as it is there."""
+
     def on_slice(one: Job, done: int, total: int) -> None:
         job.on_progress(one.query.name, done, total)
 

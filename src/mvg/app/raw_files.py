@@ -16,14 +16,12 @@ from mvg.imaging.files import read_gray, write
 from mvg.imaging.folder import files_by_name, name_of
 from mvg.imaging.volume import Volume
 from mvg.prediction.predictor import load
-from mvg.prediction.prompts.folder import open_prompts
-from mvg.prediction.reconstruction import RawPrompts, ReconstructionOptions
+from mvg.prediction.reconstruction import ReconstructionOptions
 from mvg.tasks import kinds, operators
 from mvg.tasks.measurement import read_measurement
 from mvg.tasks.restoration import Degradation
 
 _LEVELS = {"kspace": 4.0, "views": 60.0}  # the usual ones
-_RAW_KIND = "reconstruction"
 
 
 def write_pairs(kind: str, clean: Sequence[Path], output: Path, level: float | None, seed: int) -> str:
@@ -93,11 +91,11 @@ def reconstruct_files(request: RawRequest, on_progress: OnProgress) -> Iterator[
     measurements = {_result(request, path): read_measurement(path) for path in request.raw}
     if len(measurements) < len(request.raw):
         raise FileError("two files of raw data with one name", "a name for each", "rename one of them")
-    prompts = _prompts(request.prompts)
+    complete = _complete(request.prompts)
     predictor = load(request.weights, request.device)
     for number, (path, measurement) in enumerate(measurements.items()):
         on_progress("reconstruction", number, len(measurements))
-        write(predictor.reconstruct(measurement, prompts, options), path)
+        write(predictor.reconstruct(measurement, complete, options), path)
         yield path
     on_progress("reconstruction", len(measurements), len(measurements))
 
@@ -106,15 +104,10 @@ def _result(request: RawRequest, raw: Path) -> Path:
     return request.output / f"{raw.stem}.nii.gz"
 
 
-def _prompts(folder: Path) -> RawPrompts:
-    if (folder / "images").is_dir():
-        pairs = open_prompts(folder, _RAW_KIND)
-        images = [pairs.images[number] for number in range(len(pairs.names))]
-        targets = [pairs.targets[number] for number in range(len(pairs.names))]
-        return RawPrompts(tuple(t for t in targets if isinstance(t, Volume)), tuple(images))
+def _complete(folder: Path) -> list[Volume]:
     if not folder.is_dir():
         raise FileError(f"no folder '{folder}'", "a folder of complete images", "check the path")
     files = files_by_name(folder / "targets" if (folder / "targets").is_dir() else folder)
     if not files:
         raise PromptError(f"'{folder}' without images", "complete images of other patients", "add some")
-    return RawPrompts(tuple(read_gray(path) for path in files.values()))
+    return [read_gray(path) for path in files.values()]

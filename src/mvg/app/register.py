@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mvg.app.display import print_line, progress_bars
-from mvg.app.options import Device, Quiet
+from mvg.app.options import Quiet
 
 
 def register(
@@ -22,11 +22,6 @@ def register(
         str | None,
         typer.Option(help="affine, stiff or flexible.", show_default="flexible, or as the examples show"),
     ] = None,
-    features: Annotated[
-        str, typer.Option(help="At coarse resolutions: self-similarity, or encoder for those of the weights too.")
-    ] = "self-similarity",
-    weights: Annotated[str | None, typer.Option(help="Id or folder, for --features encoder.")] = None,
-    device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Align MOVING with FIXED: the results lie on the grid of FIXED; fields are in mm, as ITK and ANTs read them."""
@@ -35,7 +30,7 @@ def register(
 
     with output_folder(output), progress_bars(quiet) as on_progress:
         files = RegistrationFiles(moving, fixed, output, labels)
-        request = RegistrationRequest(prompts, transform, features, weights, device)
+        request = RegistrationRequest(prompts, transform)
         report = register_files(files, request, on_progress)
     if report.doubt is not None:
         print_line(report.doubt)

@@ -11,12 +11,9 @@ from mvg.imaging.displacement import write_field
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.grid_difference import grid_difference
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.generalist import Generalist
-from mvg.prediction.predictor import load
 from mvg.prediction.registration.examples import read_examples, transform_of
 from mvg.prediction.registration.register import LEAST_RESEMBLANCE, Registration, RegistrationOptions, comparable
 from mvg.prediction.registration.register import register as align
-from mvg.prediction.request import DEFAULT_WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,11 @@ class RegistrationFiles:
 class RegistrationRequest:
     """How images are registered.
 
-    prompts: a folder of examples, which decide the transform; transform: by name, None for the default; features: see
-    `RegistrationOptions`; weights: id or folder, for the encoder's features; device: see `load`.
+    prompts: a folder of examples, which decide the transform; transform: by name, None for the default.
     """
 
     prompts: Path | None = None
     transform: str | None = None
-    features: str = "self-similarity"
-    weights: str | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -64,15 +57,15 @@ def register_files(
 ) -> RegistrationReport:
     """Register two images in files. Nothing is computed before all inputs are checked. Raises MvgErrors."""
     _check_outputs(files)
-    options, model = _options(request), _model(request)
+    options = _options(request)
     moving, fixed = comparable(read(files.moving), read(files.fixed))
     labels = None if files.labels is None else _labels_of(files.labels, moving)
     if request.prompts is not None:
         on_progress("examples", 0, 1)
-        options = replace(options, transform=transform_of(read_examples(request.prompts), options, model))
+        options = replace(options, transform=transform_of(read_examples(request.prompts), options))
         on_progress("examples", 1, 1)
     on_progress("registration", 0, 1)
-    registration = align(moving, fixed, options, model)
+    registration = align(moving, fixed, options)
     on_progress("registration", 1, 1)
     written = _write(registration, labels, files)
     distance = float(np.linalg.norm(registration.field.vectors, axis=-1).mean())
@@ -96,17 +89,7 @@ def _doubt(registration: Registration) -> str | None:
 def _options(request: RegistrationRequest) -> RegistrationOptions:
     if request.prompts is not None and request.transform is not None:
         raise PromptError("--transform beside --prompts", "one of them", "leave one out: examples show the transform")
-    if request.weights is not None and request.features != "encoder":
-        raise PromptError("--weights without --features encoder", "both or neither", "add --features encoder")
-    if request.transform is None:
-        return RegistrationOptions(features=request.features)
-    return RegistrationOptions(request.transform, request.features)
-
-
-def _model(request: RegistrationRequest) -> Generalist | None:
-    if request.features != "encoder":
-        return None
-    return load(request.weights or DEFAULT_WEIGHTS, request.device).model
+    return RegistrationOptions() if request.transform is None else RegistrationOptions(request.transform)
 
 
 def _labels_of(path: Path, moving: Volume) -> LabelMap:

@@ -52,11 +52,11 @@ def measure(
 def reconstruct(
     raw: Annotated[list[Path], typer.Argument(metavar="RAW", help="Raw data in HDF5: kspace, or sinogram and angles.")],
     prompts: Annotated[
-        Path, typer.Option(help="Folder of complete images of other patients, or images/ and targets/ pairs.")
+        Path, typer.Option(help="Folder of complete images of other patients, or with them in targets/.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for the volumes, NAME.nii.gz.")],
-    rounds: Annotated[int, typer.Option(min=1, max=8, help="How often the model predicts.")] = 3,
-    smoothing: Annotated[int, typer.Option(min=0, max=100, help="Steps of total variation afterwards.")] = 15,
+    rounds: Annotated[int, typer.Option(min=0, max=8, help="How often the model predicts.")] = 2,
+    smoothing: Annotated[int, typer.Option(min=0, max=100, help="Steps of total variation before.")] = 15,
     weights: Annotated[str, typer.Option(help="Id or folder.")] = "tiny",
     device: Device = "auto",
     quiet: Quiet = False,

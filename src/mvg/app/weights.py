@@ -1,9 +1,18 @@
 """`mvg weights`: the weights that ship and those that were installed."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mvg.app.display import OnProgress
+    from mvg.app.fusion import Fitting
+    from mvg.data.held_out import HeldOut
+    from mvg.model.weights import WeightsInfo
+
+    Fit = Callable[[Sequence[Path], str, Path, Fitting, OnProgress], WeightsInfo]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Weights that ship with mvg or were installed.")
 
@@ -27,26 +36,50 @@ def show(name: Annotated[str, typer.Argument(metavar="ID|PATH")]) -> None:
     print(f"{info.folder}\nsha256 {info.sha256} (verified), {info.bytes / 1e6:.1f} MB\n\n{info.card}".rstrip())
 
 
+_Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets with labeled volumes.")]
+_Output = Annotated[Path, typer.Option(help="New folder for the weights.")]
+_Weights = Annotated[str, typer.Option(help="Id or folder of the weights to fit it for.")]
+_Minutes = Annotated[float, typer.Option(min=0.01, help="Processor time of fitting, after sampling.")]
+_Seed = Annotated[int, typer.Option(min=0, help="Seed of random choices.")]
+_HeldOutFile = Annotated[
+    Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be used.")
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+
+
 @app.command()
 def fusion(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Data sets with labeled volumes.")],
-    output: Annotated[Path, typer.Option(help="New folder for the weights.")],
-    weights: Annotated[str, typer.Option(help="Id or folder of the weights to fit it for.")] = "tiny",
-    minutes: Annotated[float, typer.Option(min=0.01, help="Processor time of fitting, after sampling.")] = 30,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random choices.")] = 0,
-    held_out: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be used.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-) -> None:
+    folders: _Folders, output: _Output, weights: _Weights = "tiny", minutes: _Minutes = 30, seed: _Seed = 0,
+    held_out: _HeldOutFile = None, quiet: _Quiet = False,
+) -> None:  # fmt: skip
     """Fit learnt fusion, which answers the slices between annotated slices of a volume, on training patients."""
-    from mvg.app.display import progress_bars
-    from mvg.app.fusion import fit
+    from mvg.app.fusion import Fitting, fit_annotated
+
+    _fitted(fit_annotated, folders, weights, output, Fitting(minutes, seed, _excluded(held_out)), quiet)
+
+
+@app.command()
+def through_plane(
+    folders: _Folders, output: _Output, weights: _Weights = "tiny", minutes: _Minutes = 20, seed: _Seed = 0,
+    held_out: _HeldOutFile = None, quiet: _Quiet = False,
+) -> None:  # fmt: skip
+    """Fit the network that joins the answers for a volume's slices, on training patients."""
+    from mvg.app.fusion import Fitting, fit_answered
+
+    _fitted(fit_answered, folders, weights, output, Fitting(minutes, seed, _excluded(held_out)), quiet)
+
+
+def _excluded(held_out: Path | None) -> Sequence["HeldOut"]:
     from mvg.data.held_out import read_held_out
 
-    excluded = () if held_out is None else read_held_out(held_out)
+    return () if held_out is None else read_held_out(held_out)
+
+
+def _fitted(fit: "Fit", folders: Sequence[Path], weights: str, output: Path, how: "Fitting", quiet: bool) -> None:
+    from mvg.app.display import progress_bars
+
     with progress_bars(quiet) as on_progress:
-        info = fit(folders, weights, output, (minutes, seed), excluded, on_progress)
+        info = fit(folders, weights, output, how, on_progress)
     if not quiet:
         print(info.folder)
 

@@ -6,10 +6,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvg.data.regions import Region, renumbered_regions, written_values
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.files import read_gray, read_labels, write
 from mvg.imaging.lattice import onto_lattice
@@ -29,12 +31,16 @@ class AnsweredCase:
     labels: Path
 
 
-def export_nnunet(cases: Sequence[AnsweredCase], folder: Path, names: Mapping[int, str]) -> dict[int, int]:
+def export_nnunet(
+    cases: Sequence[AnsweredCase], folder: Path, names: Mapping[int, str], regions: Sequence[Region] = ()
+) -> dict[int, int]:
     """Write imagesTr, labelsTr and dataset.json as NIfTI; returns the number that each label value got.
 
-    nnU-Net wants labels without gaps, so they are numbered from 1 on. names: of label values, as far as they are known.
+    nnU-Net wants labels without gaps, so they are numbered from 1 on. names: of label values, as far as they are known;
+    regions: of the data set that the answers follow, where its classes overlap: the new one has the same regions.
     Raises FileError for a folder that is not called DatasetNNN_NAME or is not empty, for files that cannot be read or
-    written, and without any label; GeometryError for a label map on another grid than its image.
+    written, without any label, and for regions that label maps cannot show; GeometryError for a label map on another
+    grid than its image.
     """
     if not _FOLDER.fullmatch(folder.name):
         raise FileError(
@@ -45,14 +51,16 @@ def export_nnunet(cases: Sequence[AnsweredCase], folder: Path, names: Mapping[in
     values = sorted({value for case in cases for value in read_labels(case.labels).values})
     if not values:
         raise FileError(f"no label in {len(cases)} answers", "a label in at least one of them", "choose other answers")
+    values = sorted({*values, *(written for _, written in written_values(regions))})
     numbers = {value: number for number, value in enumerate(values, 1)}
+    labels = _labels(numbers, names, regions)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as unfinished:
         written = Path(unfinished) / folder.name
         for part in ("imagesTr", "labelsTr"):
             (written / part).mkdir(parents=True)
         modalities = [_write_case(case, written, numbers) for case in cases]
-        _write_description(written, numbers, names, "CT" if all(one == "CT" for one in modalities) else "image")
+        _write_description(written, labels, "CT" if all(one == "CT" for one in modalities) else "image")
         if folder.exists():
             folder.rmdir()
         written.rename(folder)
@@ -82,10 +90,21 @@ def _write_case(case: AnsweredCase, folder: Path, numbers: Mapping[int, int]) ->
     return guess_modality(image.voxels)
 
 
-def _write_description(folder: Path, numbers: Mapping[int, int], names: Mapping[int, str], channel: str) -> None:
-    labels = {"background": 0} | {names.get(value, f"label {value}"): number for value, number in numbers.items()}
+def _labels(numbers: Mapping[int, int], names: Mapping[int, str], regions: Sequence[Region]) -> dict[str, Any]:
+    """What dataset.json says of the labels: their names and numbers, and the order of regions where there are some."""
+    if not regions:
+        named = {names.get(value, f"label {value}"): number for value, number in numbers.items()}
+        return {"labels": {"background": 0} | named}
+    unknown = sorted(set(numbers) - {written for _, written in written_values(regions)})
+    if unknown:
+        raise FileError(f"the answers hold the label {unknown[0]}", "those of the regions", "leave --prompts out")
+    try:
+        return renumbered_regions(regions, numbers)
+    except ValueError as error:
+        raise FileError(str(error), "regions within each other", "leave --prompts out") from error
+
+
+def _write_description(folder: Path, labels: Mapping[str, Any], channel: str) -> None:
     cases = len(list((folder / "labelsTr").iterdir()))
-    description = {
-        "channel_names": {"0": channel}, "labels": labels, "numTraining": cases, "file_ending": ".nii.gz",
-    }  # fmt: skip
+    description = {"channel_names": {"0": channel}, **labels, "numTraining": cases, "file_ending": ".nii.gz"}
     (folder / "dataset.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")

@@ -60,6 +60,24 @@ def region_names(regions: Sequence[Region]) -> dict[int, str]:
     }
 
 
+def renumbered_regions(regions: Sequence[Region], numbers: Mapping[int, int]) -> dict[str, Any]:
+    """ "labels" and "regions_class_order" of a dataset.json for label maps that hold written values as `numbers`.
+
+    Raises ValueError for a region that a label map cannot show: its values are written as those outside of it, too.
+    """
+    written = dict(written_values(regions))
+    labels: dict[str, Any] = {"background": 0}
+    visible = [region for region in regions if region.written in written.values()]
+    for region in visible:
+        inside = {written[value] for value in region.values}
+        outside = {new for value, new in written.items() if value not in region.values}
+        if inside & outside:
+            raise ValueError(f"label maps do not show the region '{region.name}', which others cover in part")
+        members = sorted(numbers[value] for value in inside)
+        labels[region.name] = members if len(members) > 1 else members[0]
+    return {"labels": labels, "regions_class_order": [numbers[region.written] for region in visible]}
+
+
 def _outermost(region: Region, later: Sequence[Region]) -> list[str]:
     """The names of later regions that overlap a region and lie in no other one of them, as one text."""
     over = [one for one in later if one.values & region.values]

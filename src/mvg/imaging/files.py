@@ -11,30 +11,40 @@ from mvg._plugins import contributions
 from mvg.errors import FileError, MvgError
 from mvg.imaging import formats
 from mvg.imaging.dicom.files import starts_without_preamble
+from mvg.imaging.dicom.series import choose
+from mvg.imaging.dicom.time_points import volume_count as dicom_volume_count
 from mvg.imaging.formats import LOSSY, Format, Stored
 from mvg.imaging.stored_images import labels_of, time_point, volume_of, volumes_in
 from mvg.imaging.volume import LabelMap, Volume, luminance
 
-_VOLUME = re.compile(r"volume (\d+)")
+_VOLUME = re.compile(r"(?:.+ )?volume (\d+)")
 
 
 def read(path: Path | str, series: str = "") -> Volume:
     """Reads a file, or a folder of one DICOM series, as float32 (CT in HU) with its affine to RAS+ mm.
 
     series: the UID (or its end) of a series in a DICOM folder, zip archive or DICOMDIR; "" for the only or the largest
-    one, "largest" for the largest one even where another fault would be refused; "volume N", from 0 on, for one of
-    several volumes in another file, such as time points.
+    one, "largest" for the largest one even where another fault would be refused; "volume N" alone or behind these, from
+    0 on, for one of several volumes in one file or series, such as time points.
     A color picture has three channels (red, green, blue); if they are equal, it is read as gray. FileError
     for files that are missing, empty, truncated, 4D or color volumes, or hold NaN or infinity; GeometryError for an
     affine that cannot be inverted.
     """
     number = _VOLUME.fullmatch(series)
-    path, stored = _load(path, "" if number else series)
-    return volume_of(time_point(stored, int(number[1]), f"'{path}'") if number else stored, f"'{path}'")
+    chooses = is_dicom(path)  # which of the volumes of a series; frames of a film are left to choose from
+    path, stored = _load(path, series if chooses or not number else "")
+    if number and (not chooses or volumes_in(stored) > 1):
+        stored = time_point(stored, int(number[1]), f"'{path}'")
+    return volume_of(stored, f"'{path}'")
 
 
-def volume_count(path: Path | str) -> int:
-    """How many volumes a file holds, such as time points. Raises FileError for a file that cannot be read."""
+def volume_count(path: Path | str, series: str = "") -> int:
+    """How many volumes a file or a DICOM series holds, such as time points; series: as `read` has it.
+
+    Raises what `read` raises.
+    """
+    if is_dicom(path):
+        return dicom_volume_count(choose(Path(path), series))
     return volumes_in(_load(path)[1])
 
 

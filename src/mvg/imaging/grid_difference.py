@@ -9,6 +9,14 @@ from mvg.imaging.volume import LabelMap, Volume
 _CORNERS = 0.1  # mm: formats round positions, and no voxel is as small as this
 _RELATIVE = 1e-3  # of spacings and directions: smaller differences are not printed
 
+UNPLACED = "NIfTI without sform and qform, NRRD without anatomical space, MetaImage without TransformMatrix"
+"""Files that do not say where their voxels lie, for messages."""
+
+
+def is_placed(image: Volume | LabelMap) -> bool:
+    """Whether the file of an image, if it is of one, says where it lies in the patient."""
+    return image.header is None or image.header.placed
+
 
 def grid_difference(image: Volume | LabelMap, reference: Volume | LabelMap) -> str:
     """How the grid of `image` differs from that of `reference`: shape, spacing, origin or directions; "" for one grid.

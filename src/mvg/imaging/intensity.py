@@ -12,6 +12,12 @@ _GAP_BELOW, _GAP_ABOVE = 0.5, 2.0  # share of the other values' range that separ
 _GAP_BELOW_ZERO = 0.02  # the same for a negative value where no other is negative
 _LOWEST_MAXIMUM = 4095  # of 12 bits: only such a value fills at the upper end
 
+_BITS_16 = 65536
+_SEAM = 4096  # distance across the ends of 16 bits of values that still belong together
+_EMPTY = {0: 49152, -32768: 16384}  # between the parts, by the lowest value: without a sign, HU alone are known to wrap
+_MANY_AT_THE_SEAM = 32  # different values on either side of it
+_PADDED = 0.75  # share of one number that may be padding: the rest lies in a smaller box
+
 # Hounsfield units, and distances in them.
 _AIR, _TISSUE = (-1300.0, -500.0), (-200.0, 200.0)  # air and lung; fat, organs and muscle
 _MIN_AIR, _MIN_TISSUE = 0.01, 0.25  # shares of all voxels, and of those above air
@@ -29,6 +35,58 @@ def finite_sample(voxels: NDArray[Any]) -> NDArray[Any]:
     step = max(1, flat.size // _ENOUGH)
     flat = flat[:: step if step % 2 else step + 1]  # odd: never in phase with rows of even length
     return np.asarray(flat[np.isfinite(flat)])
+
+
+def without_padding(voxels: NDArray[Any]) -> NDArray[Any]:
+    """The part of an image (X, Y, Z[, C]) that is not padded, if that is less than a quarter of it; else all of it.
+
+    Padding is one number from the borders inwards. It would move the percentiles of everything else. A part of one
+    number is no scan that was padded.
+    """
+    array = np.asarray(voxels)
+    if array.ndim < 3 or not array.size:
+        return array
+    flat = array.ravel(order="K")  # as it lies in memory
+    sample = flat[:: max(1, flat.size // _ENOUGH)]
+    for padding in (flat[0], flat[-1]):  # one end of the image may have none
+        if np.count_nonzero(sample == padding) >= _PADDED * sample.size:
+            inner = _box_without(array, padding)
+            is_scan = inner.size < (1 - _PADDED) * array.size and inner.min() < inner.max()
+            return inner if is_scan else array
+    return array
+
+
+def _box_without(array: NDArray[Any], padding: Any) -> NDArray[Any]:
+    """The smallest box (X, Y, Z[, C]) that holds all other values; the whole image where there is none."""
+    filled, box = array != padding, list[slice]()
+    for axis in range(3):
+        along = np.flatnonzero(filled.any(axis=tuple(other for other in range(array.ndim) if other != axis)))
+        if not along.size:
+            return array
+        box.append(slice(int(along[0]), int(along[-1]) + 1))
+    return array[tuple(box)]
+
+
+def wrap_of(voxels: NDArray[Any]) -> tuple[int, int, int] | None:
+    """Whether values ran over an end of 16 bits: the range (low, high) that did, and what to add to it; None if not.
+
+    Then values lie at both ends of the 16 bits, many of each, and none between: a CT in HU that was stored without a
+    sign has its air near 65535, and bright voxels that were stored with one lie near -32768.
+    """
+    low, high = (float(voxels.min()), float(voxels.max())) if voxels.size else (0.0, 0.0)
+    lowest = 0 if low >= 0 else -_BITS_16 // 2
+    if not (low >= lowest and high < lowest + _BITS_16 < high - low + lowest + _SEAM):
+        return None
+    values = np.unique(finite_sample(voxels))
+    if (values != np.rint(values)).any():
+        return None
+    gaps = np.diff(values)
+    at = int(gaps.argmax())
+    if gaps[at] < _EMPTY[lowest] or min(at + 1, len(values) - at - 1) < _MANY_AT_THE_SEAM:
+        return None
+    if lowest == 0:
+        return int(values[at + 1]), _BITS_16 - 1, -_BITS_16
+    return lowest, int(values[at]), _BITS_16
 
 
 def without_fill(values: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 `name` is what messages call the image, for example the path of its file in quotes.
 """
 
+import logging
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import Stored
+from mvg.imaging.intensity import wrap_of
 from mvg.imaging.missing_values import without_nan
 from mvg.imaging.volume import LabelMap, Volume
 
@@ -39,6 +41,8 @@ def volume_of(stored: Stored, name: str) -> Volume:
     voxels = _one_image(_in_colors(stored, name), stored.last, name)
     if voxels.dtype.kind not in "biuf":
         raise FileError(f"{name} holds values of type {voxels.dtype}", "real numbers", "convert the image")
+    if stored.header is None or stored.header.kind != "picture":  # which use all of their 16 bits
+        voxels = _unwrapped(voxels, name)
     with np.errstate(over="ignore"):
         array = without_nan(voxels.astype(np.float32))
     if voxels.dtype.kind == "f" and not np.isfinite(array).all():
@@ -109,9 +113,25 @@ def _one_channel(voxels: NDArray[Any], last: str, name: str) -> NDArray[Any]:
         raise FileError(
             f"{name} is {voxels.ndim}D, of shape {voxels.shape}",
             "one volume of three axes",
-            "split it into volumes, or choose one or all of a query (mvg predict --volume 0)",
+            "split it into volumes, choose one or all of a query (mvg predict --volume 0), or write masks of several "
+            "labels as one volume of their numbers",
         )
     return voxels.reshape(*voxels.shape, *[1] * (3 - voxels.ndim))
+
+
+def _unwrapped(voxels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Voxels whose values ran over the end of 16 bits, as they were before; the logger "mvg" is told."""
+    shift = wrap_of(voxels)
+    if shift is None:
+        return voxels
+    low, high, by = shift
+    logging.getLogger("mvg").warning(
+        "%s holds 16-bit numbers that ran over their end: those from %d to %d are read as %d to %d",
+        name, low, high, low + by, high + by,
+    )  # fmt: skip
+    wide = voxels.astype(np.float64)
+    wide[(wide >= low) & (wide <= high)] += by
+    return wide
 
 
 _ImageT = TypeVar("_ImageT", Volume, LabelMap)

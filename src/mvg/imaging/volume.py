@@ -4,12 +4,14 @@ World coordinates are RAS+ millimeters throughout (x to the patient's right, y t
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mvg.errors import GeometryError
+from mvg.imaging.affine import checked_affine
 from mvg.imaging.orientation import (
     CANONICAL,
     CUT_AXIS,
@@ -25,6 +27,7 @@ from mvg.imaging.orientation import (
 )
 from mvg.imaging.orientation import Plane as Plane  # as part of this module
 from mvg.imaging.resampling import resample
+from mvg.imaging.value_counts import value_counts
 
 _SPACING_TIE = 1.01  # spacings within one percent count as equal when a plane is chosen
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
@@ -38,12 +41,14 @@ IGNORED = -(2**31)
 class Header:
     """The geometry as a file stores it, kept so that the same file format can write it again bit for bit.
 
-    kind: the form ("nifti1", "itk", ...; of "dicom" the modality); content: its bytes; affine: of what they describe.
+    kind: the form ("nifti1", "itk", ...; of "dicom" the modality); content: its bytes; affine: of what they describe;
+    placed: whether it says where voxels lie in the patient.
     """
 
     kind: str
     content: bytes
     affine: bytes
+    placed: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class _Grid:
     def __post_init__(self) -> None:
         voxels = self._checked(np.asarray(self.voxels))
         object.__setattr__(self, "voxels", _frozen(voxels, self._dtype(voxels)))
-        object.__setattr__(self, "affine", _checked_affine(self.affine))
+        object.__setattr__(self, "affine", checked_affine(self.affine))
 
     @staticmethod
     def _checked(voxels: NDArray[Any]) -> NDArray[Any]:
@@ -226,9 +231,7 @@ class LabelMap(_Grid):
     def _checked(voxels: NDArray[Any]) -> NDArray[Any]:
         if voxels.ndim != 3 or 0 in voxels.shape:
             raise GeometryError(
-                f"labels of shape {voxels.shape}",
-                "three axes (X, Y, Z), none empty",
-                "give one label map at a time",
+                f"labels of shape {voxels.shape}", "three axes (X, Y, Z), none empty", "give one label map at a time"
             )
         return voxels
 
@@ -242,11 +245,15 @@ class LabelMap(_Grid):
             )
         return voxels.dtype.newbyteorder("=")
 
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """How many voxels have each value, background 0 and `IGNORED` among them, in ascending order."""
+        return value_counts(self.voxels)
+
     @property
     def values(self) -> tuple[int, ...]:
         """The label values that occur, without background 0 and `IGNORED`, in ascending order."""
-        in_memory_order = self.voxels.ravel(order="K")  # no copy of a whole volume
-        return tuple(int(value) for value in np.unique(in_memory_order) if value not in (0, IGNORED))
+        return tuple(value for value in self.counts if value not in (0, IGNORED))
 
     def resample(self, reference: _Grid) -> "LabelMap":
         """Resamples these labels to the grid of `reference` by the nearest voxel; 0 outside of them."""
@@ -277,23 +284,6 @@ def _frozen(voxels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     array = voxels.view() if shared else np.array(voxels, dtype=dtype)
     array.flags.writeable = False
     return array
-
-
-def _checked_affine(affine: ArrayLike) -> NDArray[np.float64]:
-    try:
-        matrix = np.array(affine, np.float64)
-    except (ValueError, TypeError):
-        matrix = np.zeros(0)
-    good = matrix.shape == (4, 4) and bool(np.isfinite(matrix).all()) and matrix[3].tolist() == [0, 0, 0, 1]
-    lengths = np.linalg.norm(matrix[:3, :3], axis=0) if good else np.zeros(3)
-    if not lengths.all() or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
-        raise GeometryError(
-            f"the affine {affine!s}",
-            "a finite, invertible 4 x 4 matrix to mm",
-            "repair the header of the file",
-        )
-    matrix.flags.writeable = False
-    return matrix
 
 
 def _of_dtype(voxels: NDArray[Any], grid: _Grid) -> Volume | LabelMap:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import GeometryError, UnknownNameError
-from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units, without_fill
+from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units, without_fill, without_padding
 
 _NAMED = {
     "soft tissue": (-160.0, 240.0),
@@ -51,14 +51,14 @@ class Window:
 
         modality: None to use `guess_modality`; ct_window: for CT, None for soft tissue. CT that is stored with an
         offset to HU gets the same window with that offset; CT on another scale is treated as any other modality.
-        Non-finite values and values that fill the outside of a scan are ignored; images that are constant, or nearly
-        so, get a window of positive width.
+        Non-finite values, values that fill the outside of a scan and wide padding are ignored; images that are
+        constant, or nearly so, get a window of positive width.
         """
         modality = guess_modality(voxels) if modality is None else modality
-        values = finite_sample(voxels)
-        offset = hounsfield_offset(values) if is_ct(modality) else None
+        offset = hounsfield_offset(finite_sample(voxels)) if is_ct(modality) else None
         if offset is not None:
             return (ct_window or CT_WINDOW).shifted(offset)
+        values = finite_sample(without_padding(voxels))
         if values.size == 0:
             return cls(0.0, 1.0)
         values = without_fill(values)
@@ -94,8 +94,13 @@ CT_WINDOW = Window.named("soft tissue")
 
 
 def guess_modality(voxels: NDArray[Any]) -> str:
-    """ "CT" where voxels of any shape have the air and the soft tissue of a CT in HU, "other" for everything else."""
-    return "CT" if in_hounsfield_units(voxels) else "other"
+    """ "CT" where voxels of any shape have the air and the soft tissue of a CT in HU, "other" for everything else.
+
+    Wide padding below everything else is ignored: -1000 around an MR image is no air.
+    """
+    inner = without_padding(voxels)
+    scan = inner if inner.size and inner.min() > voxels.min() else voxels
+    return "CT" if in_hounsfield_units(scan) else "other"
 
 
 def is_ct(modality: str) -> bool:

@@ -75,8 +75,9 @@ class AdapterInput(NamedTuple):
         """From the features of the images."""
         level = None
         if features.levels is not None:
-            level = to_map(features.levels[:, -1], round(features.levels.shape[2] ** 0.5))
-        return AdapterInput(features.images, features.fine, level, prediction)
+            level = to_map(features.levels[:, -1].float(), round(features.levels.shape[2] ** 0.5))
+        fine = None if features.fine is None else features.fine.float()
+        return AdapterInput(features.images, fine, level, prediction)
 
 
 class Corrector(nn.Module):

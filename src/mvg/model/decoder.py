@@ -1,14 +1,14 @@
 """The decoder of the matching form: matched targets and the regression become a picture and class scores."""
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.config import MatchingConfig
 from mvg.model.intensity_basis import PIXEL_FEATURES
-from mvg.model.layers import Conv2d, Linear
+from mvg.model.layers import Conv2d, Linear, for_layer, from_layer
 from mvg.model.ridge import RIDGE_CELL
 from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 
@@ -54,13 +54,21 @@ class Decoder(nn.Module):
         pixels: features of the pixels of each cell of 4 x 4; regression: its prediction, plain and scaled.
         """
         channels, rows = matched.shape[1], fine.shape[-2]
-        x = (self.gather(matched) + self.from_image(tokens)[:, None]).flatten(0, 1)
+        x = (self.gather(for_layer(self.gather, matched)) + self.from_image(tokens)[:, None]).flatten(0, 1)
         x = self.blocks(to_map(x, rows // 2).contiguous(memory_format=torch.channels_last))
         x = F.pixel_shuffle(self.expand(x), 2)
-        base = rearrange(regression, "b two c (h w) p -> (b c) (two p) h w", h=rows)
-        pixel_map = rearrange(pixels, "b (h w) k -> b k h w", h=rows).contiguous(memory_format=torch.channels_last)
-        skip = repeat(self.skip(fine) + self.pixels(pixel_map), "b f h w -> (b c) f h w", c=channels)
-        x = (x + skip + self.hint(base.to(x.dtype))).contiguous(memory_format=torch.channels_last)
-        change, gate = self.read(F.gelu(self.fine_blocks(x))).float().chunk(2, dim=1)
+        base = rearrange(regression, "b two c (h w) p -> (b c) h w (two p)", h=rows).movedim(-1, 1)
+        pixel_map = rearrange(for_layer(self.pixels, pixels), "b (h w) k -> b k h w", h=rows)
+        pixel_map = pixel_map.contiguous(memory_format=torch.channels_last)
+        skip = self.skip(fine) + self.pixels(pixel_map)
+        x = (rearrange(x, "(b c) f h w -> b c f h w", c=channels) + skip[:, None]).flatten(0, 1)
+        x = x + self.hint(base.to(x.dtype))
+        x = from_layer(self.skip, F.gelu(self.fine_blocks(x.contiguous(memory_format=torch.channels_last))))
+        change, gate = _at_each_pixel(self.read, x).float().chunk(2, dim=1)
         maps = F.pixel_shuffle(change + (1 + gate) * base, RIDGE_CELL)
         return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)
+
+
+def _at_each_pixel(layer: nn.Conv2d, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e h w"]:
+    """A convolution of single pixels as one product of channels-last maps: PyTorch's own is slow for few of them."""
+    return F.linear(x.movedim(1, -1), layer.weight.flatten(1), layer.bias).movedim(-1, 1)

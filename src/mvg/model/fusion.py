@@ -1,22 +1,18 @@
 """A small network that turns what is known about the slices of a volume into one answer: learnt fusion.
 
-It looks along the volume: its convolutions also go across neighboring slices, at a half to an eighth of a square's
-resolution. It starts as the log-odds that it is shown, and changes them, one class at a time.
+It looks along the volume, see `slice_network.py`. It starts as the log-odds that it is shown, and changes them, one
+class at a time.
 """
 
 from enum import IntEnum
 
-import torch
-from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-REACH = 6
-"""Slices on each side that have an effect on a slice."""
+from mvg.model.slice_network import SliceNetwork
+
 SCALE = 8.0
 """Log-odds, and pixels of signed distances, are divided by this in the evidence."""
-_WIDTH, _COARSE_WIDTH = 24, 40  # channels at half of the resolution, and below
 
 
 class Evidence(IntEnum):
@@ -48,68 +44,15 @@ class Evidence(IntEnum):
     image_above = 15
 
 
-class Fusion(nn.Module):
+class Fusion(SliceNetwork):
     """Evidence (b, 16, n, s, s) about n neighboring slices -> log-odds (b, n, s, s); s is divisible by 8."""
 
     def __init__(self) -> None:
-        super().__init__()
-        fine, coarse = _WIDTH, _COARSE_WIDTH
-        self.stem = nn.Conv2d(len(Evidence), fine, 4, stride=2, padding=1)
-        self.first_half = _Block(fine)
-        self.to_quarter = nn.Conv2d(fine, coarse, 2, stride=2)
-        self.first_quarter = _Block(coarse)
-        self.to_eighth = nn.Conv2d(coarse, coarse, 2, stride=2)
-        self.first_eighth = _Block(coarse)
-        self.whole_slice = nn.Linear(2 * coarse, coarse)
-        self.last_eighth = _Block(coarse)
-        self.from_eighth = nn.Conv2d(coarse, coarse, 1)
-        self.last_quarter = _Block(coarse)
-        self.from_quarter = nn.Conv2d(coarse, fine, 1)
-        self.last_half = _Block(fine)
-        self.pixels = nn.Conv2d(fine, 4, 1)
-        self.slices = nn.Linear(2 * coarse, 3)
-        for parameter in (*self.pixels.parameters(), *self.slices.parameters()):
-            nn.init.zeros_(parameter)
+        super().__init__(len(Evidence), coarse=40, outputs=3)
 
     def forward(self, evidence: Float[Tensor, "b f n s s"]) -> Float[Tensor, "b n s s"]:
         """Log-odds and prior, weighted for each slice, plus a change per pixel and one per slice."""
-        count = evidence.shape[2]
-        half = self.first_half(self.stem(rearrange(evidence, "b f n h w -> (b n) f h w")), count)
-        quarter = self.first_quarter(self.to_quarter(half), count)
-        eighth = self.first_eighth(self.to_eighth(quarter), count)
-        whole = F.gelu(self.whole_slice(_summary(eighth)))
-        eighth = self.last_eighth(eighth + whole[..., None, None], count)
-        trust, weight, presence = rearrange(self.slices(_summary(eighth)), "(b n) k -> k b n 1 1", n=count)
-        quarter = self.last_quarter(quarter + _doubled(self.from_eighth(eighth)), count)
-        half = self.last_half(half + _doubled(self.from_quarter(quarter)), count)
-        pixels = rearrange(self.pixels(half), "(b n) (y x) h w -> b n (h y) (w x)", n=count, y=2, x=2)
+        pixels, (trust, weight, presence) = self.changes(evidence)
         log_odds, prior = evidence[:, Evidence.log_odds], evidence[:, Evidence.prior]
         fused: Tensor = (1 + trust) * log_odds + weight * prior + (pixels + presence) / 2
         return SCALE * fused
-
-
-class _Block(nn.Module):
-    """A residual block: a convolution within slices, then a product across neighboring slices."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(4, width)
-        self.within = nn.Conv2d(width, width, 3, padding=1)
-        self.across = nn.Conv2d(3 * width, width, 1)
-
-    def forward(self, x: Float[Tensor, "bn c h w"], count: int) -> Float[Tensor, "bn c h w"]:
-        """`count`: slices of a volume; those of several volumes follow one another."""
-        inner = rearrange(F.gelu(self.within(self.norm(x))), "(b n) c h w -> b n c h w", n=count)
-        padded = F.pad(inner, (0, 0, 0, 0, 0, 0, 1, 1))
-        neighbors = torch.cat([padded[:, :-2], inner, padded[:, 2:]], dim=2)
-        change: Tensor = self.across(rearrange(neighbors, "b n c h w -> (b n) c h w"))
-        return x + change
-
-
-def _summary(x: Float[Tensor, "bn c h w"]) -> Float[Tensor, "bn k"]:
-    """Mean and maximum of each slice."""
-    return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
-
-
-def _doubled(x: Float[Tensor, "bn c h w"]) -> Float[Tensor, "bn c h2 w2"]:
-    return F.interpolate(x, scale_factor=2, mode="nearest")

@@ -19,6 +19,7 @@ from mvg.model.matching import MatchingForm
 from mvg.model.merged import MergedForm
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetType
 from mvg.model.state_names import rename_old
+from mvg.model.through_plane import ThroughPlane
 
 
 class Generalist(nn.Module):
@@ -28,7 +29,8 @@ class Generalist(nn.Module):
     inputs, the first is the one that a target is a change of. Targets are (..., c, s, s). Labels have one channel of 0
     and 1 per class, or one painted picture in all where `config.paints`; an image is one channel in [0, 1].
 
-    fusion: combines answers for neighboring slices of a volume, where the weights have one; see `fusion.py`.
+    fusion: combines answers for neighboring slices of a volume of which some are annotated; through_plane: of one whose
+    prompts are other images. Weights may have both, see `fusion.py` and `through_plane.py`.
     """
 
     def __init__(self, config: GeneralistConfig) -> None:
@@ -36,7 +38,12 @@ class Generalist(nn.Module):
         self.config = config
         self.form = MatchingForm(config) if isinstance(config, MatchingConfig) else MergedForm(config)
         self.fusion: Fusion | None = None
+        self.through_plane: ThroughPlane | None = None
         self.register_load_state_dict_pre_hook(_rename_old)  # type: ignore[no-untyped-call]
+
+    def drop_fitted(self) -> None:
+        """Remove the networks that were fitted to what the others answer, before these learn something else."""
+        self.fusion = self.through_plane = None
 
     def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
         """The features of b images. They serve selection, `encode` and `answer`, so compute them once per image."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.config import MatchingConfig
-from mvg.model.layers import Conv2d
+from mvg.model.layers import Conv2d, for_layer, from_layer
 from mvg.model.masks import upsampled
 from mvg.model.pretrained import PretrainedFeatures
 from mvg.model.transformer import Block, ConvBlock, ConvStem, Positions, init_unit_variance, to_map, to_tokens
@@ -90,20 +90,20 @@ class ImageEncoder(nn.Module):
             visible_pixels = upsampled(visible, self.patch)[:, None].to(images.dtype)
         planes = torch.cat([ConvStem.CONTRAST * (images - 0.5) * visible_pixels, 1 - visible_pixels], dim=1)
         half = F.pixel_unshuffle(planes, 2).contiguous(memory_format=torch.channels_last)
-        quarter = self.quarter(self.detail(self.enter(half)))
+        quarter = self.quarter(self.detail(for_layer(self.detail.first, self.enter(half))))
         eighth, added = self.eighth(quarter), list[Tensor]()
         if self.photographs is not None:
             maps, level = self.photographs(images * visible_pixels)
-            eighth, added = eighth + level, [maps]
-        upper = self.to_eighth(self._transformed(eighth), eighth)
+            eighth, added = eighth + level.to(eighth.dtype), [maps.to(eighth.dtype)]
+        upper = self.to_eighth(for_layer(self.to_eighth.expand, self._transformed(eighth)), eighth)
         fine = torch.cat([self.to_quarter(upper, quarter), *added], dim=1)
         return torch.stack([to_tokens(self.level_norm(eighth)), to_tokens(upper)], dim=1), fine
 
     def _transformed(self, eighth: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
         """The transformer over patches, as a map with one position per patch."""
-        reduced = self.reduce(eighth)
-        rows, columns = reduced.shape[-2:]
-        x = to_tokens(reduced)
+        patches = from_layer(self.reduce, self.reduce(eighth))
+        rows, columns = patches.shape[-2:]
+        x = to_tokens(patches)
         x = x + self.positions(rows, columns).to(x.dtype)
         rotation = self.positions.rotation(rows, columns)
         for block in self.blocks:

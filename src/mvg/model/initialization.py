@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from mvg.errors import WeightsError, first_line
 from mvg.model.generalist import Generalist
 from mvg.model.merged import LinearStem, MergedForm
-from mvg.model.pretrained import gray_weights
+from mvg.model.pretrained import Trunk, gray_weights
 from mvg.model.state_names import rename_old
-from mvg.model.weights import CARD, TENSORS, verify_weights
+from mvg.model.weights import CARD, TENSORS, load_weights, verify_weights
 
 _PARTS = {"image_stem": "stem", "image_mask": "mask_token"} | {
     part: part for part in ("positions", "blocks", "norms", "stream_embedding")
@@ -57,6 +57,23 @@ def initialize(model: Generalist, path: str | Path) -> int:
         for name in fitting:
             target[name].copy_(loaded[name])
     return len(fitting)
+
+
+def take_trunk(model: Generalist, weights: str | Path) -> None:
+    """Give a model the frozen network for photographs of `weights` (id or folder), in place.
+
+    Raises WeightsError for weights that cannot be read, and where they or the model have none.
+    """
+    to, taken = _trunk(model), _trunk(load_weights(weights))
+    if to is None or taken is None:
+        problem = f"'{weights}' has" if taken is None else "the network to train has"
+        raise WeightsError(f"{problem} no features of photographs", "model.pretrained above 0", "choose others")
+    to.load_state_dict(taken.state_dict())
+
+
+def _trunk(model: Generalist) -> Trunk | None:
+    features = getattr(getattr(model.form, "image_encoder", None), "photographs", None)
+    return None if features is None else features.trunk
 
 
 def _encoder_part(form: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,12 +1,25 @@
 """Linear layers and convolutions that compute in 16 bits where the processor is faster at it.
 
-Only the products are in bfloat16: inputs and outputs are float32, and so are residual streams, norms, activations and
-the regression. Weights that ship are stored in bfloat16, so their rounding costs nothing.
+Their outputs have the type of their inputs. Weights that ship are stored in bfloat16, so their rounding costs nothing.
+An activation that follows a layer is computed in the same pass over memory where PyTorch can do that.
 """
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Activation = Literal["gelu", "relu6"]
+
+_FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu6": F.relu6}
+_FUSED: dict[Activation, tuple[str, list[float], str]] = {
+    "gelu": ("gelu", [], "none"),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+}
+"""How oneDNN names them: name, bounds, algorithm."""
 
 
 class _Copies:
@@ -49,7 +62,7 @@ class Linear(nn.Linear):
         """As nn.Linear."""
         if not self.is_reduced:
             return super().forward(x)
-        return F.linear(x.bfloat16(), *self._copies.get(self.weight, self.bias)).float()
+        return F.linear(x.bfloat16(), *self._copies.get(self.weight, self.bias)).to(x.dtype)
 
 
 class Conv2d(nn.Conv2d):
@@ -72,6 +85,58 @@ class Conv2d(nn.Conv2d):
             return super().forward(x)
         weight, bias = self._copies.get(self.weight, self.bias)
         return F.conv2d(x.bfloat16(), weight, bias, self.stride, self.padding, groups=self.groups).to(x.dtype)
+
+    def activated(self, x: Tensor, activation: Activation) -> Tensor:
+        """The activation of the output; in 16 bits where the layer computes so."""
+        if not self.is_reduced:
+            return _FUNCTIONS[activation](super().forward(x))
+        weight, bias = self._copies.get(self.weight, self.bias)
+        stride, padding = _pair(self.stride), _pair(self.padding)
+        return activated_convolution(x.bfloat16(), weight, bias, activation, stride, padding, self.groups)
+
+
+def activated_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation,
+    stride: tuple[int, int] = (1, 1), padding: tuple[int, int] = (0, 0), groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """A convolution in 16 bits and the activation of its output, in one pass where PyTorch can do that."""
+    if x.device.type == "cpu" and _fuses():
+        fused: Tensor = _fused(x, weight, bias, activation, (list(padding), list(stride), [1, 1], groups))
+        return fused
+    return _FUNCTIONS[activation](F.conv2d(x, weight, bias, stride, padding, groups=groups))
+
+
+def _fused(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation, sizes: tuple[Any, ...]) -> Any:
+    """PyTorch's convolution with an activation; it belongs to its compiler, so versions may lack it."""
+    return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, *_FUSED[activation])
+
+
+@cache
+def _fuses() -> bool:
+    """Whether this version of PyTorch, on this processor, fuses convolutions with activations, and correctly."""
+    x, weight, bias = torch.linspace(-9, 9, 32).view(1, 2, 4, 4), torch.ones(3, 2, 1, 1), torch.zeros(3)
+    x, weight, bias = (tensor.bfloat16() for tensor in (x, weight, bias))
+    plain = F.conv2d(x, weight, bias)
+    try:
+        outputs = {name: _fused(x, weight, bias, name, ([0, 0], [1, 1], [1, 1], 1)) for name in _FUNCTIONS}
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return all(torch.allclose(output, _FUNCTIONS[name](plain), 0.02, 0.02) for name, output in outputs.items())
+
+
+def _pair(sizes: Any) -> tuple[int, int]:
+    rows, cols = sizes
+    return int(rows), int(cols)
+
+
+def for_layer(layer: nn.Module, x: Tensor) -> Tensor:
+    """The input of a chain of layers that begins with this one: in 16 bits where the chain computes so."""
+    return x.bfloat16() if getattr(layer, "is_reduced", False) else x
+
+
+def from_layer(layer: nn.Module, x: Tensor) -> Tensor:
+    """The output of a chain of layers that ends with this one, for what needs 32 bits."""
+    return x.float() if getattr(layer, "is_reduced", False) else x
 
 
 def reduce_precision(model: nn.Module) -> None:

@@ -20,7 +20,7 @@ from mvg.model.attention import attention
 from mvg.model.config import HEAD_WIDTH, MatchingConfig
 from mvg.model.decoder import Decoder
 from mvg.model.image_encoder import ImageEncoder
-from mvg.model.layers import Linear
+from mvg.model.layers import Linear, from_layer
 from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, RidgeSolution, RidgeStatistics, TargetType
 from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights
@@ -70,7 +70,7 @@ class Matching(nn.Module):
         allowed: Bool[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b c t w"]:
         """The targets of the matched patches; one set of attention weights serves all channels."""
-        q = rearrange(self.query(image), "b t (h e) -> b h t e", h=self.heads)
+        q = rearrange(from_layer(self.query, self.query(image)), "b t (h e) -> b h t e", h=self.heads)
         batch, _, _, channels, _ = values.shape
         null_key = repeat(self.null_key.to(keys.dtype), "h k e -> b h k e", b=batch)
         null_value = repeat(self.null_value.to(values.dtype), "h k v -> b h k c v", b=batch, c=channels)
@@ -186,6 +186,8 @@ class MatchingForm(nn.Module):
         target_type: TargetType,
     ) -> RidgeStatistics:
         """The regression's sums of m prompts, each for itself."""
+        if target_type == "labels" and bool(visible.all()):  # all cells count alike
+            return self.ridge.statistics(self._cells(features), targets)
         visible_cells = upsampled(visible, self.patch // RIDGE_CELL).flatten(1).float()
         weight = cell_weights(features.images, targets, visible_cells, target_type)
         return self.ridge.statistics(self._cells(features), targets, weight)

@@ -14,14 +14,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mvg.model.layers import Conv2d
+from mvg.model.layers import Conv2d, activated_convolution
 from mvg.model.transformer import init_unit_variance
 
 _STEM = 32  # channels
 _STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5))
 # expansion, channels, blocks, stride of the first block, side of the kernel
 _HALF, _QUARTER, _EIGHTHS = 1, 2, (3, 4)  # the stages whose maps are used, by their share of the picture's resolution
+_TOGETHER = 4  # pictures that go through the trunk at once on a CPU: the maps of more leave a core's cache
 _SCALE = 2  # pictures are enlarged by this before they are read, so that stages have these resolutions
+_ENLARGING = torch.tensor([[0.25, 0.75, 0.0], [0.0, 0.75, 0.25], [0.0, 0.25, 0.75]])
+# Three consecutive pixels of an enlarged row, from an even one on, as sums of three pixels of the row.
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colors of ImageNet's photographs
 _EPSILON = 1e-3  # of the batch norms
 
@@ -41,8 +44,16 @@ class _Convolution(nn.Module):
         self.layer = layer(inputs, outputs, side, stride, 0 if self.uneven else padding // 2, groups=groups)
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
-        out: Tensor = self.layer(x if self.uneven is None else F.pad(x, self.uneven))
+        out: Tensor = self.layer(self._padded(x))
         return out
+
+    def clipped(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
+        """With ReLU6 after it; not for one that always computes in 32 bits."""
+        assert isinstance(self.layer, Conv2d)
+        return self.layer.activated(self._padded(x), "relu6")
+
+    def _padded(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d i j"]:
+        return x if self.uneven is None else F.pad(x, self.uneven)
 
 
 class _Bottleneck(nn.Module):
@@ -57,13 +68,16 @@ class _Bottleneck(nn.Module):
         self.residual = inputs == outputs and stride == 1
 
     def forward(self, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e i j"]:
-        inner = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        out: Tensor = self.project(F.relu6(self.depthwise(inner), inplace=True))
+        inner = x if self.expand is None else self.expand.clipped(x)
+        out: Tensor = self.project(self.depthwise.clipped(inner))
         return x + out if self.residual else out
 
 
 class Trunk(nn.Module):
-    """The first stages of EfficientNet-lite0 on gray pictures in [0, 1]. Its weights are no subject of training."""
+    """The first stages of EfficientNet-lite0 on gray pictures in [0, 1], which it sees at twice their resolution.
+
+    Its weights are no subject of training.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,14 +100,29 @@ class Trunk(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b d i j"]]:
-        """The maps of all stages, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the pictures' resolution."""
-        x = F.relu6(self.stem(pictures.contiguous(memory_format=torch.channels_last)), inplace=True)
-        x = x.bfloat16() if self.is_reduced else x
-        maps = []
+        """The maps of all stages, at 1, 1/2, 1/4, 1/8 and 1/8 of the pictures' resolution."""
+        x, maps = self._first_maps(pictures), []
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
         return maps
+
+    def _first_maps(self, pictures: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h w"]:
+        """The first convolution, of the pictures enlarged to twice their resolution, in channels-last memory.
+
+        Enlarging and the convolution, which halves the resolution again, are one convolution of the pictures
+        themselves, except in the last row and the last column.
+        """
+        layer, rows = self.stem.layer, _ENLARGING.to(pictures)
+        weight = torch.einsum("oirc,ra,cb->oiab", layer.weight, rows, rows)
+        padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
+        if self.is_reduced:
+            x = _split_convolution(padded, weight, layer.bias)
+        else:
+            x = F.relu6(F.conv2d(padded, weight, layer.bias)).contiguous(memory_format=torch.channels_last)
+        x[..., -1] = F.relu6(self.stem(_enlarged(pictures[..., -2:])))[..., -1]
+        x[..., -1, :] = F.relu6(self.stem(_enlarged(pictures[..., -2:, :])))[..., -1, :]
+        return x
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -132,6 +161,12 @@ class PretrainedFeatures(nn.Module):
 
     def forward(self, images: Float[Tensor, "b i s s"]) -> tuple[Float[Tensor, "b f q q"], Float[Tensor, "b l e e"]]:
         """Maps at a quarter and at an eighth of the resolution; several images of a pair count as their mean."""
+        together = _TOGETHER if images.device.type == "cpu" else max(1, len(images))
+        parts = [self._projected(part) for part in torch.split(images, together)]
+        fine, level = (torch.cat(same) for same in zip(*parts, strict=True))
+        return fine, level
+
+    def _projected(self, images: Float[Tensor, "b i s s"]) -> tuple[Tensor, Tensor]:
         half, quarter, deep = self._maps(images)
         fine = self.from_quarter(quarter) + self.from_half(half)
         fine = fine + F.interpolate(self.from_eighth(deep), scale_factor=2, mode="bilinear")
@@ -153,10 +188,29 @@ class PretrainedFeatures(nn.Module):
 
     def _maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The trunk's maps at a quarter of the resolution, from its half and its quarter, and at an eighth."""
-        pictures = F.interpolate(images.mean(1, keepdim=True), scale_factor=_SCALE, mode="bilinear")
-        maps = [part.to(images.dtype) for part in self.trunk(pictures)]
+        maps = self.trunk(images.mean(1, keepdim=True))
+        if not self.trunk.is_reduced:
+            maps = [part.to(images.dtype) for part in maps]
         deep = torch.cat([maps[stage] for stage in _EIGHTHS], dim=1)
         return F.avg_pool2d(maps[_HALF], 2), maps[_QUARTER], deep
+
+
+def _enlarged(pictures: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 i j"]:
+    return F.interpolate(pictures, scale_factor=_SCALE, mode="bilinear")
+
+
+def _split_convolution(
+    padded: Float[Tensor, "b 1 h w"], weight: Float[Tensor, "d 1 3 3"], bias: Tensor | None
+) -> Float[Tensor, "b d i j"]:
+    """A convolution and ReLU6 in 16 bits that keeps nearly the precision of 32, except for rounding its output.
+
+    Pictures and weights are each the sum of two numbers of 16 bits; the product of the smaller two is left out.
+    """
+    upper, upper_weight = padded.bfloat16(), weight.bfloat16()
+    lower, lower_weight = (padded - upper).bfloat16(), (weight - upper_weight).bfloat16()
+    planes, weights = torch.cat([upper, lower, upper], 1), torch.cat([upper_weight, upper_weight, lower_weight], 1)
+    planes, weights = (part.contiguous(memory_format=torch.channels_last) for part in (planes, weights))
+    return activated_convolution(planes, weights, None if bias is None else bias.bfloat16(), "relu6")
 
 
 def gray_weights(

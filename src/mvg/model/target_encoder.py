@@ -5,7 +5,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mvg.model.layers import Linear
+from mvg.model.layers import Linear, for_layer
 from mvg.model.transformer import ConvBlock, init_unit_variance, patches, to_map
 
 
@@ -32,7 +32,8 @@ class TargetEncoder(nn.Module):
     ) -> Float[Tensor, "b c t e"]:
         """Tokens (t = h * w cells) of targets in [0, 1]; cells that are not visible hold the mask token."""
         channels = targets.shape[1]
-        x = self.embed(patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.cell) * 2 - 1)
+        cells = patches(rearrange(targets, "b c h w -> (b c) 1 h w"), self.cell) * 2 - 1
+        x = self.embed(for_layer(self.from_image, cells))
         visible_cells = repeat(visible, "b h w -> (b c) (h w) 1", c=channels)
         x = torch.where(visible_cells, x, self.mask_token.to(x.dtype))
         x = x + repeat(self.from_image(image), "b t e -> (b c) t e", c=channels)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mvg.model.attention import attention
-from mvg.model.layers import Conv2d, Linear
+from mvg.model.layers import Conv2d, Linear, for_layer, from_layer
 from mvg.model.recomputation import recomputed
 
 
@@ -120,7 +120,8 @@ class Attention(nn.Module):
 
     def project(self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (b, heads, t, head width), queries and keys turned by position."""
-        q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+        projected = from_layer(self.qkv, self.qkv(x))
+        q, k, v = rearrange(projected, "b t (three h d) -> three b h t d", three=3, h=self.heads)
         return rotate(q, rotation), rotate(k, rotation), v
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "b t d"]:
@@ -160,7 +161,7 @@ class Block(nn.Module):
     def finish(self, x: Float[Tensor, "b t d"], attended: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         """Add the attended values, then the MLP."""
         x = x + self.drop(attended)
-        out: Tensor = x + self.drop(self.mlp(self.norm2(x)))
+        out: Tensor = x + self.drop(self.mlp(for_layer(self.mlp[0], self.norm2(x))))
         return out
 
 
@@ -178,7 +179,7 @@ class ConvBlock(nn.Module):
         return recomputed(self._forward, self.recompute, x)
 
     def _forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.second(F.gelu(self.first(self.norm(x))))
+        out: Tensor = x + self.second(self.first.activated(self.norm(x), "gelu"))
         return out
 
 

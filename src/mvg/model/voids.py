@@ -6,7 +6,7 @@ an input.
 """
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,6 +14,7 @@ BLACK = 1e-4
 """Pixels up to this intensity, in [0, 1], may belong to a void."""
 BODY = 1 / 16
 """Pixels brighter than this belong to the body."""
+_LARGEST_COUNT = 2**15 - 1  # of pixels in 16 bits
 _NOTCH = 9  # notches of the body count as inside up to a width of two ninths of the picture's side
 
 
@@ -53,8 +54,8 @@ def opening(mask: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
 def closing(body: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     """The body dilated by a disk, then eroded by it: closes notches up to the disk's diameter."""
     radius = max(1, body.shape[-1] // _NOTCH)
-    dilated = _disk_sums(F.pad(body, (2 * radius,) * 4), radius) > 0.5
-    return (_disk_sums((~dilated).to(body.dtype), radius) < 0.5).to(body.dtype)
+    dilated = _disk_sums(F.pad(body, (2 * radius,) * 4), radius) > 0
+    return (_disk_sums(~dilated, radius) == 0).to(body.dtype)
 
 
 def filled_smoothly(pictures: Float[Tensor, "b 1 s s"], known: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
@@ -116,17 +117,19 @@ def _box_counts(padded: UInt8[Tensor, "b 1 h w"]) -> UInt8[Tensor, "b 1 i j"]:
     return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
 
 
-def _disk_sums(mask: Float[Tensor, "b 1 s s"], radius: int) -> Float[Tensor, "b 1 r r"]:
+def _disk_sums(mask: Float[Tensor, "b 1 s s"] | Bool[Tensor, "b 1 s s"], radius: int) -> Int[Tensor, "b 1 r r"]:
     """Sums over the disk around every pixel that has a whole one (r = s - 2 * radius).
 
     Each row of a disk is the difference of two running sums: a convolution with so large a kernel takes several times
     as long.
     """
-    running, side = F.pad(mask.cumsum(-1), (1, 0)), mask.shape[-1] - 2 * radius
-    total = torch.zeros_like(mask[..., :side, :side])
+    kind = torch.int16 if (2 * radius + 1) ** 2 <= _LARGEST_COUNT else torch.int32
+    running, side = F.pad(mask.cumsum(-1, dtype=kind), (1, 0)), mask.shape[-1] - 2 * radius
+    total = torch.zeros_like(running[..., :side, :side])
     for down in range(-radius, radius + 1):
         across = int((radius * (radius + 0.5) - down**2) ** 0.5)
         row = running[..., radius + down : radius + down + side, :]
         first, last = radius - across, radius + across + 1
-        total = total + row[..., last : last + side] - row[..., first : first + side]
+        total += row[..., last : last + side]
+        total -= row[..., first : first + side]
     return total

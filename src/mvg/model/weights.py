@@ -25,6 +25,7 @@ from mvg.model.config import FORMS, GeneralistConfig, config_class, config_field
 from mvg.model.fusion import Fusion
 from mvg.model.generalist import Generalist
 from mvg.model.state_names import original_name
+from mvg.model.through_plane import ThroughPlane
 
 
 def _user_folder() -> Path:
@@ -40,7 +41,8 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 INSTALLED = _user_folder() / "weights"
 TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 FORMAT = 1
-_FUSION = "fusion."  # how the names of the tensors of learnt fusion begin
+# Networks that weights may have or not, by how the names of their tensors begin.
+_PARTS = {"fusion": Fusion, "through_plane": ThroughPlane}
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,9 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
     file = info.folder / TENSORS
     try:
         model, tensors = Generalist(info.config), load_file(file)
-        if any(name.startswith(_FUSION) for name in tensors):
-            model.fusion = Fusion()
+        for part, network in _PARTS.items():
+            if any(name.startswith(f"{part}.") for name in tensors):
+                setattr(model, part, network())
         model.load_state_dict(tensors)  # copies into float32 parameters
     except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError) as error:
         raise WeightsError(
@@ -164,7 +167,7 @@ def fingerprint(model: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     state = model.state_dict().items()
-    tensors = {original_name(name): tensor for name, tensor in state if not name.startswith(_FUSION)}
+    tensors = {original_name(name): tensor for name, tensor in state if name.split(".")[0] not in _PARTS}
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -65,8 +65,9 @@ def with_pretrained(
     old, at = state[_PENALTY], config.fine
     state[_PENALTY] = torch.cat([old[:, :at], torch.tensor(_START)[:, None].expand(-1, width), old[:, at:]], dim=1)
     state[_SKIP] = F.pad(state[_SKIP], (0, 0, 0, 0, 0, width))
-    added = {name: value for name, value in fresh.state_dict().items() if ".photographs." in name}
-    fresh.load_state_dict({**{name: value for name, value in state.items() if not name.startswith("fusion.")}, **added})
+    names = fresh.state_dict()  # networks that were fitted to the weights before are not among them
+    added = {name: value for name, value in names.items() if ".photographs." in name}
+    fresh.load_state_dict({**{name: value for name, value in state.items() if name in names}, **added})
     return fresh.eval()
 
 

@@ -1,5 +1,6 @@
 """The voxels of a volume whose labels a user has given, with undo and redo."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,11 +22,24 @@ class Correction:
 
 
 @dataclass(frozen=True, eq=False)
-class _Edit:
-    """A correction, and the numbers and mask of its slice before it."""
+class _Kept:
+    """Numbers and mask of a slice, compressed: a stroke takes kilobytes at most, so any number can be undone."""
 
-    correction: Correction
-    before: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    axis: int
+    index: int
+    shape: tuple[int, int]
+    content: bytes
+
+    @classmethod
+    def of(cls, correction: Correction) -> "_Kept":
+        both = np.stack([correction.numbers, correction.known])
+        content = zlib.compress(both.tobytes(), 1)
+        return cls(correction.axis, correction.index, (both.shape[1], both.shape[2]), content)
+
+    @property
+    def correction(self) -> Correction:
+        numbers, known = np.frombuffer(zlib.decompress(self.content), np.uint8).reshape(2, *self.shape)
+        return Correction(self.axis, self.index, numbers, known)
 
 
 @dataclass(eq=False)
@@ -39,8 +53,8 @@ class Annotations:
     numbers: NDArray[np.uint8] = field(init=False)
     known: NDArray[np.uint8] = field(init=False)
     _counts: tuple[NDArray[np.int64], ...] = field(init=False)  # known voxels of each slice across each array axis
-    _done: list[_Edit] = field(default_factory=list)
-    _undone: list[Correction] = field(default_factory=list)
+    _done: list[tuple[_Kept, _Kept]] = field(default_factory=list)  # what was given, and what was there before
+    _undone: list[_Kept] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.numbers = np.zeros(self.volume.shape, np.uint8)
@@ -56,19 +70,20 @@ class Annotations:
         """Take back the last correction; None where there is none."""
         if not self._done:
             return None
-        edit = self._done.pop()
-        where = _slice_index(edit.correction)
-        before = self.known[where].copy()
-        self.numbers[where], self.known[where] = edit.before
-        self._count(edit.correction, before)
-        self._undone.append(edit.correction)
-        return edit.correction
+        given, previous = self._done.pop()
+        correction, before = given.correction, previous.correction
+        where = _slice_index(correction)
+        known = self.known[where].copy()
+        self.numbers[where], self.known[where] = before.numbers, before.known
+        self._count(correction, known)
+        self._undone.append(given)
+        return correction
 
     def redo(self) -> Correction | None:
         """Repeat the correction that was taken back last; None where there is none."""
         if not self._undone:
             return None
-        correction = self._undone.pop()
+        correction = self._undone.pop().correction
         self._apply(correction)
         return correction
 
@@ -82,21 +97,27 @@ class Annotations:
         return [int(index) for index in np.flatnonzero(self._counts[axis] == area)]
 
     @property
+    def corrected(self) -> tuple[tuple[int, int], ...]:
+        """The array axis and the index of each correction that is in effect, the first one first."""
+        return tuple((given.axis, given.index) for given, _ in self._done)
+
+    @property
     def history(self) -> tuple[Correction, ...]:
-        """The corrections that are in effect, the first one first."""
-        return tuple(edit.correction for edit in self._done)
+        """The corrections that are in effect, the first one first, unpacked."""
+        return tuple(given.correction for given, _ in self._done)
 
     @property
     def undone(self) -> tuple[Correction, ...]:
         """The corrections that were taken back, in the order in which they were given."""
-        return tuple(reversed(self._undone))
+        return tuple(given.correction for given in reversed(self._undone))
 
     def _apply(self, correction: Correction) -> None:
         where, known = _slice_index(correction), correction.known > 0
-        self._done.append(_Edit(correction, (self.numbers[where].copy(), self.known[where].copy())))
-        self.numbers[where] = np.where(known, correction.numbers, self.numbers[where])
-        self.known[where] = np.maximum(self.known[where], correction.known)
-        self._count(correction, self._done[-1].before[1])
+        before = Correction(correction.axis, correction.index, self.numbers[where].copy(), self.known[where].copy())
+        self._done.append((_Kept.of(correction), _Kept.of(before)))
+        self.numbers[where] = np.where(known, correction.numbers, before.numbers)
+        self.known[where] = np.maximum(before.known, correction.known)
+        self._count(correction, before.known)
 
     def _count(self, correction: Correction, before: NDArray[np.uint8]) -> None:
         """Count the known voxels again after a change of one slice; `before`: its mask."""

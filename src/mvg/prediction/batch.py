@@ -1,6 +1,7 @@
 """Many query files at once: each query is predicted alone, and one that fails does not stop the others."""
 
 import logging
+import os
 import shutil
 import tempfile
 import traceback
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mvg._remote import public, read_bytes
+from mvg._remote import Address, fetch, is_url, public
 from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.files import stem_of
 from mvg.imaging.volume import Volume
@@ -34,7 +35,8 @@ class Job:
     """One query and the files of its prediction; uncertainty, probabilities and outlines are None if not asked for.
 
     series: which DICOM series of the query, see `mvg.read`; written_as: how the prediction is written;
-    strict: whether what is odd is refused. url: where the query is fetched from, "" for a file of this machine.
+    strict: whether what is odd is refused. url: where the query is fetched from, "" for a file of this machine;
+    corrections: the label map, at a path or URL, whose slices stay, None without corrections.
     """
 
     query: Path
@@ -46,6 +48,12 @@ class Job:
     written_as: FormatOptions = BY_QUERY
     strict: bool = False
     url: str = ""
+    corrections: Address | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the query, for messages; of one series or volume of it, with the file of its prediction."""
+        return f"{self.query.name} ({self.output.name})" if self.series else self.query.name
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -164,25 +172,37 @@ def _notes() -> Iterator[list[str]]:
 def predict_file(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> Outcome:
     """Predict one query and write its files. Raises what `run_jobs` makes an outcome of."""
     if job.url:
-        return _fetched_and_predicted(task, job, progress)
+        return with_files_fetched(job, lambda one: predict_file(task, one, progress))
     query = task.prompts.posed(read_channels(job.query, task.model.config.inputs, job.series))
     checked = fit_channels(query, task.model.config.inputs, "the query")
-    report_oddities(job.query.name, query_oddities(checked, task.prompts, task.spec), job.strict)
+    report_oddities(job.name, query_oddities(checked, task.prompts, task.spec), job.strict)
     prediction = task(query, None if progress is None else partial(progress, job))
-    report_oddities(job.query.name, answer_oddities(prediction.volume), job.strict)
+    report_oddities(job.name, answer_oddities(prediction.volume), job.strict)
+    return written_outcome(prediction, query, job, scale_of(task))
+
+
+def written_outcome(prediction: Prediction, query: Volume, job: Job, scale: Window | None = None) -> Outcome:
+    """Write the files of a prediction, all or none. Raises FileError, GeometryError."""
     quality = quality_of(prediction)
-    written = write_prediction(prediction, query, job, scale_of(task))
+    written = write_prediction(prediction, query, job, scale)
     summary = summarize(prediction, query, quality.by_label if quality else None)
     return Outcome(job, written, None, quality.mean if quality else None, summary)
 
 
-def _fetched_and_predicted(task: PromptedTask, job: Job, progress: Callable[[Job, int, int], None] | None) -> Outcome:
-    """Fetch a query whole, or not at all, into a folder that goes away, and predict it."""
+def with_files_fetched(job: Job, predict: Callable[[Job], Outcome]) -> Outcome:
+    """Predict a job whose query or corrections lie at URLs: each is fetched whole, or not at all, and removed."""
     with tempfile.TemporaryDirectory(prefix="mvg-query-") as folder:
-        local = Path(folder) / job.query.name
-        local.write_bytes(read_bytes(job.url))
-        outcome = _outcome(replace(job, query=local, url=""), lambda one: predict_file(task, one, progress))
-        error = outcome.error and outcome.error.replace(str(local), public(job.url))
+        local, addresses = job, dict[str, str]()
+        if job.url:
+            path = fetch(job.url, Path(folder) / "query")
+            local, addresses = replace(local, query=path, url=""), {str(path): public(job.url)}
+        if job.corrections is not None and is_url(job.corrections):
+            path = fetch(job.corrections, Path(folder) / "corrections")
+            local, addresses = replace(local, corrections=path), addresses | {str(path): public(job.corrections)}
+        outcome = _outcome(local, predict)
+    error = outcome.error
+    for path_text, address in addresses.items():
+        error = error and error.replace(path_text, address)
     return replace(outcome, job=job, error=error)
 
 
@@ -258,11 +278,11 @@ def _job(
 
 def _check_names(jobs: Sequence[Job], inputs: Sequence[Path]) -> None:
     """Raises FileError where a file would be written twice or over an input."""
-    protected = {path.resolve() for path in inputs}
+    protected = {os.path.realpath(path) for path in inputs}  # which, unlike `resolve`, ends at a loop of links
     query_of: dict[Path, Path] = {}
     for job in jobs:
         for path in job.outputs:
-            if path.resolve() in protected:
+            if os.path.realpath(path) in protected:
                 raise FileError(
                     f"the prediction for '{job.query}' would overwrite the input '{path}'",
                     "an output folder without queries and prompts",

@@ -9,18 +9,13 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from mvg.model.fusion import Evidence, Fusion
+from mvg.prediction.fitting import FittingTime, fit, structure_loss
 from mvg.prediction.fusion_samples import FusionSample
 from mvg.prediction.inference.evidence import evidence_maps
 
 _WINDOW = 10  # slices of a training example
-_BATCH = 2
-_RATE, _WARMUP_STEPS, _DECAY, _CLIP = 2e-3, 50, 0.01, 1.0
-_AVERAGE = 0.995  # decay of the averaged weights
-_SMOOTH_VOLUME, _SMOOTH_SLICE = 50.0, 20.0  # pixels that are added to both sides of Dice
-_LEAST_AREA = 100.0  # pixels that the cross-entropy of a small structure is divided by
 _IMAGES = (Evidence.image, Evidence.image_below, Evidence.image_above)
 _SIDES = ((Evidence.below, Evidence.above), (Evidence.image_below, Evidence.image_above))
 
@@ -37,24 +32,13 @@ def fit_fusion(
     seconds: of processor time, as `clock` counts; `on_step(seconds so far, loss)` is called after every step.
     """
     torch.manual_seed(seed)
-    rng, network, start = np.random.default_rng(seed), Fusion(), clock()
-    average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    optimizer, step = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY), 0
-    while (share := (clock() - start) / seconds) < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1, (step + 1) / _WARMUP_STEPS) * (1 - share)
-        losses = [_loss(network, *_example(samples, rng)) for _ in range(_BATCH)]
-        loss = torch.stack(losses).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
-        optimizer.step()
-        step += 1
-        for name, tensor in network.state_dict().items():
-            average[name].lerp_(tensor, 1 - min(_AVERAGE, step / (10 + step)))
-        on_step(clock() - start, float(loss.detach()))
-    network.load_state_dict(average)
-    return network.eval()
+    rng = np.random.default_rng(seed)
+
+    def loss(network: Fusion) -> Float[Tensor, ""]:
+        maps, truth, is_open = _example(samples, rng)
+        return structure_loss(network(maps[None])[0], truth, is_open)
+
+    return fit(Fusion(), loss, FittingTime(seconds, clock=clock), on_step)
 
 
 def _example(
@@ -96,19 +80,3 @@ def _changed(
         torch.from_numpy(truth.astype(np.float32)),
         torch.from_numpy(is_open.astype(np.float32)),
     )
-
-
-def _loss(
-    network: Fusion, maps: Float[Tensor, "f n s s"], truth: Float[Tensor, "n s s"], is_open: Float[Tensor, " n"]
-) -> Float[Tensor, ""]:
-    """Cross-entropy over the size of the structure, and Dice of the whole window and of each slice."""
-    mask = is_open[:, None, None]
-    log_odds = network(maps[None])[0]
-    area = (truth * mask).sum().clamp(min=_LEAST_AREA)
-    entropy = (F.binary_cross_entropy_with_logits(log_odds, truth, reduction="none") * mask).sum() / area
-    probability, true = log_odds.sigmoid() * mask, truth * mask
-    whole = 1 - (2 * (probability * true).sum() + _SMOOTH_VOLUME) / (probability.sum() + true.sum() + _SMOOTH_VOLUME)
-    both, sum_of_both = (probability * true).sum((1, 2)), probability.sum((1, 2)) + true.sum((1, 2))
-    slices = 1 - (2 * both + _SMOOTH_SLICE) / (sum_of_both + _SMOOTH_SLICE)
-    loss: Tensor = 0.5 * entropy.clamp(max=20) + whole + 0.5 * (slices * is_open).sum() / is_open.sum()
-    return loss

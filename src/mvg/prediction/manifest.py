@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mvg._atomic import atomic_file, unwritable
-from mvg._remote import Address, identity
+from mvg._remote import Address, identity, is_url
 from mvg.errors import FileError
 from mvg.prediction.batch import Job, Outcome
 
@@ -46,7 +46,7 @@ class Manifest:
         self.path, self.settings = output / name, dict(settings)
         self._digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         self._entries = _entries_in(output / NAME) | _entries_in(self.path)
-        self._queries = dict[Address, str]()
+        self._checksums = dict[Address, str]()
         self._written = 0.0
 
     @property
@@ -55,12 +55,22 @@ class Manifest:
         return self._entries
 
     def is_done(self, job: Job) -> bool:
-        """Whether a job's files are there, whole, and made from the same query, prompts, weights and options."""
+        """Whether a job's files are there, whole, and made from the same query, prompts, weights and options.
+
+        An answer to what was odd is none where a job refuses that.
+        """
         entry = self._entries.get(job.output.name, {})
         if entry.get("status") != "done" or entry.get("settings") != self._digest:
             return False
+        if job.strict and entry.get("oddities"):
+            return False
         files = entry.get("files", {})
-        if {path.name for path in job.outputs} != set(files) or entry.get("query_sha256") != self._checksum(job):
+        if {path.name for path in job.outputs} != set(files):
+            return False
+        if entry.get("query_sha256") != self._checksum(job) or entry.get("query_sha256") is None:
+            return False
+        corrections = entry.get("corrections_sha256")
+        if corrections != self._checksum_of_corrections(job) or (corrections is None) != (job.corrections is None):
             return False
         return all(path.exists() and checksum(path) == files[path.name] for path in job.outputs)
 
@@ -79,6 +89,8 @@ class Manifest:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **details,
         }
+        if job.corrections is not None:
+            self._entries[job.output.name]["corrections_sha256"] = self._checksum_of_corrections(job)
         if outcome.error is None and time.monotonic() - self._written > _SECONDS:
             self.write()
 
@@ -95,14 +107,19 @@ class Manifest:
         self._written = time.monotonic()
 
     def _checksum(self, job: Job) -> str | None:
-        """Of a query, computed once; of a URL that of its size and tag. None where it cannot be read."""
-        query = job.url or job.query
-        if query not in self._queries:
+        return self._known(job.url or job.query)
+
+    def _checksum_of_corrections(self, job: Job) -> str | None:
+        return None if job.corrections is None else self._known(job.corrections)
+
+    def _known(self, address: Address) -> str | None:
+        """The checksum of a file, computed once; of a URL see `identity`. None where it cannot be read."""
+        if address not in self._checksums:
             try:
-                self._queries[query] = identity(job.url) if job.url else checksum(job.query)
+                self._checksums[address] = identity(address) if is_url(address) else checksum(Path(address))
             except (OSError, FileError):
                 return None
-        return self._queries[query]
+        return self._checksums[address]
 
 
 def checksums(paths: Iterable[Path]) -> dict[str, str]:

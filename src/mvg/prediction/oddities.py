@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import PromptError
+from mvg.imaging.formats.nifti import SAME_POSITION, disagreement_of_positions
+from mvg.imaging.grid_difference import UNPLACED
 from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units
 from mvg.imaging.stated_modality import stated_modality, states_other_than_ct
 from mvg.imaging.volume import LabelMap, Volume
@@ -26,8 +28,9 @@ _FAR, _TIMES = 0.15, 2.5  # a larger mean difference of quantiles is odd, and so
 _ANGLE = 30.0  # degrees between slices of one plane
 _SIZE, _SPACING = 2.0, 4.0  # ratios of fields of view and of spacings
 _ACROSS = 1.4  # times longer pixels than those of the prompts, of slices across thick ones
-_IDENTICAL = 0.9995  # correlation of thumbnails of one image
+IDENTICAL = 0.9995  # correlation of thumbnails of one image
 _FLAT = 0.6  # share of neighbors with one label; gray values have fewer
+_WHITE = 64  # a mask is white on black; smaller values are labels
 _MANY_LABELS, _FEW_VALUES, _MANY_VALUES = 8, 16, 64
 
 
@@ -47,13 +50,15 @@ def query_oddities(query: Volume, prompts: PromptSet, spec: TaskSpec) -> tuple[O
     values = finite_sample(first_channel(query))
     if values.size and values.min() == values.max():
         return (Oddity("constant", f"all voxels are {values[0]:g}: there is nothing to see"),)
+    few = _few_values(values, prompts)
     query = prompts.posed(query)
     volume = QueryVolume.of(query, prompts, spec, prompts.images.shape[-1])
     numbers = evenly_spaced(np.arange(len(volume)), _SLICES).tolist()
     squares = np.concatenate([volume.squares(number)[:, 0] for number in numbers])
     unlike = _hounsfield(query, values, prompts) or _distribution(squares, prompts)
     facts = ScanFacts.of(query, prompts.plane, volume.windows)
-    return (*unlike, *_geometry(facts, prompts.scans), *_picture(query, prompts.scans), *_duplicate(squares, prompts))
+    geometry = (*_position(query, facts, prompts.scans), *_geometry(facts, prompts.scans))
+    return (*few, *unlike, *geometry, *_picture(query, facts, prompts.scans), *_duplicate(squares, prompts))
 
 
 def prompt_oddities(prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
@@ -67,6 +72,7 @@ def prompt_oddities(prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
         if len(prompts.values) >= _MANY_LABELS and _flatness(prompts.targets) < _FLAT:
             message = f"{len(prompts.values)} labels that change from pixel to pixel look like gray values"
             oddities.append(Oddity("gray labels", message))
+        oddities += _mask_values(prompts, volumes)
     elif len(np.unique(prompts.targets[:_SLICES])) <= _FEW_VALUES < _MANY_VALUES < len(np.unique(prompts.images[0])):
         message = f"the targets of a {spec.kind} have so few values that they look like labels"
         oddities.append(Oddity("labels as pictures", message))
@@ -74,6 +80,16 @@ def prompt_oddities(prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
         others = [other for at, other in enumerate(prompts.scans, 1) if at != number]
         oddities += [Oddity(odd.kind, f"prompt {number}: {odd.message}") for odd in _geometry(scan, others)]
     return tuple(oddities)
+
+
+def _mask_values(prompts: PromptSet, volumes: NDArray[np.int64]) -> tuple[Oddity, ...]:
+    """Whether prompts show one label each, and some of them another value of a mask."""
+    present = [prompts.classes[prompts.volume == number].any(axis=0) for number in volumes]
+    if max(int(one.sum()) for one in present) > 1 or len(prompts.values) < 2 or max(prompts.values) < _WHITE:
+        return ()
+    values = ", ".join(map(str, prompts.values))
+    message = f"each prompt shows one label, but not the same ({values}): masks of one structure need one value"
+    return (Oddity("label values", message),)
 
 
 def answer_oddities(answer: Volume | LabelMap) -> tuple[Oddity, ...]:
@@ -108,6 +124,14 @@ def _hounsfield(query: Volume, values: NDArray[np.float32], prompts: PromptSet) 
     return (Oddity("intensities", "CT in HU, but the prompts do not look like CT in HU"),) if hu else ()
 
 
+def _few_values(values: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
+    """Whether a query has as few intensities as a label map, beside prompts that have many."""
+    count = len(np.unique(values))
+    if count > _FEW_VALUES or len(np.unique(prompts.images[0])) <= _MANY_VALUES:
+        return ()
+    return (Oddity("labels", f"it has {count} intensities alone: it looks like a label map or a mask"),)
+
+
 def _distribution(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
     """Whether windowed intensities (m, s, s) are distributed unlike those of every prompt."""
     others = [
@@ -132,6 +156,19 @@ def _quantiles(pictures: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.abs(one - other).mean())
+
+
+def _position(query: Volume, scan: ScanFacts, others: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
+    """Whether a header is silent about where the image lies, or says two things."""
+    if any(None is not other.placed != scan.placed for other in others):
+        without, other = ("a prompt's", "its file does") if scan.placed else ("its", "those of the prompts do")
+        message = f"{without} file does not say where it lies ({UNPLACED}), {other}: check the sides"
+        return (Oddity("position", message),)
+    apart = disagreement_of_positions(query.header)
+    if apart <= SAME_POSITION:
+        return ()
+    message = f"sform and qform of its NIfTI header differ by {apart:.3g} voxels; the sform is used"
+    return (Oddity("position", message),)
 
 
 def _geometry(scan: ScanFacts, others: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
@@ -163,18 +200,23 @@ def _sizes(sizes: Sequence[float]) -> str:
     return " x ".join(f"{size:.3g}" for size in sizes)
 
 
-def _picture(query: Volume, scans: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
-    """Whether a picture without size is to be predicted from scans."""
+def _picture(query: Volume, facts: ScanFacts, scans: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
+    """Whether a picture without size, or one slice alone, is to be predicted from volumes."""
     is_picture = query.header is not None and query.header.kind == "picture"
     if is_picture and scans and all(set(scan.spacing) != {1.0} for scan in scans):
         return (Oddity("picture", "a picture without size or position, and the prompts are scans"),)
+    if facts.single and scans and not any(scan.single for scan in scans):
+        message = (
+            "one slice alone, and the prompts are volumes: give the whole series, as a folder, if it belongs to one"
+        )
+        return (Oddity("single slice", message),)
     return ()
 
 
 def _duplicate(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity, ...]:
     """Whether most slices (m, s, s) of the query are among the prompts."""
     ours = thumbnails(squares)
-    similar = ours @ prompts.retrieval_index.thumbnails.T > _IDENTICAL
+    similar = ours @ prompts.retrieval_index.thumbnails.T > IDENTICAL
     rows = similar.any(axis=1) & (np.abs(ours).sum(axis=1) > 0)
     if rows.mean() <= 0.5:
         return ()

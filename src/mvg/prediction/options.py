@@ -9,6 +9,7 @@ from mvg.errors import PromptError, UnknownNameError
 from mvg.prediction.selection import strategies
 
 ZOOM = ("auto", "off")
+THROUGH_PLANE = ("auto", "off")
 # Names in task files older than format 3.
 _FORMER_NAMES = {"look": "zoom", "reject": "min_probability"}
 _FORMER_ZOOM = {"close": "auto", "whole": "off"}
@@ -21,6 +22,8 @@ class PredictionOptions:
     strategy: how prompt slices are chosen for a query slice; num_prompts: how many at most. members: predictions
     that are averaged, each from other prompts, colors or mirrored; seed: of every random choice.
     zoom: "auto" predicts small and fine labels again at a higher magnification, "off" predicts whole slices only.
+    through_plane: "auto" averages the probabilities of labels with those of the slices beside, where these look alike;
+    "off" predicts each slice on its own.
     propagate: slices whose labels have at least this mean probability become prompts of their neighbors, which are
     then predicted again (0: never). min_probability: a label with a lower mean probability in a slice is removed there
     (0: never; None: the prompts determine a threshold for each label, see `refinement.rejection`).
@@ -36,6 +39,7 @@ class PredictionOptions:
     members: int = 1
     seed: int = 0
     zoom: str = "auto"
+    through_plane: str = "auto"
     propagate: float = 0.0
     min_probability: float | None = None
     colors: tuple[float, ...] = ()
@@ -46,6 +50,8 @@ class PredictionOptions:
         named(strategies, self.strategy)
         if self.zoom not in ZOOM:
             raise UnknownNameError("zoom", self.zoom, ZOOM)
+        if self.through_plane not in THROUGH_PLANE:
+            raise UnknownNameError("through-plane averaging", self.through_plane, THROUGH_PLANE)
         for name, count in (("prompts", self.num_prompts), ("ensemble members", self.members)):
             if count < 1:
                 raise PromptError(f"{count} {name}", "1 or more", "ask for at least one")

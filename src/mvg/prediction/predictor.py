@@ -1,6 +1,6 @@
 """The predictor: given example pairs, it does the same to new images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mvg.errors import UnknownNameError
@@ -19,7 +19,7 @@ from mvg.prediction.prompts.pairs import PairReader, PromptPairs, Volumes, fit_c
 from mvg.prediction.prompts.prompt_set import prepare
 from mvg.prediction.prompts.task_choice import PromptImages, PromptTargets, task_spec
 from mvg.prediction.prompts.zoom_plan import plan_zoom
-from mvg.prediction.reconstruction import RawPrompts, ReconstructionOptions, reconstruct
+from mvg.prediction.reconstruction import ReconstructionOptions, reconstruct
 from mvg.prediction.registration.register import Registration, RegistrationOptions, register
 from mvg.prediction.session import Session
 from mvg.prediction.session_start import SessionStart, check_values
@@ -62,7 +62,7 @@ class Predictor:
         options = options or PredictionOptions()
         spec = task_spec(task)
         pairs = PromptPairs(PromptImages(images), PromptTargets(targets, task), names, modality)
-        reader = PairReader(pairs, spec, self.model.config.inputs)
+        reader = PairReader(pairs, spec.predicted, self.model.config.inputs)
         values = None if labels is None else tuple(labels)
         prompts = prepare(reader, SliceLayout(self.model.config.size, values=values))
         reader.report_annotation()
@@ -94,26 +94,31 @@ class Predictor:
 
         See `mvg.prediction.registration.register` for the options and errors.
         """
-        return register(moving, fixed, options, self.model)
+        return register(moving, fixed, options)
 
     def reconstruct(
-        self, measurement: Measurement, prompts: RawPrompts, options: ReconstructionOptions | None = None
+        self, measurement: Measurement, complete: Sequence[Volume], options: ReconstructionOptions | None = None
     ) -> Volume:
         """The volume of incomplete raw data, with which it agrees.
 
             measurement = mvg.tasks.measurement.read_measurement("scan.h5")
-            volume = predictor.reconstruct(measurement, RawPrompts((complete,)))
+            volume = predictor.reconstruct(measurement, [mvg.read("other_patient.nii.gz")])
 
-        Raises PromptError for options out of range, and what `prompt` raises.
+        complete: volumes of other patients. Raises PromptError for none, or options out of range, and what `prompt`
+        raises.
         """
-        task = self.prompt(*prompts.pairs(measurement), task="reconstruction")
 
-        def predict(image: Volume) -> Volume:
-            volume = task(image).volume
-            assert isinstance(volume, Volume), "a task of pictures"
-            return volume
+        def learn(images: list[Volume], targets: list[Volume]) -> Callable[[Volume], Volume]:
+            task = self.prompt(images, targets, "reconstruction")
 
-        return reconstruct(predict, measurement, options or ReconstructionOptions())
+            def predict(image: Volume) -> Volume:
+                volume = task(image).volume
+                assert isinstance(volume, Volume), "a task of pictures"
+                return volume
+
+            return predict
+
+        return reconstruct(learn, measurement, complete, options or ReconstructionOptions())
 
     def load_task(self, path: str | Path) -> PromptedTask:
         """A saved task for this model. Raises FileError, or WeightsError for another picture size."""

@@ -17,16 +17,16 @@ from mvg.model.weights import fingerprint
 from mvg.prediction import session_file, task_file
 from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.inference.context import PredictionContext, ZoomPass
+from mvg.prediction.inference.other_knowledge import OtherPrompts
 from mvg.prediction.inference.other_prompts import other_prompts
 from mvg.prediction.inference.parallel import one_thread_per_operation
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
-from mvg.prediction.inference.same_volume import OtherPrompts
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.cutting import SliceLayout
-from mvg.prediction.prompts.pairs import PairReader, PromptPairs, fit_channels
+from mvg.prediction.prompts.pairs import PairReader, PromptPairs, first_channel, fit_channels
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection
@@ -74,15 +74,15 @@ class PromptedTask:
             )
         given = query = fit_channels(query, self.model.config.inputs, "the query")
         query = self.prompts.posed(query)
-        slices = QueryVolume.of(query, self.prompts, self.spec, self.model.config.size)
+        slices = QueryVolume.of(query, self.prompts, self.spec.predicted, self.model.config.size)
         passes = 1 if self.zoom is None or self.options.zoom == "off" else 1 + len(self.zoom.regions)
         counter = _Counter(progress, passes * len(slices))
         context = PredictionContext(
-            self.spec, self.options, self.cache, QueryFeatures(self.model, slices),
+            self.spec.predicted, self.options, self.cache, QueryFeatures(self.model, slices),
             query.pixel_spacing(slices.plane), self.zoom_pass, counter.step,
         )  # fmt: skip
         with one_thread_per_operation():
-            prediction = refine(context, predict_slices(context, context.planner()), self.spec.postprocess)
+            prediction = refine(context, predict_slices(context, context.planner()), context.spec.postprocess)
         counter.finish()
         return self._on_grid(prediction, query, slices.plane).with_orientation(given.orientation)
 
@@ -129,7 +129,7 @@ class PromptedTask:
 
         Raises PromptError for zoom "auto" where the task was made with zoom "off", so that no prompts were magnified.
         """
-        needs_plan = options.zoom == "auto" and "zoom" in self.spec.postprocess
+        needs_plan = options.zoom == "auto" and "zoom" in self.spec.predicted.postprocess
         if needs_plan and self.zoom is None and self._zoom_was_off:
             raise PromptError(
                 "zoom 'auto' for a task that was made with zoom 'off'",
@@ -203,7 +203,7 @@ class PromptedTask:
 
     def _determine_thresholds(self) -> None:
         """Thresholds of rejection, so that nobody who loads the task waits for them."""
-        if "rejection" not in self.spec.postprocess or self.options.min_probability is not None:
+        if "rejection" not in self.spec.predicted.postprocess or self.options.min_probability is not None:
             return
         rejection.thresholds(self.cache, self.options)
         for region, cache in self.zoom_pass.regions if self.zoom_pass else ():
@@ -225,6 +225,8 @@ class PromptedTask:
             probabilities = ClassProbabilities((0, *values), prediction.probabilities, query, plane, query.orientation)
         confidence = Confidence(plane, prediction.slice_confidence, prediction.label_confidence(values))
         volume = _placed(query, pixels, plane)
+        if self.spec.erases:
+            return Prediction(_erased(query, volume), uncertainty, probabilities)
         return Prediction(volume, uncertainty, probabilities, confidence if values else None)
 
 
@@ -249,6 +251,12 @@ class _Counter:
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._total)
+
+
+def _erased(query: Volume, kept: Volume | LabelMap) -> Volume:
+    """The query where labels are not 0, its lowest intensity elsewhere."""
+    voxels = first_channel(query)
+    return Volume(np.where(kept.voxels != 0, voxels, voxels.min()), query.affine, query.header, query.orientation)
 
 
 def _placed(query: Volume, slices: NDArray[np.generic], plane: Plane) -> Volume | LabelMap:

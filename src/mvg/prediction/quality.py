@@ -23,6 +23,11 @@ class Quality:
     mean: float = 0.0
     by_label: Mapping[int, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, by_label: Mapping[int, float]) -> "Quality":
+        """With the mean over the labels; 0 without any."""
+        return cls(float(np.mean(list(by_label.values()))), by_label) if by_label else cls()
+
 
 def quality_of(prediction: Prediction) -> Quality | None:
     """Estimates of the Dice of a prediction and of each of its labels; 0 where it is empty, None for pictures.
@@ -31,8 +36,15 @@ def quality_of(prediction: Prediction) -> Quality | None:
     """
     if prediction.confidence is None or not isinstance(prediction.volume, LabelMap):
         return None
-    by_label = {value: sure**EXPONENT for value, sure in prediction.confidence.labels.items()}
-    return Quality(float(np.mean(list(by_label.values()))), by_label) if by_label else Quality()
+    return Quality.of({value: sure**EXPONENT for value, sure in prediction.confidence.labels.items()})
+
+
+def expected_quality(labeled: Mapping[int, int], wrong: Mapping[int, float]) -> Quality:
+    """The Dice to expect of labels with so many labeled and so many likely wrong pixels, by label value.
+
+    Labels without a labeled pixel do not count. Raises KeyError for a label without its likely wrong pixels.
+    """
+    return Quality.of({value: expected_dice(pixels, wrong[value]) for value, pixels in labeled.items() if pixels})
 
 
 def expected_dice(labeled: int, wrong: float) -> float:

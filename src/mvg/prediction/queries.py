@@ -1,12 +1,12 @@
 """Queries as users name them: files and folders, and of DICOM exports one series or each of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mvg._remote import Address, is_url, name_in
-from mvg.errors import FileError, PromptError
+from mvg.errors import FileError, MvgError, PromptError
 from mvg.imaging.dicom.series import ALL, Series, all_series
 from mvg.imaging.files import is_dicom, stem_of, volume_count
 
@@ -27,7 +27,8 @@ class Query:
 def volumes_of(queries: Sequence[Query], volume: str) -> tuple[Query, ...]:
     """The queries with one volume of files that hold several, such as time points: a number, or "all" for a query each.
 
-    Raises PromptError for other words, FileError for a file that cannot be read.
+    Files that lack the volume, or cannot be read, are refused when they are read. Raises PromptError for other words,
+    and for all volumes of a URL, which is fetched later.
     """
     if not volume:
         return tuple(queries)
@@ -35,14 +36,28 @@ def volumes_of(queries: Sequence[Query], volume: str) -> tuple[Query, ...]:
         raise PromptError(f"--volume {volume}", f"a number from 0 on, or {ALL}", "correct it")
     chosen = list[Query]()
     for query in queries:
-        count = 1 if query.url or _is_export(query.path) else volume_count(query.path)
-        if count == 1:
+        if query.url and volume == ALL:
+            raise PromptError("--volume all for a URL", "a file of this machine, or one number", "fetch it first")
+        count = 0 if query.url else _volume_count(query)
+        if count == 1 and volume in ("0", ALL):
             chosen.append(query)
             continue
         numbers = range(count) if volume == ALL else [int(volume)]
-        digits = len(str(count - 1))
-        chosen += [Query(query.path, f"volume {n}", f"{stem_of(query.path)}_{n:0{digits}d}") for n in numbers]
+        digits, name = len(str(count - 1)), query.name or name_of_export(query.path)
+        chosen += [replace(query, series=_of_volume(query, n), name=f"{name}_{n:0{digits}d}") for n in numbers]
     return tuple(chosen)
+
+
+def _volume_count(query: Query) -> int:
+    try:
+        return volume_count(query.path, query.series)
+    except MvgError:  # said again, of this query alone, when it is read
+        return 1
+
+
+def _of_volume(query: Query, number: int) -> str:
+    """The series of a query, and a volume of it."""
+    return f"{query.series} volume {number}".strip()
 
 
 def query_paths(addresses: Sequence[Address]) -> tuple[Path, ...]:

@@ -9,14 +9,43 @@ from pathlib import Path
 from typing import Any
 
 import mvg
+from mvg.model.generalist import Generalist
 from mvg.model.weights import fingerprint
 from mvg.prediction.answer_summary import AnswerSummary
 from mvg.prediction.batch import Job, Outcome, run_jobs
 from mvg.prediction.batch_page import CrossCheck, Line, pictures_in, write_page
-from mvg.prediction.engine_choice import LOCAL, EngineChoice, predict_on
+from mvg.prediction.engine_choice import EngineChoice, predict_on
 from mvg.prediction.manifest import Manifest, checksum, checksums
+from mvg.prediction.options import PredictionOptions
 from mvg.prediction.parts import WHOLE, Part
 from mvg.prediction.prompted_task import PromptedTask
+
+OnSlice = Callable[[Job, int, int], None]
+"""Called with a job, the number of its slices that are done, and that of all."""
+
+
+@dataclass(frozen=True)
+class BatchPredictor:
+    """What predicts the jobs of a batch, and what its record says of it.
+
+    kind: of the task; weights: the id or path of the model's weights; options: of predictions; predict: the outcomes of
+    jobs, as soon as each is there.
+    """
+
+    kind: str
+    weights: str
+    model: Generalist
+    options: PredictionOptions
+    predict: Callable[[Sequence[Job], OnSlice], Iterator[Outcome]]
+
+    @classmethod
+    def of_task(cls, task: PromptedTask, engine: EngineChoice, output: Path) -> "BatchPredictor":
+        """A task on an engine; output: the folder, where the task lies while workers need it."""
+
+        def predict(jobs: Sequence[Job], progress: OnSlice) -> Iterator[Outcome]:
+            return predict_on(engine, task, jobs, output, progress)
+
+        return cls(task.spec.kind, task.weights, task.model, task.options, predict)
 
 
 @dataclass
@@ -24,21 +53,20 @@ class RecordedBatch:
     """Predicts jobs into a folder with a record of them.
 
     keeps: whether answers with the same record are kept; inputs: the prompts' files; names: of labels; extra: further
-    settings that answers depend on; checks: of the prompts, for the page. engine: where queries are predicted; part: of
-    the queries, which has a record of its own and no page.
+    settings that answers depend on; checks: of the prompts, for the page. part: of the queries, which has a record of
+    its own and no page.
     """
 
-    task: PromptedTask
+    predictor: BatchPredictor
     output: Path
     inputs: Sequence[Path] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     keeps: bool = True
     checks: Sequence[CrossCheck] = ()
-    engine: EngineChoice = LOCAL
     part: Part = WHOLE
 
-    def run(self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job], progress: OnSlice) -> Iterator[Outcome]:
         """The outcome of each job; those that are done already are kept. The record is written whatever happens."""
         manifest = Manifest(self.output, self._settings(), self.part.manifest)
         outcomes, pictures = list[Outcome](), pictures_in(self.output)
@@ -56,7 +84,7 @@ class RecordedBatch:
         remaining = [job for job in jobs if job.output not in written]
         try:
             started = time.monotonic()
-            for outcome in chain(run_jobs(done, kept), self._predict(remaining, progress)):
+            for outcome in chain(run_jobs(done, kept), self.predictor.predict(remaining, progress)):
                 outcomes.append(outcome)
                 if not outcome.is_kept:
                     manifest.add(outcome, time.monotonic() - started, _details(outcome))
@@ -68,26 +96,23 @@ class RecordedBatch:
                 if self.part == WHOLE:
                     write_page(self.output, self._facts(), [_line(one) for one in outcomes], self.names, self.checks)
 
-    def _predict(self, jobs: Sequence[Job], progress: Callable[[Job, int, int], None]) -> Iterator[Outcome]:
-        return predict_on(self.engine, self.task, jobs, self.output, progress)
-
     def _settings(self) -> dict[str, Any]:
-        task = self.task
+        predictor = self.predictor
         return {
             "version": mvg.__version__,
-            "task": task.spec.kind,
-            "weights": task.weights,
-            "weights_sha256": fingerprint(task.model),
-            "options": asdict(task.options),
+            "task": predictor.kind,
+            "weights": predictor.weights,
+            "weights_sha256": fingerprint(predictor.model),
+            "options": asdict(predictor.options),
             "prompts": checksums(self.inputs),
             **self.extra,
         }
 
     def _facts(self) -> dict[str, str]:
-        changed = ", ".join(f"{name} {value}" for name, value in asdict(self.task.options).items() if value)
+        changed = ", ".join(f"{name} {value}" for name, value in asdict(self.predictor.options).items() if value)
         return {
-            "task": self.task.spec.kind,
-            "weights": self.task.weights,
+            "task": self.predictor.kind,
+            "weights": self.predictor.weights,
             "prompt files": str(len(self.inputs)),
             "options": changed,
             "finished": datetime.now().isoformat(sep=" ", timespec="minutes"),

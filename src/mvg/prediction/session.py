@@ -6,21 +6,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import PromptError
-from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Plane, Volume
-from mvg.imaging.window import Window
 from mvg.model.generalist import Generalist
 from mvg.model.weights import fingerprint
 from mvg.prediction import session_file
-from mvg.prediction.annotated_frame import annotated_frame
 from mvg.prediction.annotations import Annotations, Correction, check_slice, class_numbers
-from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
-from mvg.prediction.inference.same_volume import SameVolume, VolumeScale, no_others
+from mvg.prediction.first_prediction import FirstPrediction
+from mvg.prediction.inference.query_volume import smallest_integers
+from mvg.prediction.inference.same_volume import SameVolume
 from mvg.prediction.inference.strokes import spread_strokes
 from mvg.prediction.prompts.pairs import channels_first
+from mvg.prediction.quality import Quality, expected_quality
 from mvg.prediction.result import Prediction
-from mvg.prediction.selection.uncertain import likely_errors, outward, worth_correcting
+from mvg.prediction.selection.uncertain import outward, worth_correcting
+from mvg.prediction.session_engine import SessionEngine
 from mvg.prediction.session_file import SessionContents
 from mvg.prediction.session_start import UNKNOWN, SessionStart
 from mvg.prediction.session_windows import SessionWindows
@@ -42,10 +41,9 @@ class Session:
         """See `Predictor.open` and `PromptedTask.open`, which make one."""
         self._model, self.volume, self._start = model, volume, start
         self._annotations = Annotations(volume)
-        self._engine: SameVolume | None = None
-        self._cut: tuple[Plane, Frame, tuple[Window, ...]] | None = None
+        self._first = FirstPrediction(volume, start)
+        self._engine = SessionEngine(model, volume, start, self._first)
         self._windows = SessionWindows(volume, start)
-        self._first_prediction: Prediction | None = None
         self._filled: dict[tuple[object, ...], NDArray[np.uint8]] = {}
         self._latest: dict[tuple[Plane, int], int] = {}  # hashes of what was last returned
 
@@ -106,7 +104,7 @@ class Session:
         numbers, known = self._annotations.slices(plane)
         engine = self._ready_engine(plane)
         if engine is None:
-            predicted = self._first(plane)
+            predicted = self._first.numbers(plane)
         else:
             predicted = numbers.copy()
             engine.prepare([number for number in range(len(numbers)) if number not in engine.annotated])
@@ -138,7 +136,7 @@ class Session:
                 yield cut.number_of(number), cut.to_array(table[picture])
 
         if engine is None:
-            first = self._first(plane)
+            first = self._first.numbers(plane)
             for number in open_slices:
                 yield from update(number, first[number])
             return
@@ -163,13 +161,38 @@ class Session:
         plane = self.plane
         engine, cut = self._ready_engine(plane), SlicePlane(self.volume, plane)
         if engine is None:
-            errors = self._first_errors(plane)
+            errors = self._first.errors(plane).sum(axis=(1, 2), dtype=np.float64)
             return {cut.number_of(number): float(pixels) for number, pixels in enumerate(errors)}
         open_slices = [n for n in range(len(engine.features.query)) if n not in engine.annotated]
         engine.prepare(open_slices)
         box = engine.features.query.frames[0].source
         area = box.rows * box.cols / self._model.config.size**2
         return {cut.number_of(number): area * engine.answer(number).doubt for number in open_slices}
+
+    def quality(self) -> Quality:
+        """Estimates of the Dice of the prediction, the mean over its labels and by label value.
+
+        They follow from the pixels that are likely wrong; those of labels that no corrected slice shows are the task's.
+        Raises PromptError as `predict` does.
+        """
+        engine = self._ready_engine(self.plane)
+        if engine is None:
+            return self._first.quality
+        count = len(engine.features.query)
+        engine.prepare([number for number in range(count) if number not in engine.annotated])
+        box, predicted = engine.features.query.frames[0].source, [engine.answer(number) for number in range(count)]
+        area = box.rows * box.cols / self._model.config.size**2
+        wrong = area * np.sum([one.by_class for one in predicted], axis=0)
+        labeled = np.sum([np.bincount(a.numbers.ravel(), minlength=len(wrong) + 1) for a in predicted], axis=0)[1:]
+        values = self.values
+        expected = expected_quality(
+            dict(zip(values, labeled.tolist(), strict=True)), dict(zip(values, wrong.tolist(), strict=True))
+        )
+        if not self._first.exists or not engine.missing:
+            return expected
+        of_task, missing = self._first.quality.by_label, {values[number - 1] for number in engine.missing}
+        kept = {value: dice for value, dice in expected.by_label.items() if value not in missing}
+        return Quality.of(kept | {value: dice for value, dice in of_task.items() if value in missing})
 
     def uncertain(self, count: int = 1) -> tuple[int, ...]:
         """The slices of `plane`, by array index, that are worth correcting next, the most valuable first.
@@ -193,8 +216,8 @@ class Session:
 
     def forget_features(self) -> None:
         """Free the features of the slices, the largest part of its memory; they are computed again when needed."""
-        if self._engine is not None:
-            self._engine.features.clear()
+        if self._engine.current is not None:
+            self._engine.current.features.clear()
 
     def restore(self, contents: SessionContents) -> None:
         """Repeat the corrections of a file, those that were undone included."""
@@ -209,21 +232,21 @@ class Session:
         A slice with strokes counts as annotated: what the strokes leave open follows them and the prediction.
         """
         numbers, known = self._annotations.slices(plane)
+        windows = self._windows.of(self._annotations)
         whole = {number: numbers[number] for number in self._whole_slices(plane)}
         drawn = [number for number in self._drawn_slices(plane) if number not in whole]
         if any(picture.any() for picture in whole.values()):
-            engine = self._engine_for(plane, np.stack(list(whole.values())))
-            engine.annotate(whole)
+            labels = np.stack([numbers[number] for number in (*whole, *drawn)])
+            engine = self._engine.annotated(plane, windows, whole, labels)
             before: dict[int, NDArray[np.uint8] | None] = {n: engine.answer(n).numbers for n in drawn}
         elif any((numbers[number] * known[number]).any() for number in drawn):
-            first = self._first(plane) if self._start.first is not None else None
+            first = self._first.numbers(plane) if self._first.exists else None
             before = {number: None if first is None else first[number] for number in drawn}
         else:
             return None
         completed = {number: self._completed(plane, number, before[number]) for number in drawn}
-        engine = self._engine_for(plane, np.stack([*whole.values(), *completed.values()]))
-        engine.annotate(whole | completed)
-        return engine
+        annotated = whole | completed
+        return self._engine.annotated(plane, windows, annotated, np.stack(list(annotated.values())))
 
     def _whole_slices(self, plane: Plane) -> list[int]:
         """The slices of a plane that are known whole."""
@@ -233,12 +256,12 @@ class Session:
     def _drawn_slices(self, plane: Plane) -> list[int]:
         """The slices of a plane that were corrected in this plane."""
         cut = SlicePlane(self.volume, plane)
-        return sorted({cut.number_of(one.index) for one in self.corrections if one.axis == cut.axis})
+        return sorted({cut.number_of(index) for axis, index in self._annotations.corrected if axis == cut.axis})
 
     def _last_number(self, plane: Plane) -> int:
         """The slice of the last correction of this plane; the middle one where corrections of others make it up."""
         cut = SlicePlane(self.volume, plane)
-        numbers = [cut.number_of(one.index) for one in self.corrections if one.axis == cut.axis]
+        numbers = [cut.number_of(index) for axis, index in self._annotations.corrected if axis == cut.axis]
         return numbers[-1] if numbers else len(cut) // 2
 
     def _completed(self, plane: Plane, number: int, before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
@@ -256,42 +279,3 @@ class Session:
         channels = channels_first(self.volume.pictures(plane)[number : number + 1])[0]
         window = self._windows.of(self._annotations)[0]
         return spread_strokes(window.apply(channels[0]), numbers[number], known[number] > 0, before)
-
-    def _first(self, plane: Plane) -> NDArray[np.uint8]:
-        """The task's prediction as class numbers (n, rows, cols)."""
-        values = np.array((0, *self.values))
-        order = np.argsort(values)
-        labels = np.asarray(self._task_prediction().volume.pictures(plane))
-        return np.asarray(order[np.searchsorted(values, labels, sorter=order)], np.uint8)
-
-    def _first_errors(self, plane: Plane) -> NDArray[np.float64]:
-        """How many pixels of each slice (n,) the task's prediction likely has wrong."""
-        uncertainty = self._task_prediction().uncertainty
-        assert uncertainty is not None, "the task predicts it with its labels"
-        return np.asarray(likely_errors(uncertainty.pictures(plane), len(self.values)).sum(axis=(1, 2)), np.float64)
-
-    def _task_prediction(self) -> Prediction:
-        if self._start.first is None:
-            raise PromptError(
-                "a prediction before any slice is labeled", "a slice with a label", "label one slice first"
-            )
-        if self._first_prediction is None:
-            self._first_prediction = self._start.first(self.volume)
-        return self._first_prediction
-
-    def _engine_for(self, plane: Plane, labels: NDArray[np.uint8]) -> SameVolume:
-        """The engine for slices of a plane, with a frame that holds the annotated labels (n, rows, cols)."""
-        spacing, size = self.volume.pixel_spacing(plane), self._model.config.size
-        previous = self._cut[1] if self._cut is not None and self._cut[0] == plane else None
-        windows = self._windows.of(self._annotations)
-        frame = annotated_frame(labels, spacing, size, previous)
-        if self._engine is None or (plane, frame, windows) != self._cut:
-            slices = channels_first(self.volume.pictures(plane))
-            query = QueryVolume(slices, plane, windows, (frame,))
-            whole = frame == Frame.letterbox(frame.shape, spacing, size)
-            features = QueryFeatures(self._model, query)
-            others = self._start.others(features) if whole and self._start.others is not None else None
-            scale = VolumeScale.of(SlicePlane(self.volume, plane), frame)
-            self._engine = SameVolume(features, len(self.values), scale, others or no_others, self._start.combination)
-            self._cut = (plane, frame, windows)
-        return self._engine

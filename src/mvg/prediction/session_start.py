@@ -7,8 +7,9 @@ from mvg.errors import PromptError
 from mvg.imaging.coloring import MOST_CLASSES
 from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
+from mvg.prediction.inference.other_knowledge import OtherPrompts
 from mvg.prediction.inference.query_volume import QueryFeatures
-from mvg.prediction.inference.same_volume import Combination, OtherPrompts
+from mvg.prediction.inference.same_volume import Combination
 from mvg.prediction.result import Prediction
 
 UNKNOWN = 255

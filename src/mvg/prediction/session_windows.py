@@ -65,7 +65,7 @@ def _deciding_slices(voxels: NDArray[np.float32], annotations: Annotations) -> l
 
 def _labeled_slices(voxels: NDArray[np.float32], annotations: Annotations) -> Iterator[_Slice]:
     """The corrected slices that show a label, in the order of their first correction, and whether all is known."""
-    for axis, index in dict.fromkeys((one.axis, one.index) for one in annotations.history):
+    for axis, index in dict.fromkeys(annotations.corrected):
         labels = np.asarray(annotations.numbers.take(index, axis))
         if labels.any():
             yield np.asarray(voxels.take(index, axis)), labels, index in annotations.whole_slices(axis)

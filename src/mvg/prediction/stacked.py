@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mvg.model.adapter import AdapterInput
+from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.ensemble import ViewPlanner, ensemble_output
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.options import PredictionOptions
@@ -89,20 +90,26 @@ def _in_turns(caches: Sequence[PromptCache], rng: np.random.Generator) -> list[t
     return [(number, at) for *_, number, at in sorted(turns)]
 
 
-def _predicted(cache: PromptCache, options: PredictionOptions, number: int, zoomed: bool) -> _Row:
+def predict_from_others(
+    cache: PromptCache, options: PredictionOptions, number: int
+) -> tuple[ImageFeatures, Float[Tensor, "1 k s s"]]:
+    """The features of a prompt slice, and its prediction (1, k, s, s) from the prompts of the other volumes."""
     prompts, index = cache.prompts, cache.index
-    volume = int(prompts.volume[number])
-    others, numbers = index.without_volume(volume)
+    others, numbers = index.without_volume(int(prompts.volume[number]))
     planner = ViewPlanner(prompts, others, replace(options, members=1), cache.paints, numbers)
     (view,) = planner.views(index.as_query(number))
     if cache.model.config.independent_prompts:
         view = replace(view, indices=tuple(sorted(view.indices)))
     features = cache.features([number])
-    prediction = ensemble_output(cache, {False: features}.__getitem__, (view,)).mean
+    return features, ensemble_output(cache, {False: features}.__getitem__, (view,)).mean
+
+
+def _predicted(cache: PromptCache, options: PredictionOptions, number: int, zoomed: bool) -> _Row:
+    prompts, (features, prediction) = cache.prompts, predict_from_others(cache, options, number)
     inputs = AdapterInput.of(features, prediction).map(lambda part: part.cpu().half())
     if prompts.has_labels:
         target = torch.from_numpy(prompts.targets[[number]].astype(np.float32))
     else:
         target = torch.from_numpy(prompts.picture_batch([number]))
     labeled = bool(prompts.classes[number].any()) or not prompts.has_labels
-    return _Row(inputs, target, volume, zoomed, labeled)
+    return _Row(inputs, target, int(prompts.volume[number]), zoomed, labeled)

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mvg._atomic import atomic_file
-from mvg.errors import FileError, MvgError, WeightsError
+from mvg.errors import FileError, WeightsError
 from mvg.imaging.pose import Pose
 from mvg.imaging.window import CT_WINDOW, Window
 from mvg.model.outputs import PromptState
@@ -102,11 +102,13 @@ def load(path: Path) -> TaskContents:
     if "checksum" in description and description["checksum"] != checksum(description, tensors):
         raise _not_a_task(path, "its contents do not have its checksum")
     try:
-        return _contents(description, tensors)
-    except MvgError:
-        raise
+        contents = _contents(description, tensors)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _not_a_task(path, f"{type(error).__name__}: {error}") from error
+    if contents.spec.erases and not contents.prompts.has_labels:
+        problem = f"'{path}' holds pictures for a task of labels"
+        raise FileError(problem, f"labels, for {contents.spec.kind}", "make the task again from its prompts")
+    return contents
 
 
 def check_size(contents: TaskContents, size: int, path: Path) -> None:
@@ -189,7 +191,7 @@ def _pose(pose: Mapping[str, Any]) -> Pose:
 
 def _scan(facts: Mapping[str, Any]) -> ScanFacts:
     values: dict[str, Any] = {name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()}
-    return ScanFacts(**values)
+    return ScanFacts(**{"placed": None} | values)  # which older files do not say
 
 
 def _zoom(description: Mapping[str, Any], tensors: dict[str, Tensor], prompts: PromptSet) -> ZoomPlan:

@@ -30,7 +30,7 @@ create index if not exists studies_path on studies (path);
 _ORDER = {
     "name": "s.path collate nocase {0}",
     "modified": "s.modified {0}, s.path",
-    "quality": "w.quality is null, w.quality {0}, s.path collate nocase",
+    "quality": "coalesce(w.state, 'new') = 'done', w.quality is null, w.quality {0}, s.path collate nocase",
     "state": "case coalesce(w.state, 'new') when 'correcting' then 0 when 'answered' then 1 when 'new' then 2 else 3 "
     "end {0}, s.path collate nocase",
 }

@@ -11,7 +11,8 @@ from mvg.imaging.files import suffix_of
 MOST_VOXELS = 600_000_000
 MOST_BYTES = 8 * 2**30  # of a study's file, expanded
 _HEADER = 352
-_DETACHED = {b"elementdatafile": (b"LOCAL", b"LIST"), b"data file": (), b"datafile": ()}
+_DETACHED = {b"elementdatafile": (b"LIST",), b"data file": (), b"datafile": ()}
+_MOST_HEADER = 2**20
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
@@ -102,20 +103,49 @@ def _check_expanded(path: Path, expected: int) -> None:
 
 def _check_detached(path: Path, root: Path) -> None:
     """Refuses headers that name a file in another folder: it might be any file of this machine."""
-    with path.open("rb") as file:
-        header = file.read(2**16)
-    for line in header.splitlines():
+    lines = _header_lines(path)
+    for number, line in enumerate(lines):
         name, separator, value = line.replace(b"=", b":", 1).partition(b":")
         allowed = _DETACHED.get(name.strip().lower())
         value = value.strip(b" =\t\r")
-        if separator and allowed is not None and value not in allowed:
-            data = Path(value.decode("utf-8", "replace"))
-            if len(data.parts) != 1 or not inside(path.parent / data, root).is_file():
-                raise FileError(
-                    f"'{path.name}' takes its voxels from '{data}'", "voxels in the same folder", "store it as one file"
-                )
-            if data.suffix.lower() not in (".raw", ".zraw", ".gz", ".bz2", ".hex", ".txt"):
-                raise FileError(f"'{path.name}' takes its voxels from '{data}'", "a .raw file", "store it as one file")
+        if not separator or allowed is None or value == b"LOCAL":
+            continue
+        listed = [line.strip() for line in lines[number + 1 :] if line.strip()]
+        for name in listed if value in allowed else [value]:
+            _check_named(path, Path(name.decode("utf-8", "replace")), root)
+
+
+def _header_lines(path: Path) -> list[bytes]:
+    """The lines of a header, and what follows it. FileError where it, or a list in it, does not end soon enough."""
+    with path.open("rb") as file:
+        content = file.read(_MOST_HEADER)
+        whole = not file.read(1)
+    if not whole and not _ends(content.split(b"\n"), path):
+        raise FileError(
+            f"'{path.name}' has a header of more than {_MOST_HEADER // 2**20} MiB", "a shorter one",
+            "leave its comments out",
+        )  # fmt: skip
+    return content.splitlines()
+
+
+def _ends(lines: list[bytes], path: Path) -> bool:
+    """Whether a header ends in these lines as its format's reader has it: NRRD's by an empty line, else by the voxels'
+    file. A list goes on to the end of the file.
+    """
+    if path.suffix.lower() in (".nrrd", ".nhdr"):
+        return any(line in (b"", b"\r") for line in lines)
+    fields = (line.replace(b"=", b":", 1).partition(b":") for line in lines)
+    data = next((value for name, _, value in fields if name.strip() == b"ElementDataFile"), None)
+    return data is not None and data.strip(b" =\t\r") not in _DETACHED[b"elementdatafile"]
+
+
+def _check_named(path: Path, data: Path, root: Path) -> None:
+    """Raises FileError for a file of voxels that is not of the header's folder, or is no such file."""
+    line = f"'{path.name}' takes its voxels from '{data}'"
+    if len(data.parts) != 1 or not inside(path.parent / data, root).is_file():
+        raise FileError(line, "voxels in the same folder", "store it as one file")
+    if data.suffix.lower() not in (".raw", ".zraw", ".gz", ".bz2", ".hex", ".txt"):
+        raise FileError(line, "a .raw file", "store it as one file")
 
 
 def _check_itk(path: Path) -> None:

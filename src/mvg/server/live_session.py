@@ -84,6 +84,7 @@ class LiveSession:
                 "shape": list(self.grid.shape), "spacing": [round(step, 6) for step in self.grid.spacing],
                 **self._progress(), "has_prediction": facts is not None,
                 "quality": None if facts is None else facts.quality,
+                "label_quality": None if facts is None else facts.label_quality,
                 "uncertainty": None if facts is None or facts.uncertainty is None else list(facts.uncertainty),
                 "void_pixels": 0 if self.has_labels else int((self.core.session.annotations.numbers > 0).sum()),
             }  # fmt: skip

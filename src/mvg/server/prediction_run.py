@@ -15,7 +15,7 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.inference.query_volume import smallest_integers
 from mvg.prediction.picture_session import PictureSession
 from mvg.prediction.prompted_task import PromptedTask
-from mvg.prediction.quality import expected_dice
+from mvg.prediction.quality import Quality
 from mvg.prediction.session import Session
 from mvg.server.device_queue import DeviceQueue
 from mvg.server.diffs import packed
@@ -23,7 +23,7 @@ from mvg.server.events import Send
 from mvg.server.index import Work
 from mvg.server.library import Study
 from mvg.server.ras import PLANES
-from mvg.server.session_files import PredictionFacts, SessionFiles, numbers_of
+from mvg.server.session_files import PredictionFacts, SessionFiles, numbers_of, rounded_quality
 from mvg.server.strokes import Strokes
 from mvg.server.task_records import TaskRecord
 
@@ -100,7 +100,7 @@ class PredictionRun:
         assert facts is not None, "it was just written"
         self._send("end", {
             "revision": self._revision, "changed": changed, "seconds": round(time.monotonic() - self._start, 2),
-            "uncertainty": facts.uncertainty, "quality": facts.quality,
+            "uncertainty": facts.uncertainty, "quality": facts.quality, "label_quality": facts.label_quality,
         })  # fmt: skip
         return True
 
@@ -127,9 +127,9 @@ class PredictionRun:
             self._send("slice", {"axis": axis, "index": at, "zlib": packed(pixels), "done": changed, "total": total})
             self._check()
         with self._queue.turn():
-            doubts = session.doubts()
+            doubts, quality = session.doubts(), session.quality()
         self._check()
-        self._keep_labels({self._grid.native_index(axis, index): doubt for index, doubt in doubts.items()})
+        self._keep_labels({self._grid.native_index(axis, index): doubt for index, doubt in doubts.items()}, quality)
         return changed
 
     def _picture(self) -> int:
@@ -160,15 +160,15 @@ class PredictionRun:
         where = tuple(index if other == native else slice(None) for other in range(3))
         strokes.prediction[where] = numbers
 
-    def _keep_labels(self, doubts: dict[int, float]) -> None:
+    def _keep_labels(self, doubts: dict[int, float], quality: Quality) -> None:
         with self._core.lock:
             strokes = self._core.strokes
             if strokes.prediction is None:  # every slice was corrected whole
                 strokes.prediction = strokes.displayed_volume()
-            labels, labeled = self._core.labels(), int((strokes.displayed_volume() > 0).sum())
+            labels = self._core.labels()
         uncertainty = tuple(round(doubts.get(number, 0.0), 2) for number in range(self._grid.shape[self._axis]))
-        quality = round(expected_dice(labeled, sum(uncertainty)), 4)
-        self._keep(labels, PredictionFacts(self._revision, self._axis, uncertainty, quality, time.time()))
+        mean, by_label = rounded_quality(quality)
+        self._keep(labels, PredictionFacts(self._revision, self._axis, uncertainty, mean, time.time(), by_label))
 
     def _keep(self, volume: LabelMap | Volume, facts: PredictionFacts) -> None:
         """Write the whole prediction; it is on disk when this returns."""

@@ -1,7 +1,7 @@
 """The files of a study's corrections and prediction for a task, which outlive the process."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mvg._atomic import atomic_file
 from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, write
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.quality import Quality
 from mvg.server.finished import sync_file
 from mvg.server.index import Work
 from mvg.server.journal import Entry, Journal
@@ -22,7 +23,8 @@ class PredictionFacts:
     """What is known of the newest prediction.
 
     revision: of the corrections that it knows; axis: the RAS axis across which slices were predicted; uncertainty:
-    likely wrong pixels of each slice across it; quality: an estimate of its Dice; updated: seconds since 1970.
+    likely wrong pixels of each slice across it; quality: an estimate of its Dice, the mean over its labels;
+    label_quality: that of each label, by its value as text; updated: seconds since 1970.
     """
 
     revision: int
@@ -30,6 +32,7 @@ class PredictionFacts:
     uncertainty: tuple[float, ...] | None
     quality: float | None
     updated: float
+    label_quality: Mapping[str, float] | None = None
 
 
 class SessionFiles:
@@ -89,6 +92,11 @@ def numbers_of(labels: NDArray[np.integer], values: Sequence[int]) -> NDArray[np
     at = np.searchsorted(known, labels, sorter=order).clip(0, len(known) - 1)
     numbers = order[at]
     return np.where(known[numbers] == labels, numbers, 0).astype(np.uint8)
+
+
+def rounded_quality(quality: Quality) -> tuple[float, dict[str, float]]:
+    """The mean and the estimate of each label, by its value as text, as files and the interface have them."""
+    return round(quality.mean, 4), {str(value): round(share, 4) for value, share in quality.by_label.items()}
 
 
 def state_of(strokes: int, finished: bool, predicted: bool) -> str:

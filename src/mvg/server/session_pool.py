@@ -25,6 +25,7 @@ from mvg.server.workspace import Workspace, checked_id
 
 Result = TypeVar("Result")
 IDLE_SECONDS = 600.0
+OUTDATED_SECONDS = 120.0
 MEMORY_BYTES = 2 * 2**30
 MOST_WITH_FEATURES = 6  # sessions that keep the features of their slices
 
@@ -101,6 +102,20 @@ class SessionPool:
         with self._lock:
             idle = [live for live in self._sessions.values() if live.used < limit]
         return sum(self._drop(live) for live in idle)
+
+    def release_outdated(self, seconds: float = OUTDATED_SECONDS) -> int:
+        """Leave those to their files that nobody used for that long and whose task has other examples now; how many.
+
+        Each holds the encoded examples of its time. When it is used again it is opened with those of then.
+        """
+        limit = time.monotonic() - seconds
+        with self._lock:
+            idle = [live for live in self._sessions.values() if live.used < limit]
+        return sum(self._drop(live) for live in idle if self._is_outdated(live))
+
+    def _is_outdated(self, live: LiveSession) -> bool:
+        newest = self._models.in_memory(live.parts.record.id)
+        return newest is not None and newest is not live.parts.prompted
 
     def in_memory(self) -> list[str]:
         """The ids of the sessions in memory."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.imaging.volume import Plane
-from mvg.prediction.annotations import Annotations, Correction
+from mvg.prediction.annotations import Annotations
 from mvg.server.diffs import UNKNOWN, packed, unpacked
 from mvg.server.journal import Entry, Journal
 from mvg.server.ras import PLANES, RasGrid
@@ -30,10 +30,6 @@ class Correctable(Protocol):
     @property
     def annotations(self) -> Annotations:
         """What was given so far."""
-
-    @property
-    def corrections(self) -> tuple[Correction, ...]:
-        """The corrections in effect."""
 
     @property
     def plane(self) -> Plane:
@@ -145,7 +141,7 @@ class Strokes:
     def drawn_slices(self, axis: int) -> list[int]:
         """The slices across a RAS axis that were drawn on."""
         native = self.grid.axes[axis]
-        indices = {one.index for one in self.session.corrections if one.axis == native}
+        indices = {index for of, index in self.session.annotations.corrected if of == native}
         return sorted(self.grid.native_index(axis, index) for index in indices)
 
     def displayed(self, axis: int, index: int) -> NDArray[np.uint8]:

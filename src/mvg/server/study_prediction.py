@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from mvg.errors import PromptError
 from mvg.imaging.volume import LabelMap
-from mvg.prediction.quality import expected_dice
+from mvg.prediction.quality import Quality, quality_of
 from mvg.prediction.result import Prediction
 from mvg.prediction.selection.uncertain import likely_errors
 from mvg.server.device_queue import DeviceQueue
@@ -16,7 +14,7 @@ from mvg.server.events import Channel
 from mvg.server.index import Work
 from mvg.server.library import Library, Study
 from mvg.server.ras import PLANES
-from mvg.server.session_files import PredictionFacts, SessionFiles
+from mvg.server.session_files import PredictionFacts, SessionFiles, rounded_quality
 from mvg.server.session_pool import SessionPool
 from mvg.server.task_models import TaskModels
 from mvg.server.workspace import Workspace
@@ -72,6 +70,6 @@ def _facts(prediction: Prediction, study: Study, classes: int) -> PredictionFact
         return PredictionFacts(0, axis, None, None, time.time())
     errors = likely_errors(grid.to_ras(prediction.uncertainty.voxels), classes)
     by_slice = errors.sum(axis=tuple(other for other in range(3) if other != axis))
-    labeled = int(np.count_nonzero(volume.voxels))
-    quality = round(expected_dice(labeled, float(by_slice.sum())), 4)
-    return PredictionFacts(0, axis, tuple(round(float(doubt), 2) for doubt in by_slice), quality, time.time())
+    mean, by_label = rounded_quality(quality_of(prediction) or Quality())
+    doubts = tuple(round(float(doubt), 2) for doubt in by_slice)
+    return PredictionFacts(0, axis, doubts, mean, time.time(), by_label)

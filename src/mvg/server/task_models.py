@@ -5,6 +5,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mvg._atomic import atomic_file
@@ -24,6 +25,16 @@ from mvg.server.workspace import Workspace
 _KEPT = 4  # tasks in memory
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A task in memory. key: see `TaskModels._key`; planned: of how many examples its magnification is made."""
+
+    key: str
+    record: TaskRecord
+    task: PromptedTask
+    planned: int
+
+
 class TaskModels:
     """Tasks that are ready to predict. Safe for several threads; one task is made at a time."""
 
@@ -32,7 +43,7 @@ class TaskModels:
     ) -> None:
         self._workspace, self._library, self._records, self._predictor = workspace, library, records, predictor
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[str, TaskRecord, PromptedTask]] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def prompted(self, task: str) -> PromptedTask | None:
         """The task with its examples; None without any. Raises MvgErrors where an example cannot be used."""
@@ -42,13 +53,18 @@ class TaskModels:
                 return None
             key = self._key(record)
             kept = self._kept.get(task)
-            if kept is None or kept[0] != key:
-                made = self._extended(record, kept[1:]) if kept is not None else None
-                self._kept[task] = (key, record, made or self._saved(record, key) or self._made(record))
+            if kept is None or kept.key != key:
+                extended = self._extended(record, key, kept) if kept is not None else None
+                self._kept[task] = extended or self._anew(record, key)
             self._kept.move_to_end(task)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-            return self._kept[task][2]
+            return self._kept[task].task
+
+    def in_memory(self, task: str) -> PromptedTask | None:
+        """The task as it was made last; None where it is not in memory. Makes nothing and waits for nothing."""
+        kept = self._kept.get(task)
+        return None if kept is None else kept.task
 
     def message(self, record: TaskRecord) -> str | None:
         """One line where an example cannot be read."""
@@ -114,16 +130,25 @@ class TaskModels:
         names = [example.name for example in record.examples]
         return predictor.prompt(list(images), list(targets), record.kind, names=names, labels=labels)
 
-    def _extended(self, record: TaskRecord, kept: tuple[TaskRecord, PromptedTask]) -> PromptedTask | None:
-        """The task in memory with the examples that were added since; None where more has changed."""
-        before, task = kept
+    def _anew(self, record: TaskRecord, key: str) -> _Kept:
+        return _Kept(key, record, self._saved(record, key) or self._made(record), len(record.examples))
+
+    def _extended(self, record: TaskRecord, key: str, kept: _Kept) -> _Kept | None:
+        """The task in memory with the examples that were added since.
+
+        None where more has changed, and where there are twice as many examples as those that its magnification was
+        chosen for: the first one alone would decide it for all.
+        """
+        before, task = kept.record, kept.task
         same = (record.base, record.values, record.kind) == (before.base, before.values, before.kind)
         count = len(before.examples)
         if not (same and record.has_labels and record.examples[:count] == before.examples and count):
             return None
+        if record.base is None and len(record.examples) >= 2 * kept.planned:
+            return None
         for example in record.examples[count:]:
             task = self._with(task, record, example)
-        return task
+        return replace(kept, key=key, record=record, task=task)
 
     def _with(self, task: PromptedTask, record: TaskRecord, example: Example) -> PromptedTask:
         image, labels = self.pair(record, example)

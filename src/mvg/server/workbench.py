@@ -75,6 +75,7 @@ class Workbench:
     def _tidy(self) -> None:
         while not self._closing.wait(_TIDY_SECONDS):
             self.sessions.release_idle()
+            self.sessions.release_outdated()
             self.sessions.limit_features()
             self.sessions.make_room()
             _return_memory()

@@ -1,7 +1,7 @@
 """Tasks: what a data set can be used for, and the pair (images, target) that a slice gives for each task."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -27,7 +27,8 @@ class TaskSpec:
     sampling: "whole" where the model sees whole slices, "tiles" where it sees parts of them at their own resolution.
     residual: the target is a picture on the query's own intensity scale, and prediction adds the predicted change to
     the raw query. postprocess: the refinements of a prediction in order (`prediction/refinement`). measurement: how the
-    query was measured, the name of a file in `tasks/operators`; None for most.
+    query was measured, the name of a file in `tasks/operators`; None for most. erases: the target is the query with
+    some pixels black; prediction labels the pixels that are kept, see `predicted`.
     on_request: trained and evaluated only where a recipe or a suite names the kind; "all kinds" leaves it out.
     """
 
@@ -38,7 +39,15 @@ class TaskSpec:
     residual: bool = False
     postprocess: tuple[str, ...] = ()
     measurement: str | None = None
+    erases: bool = False
     on_request: bool = False
+
+    @property
+    def predicted(self) -> "TaskSpec":
+        """How prediction goes about the task: one that erases is the segmentation of what is kept."""
+        if not self.erases:
+            return self
+        return replace(self, target_type="labels", residual=False, postprocess=("rejection", "propagation", "zoom"))
 
     def is_wanted(self, named: tuple[str, ...]) -> bool:
         """Whether the kind is one of those that are named; without any, whether it belongs to all kinds."""

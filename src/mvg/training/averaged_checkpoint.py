@@ -4,6 +4,7 @@ A run that goes on from one starts from the averaged weights, with fresh state o
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from mvg._atomic import atomic_file
 from mvg.errors import FileError, first_line
+from mvg.training.checkpoint_errors import WRITE_ERRORS, unwritable_checkpoint
 
 PART_BYTES = 14 * 2**20
 """The tensors of one file have at most this many bytes; a larger tensor has a file of its own."""
@@ -25,7 +27,8 @@ def write_averaged(run: Path, step: int, average: nn.Module) -> list[str]:
     names = []
     for number, tensors in enumerate(_parts(average.state_dict())):
         names.append(f"{_PREFIX}-{step}-{number}.safetensors")
-        with atomic_file(run / names[-1]) as temporary:
+        path = run / names[-1]
+        with atomic_file(path, partial(unwritable_checkpoint, path), WRITE_ERRORS) as temporary:
             save_file(tensors, temporary)
     return names
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,8 +17,9 @@ from mvg.errors import FileError, RecipeError, first_line
 from mvg.model.config import GeneralistConfig
 from mvg.model.generalist import Generalist
 from mvg.training.averaged_checkpoint import read_averaged, remove_other_averaged, write_averaged
+from mvg.training.checkpoint_errors import WRITE_ERRORS, unwritable_checkpoint
 from mvg.training.optimization import Progress
-from mvg.training.recipe import Recipe, recipe_from
+from mvg.training.recipe import Recipe, model_from
 from mvg.training.sharded_checkpoint import read_average, read_shards, remove_other_shards, whole_weights, write_shards
 
 CHECKPOINT = "checkpoint.pt"
@@ -74,7 +76,7 @@ def save(path: Path, recipe: Recipe, state: TrainState, rank: int) -> None:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, partial(unwritable_checkpoint, path), WRITE_ERRORS) as temporary:
         torch.save(content, temporary)
 
 
@@ -140,7 +142,7 @@ def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
 
 def model_of(content: dict[str, Any]) -> GeneralistConfig:
     """The network of a checkpoint. Other keys of its recipe are not read: they may be of another version."""
-    return recipe_from({"model": content["about"]["recipe"]["model"]}).model
+    return model_from(content["about"]["recipe"]["model"])
 
 
 @contextmanager

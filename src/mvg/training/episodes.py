@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from mvg.canvas import Pairs
 from mvg.data.case import Split
 from mvg.data.store import Store
-from mvg.errors import RecipeError
+from mvg.errors import RecipeError, UnknownNameError
 from mvg.tasks import TargetType
 from mvg.training.augmentation import AugmentationSettings
 from mvg.training.requests import EpisodeSettings, Request, RequestMaker, RequestShape, stack
@@ -51,6 +51,9 @@ class Episodes(Dataset[Pairs]):
     ) -> None:
         """size: picture side in pixels, where the settings name none; rank: of the process, of several ones."""
         self.settings, self.size, self.seed, self.rank = settings, size, seed, rank
+        for name in settings.set_weights:
+            if name not in data.store.sets:
+                raise UnknownNameError("prepared set", name, data.store.sets)
         self.sources = subsample_patients(data.sources, settings.patient_fraction, settings.max_patients, seed)
         self.maker = RequestMaker(settings, augmentation, self.sources)
         if not any(self._usable(target_type, settings.panels[0]) for target_type in self.sources):
@@ -84,10 +87,10 @@ class Episodes(Dataset[Pairs]):
     def _draw(self, target_type: TargetType, panels: int, shape: RequestShape, rng: np.random.Generator) -> Request:
         volumes = self._volumes.get((target_type, panels), [])
         if volumes and rng.random() < self.settings.same_volume_fraction:
-            source = _draw_source(volumes[rng.integers(len(volumes))], rng)
+            source = self._draw_source(volumes[rng.integers(len(volumes))], rng)
             return self.maker.make_of_volume(source, panels, shape, rng)
         kinds = self._usable(target_type, panels)
-        source = _draw_source(kinds[rng.integers(len(kinds))], rng)
+        source = self._draw_source(kinds[rng.integers(len(kinds))], rng)
         return self.maker.make(source, self._draw_patients(source, panels, rng), shape, rng)
 
     def request(self, source: TaskSource, patients: list[str], rng: np.random.Generator) -> Pairs:
@@ -131,6 +134,14 @@ class Episodes(Dataset[Pairs]):
             )
         return sources
 
+    def _draw_source(self, sets: list[list[TaskSource]], rng: np.random.Generator) -> TaskSource:
+        """A task of one of the data sets; large sets come more often, but not in proportion: small sets count too."""
+        wanted = self.settings.set_weights
+        size = np.array([float(len(tasks[0].patients)) for tasks in sets]) ** 0.4
+        weight = size * [wanted.get(tasks[0].set.card.name, 1.0) for tasks in sets]
+        tasks = sets[rng.choice(len(sets), p=weight / weight.sum())]
+        return tasks[rng.integers(len(tasks))]
+
     def _draw_patients(self, source: TaskSource, panels: int, rng: np.random.Generator) -> list[str]:
         known = np.array(list(source.patients))
         others = self.settings.prompt_patients == "others"
@@ -145,10 +156,3 @@ def _with_volumes(sources: Sources, target_type: TargetType, slices: int) -> lis
 
     kinds = [[tasks for each in sets if (tasks := serving(each))] for sets in sources[target_type].values()]
     return [sets for sets in kinds if sets]
-
-
-def _draw_source(sets: list[list[TaskSource]], rng: np.random.Generator) -> TaskSource:
-    """A task of one of the data sets; large sets come more often, but not in proportion: small sets count too."""
-    weight = np.array([float(len(tasks[0].patients)) for tasks in sets]) ** 0.4
-    tasks = sets[rng.choice(len(sets), p=weight / weight.sum())]
-    return tasks[rng.integers(len(tasks))]

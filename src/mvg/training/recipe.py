@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mvg._plugins import contributions, named
+from mvg._remote import is_url
 from mvg.errors import FileError, RecipeError
 from mvg.model.config import (
     FORMS,
@@ -68,14 +69,21 @@ class DataSettings:
 
     store: folder or URL of what `mvg prepare` wrote, a store or shards; sets: names of data sets (empty: all); tasks:
     kinds of tasks (empty: all); workers: processes that make episodes; read_ahead: steps that threads of each of them
-    (of the run itself without workers) make ahead, to hide the latency of a store that is far away.
+    (of the run itself without workers) make ahead, to hide the latency of a store that is far away. Without it, 8
+    where the store is a URL, else 0.
     """
 
     store: str = "store"
     sets: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     workers: int = 1
-    read_ahead: int = 0
+    read_ahead: int | None = None
+
+    @property
+    def steps_ahead(self) -> int:
+        """The steps that are made ahead."""
+        default = 8 if is_url(self.store) else 0
+        return default if self.read_ahead is None else self.read_ahead
 
 
 @dataclass(frozen=True)
@@ -124,13 +132,15 @@ class Recipe:
 
     name: of its folder; start: weights (id or folder) to start from, whose network then replaces `model` ("": random
     weights); initialize: weights, a checkpoint or a public ViT-MAE whose image encoder `model` takes over, see
-    `model.initialization`; precision: see `training.precision`; model: the network.
+    `model.initialization`; trunk: weights whose frozen features of photographs a network with `model.pretrained` takes
+    over; precision: see `training.precision`; model: the network.
     """
 
     name: str = "run"
     seed: int = 0
     start: str = ""
     initialize: str = ""
+    trunk: str = ""
     precision: Precision = "auto"
     model: GeneralistConfig = field(default_factory=MatchingConfig)
     data: DataSettings = field(default_factory=DataSettings)
@@ -217,6 +227,8 @@ def _run_rules(recipe: Recipe) -> list[Rule]:
     """Rules about several values at once."""
     episodes, shares = recipe.episodes, (recipe.objectives.labels, recipe.objectives.image)
     prompted = any(share.get("autoregressive") for share in shares)
+    photographs = isinstance(recipe.model, MatchingConfig) and recipe.model.pretrained > 0
+    random_trunk = photographs and not (recipe.start or recipe.trunk)
     starts = f"start = '{recipe.start}' and initialize = '{recipe.initialize}'"
     panels, classes = f"episodes.panels = {episodes.panels}", f"episodes.classes = {episodes.classes}"
     zoom, parts = recipe.augmentation.zoom, recipe.devices.gradient_accumulation
@@ -224,6 +236,8 @@ def _run_rules(recipe: Recipe) -> list[Rule]:
     shardable = recipe.devices.sharding == "none" or recipe.optimizer.name == "adamw"
     return [
         (not (recipe.start and recipe.initialize), starts, "only one of the two"),
+        (not (recipe.start and recipe.trunk), f"start = '{recipe.start}' and trunk", "only one of the two"),
+        (not random_trunk, "model.pretrained without trained features", "weights that have them as trunk"),
         (1 <= episodes.panels[0] <= episodes.panels[1], panels, "1 <= fewest <= most"),
         (episodes.panels[0] >= 2 or not prompted, f"{panels} for 'autoregressive'", "at least 2"),
         (1 <= episodes.classes[0] <= episodes.classes[1], classes, "1 <= fewest <= most"),
@@ -276,9 +290,11 @@ _RANGES = {
 
 def _range_rules(recipe: Recipe) -> list[Rule]:
     """Rules about the range of one value."""
-    values = {key: attrgetter(key)(recipe) for key in _RANGES}
-    rules = [(_RANGES[key][1](value), f"{key} = {value}", _RANGES[key][0]) for key, value in values.items()]
+    values = [(key, attrgetter(key)(recipe), *_RANGES[key]) for key in _RANGES]
+    rules = [(is_valid(value), f"{key} = {value}", text) for key, value, text, is_valid in values if value is not None]
     for table in ("labels", "image"):
         for name, share in getattr(recipe.objectives, table).items():
             rules.append((_FRACTION[1](share), f"objectives.{table}.{name} = {share}", _FRACTION[0]))
+    for name, weight in recipe.episodes.set_weights.items():
+        rules.append((_POSITIVE[1](weight), f"episodes.set_weights.{name} = {weight}", _POSITIVE[0]))
     return rules

@@ -1,6 +1,6 @@
 """Requests of training: slices of several patients or of one volume become pairs, changed at random."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +39,8 @@ class EpisodeSettings:
     volume, where a volume has as many slices as the request has panels; mixed_fraction: share of these that also have
     prompts of other patients; imperfect_prompt_fraction: share of the prompts of these with a deliberate defect
     (`imperfections`). patient_fraction, max_patients: how many of each set's patients are used (0: no limit), drawn by
-    the run's seed. prompt_patients: "others" (each pair of a request is another patient's, except in requests of one
+    the run's seed. set_weights: data set -> how much more often (or, below 1, less often) than others of its size it
+    is drawn. prompt_patients: "others" (each pair of a request is another patient's, except in requests of one
     volume) or "any" (one patient is enough).
     """
 
@@ -58,6 +59,7 @@ class EpisodeSettings:
     imperfect_prompt_fraction: float = 0.0
     patient_fraction: float = 1.0
     max_patients: int = 0
+    set_weights: dict[str, float] = field(default_factory=dict)
     prompt_patients: Literal["others", "any"] = "others"
 
 

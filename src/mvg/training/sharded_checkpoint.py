@@ -13,6 +13,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
 from mvg.errors import FileError, first_line
+from mvg.training.checkpoint_errors import WRITE_ERRORS, unwritable_checkpoint
 
 FOLDER = "checkpoint_shards"
 """Beside the checkpoint, which names the folder in it that counts."""
@@ -28,7 +29,10 @@ def write_shards(run: Path, step: int, model: nn.Module, average: nn.Module, opt
         for parameter_name, parameter in model.named_parameters()
         for key, tensor in optimizer.state.get(parameter, {}).items()
     }
-    save({**_weights(model, average), **states}, checkpoint_id=run / FOLDER / name)
+    try:
+        save({**_weights(model, average), **states}, checkpoint_id=run / FOLDER / name)
+    except (*WRITE_ERRORS, CheckpointException) as error:
+        raise unwritable_checkpoint(run / FOLDER / name, error) from error
     return name
 
 

@@ -18,7 +18,7 @@ from mvg.canvas import Pairs
 from mvg.data.store import Store
 from mvg.errors import FileError, RecipeError, UnknownNameError
 from mvg.model.generalist import Generalist
-from mvg.model.initialization import initialize
+from mvg.model.initialization import initialize, take_trunk
 from mvg.model.weights import describe_weights, load_weights
 from mvg.training import objectives
 from mvg.training.batch import ObjectiveContext, pairs_for
@@ -123,7 +123,7 @@ class _Run:
         episodes = Episodes(
             data, recipe.episodes, recipe.augmentation, recipe.model.size, recipe.seed, self.fabric.global_rank
         )
-        steps = loader(episodes, self.state.progress.step, recipe.data.workers, recipe.data.read_ahead)
+        steps = loader(episodes, self.state.progress.step, recipe.data.workers, recipe.data.steps_ahead)
         return (pairs.to(device) for pairs in steps)
 
     def _observers(
@@ -246,9 +246,11 @@ def _first_network(recipe: Recipe, folder: Path) -> Generalist:
     resumed = (folder / CHECKPOINT).exists()
     if recipe.start and not resumed:
         network = load_weights(recipe.start)
-        network.fusion = None  # it was fitted to the weights that training changes
+        network.drop_fitted()
         return network.train()
     network = Generalist(recipe.model)
+    if recipe.trunk and not resumed:
+        take_trunk(network, recipe.trunk)
     if recipe.initialize and not resumed:
         count = initialize(network, recipe.initialize)
         logging.getLogger(__name__).info("%d tensors of the encoder come from %s", count, recipe.initialize)

@@ -14,11 +14,12 @@ from mvg.data.case_labels import with_ignored
 from mvg.errors import PromptError
 from mvg.imaging.volume import IGNORED, LabelMap
 from mvg.prediction.options import PredictionOptions
-from mvg.prediction.prompts.annotation import AnnotatedLabels, is_sparse
+from mvg.prediction.prompts.annotation import AnnotatedLabels, filling_values, is_sparse, unknown_values
 from mvg.prediction.prompts.folder import open_prompts
-from tests.prediction.bodies import AFFINE, body, dice, labels_of, predictor, task_of
+from tests.prediction.bodies import AFFINE, MR, body, dice, labels_of, predictor, task_of
 
 few = settings(max_examples=5, deadline=None)
+PAIRS = [body(seed) for seed in (1, 2)]
 LONG = AFFINE @ np.diag([1, 1, 0.5, 1])
 
 
@@ -37,12 +38,14 @@ def kept(labels: LabelMap, slices: list[int]) -> LabelMap:
     return LabelMap(voxels, labels.affine)
 
 
+@settings(deadline=None)
 @given(st.floats(2, 20), st.sampled_from([1.0, 3.0, 6.0]), st.floats(0, 60))
 def test_whole_structures_are_no_sparse_annotation(radius: float, thickness: float, center: float) -> None:
     labels = ball(20, radius, thickness, center)
     assert not labels.values or radius < thickness or not is_sparse(labels)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(0, 5))
 def test_every_nth_slice_is_a_sparse_annotation(step: int, first: int) -> None:
     assert is_sparse(kept(ball(40, 20), list(range(first + 13, 27, step))))
@@ -72,11 +75,67 @@ def test_unlabeled_slices_do_not_teach_background(slices: set[int], are_marked: 
         targets = [with_ignored(labels, (), sorted(slices)) for _, labels in pairs]
     elif slices in ({0}, {2}, {0, 1}, {1, 2}):
         return  # as of a structure that goes on beyond the scan
+    messages = list[str]()
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("mvg").addHandler(handler)
     task = predictor().prompt([image for image, _ in pairs], targets, options=PredictionOptions(zoom="off"))
+    logging.getLogger("mvg").removeHandler(handler)
+    assert any("annotated in part" in message for message in messages), "never another answer without a word"
     query, truth = body(9)
     whole = labels_of(task_of((0.0, 420.0, 900.0, 180.0)), query)
     assert dice(labels_of(task, query), truth.voxels) > 0.85
     assert dice(labels_of(task, query), whole) > 0.9
+
+
+@few
+@given(st.sampled_from([-1, -100, 255]), st.sets(st.integers(0, 2), min_size=1, max_size=2))
+def test_values_that_mark_slices_teach_nothing(value: int, marked: set[int]) -> None:
+    """Slices that hold a negative value, or 255 from corner to corner, were not annotated."""
+    pairs = [body(seed) for seed in (1, 2)]
+    targets = []
+    for _, labels in pairs:
+        voxels = labels.voxels.astype(np.int16)
+        voxels[:, :, sorted(marked)] = value
+        targets.append(LabelMap(voxels, labels.affine))
+    task = predictor().prompt([image for image, _ in pairs], targets, options=PredictionOptions(zoom="off"))
+    assert task.prompts.values == (1, 2)
+    query, _ = body(9)
+    assert dice(labels_of(task, query), labels_of(task_of((0.0, 420.0, 900.0, 180.0)), query)) >= 0.98
+
+
+def test_lines_about_values_that_may_mark_slices(caplog: pytest.LogCaptureFixture) -> None:
+    image, labels = body(1)
+    for value, line in ((255, "the value 255, which no label has"), (7, "the label 7 of prompt 1 fills whole slices")):
+        voxels = labels.voxels.copy()
+        voxels[:, :, 0] = value
+        with caplog.at_level(logging.WARNING, "mvg"):
+            predictor().prompt([image], [LabelMap(voxels, labels.affine)], options=PredictionOptions(zoom="off"))
+        assert line in caplog.text
+    assert unknown_values(LabelMap((labels.voxels == 1) * 255, labels.affine)) == ()
+    assert filling_values(LabelMap(np.ones((4, 4, 2), int), labels.affine)) == ()
+
+
+@few
+@given(st.integers(-9000, -2).filter(lambda value: value != -100), st.sampled_from([1, 2]))
+def test_negative_labels_are_labels(value: int, negative: int) -> None:
+    """A structure has any number; only what fills slices, or -1 and -100, is no structure."""
+    targets = [np.where(labels.voxels == negative, value, labels.voxels.astype(np.int32)) for _, labels in PAIRS]
+    task = predictor().prompt(
+        [image for image, _ in PAIRS], [LabelMap(one, AFFINE) for one in targets], options=PredictionOptions(zoom="off")
+    )
+    predicted = labels_of(task, body(9)[0])
+    clean = labels_of(task_of(MR), body(9)[0])
+    assert task.prompts.values == (value, 3 - negative)
+    assert dice(np.where(predicted == value, negative, predicted), clean) >= 0.98
+
+
+def test_a_line_names_negative_labels(caplog: pytest.LogCaptureFixture) -> None:
+    image, labels = PAIRS[0]
+    target = LabelMap(np.where(labels.voxels == 1, -7, labels.voxels.astype(np.int16)), AFFINE)
+    with caplog.at_level(logging.WARNING, "mvg"):
+        predictor().prompt([image], [target], options=PredictionOptions(zoom="off"))
+    assert "prompt 1 has the negative label -7" in caplog.text
 
 
 def test_a_line_says_which_slices_are_used(caplog: pytest.LogCaptureFixture) -> None:

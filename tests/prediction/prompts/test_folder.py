@@ -2,10 +2,14 @@
 
 import json
 import logging
+import unicodedata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
@@ -238,3 +242,75 @@ def test_names_that_are_alike_are_a_hint(tmp_path: Path) -> None:
         write(Volume(np.ones((4, 4, 1)), np.eye(4)), tmp_path / part / f"{name}.nii.gz")
     with pytest.raises(PromptError, match=r"rename one of 'Pat-000\.T2' and 'Pat-000\.mask'"):
         open_prompts(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["case é", "Größe ñ", "Åse"])
+def test_accents_have_one_spelling(name: str, tmp_path: Path) -> None:
+    """Disks of some systems take letters with accents apart, archives of others do not."""
+    folder = pairs(tmp_path)
+    for part, suffix, form in (("images", ".nii.gz", "NFC"), ("targets", ".mha", "NFD")):
+        (folder / part / f"scan0{suffix}").rename(folder / part / (unicodedata.normalize(form, name) + suffix))
+    assert set(open_prompts(folder).names) == {unicodedata.normalize("NFC", name), "scan1"}
+
+
+@pytest.mark.parametrize("beside", ["scan0.json", "scan0.bval", "Thumbs.db", "desktop.ini", "README.txt", "._scan0"])
+def test_what_programs_write_beside_images_is_left_out(beside: str, tmp_path: Path) -> None:
+    folder = pairs(tmp_path)
+    (folder / "images" / beside).write_bytes(b"x")
+    assert open_prompts(folder).names == ("scan0", "scan1")
+
+
+def test_names_that_differ_in_their_case_alone_are_named_together(tmp_path: Path) -> None:
+    folder = pairs(tmp_path)
+    (folder / "images" / "scan0.nii.gz").rename(folder / "images" / "SCAN0.nii.gz")
+    with pytest.raises(PromptError, match="rename one of 'SCAN0' and 'scan0'"):
+        open_prompts(folder)
+
+
+@pytest.mark.parametrize(("suffix", "reason"), [(".jpg", "JPEG"), (".png", "color")])
+def test_masks_that_are_no_label_maps_are_refused_with_the_reason(suffix: str, reason: str, tmp_path: Path) -> None:
+    pixels = np.zeros((24, 24, 3), np.uint8)
+    pixels[4:9, 4:9, 0] = 255
+    for part, content in (("images", pixels[..., 0]), ("targets", pixels)):
+        (tmp_path / part).mkdir()
+        Image.fromarray(content).save(tmp_path / part / f"a{suffix}")
+    with pytest.raises(PromptError, match=rf"not integer labels \(.*{reason}"):
+        open_prompts(tmp_path)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sets(st.integers(0, 3), min_size=1, max_size=3), st.booleans())
+def test_cases_without_a_partner_are_named(lost: set[int], in_nnunet_layout: bool) -> None:
+    """In nnU-Net's layout they are left out with a line that counts and names them, else they are refused."""
+    image, label_map = scan((24, 24, 3), seed=0)
+    images, targets = ("imagesTr", "labelsTr") if in_nnunet_layout else ("images", "targets")
+    messages = Messages()
+    with TemporaryDirectory() as temporary:
+        for number in range(4):
+            put(image, Path(temporary) / images / f"case{number}{'_0000' * in_nnunet_layout}.nii.gz")
+            if number not in lost:
+                put(label_map, Path(temporary) / targets / f"case{number}.nii.gz")
+        if in_nnunet_layout:
+            logging.getLogger("mvg").addHandler(messages)
+            prompts = open_prompts(Path(temporary))
+            logging.getLogger("mvg").removeHandler(messages)
+            assert len(prompts.names) == 4 - len(lost)
+            (message,) = messages.lines
+            assert message.startswith(f"{len(lost)} of 4 cases")
+        else:
+            with pytest.raises(PromptError, match="has no partner for") as caught:
+                open_prompts(Path(temporary))
+            message = str(caught.value)
+    assert all(f"case{number}" in message for number in lost)
+
+
+class Messages(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a line."""
+        self.lines.append(record.getMessage())

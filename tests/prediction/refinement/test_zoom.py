@@ -182,7 +182,7 @@ def test_thin_labels_are_predicted_region_by_region(tmp_path: Path) -> None:
 
 def test_a_label_that_was_rejected_in_a_slice_does_not_come_back_in_regions() -> None:
     (prompt, labels), (query, truth) = mesh(0), mesh(2)
-    task = Predictor(Learner()).prompt([prompt], [labels], options=PredictionOptions(min_probability=0.9))
+    task = Predictor(Learner()).prompt([prompt], [labels], options=PredictionOptions(min_probability=0.995))
     assert not changed(task, zoom="off")(query).volume.voxels.any(), "whole slices are too coarse for probable labels"
     assert not task(query).volume.voxels.any()
     kept = changed(task, min_probability=0.0)(query).volume

@@ -4,16 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 
 from mvg.errors import GeometryError, UnknownNameError
 from mvg.imaging.displacement import DisplacementField
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.model.generalist import Generalist
-from mvg.prediction.predictor import Predictor
 from mvg.prediction.registration.register import Registration, RegistrationOptions, register
-from tests.prediction.learner import tiny_config
 from tests.prediction.registration.scenes import AFFINE, affine_field, body, dice, smooth_field
 
 
@@ -63,7 +59,7 @@ def test_grids_may_differ(scene: Scene) -> None:
     assert np.abs(turned.resample(scene.moving).voxels - scene.moving.voxels).max() < 1e-3, "the same image in space"
     other = register(turned, scene.fixed)
     assert other.warped.shape == scene.fixed.shape
-    assert np.abs(scene.registration.field.vectors - other.field.vectors).mean() < 0.1
+    assert np.abs(scene.registration.field.vectors - other.field.vectors).mean() < 0.3, "mm, of voxels of 2 mm and more"
 
 
 def test_an_affine_map_is_recovered_from_far_away() -> None:
@@ -82,16 +78,35 @@ def test_an_affine_map_is_recovered_from_far_away() -> None:
     assert np.abs(np.diff(steps, 2, axis=0)).max() < 1e-3, "an affine map is straight"
 
 
-def test_both_directions_are_inverse_to_one_another(scene: Scene) -> None:
-    there, back = scene.registration.field, register(scene.fixed, scene.moving).field
-    to_voxels = np.linalg.inv(AFFINE[:3, :3])
-    points = np.indices(scene.moving.shape) + np.einsum("ij,xyzj->ixyz", to_voxels, there.vectors * [-1, -1, 1])
+def rest_of_a_round_trip(moving: Volume, fixed: Volume, there: DisplacementField) -> tuple[float, float]:
+    """Mean length in mm, within the fixed body, of what there and back leave, and of the way there."""
+    back = register(fixed, moving).field
+    grid = np.einsum("ij,jxyz->xyzi", fixed.affine[:3, :3], np.indices(fixed.shape)) + fixed.affine[:3, 3]
+    to_moving = np.linalg.inv(moving.affine)
+    points = np.einsum("ij,xyzj->ixyz", to_moving[:3, :3], grid + there.vectors * [-1, -1, 1])
+    points += to_moving[:3, 3].reshape(3, 1, 1, 1)
     parts = np.moveaxis(back.vectors, -1, 0)
     returns = [ndimage.map_coordinates(part, points, order=1, mode="nearest") for part in parts]
     rest = there.vectors + np.stack(returns, axis=-1)
-    inside = scene.moving.voxels > 50
-    lengths = np.linalg.norm(there.vectors, axis=-1)[inside]
-    assert np.linalg.norm(rest, axis=-1)[inside].mean() < 0.6 * lengths.mean()
+    inside = fixed.voxels > 50
+    lengths = (np.linalg.norm(vectors, axis=-1)[inside].mean() for vectors in (rest, there.vectors))
+    return next(lengths), next(lengths)
+
+
+def test_there_and_back_leaves_little(scene: Scene) -> None:
+    rest, way = rest_of_a_round_trip(scene.moving, scene.fixed, scene.registration.field)
+    assert way > 1.0
+    assert rest < 0.15 * way
+
+
+def test_there_and_back_leaves_little_between_two_grids(scene: Scene) -> None:
+    matrix = np.eye(4)
+    matrix[:3, :3] *= 1.1
+    matrix[:3, 3] = 9, -6, 3
+    moving = on_another_grid(affine_field(scene.moving, matrix).warp(scene.moving))
+    rest, way = rest_of_a_round_trip(moving, scene.fixed, register(moving, scene.fixed).field)
+    assert way > 5.0
+    assert rest < 0.1 * way
 
 
 def test_two_slices_are_aligned_within_their_plane() -> None:
@@ -102,17 +117,6 @@ def test_two_slices_are_aligned_within_their_plane() -> None:
     assert dice(registration.field.warp_labels(labels), truth) > dice(labels, truth) + 0.02
     assert np.abs(registration.field.vectors[..., 2]).max() < 1e-4
     assert registration.field.folded == 0
-
-
-def test_features_of_the_encoder_are_used_where_the_options_say_so() -> None:
-    torch.manual_seed(0)
-    predictor = Predictor(Generalist(tiny_config()))
-    moving, _ = body((40, 36, 3))
-    fixed = smooth_field(moving, 6.0).warp(moving)
-    plain = predictor.register(moving, fixed, RegistrationOptions("stiff"))
-    encoded = predictor.register(moving, fixed, RegistrationOptions("stiff", "encoder"))
-    assert not np.array_equal(plain.field.vectors, encoded.field.vectors)
-    assert np.abs(encoded.warped.voxels - fixed.voxels).mean() < np.abs(moving.voxels - fixed.voxels).mean()
 
 
 def test_a_registration_is_the_same_each_time() -> None:
@@ -155,8 +159,6 @@ class TestWhatCannotBeRegistered:
     def test_names_that_do_not_exist(self) -> None:
         with pytest.raises(UnknownNameError, match="flexible"):
             replace(RegistrationOptions(), transform="rigid")
-        with pytest.raises(UnknownNameError, match="encoder"):
-            RegistrationOptions(features="deep")
 
     def test_a_field_of_another_shape(self) -> None:
         with pytest.raises(GeometryError, match="use the grid of the fixed image"):

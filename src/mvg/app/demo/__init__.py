@@ -1,1 +1,1 @@
-"""`mvg demo`: all tasks on real images that ship inside public packages."""
+"""`mvg demo`: all kinds of tasks but skull stripping, on real images that ship inside public packages."""

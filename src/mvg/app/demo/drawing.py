@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mvg.app.demo.exhibits import Exhibit
+from mvg.app.demo.exhibit import Exhibit
 from mvg.app.demo.measures import Measure
 from mvg.imaging.orientation import CUT_AXIS
 from mvg.imaging.overlay import fill, outline, plain

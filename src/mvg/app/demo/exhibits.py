@@ -5,24 +5,26 @@ dipy      one coronal T1 slice of one person's brain
 pydicom   a CT slice of one patient's head and one of another patient's back
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from mvg.app.demo import specimens
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.app.demo.cuts import axial_slices, between_prompts, coronal_slices, moved_to_person
+from mvg.app.demo.exhibit import Exhibit, Reconstructed, Registered
+from mvg.app.demo.restored import restorations
+from mvg.imaging.volume import Volume
 from mvg.tasks.kinds.inpainting import draw_voids
+from mvg.tasks.measurement import as_volume
+from mvg.tasks.operators.kspace import KSpace
 from mvg.tasks.projection import low_dose_noise
 
-_VolumeT = TypeVar("_VolumeT", Volume, LabelMap)
-
+_LINES = 4.0  # of which one is sampled
 TISSUES = {1: "gray matter", 2: "white matter"}
-_AXIAL = tuple(range(-25, 55, 10))  # prompts, in mm above the commissures; queries are halfway between them
-_CORONAL = tuple(range(-34, 30, 8))  # in mm before the commissures: around the single person's slice
 
 _SAME_BRAIN = (
     "Prompts and query are slices of the same average brain (ICBM 152): each query slice is 5 mm from the nearest "
@@ -31,39 +33,21 @@ _SAME_BRAIN = (
 _OTHER_BRAIN = "Prompts are slices of the average brain (ICBM 152), the query is one person's brain."
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Exhibit:
-    """One request to the model, and what is known of its truth.
-
-    name: also that of its folder; task: the kind; description: whose images these are; images, targets: the prompt
-    pairs; truth: on the query's grid, None where it is not known; truth_caption: where the truth comes from; region:
-    the voxels (X, Y, Z) that are measured, None for all; void: the voxels that were voided; labels: names of values.
-    """
-
-    name: str
-    task: str
-    title: str
-    description: str
-    images: tuple[Volume, ...]
-    targets: tuple[Volume | LabelMap, ...]
-    query: Volume
-    truth: Volume | LabelMap | None = None
-    truth_caption: str = ""
-    region: NDArray[np.bool_] | None = None
-    void: NDArray[np.bool_] | None = None
-    labels: dict[int, str] = field(default_factory=dict)
-
-
-def exhibits(seed: int) -> Iterator[Exhibit]:
-    """All requests of the demo, made one by one; `seed` is that of voids and noise."""
-    yield tissues()
-    yield tissues_of_a_person()
-    yield gray_matter()
-    yield gray_matter_of_a_person()
-    yield void(seed)
-    yield void_of_a_person(seed)
-    yield noise(seed, _HEAD, _BACK)
-    yield noise(seed, _BACK, _HEAD)
+def exhibits(seed: int) -> tuple[Callable[[], Exhibit], ...]:
+    """What makes the requests of the demo, one by one; `seed` is that of voids and noise."""
+    return (
+        tissues,
+        tissues_of_a_person,
+        gray_matter,
+        gray_matter_of_a_person,
+        partial(void, seed),
+        partial(void_of_a_person, seed),
+        partial(noise, seed, _HEAD, _BACK),
+        partial(noise, seed, _BACK, _HEAD),
+        registered,
+        partial(reconstructed, seed),
+        *restorations(seed),
+    )
 
 
 def tissues() -> Exhibit:
@@ -74,10 +58,10 @@ def tissues() -> Exhibit:
         task="segmentation",
         title="Segmentation: gray and white matter",
         description=f"{_SAME_BRAIN} This shows the task; it is not a test on a new person.",
-        images=_axial_slices(t1),
-        targets=_axial_slices(labels),
-        query=_between_prompts(t1),
-        truth=_between_prompts(labels),
+        images=axial_slices(t1),
+        targets=axial_slices(labels),
+        query=between_prompts(t1),
+        truth=between_prompts(labels),
         truth_caption="truth: its tissue maps",
         labels=TISSUES,
     )
@@ -93,8 +77,8 @@ def tissues_of_a_person() -> Exhibit:
         description=f"{_OTHER_BRAIN} No expert has outlined its tissues: the last column is the result of another "
         "program (dipy's Markov random field classifier). The Dice says how far two methods agree, not which of them "
         "is right.",
-        images=_coronal_slices(specimens.average("t1")),
-        targets=_coronal_slices(specimens.tissue_labels()),
+        images=coronal_slices(specimens.average("t1")),
+        targets=coronal_slices(specimens.tissue_labels()),
         query=person,
         truth=specimens.classified(person),
         truth_caption="another program: dipy",
@@ -111,10 +95,10 @@ def gray_matter() -> Exhibit:
         title="Synthesis: from T1 to a map of gray matter",
         description=f"{_SAME_BRAIN} The target is a picture, the probability of gray matter; the model was never "
         "trained on such targets.",
-        images=_axial_slices(t1),
-        targets=_axial_slices(gray),
-        query=_between_prompts(t1),
-        truth=_between_prompts(gray),
+        images=axial_slices(t1),
+        targets=axial_slices(gray),
+        query=between_prompts(t1),
+        truth=between_prompts(gray),
         truth_caption="truth: its gray matter map",
     )
 
@@ -126,8 +110,8 @@ def gray_matter_of_a_person() -> Exhibit:
         task="synthesis",
         title="Synthesis for another brain",
         description=f"{_OTHER_BRAIN} The truth is not known.",
-        images=_coronal_slices(specimens.average("t1")),
-        targets=_coronal_slices(specimens.average("gray")),
+        images=coronal_slices(specimens.average("t1")),
+        targets=coronal_slices(specimens.average("gray")),
         query=specimens.person(),
     )
 
@@ -136,8 +120,8 @@ def void(seed: int) -> Exhibit:
     """Voids in slices of the average brain."""
     rng = np.random.default_rng(seed)
     t1 = specimens.average("t1")
-    targets = _axial_slices(t1)
-    query, region = _with_voids(_between_prompts(t1), 2, rng)
+    targets = axial_slices(t1)
+    query, region = _with_voids(between_prompts(t1), 2, rng)
     return Exhibit(
         name="inpainting",
         task="inpainting",
@@ -146,7 +130,7 @@ def void(seed: int) -> Exhibit:
         images=tuple(_with_voids(volume, 2, rng)[0] for volume in targets),
         targets=targets,
         query=query,
-        truth=_between_prompts(t1),
+        truth=between_prompts(t1),
         truth_caption="truth: before the void",
         region=region,
         void=region,
@@ -156,7 +140,7 @@ def void(seed: int) -> Exhibit:
 def void_of_a_person(seed: int) -> Exhibit:
     """Voids in a person's brain, with prompts from the average brain."""
     rng = np.random.default_rng(seed)
-    targets = _coronal_slices(specimens.average("t1"))
+    targets = coronal_slices(specimens.average("t1"))
     query, region = _with_voids(specimens.person(), 1, rng)
     return Exhibit(
         name="inpainting_of_a_person",
@@ -207,31 +191,47 @@ def noise(seed: int, query: _Scan, prompt: _Scan) -> Exhibit:
     )
 
 
-def _axial_slices(volume: _VolumeT) -> tuple[_VolumeT, ...]:
-    return _single_slices(volume, 2, _AXIAL)
+def registered() -> Exhibit:
+    """The average brain, aligned with a person's, with its tissues."""
+    person = specimens.person()
+    return Exhibit(
+        name="registration",
+        task="registration",
+        title="Registration of an average brain with one person's",
+        description="A coronal slice of the average brain (ICBM 152) is aligned with the slice of a person, and its "
+        "gray and white matter are warped along. The person's tissues come from another program (dipy's Markov random "
+        "field classifier). Where the two lie says nothing, so labels that stay there miss. No prompt shows how to do "
+        "it, and the weights are not used.",
+        images=(moved_to_person(specimens.average("t1")),),
+        targets=(moved_to_person(specimens.tissue_labels()),),
+        query=person,
+        truth=specimens.classified(person),
+        truth_caption="another program: dipy",
+        labels=TISSUES,
+        way=Registered(),
+    )
 
 
-def _coronal_slices(volume: _VolumeT) -> tuple[_VolumeT, ...]:
-    return _single_slices(volume, 1, _CORONAL)
-
-
-def _single_slices(volume: _VolumeT, axis: int, positions: tuple[int, ...]) -> tuple[_VolumeT, ...]:
-    """Slices across `axis` at `positions` (mm in the world) of a volume with voxels of 1 mm."""
-    starts = [int(position - volume.affine[axis, 3]) for position in positions]
-    return tuple(_take(volume, axis, range(start, start + 1)) for start in starts)
-
-
-def _between_prompts(volume: _VolumeT) -> _VolumeT:
-    """The axial slices halfway between the prompts."""
-    start = int(_AXIAL[0] + 5 - volume.affine[2, 3])
-    return _take(volume, 2, range(start, start + 10 * (len(_AXIAL) - 1), 10))
-
-
-def _take(volume: _VolumeT, axis: int, indices: range) -> _VolumeT:
-    affine = np.array(volume.affine)
-    affine[:3, 3] += indices.start * affine[:3, axis]
-    affine[:3, axis] *= indices.step
-    return type(volume)(volume.voxels.take(indices, axis), affine)
+def reconstructed(seed: int) -> Exhibit:
+    """A person's brain from one line of k-space in four, with the average brain as examples."""
+    person, complete = specimens.person(), coronal_slices(specimens.average("t1"))
+    measurement = KSpace.simulate(person, _LINES, np.random.default_rng(seed))
+    alike = [measurement.alike(volume, np.random.default_rng(number)) for number, volume in enumerate(complete)]
+    return Exhibit(
+        name="reconstruction",
+        task="reconstruction",
+        title="Reconstruction: MR from a quarter of the raw data",
+        description="The examples are complete slices of the average brain (ICBM 152). Of a person's brain one line of "
+        "k-space in four was sampled, with a made-up phase. The query is the picture that these data give alone. The "
+        "reconstruction agrees with them.",
+        images=tuple(as_volume(one, one.initial()) for one in alike),
+        targets=complete,
+        query=as_volume(measurement, measurement.initial()),
+        truth=person,
+        truth_caption="truth: all raw data",
+        region=person.voxels > 0,
+        way=Reconstructed(measurement),
+    )
 
 
 def _with_voids(volume: Volume, axis: int, rng: np.random.Generator) -> tuple[Volume, NDArray[np.bool_]]:

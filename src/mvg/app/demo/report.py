@@ -17,7 +17,7 @@ from PIL import Image
 import mvg
 from mvg._atomic import atomic_file, unwritable
 from mvg.app.demo.drawing import ExhibitResult, panels
-from mvg.app.demo.exhibits import Exhibit
+from mvg.app.demo.exhibit import Exhibit
 from mvg.imaging.overlay import color_of
 
 _ROWS = 3  # slices of a volume that are drawn
@@ -74,8 +74,7 @@ def _render(results: Sequence[ExhibitResult], folder: Path, run: RunInfo) -> str
 
 
 def _section(result: ExhibitResult, folder: Path) -> _Section:
-    task = result.exhibit.task
-    command = f"mvg predict {folder}/query.nii.gz --prompts {folder}/prompts --task {task} --output predictions"
+    command = result.exhibit.way.command(result.exhibit, folder)
     rows = tuple(
         tuple(_PanelData(panel.caption, _png(panel.picture), panel.is_prediction) for panel in panels(result, index))
         for index in _spread(result.slice_count)

@@ -3,11 +3,10 @@
 import time
 from pathlib import Path
 
-import numpy as np
-
 import mvg
 from mvg.app.demo.drawing import ExhibitResult
-from mvg.app.demo.exhibits import Exhibit, exhibits
+from mvg.app.demo.exhibit import Exhibit
+from mvg.app.demo.exhibits import exhibits
 from mvg.app.demo.measures import Measure, image_measures, label_measures
 from mvg.app.demo.overview import write_overview
 from mvg.app.demo.report import RunInfo, write_report
@@ -16,9 +15,7 @@ from mvg.app.display import OnProgress
 from mvg.errors import FileError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
-from mvg.tasks import spec_of
 
-_COUNT = 8  # exhibits
 _SEED = 0
 
 
@@ -31,40 +28,25 @@ def run_demo(output: Path, device: str, on_progress: OnProgress, weights: str = 
     start = time.perf_counter()
     check_packages()
     predictor = mvg.load(weights, device)
-    results = []
-    for number, exhibit in enumerate(exhibits(_SEED)):
-        on_progress("demo", number, _COUNT)
+    results, makers = [], exhibits(_SEED)
+    for number, make in enumerate(makers):
+        on_progress("demo", number, len(makers))
+        exhibit = make()
         results.append(_predict(predictor, exhibit))
         _save(results[-1], output / exhibit.name)
-    on_progress("demo", _COUNT, _COUNT)
+    on_progress("demo", len(makers), len(makers))
     report = output / "report.html"
-    write_overview(results, output / "overview.png")
+    write_overview([result for result in results if result.exhibit.in_overview], output / "overview.png")
     write_report(results, report, RunInfo(predictor.name, time.perf_counter() - start))
     return report
 
 
 def _predict(predictor: Predictor, exhibit: Exhibit) -> ExhibitResult:
     start = time.perf_counter()
-    prediction = predictor.prompt(exhibit.images, exhibit.targets, exhibit.task)(exhibit.query).volume
+    prediction = exhibit.way.predict(predictor, exhibit)
     seconds = time.perf_counter() - start
-    rival, name = _rival(exhibit)
+    rival, name = exhibit.way.rival(exhibit)
     return ExhibitResult(exhibit, prediction, _measures(exhibit, prediction, rival), name, seconds)
-
-
-def _rival(exhibit: Exhibit) -> tuple[LabelMap | Volume | None, str]:
-    """What one gets without a model, and its name: the query itself, or the nearest prompt's target on the same grid.
-
-    None and "" where prompts and query have no common grid.
-    """
-    if spec_of(exhibit.task).residual:
-        return exhibit.query, "leaving the query as it is"
-    if exhibit.query.plane != "axial":
-        return None, ""
-    prompts = [image.affine[2, 3] for image in exhibit.images]
-    slices = exhibit.query.affine[2, 3] + exhibit.query.affine[2, 2] * np.arange(exhibit.query.shape[2])
-    nearest = [exhibit.targets[int(np.argmin(np.abs(np.subtract(prompts, position))))] for position in slices]
-    copied = np.concatenate([target.voxels for target in nearest], axis=2)
-    return type(nearest[0])(copied, exhibit.query.affine), "copying the nearest prompt's target"
 
 
 def _measures(exhibit: Exhibit, prediction: LabelMap | Volume, rival: LabelMap | Volume | None) -> tuple[Measure, ...]:
@@ -95,3 +77,4 @@ def _save(result: ExhibitResult, folder: Path) -> None:
     for number, (image, target) in enumerate(zip(exhibit.images, exhibit.targets, strict=True), 1):
         mvg.write(image, images / f"example{number}.nii.gz")
         mvg.write(target, targets / f"example{number}.nii.gz")
+    exhibit.way.save(folder)

@@ -26,7 +26,7 @@ from mvg.training.train import store_of, train
 
 SCOPE: Scope = "generalist"
 USES_PROMPTS = True
-_OVERRIDES = ("strategy", "members", "zoom", "propagate", "min_probability")  # of `PredictionOptions`
+_OVERRIDES = ("strategy", "members", "zoom", "through_plane", "propagate", "min_probability")  # of `PredictionOptions`
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Options:
     strategy: str | None = None
     members: int | None = None
     zoom: Literal["auto", "off"] | None = None
+    through_plane: Literal["auto", "off"] | None = None
     propagate: float | None = None
     min_probability: float | None = None
     tune: float = 0.0

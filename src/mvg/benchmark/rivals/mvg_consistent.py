@@ -1,11 +1,11 @@
-"""Our model, whose predictions alternate with agreement with the raw data, as `mvg reconstruct` does it."""
+"""Our reconstruction from raw data by example, as `mvg reconstruct` does it."""
 
 from dataclasses import dataclass
 
 from mvg.benchmark.protocol.method import Method, Request, Scope, TrainingData
 from mvg.benchmark.rivals import mvg
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.reconstruction import ReconstructionOptions, reconstruct
+from mvg.prediction.reconstruction import ReconstructionOptions
 from mvg.tasks import Task
 
 SCOPE: Scope = "untrained"
@@ -39,13 +39,7 @@ def fit(options: Options, data: TrainingData) -> Method:
 
     def predict(request: Request) -> Volume | LabelMap:
         assert request.measurement is not None, "only tasks that are served"
-        task = method.prompted(request)
-
-        def complete(image: Volume) -> Volume:
-            volume = task(image).volume
-            assert isinstance(volume, Volume)
-            return volume
-
-        return reconstruct(complete, request.measurement, rounds)
+        complete = [prompt.target for prompt in request.prompts if isinstance(prompt.target, Volume)]
+        return method.predictor.reconstruct(request.measurement, complete, rounds)
 
     return predict

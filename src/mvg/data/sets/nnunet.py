@@ -24,7 +24,7 @@ from typing import Any
 
 from mvg._plugins import names_in
 from mvg.data.case import Card, Case, DataSet
-from mvg.data.regions import region_names, regions_of, written_values
+from mvg.data.regions import Region, region_names, regions_of, written_values
 from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, stem_of
 from mvg.imaging.window import guess_modality
@@ -63,6 +63,11 @@ def open(folder: Path) -> DataSet:
         for name, paths in images.items()
     )
     return DataSet(card, tuple(cases))
+
+
+def regions_in(folder: Path) -> tuple[Region, ...]:
+    """The regions that dataset.json names, see `mvg.data.regions`. Raises FileError where it cannot be read."""
+    return regions_of(_description(folder))
 
 
 def _patients(folder: Path, description: dict[str, Any], cases: Iterable[str], card: Card) -> dict[str, str]:
@@ -130,7 +135,7 @@ def _description(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows may begin it with a mark
     except (ValueError, OSError) as error:
         raise FileError(f"{path} cannot be read ({error})", "valid JSON", "correct or remove the file") from error
     if not isinstance(description, dict):
@@ -142,7 +147,7 @@ def _description(folder: Path) -> dict[str, Any]:
         _channels(description, 0)
         for indices in description.get("annotated_slices", {}).values():
             list(map(int, indices))
-    except (re.error, ValueError, TypeError, AttributeError) as error:
+    except (re.error, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise FileError(
             f"{path} has a 'patient', 'labels', 'regions_class_order', 'channel_names' or 'annotated_slices' that is "
             f"not valid ({error})",

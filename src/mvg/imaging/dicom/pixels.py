@@ -11,6 +11,7 @@ from mvg.imaging.formats.itk import dicom_pixels
 from mvg.imaging.volume import rgb_luminance
 
 _JPEG = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.(5\d|70|8[01])$")  # transfer syntaxes of JPEG and JPEG-LS
+_DARKEST = 0.1  # of the range of the pixels that are no padding
 _END_OF_JPEG = b"\xff\xd9"
 
 
@@ -44,6 +45,7 @@ def frames_of(dataset: Any) -> list[NDArray[Any]]:
         if not jpeg or count > 1 or not Path(getattr(dataset, "filename", None) or "").is_file():
             raise
         return [dicom_pixels(Path(dataset.filename))]  # a second decoder accepts flaws that the first ones refuse
+    pixels = _without_padding(pixels, dataset)
     kind = str(dataset.get("PhotometricInterpretation", ""))
     if kind == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)
@@ -53,6 +55,27 @@ def frames_of(dataset: Any) -> list[NDArray[Any]]:
     if count > 1 and frames.ndim == 4:  # a film in color, as of ultrasound
         frames = np.stack([rgb_luminance(frame) for frame in frames])
     return [_rescaled(frame, dataset, number) for number, frame in enumerate(frames)]
+
+
+def _without_padding(pixels: NDArray[Any], dataset: Any) -> NDArray[Any]:
+    """The stored pixels with the darkest value of the image in place of the padding that the header names.
+
+    Padding in the darkest tenth of the range stays: its value may mean air, and lossy compression has values below it.
+    """
+    first = _number(dataset, "PixelPaddingValue")
+    if first is None or pixels.dtype.kind not in "iu" or int(dataset.get("SamplesPerPixel") or 1) > 1:
+        return pixels
+    last = _number(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((first, first if last is None else last))
+    padded = (pixels >= low) & (pixels <= high)
+    if not padded.any() or padded.all():
+        return pixels
+    rest, is_inverted = pixels[~padded], dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    least, most = np.percentile(rest, (1, 99))
+    margin = _DARKEST * (most - least)
+    if (low > most - margin) if is_inverted else (high < least + margin):
+        return pixels
+    return np.where(padded, rest.max() if is_inverted else rest.min(), pixels)
 
 
 def rescale_faults(dataset: Any) -> list[str]:

@@ -1,5 +1,6 @@
 """Which images of an export are one volume: one series of several, and one stack of parallel slices in it."""
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging.dicom.files import Instance, Note, image_instances
+from mvg.imaging.dicom.time_points import time_point
 
 _Item = TypeVar("_Item")
 
@@ -18,6 +20,7 @@ LARGEST = "largest"
 ALL = "all"
 """In place of a UID: every series is a query of its own."""
 
+_VOLUME = re.compile(r"(?:(.+) )?volume (\d+)")
 _MOST_SERIES = 5  # in a message
 _COSINE = 0.01  # by how much direction cosines of one stack may differ; `stack` is stricter
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
@@ -70,9 +73,12 @@ def choose(path: Path, wish: str = "", note: Note = _silent) -> list[Instance]:
     """The images of one volume, in the order of their files.
 
     wish: the UID of a series or the end of it, LARGEST, or "" for the only series, or for the largest one if there is
-    one that is larger than all others. Raises FileError for series that are missing or equally large, and errors that
-    name LARGEST for a series of several stacks.
+    one that is larger than all others; and "volume N" behind any of these, for one of several volumes, see
+    `time_points`. Raises FileError for series that are missing or equally large, and errors that name LARGEST for a
+    series of several stacks.
     """
+    if volume := _VOLUME.fullmatch(wish):
+        return time_point(path, choose(path, volume[1] or "", note), int(volume[2]))
     grouped = _grouped(path, image_instances(path, note), note)
     if wish not in ("", LARGEST):
         return _one_stack(path, _named(path, grouped, wish), wish, note)

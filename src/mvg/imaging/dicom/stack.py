@@ -14,6 +14,7 @@ from mvg.imaging.dicom.pixels import functional_group
 _LPS = np.array([-1.0, -1.0, 1.0])
 _GAP = 0.1  # share of the slice distance by which a single gap may differ
 _DIRECTION = 1e-3  # by how much the directions of slices of one series may differ
+_SHIFT = 0.5  # pixels by which a slice may lie beside the line through the first and the last one
 _SAME_POSITION = 1e-4  # mm
 _MOST_GAPS = 5  # in a message
 _CENTIMETERS = 3  # the code of this unit in regions of ultrasound
@@ -58,7 +59,7 @@ def position_of(dataset: Any, number: int, count: int) -> SlicePosition | None:
 def pixel_spacing(measures: Any) -> tuple[float, float]:
     """Millimeters between rows and between columns; 1 where the image does not say."""
     spacing = measures.get("PixelSpacing") or measures.get("ImagerPixelSpacing") or _of_ultrasound(measures) or (1, 1)
-    row, col = spacing
+    row, col = spacing if isinstance(spacing, Sequence) else (spacing, spacing)
     return float(row) or 1.0, float(col) or 1.0
 
 
@@ -103,6 +104,7 @@ def affine_of_slices(positions: Sequence[SlicePosition], path: Path) -> NDArray[
     if len(positions) > 1:
         _check_gaps(np.array([position.origin @ first.normal for position in positions]), path)
         step = (positions[-1].origin - first.origin) / (len(positions) - 1)
+        _check_line(positions, step, path)
     affine = np.eye(4)
     affine[:3] = np.stack([first.to_column, first.to_row, step, first.origin], axis=1) * _LPS[:, None]
     return affine
@@ -113,11 +115,38 @@ def several_of_one_position(path: Path, headers: Sequence[Any]) -> FileError:
     texts = {name: [str(header.get(name, "")) for header in headers] for name in _DIFFER}
     differing = [f"{name} {', '.join(sorted(set(values))[:3])}" for name, values in texts.items() if len({*values}) > 1]
     differ = f"; they differ in {'; '.join(differing[:3])}" if differing else ""
+    if headers[0].get("Modality") == "SEG":
+        return FileError(
+            f"'{path}' is a DICOM segmentation", "labels as NIfTI, NRRD or pictures", "convert it (segimage2itkimage)"
+        )
     return FileError(
         f"'{path}' holds several images of one position (time points, echoes or segments){differ}",
         "one volume",
-        "separate them into folders",
+        "choose one or all of a query (mvg predict --volume 0), or separate them into folders"
+        if differing or _are_numbered(headers)
+        else "separate them into folders, because nothing in their headers tells them apart",
     )
+
+
+def _are_numbered(headers: Sequence[Any]) -> bool:
+    """Whether images differ in their number or the time of their content."""
+    keys = [tuple(str(header.get(name, "")) for name in ("InstanceNumber", "ContentTime")) for header in headers]
+    return len(set(keys)) == len(keys)
+
+
+def _check_line(positions: Sequence[SlicePosition], step: NDArray[np.float64], path: Path) -> None:
+    """Raises GeometryError where slices are shifted in their plane, as parts of several scans are."""
+    first = positions[0]
+    beside = [one.origin - first.origin - number * step for number, one in enumerate(positions)]
+    shifts = np.array([np.linalg.norm(shift - (shift @ first.normal) * first.normal) for shift in beside])
+    pixel = min(np.linalg.norm(first.to_column), np.linalg.norm(first.to_row))
+    if shifts.max() > _SHIFT * pixel:
+        worst = positions[int(shifts.argmax())]
+        raise GeometryError(
+            f"slices of '{path}' are shifted in their plane, by {shifts.max():.2f} mm at {worst.height:.2f} mm",
+            "slices above one another",
+            "separate the scans, or export the series again",
+        )
 
 
 def _check_gaps(height: NDArray[np.float64], path: Path) -> None:

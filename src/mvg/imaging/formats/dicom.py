@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg.errors import FileError
+from mvg.errors import FileError, MvgError, first_line
 from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
@@ -63,8 +63,15 @@ def load_series(path: Path, series: str) -> Stored:
     if len({frame.pixels.shape for frame in frames}) > 1:
         raise FileError(f"'{path}' holds slices of different sizes", "one series", "separate them")
     positions = [frame.position for frame in frames if frame.position is not None]
-    if len(positions) < len(frames):
-        return _without_position([frame.pixels for frame in frames], frames[0].header)
+    if positions and len(positions) < len(frames):
+        without = next(one.file.name for one in instances if "ImagePositionPatient" not in one.header)
+        raise FileError(
+            f"'{path}' holds {len(frames) - len(positions)} images without a position in the patient ({without}, ...)",
+            "ImagePositionPatient and ImageOrientationPatient in each",
+            "take them away",
+        )
+    if not positions:
+        return _without_position(path, [frame.pixels for frame in frames], frames[0].header)
     check_parallel(positions, path)
     ordered = [_one_of(path, [frames[k] for k in group]) for group in by_height(positions)]
     if len(ordered) < len(frames):
@@ -87,7 +94,16 @@ def _frames(file: DicomFile) -> Iterator[_Frame]:
     dataset = file.dataset()
     if "PixelData" not in dataset:
         raise FileError(f"'{file.name}' holds no image", "a DICOM image", "choose a file with pixel data")
-    pixels = frames_of(dataset)
+    try:
+        pixels = frames_of(dataset)
+    except MvgError:
+        raise
+    except Exception as error:  # decoders raise errors of many kinds
+        raise FileError(
+            f"'{file.path}' cannot be read ({first_line(error)})",
+            "a complete, undamaged DICOM image",
+            "copy, download or convert it again",
+        ) from error
     del dataset.PixelData
     for number, frame in enumerate(pixels):
         yield _Frame(frame, position_of(dataset, number, len(pixels)), dataset)
@@ -110,6 +126,8 @@ def _in_suv(voxels: NDArray[Any], path: Path, frames: Sequence[_Frame]) -> NDArr
 
 def _note_faults(path: Path, headers: Sequence[Any]) -> None:
     faults = dict.fromkeys(fault for header in headers for fault in rescale_faults(header))
+    if any("ImagePositionPatient" in header and not header.get("PixelSpacing") for header in headers):
+        faults["PixelSpacing is missing, and 1 mm is used"] = None
     if faults:
         warn(f"'{path}': {'; '.join(faults)}")
 
@@ -135,10 +153,16 @@ def _series_in(folder: Path) -> Counter[str]:
     return counts
 
 
-def _without_position(slices: list[NDArray[Any]], dataset: Any) -> Stored:
+def _without_position(path: Path, slices: list[NDArray[Any]], dataset: Any) -> Stored:
     """Images without a position in the patient (X-ray, ultrasound), read like a PNG but with their pixel spacing."""
     row_mm, col_mm = pixel_spacing(dataset)
     affine = np.diag([-col_mm, -row_mm, 1.0, 1.0])
     if len(slices) == 1:
         return Stored(slices[0].swapaxes(0, 1)[:, :, None], affine, None, "color" if slices[0].ndim == 3 else "time")
-    return Stored(np.stack(slices, axis=-1).swapaxes(0, 1)[:, :, None], affine)
+    if dataset.get("NumberOfFrames") in (None, 1):
+        raise FileError(
+            f"{len(slices)} images of '{path}' do not say where they lie (ImagePositionPatient)",
+            "one image, or slices with a position",
+            "predict each file alone, or convert the series with its positions",
+        )
+    return Stored(np.stack(slices, axis=-1).swapaxes(0, 1)[:, :, None], affine)  # the frames of a film

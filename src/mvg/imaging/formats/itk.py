@@ -31,9 +31,13 @@ _NRRD_WORLDS = {
 _GEOMETRY = re.compile(
     r"TransformMatrix|Offset|Position|Origin|Rotation|Orientation|ElementSpacing|ElementSize|space|spacings"
 )
+_DIRECTIONS = re.compile(r"\s*(TransformMatrix|Rotation|Orientation)\s*=")  # of MetaImage
 _NUMBER = re.compile(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?")
 _LARGEST = 1e12  # of numbers in a geometry
 _MOST_AXES = 8  # of the space of an NRRD file
+_MOST_LETTERS = 900  # in a field of an NRRD header; ITK writes beyond its memory about longer ones that it refuses
+_ANY_LENGTH = re.compile(r"#|content:|[^:]*:=")  # comments, the description, and pairs of programs
+_HEADER_BYTES = 1 << 22  # of a file, that are looked at
 _VECTOR = re.compile(r"\(([^)]*)\)")
 
 _LPS = np.array([-1.0, -1.0, 1.0])  # its own inverse
@@ -43,10 +47,13 @@ _NUMBERS = struct.Struct("<15d")  # origin 3, spacing 3, direction 9
 
 def load(path: Path) -> Stored:
     """Reads the image; vector pixels become a last axis of colors."""
-    _check_header(path)
+    lines = _header_lines(path)
+    _check_header(path, lines)
     stored = stored_of(_image(path, _reader(path)))
-    affine = _nrrd_affine(path)
-    return stored if affine is None else replace(stored, affine=affine, header=None)
+    affine = _nrrd_affine(path, lines)
+    if affine is not None:
+        return replace(stored, affine=affine, header=None)
+    return stored if _places(path, lines) else replace(stored, header=_unplaced(stored.header))
 
 
 def stored_of(image: Any) -> Stored:
@@ -92,35 +99,62 @@ def _nrrd_header(content: bytes) -> tuple[list[str], bytes]:
     return content[:end].decode("latin-1").splitlines(), content[end:]
 
 
-def _check_header(path: Path) -> None:
-    """Raises ValueError for numbers and vectors that no header has: on some of them ITK crashes or never ends."""
+def _header_lines(path: Path) -> list[str]:
+    """The lines of a header; of a MetaImage file, which has no empty line, some of its voxels too."""
     with path.open("rb") as file:
-        lines, _ = _nrrd_header(file.read(1 << 16))
+        lines, _ = _nrrd_header(file.read(_HEADER_BYTES))
+    return lines
+
+
+def _check_header(path: Path, lines: list[str]) -> None:
+    """Raises ValueError for numbers and vectors that no header has: on some of them ITK crashes or never ends."""
     if path.suffix.lower() in _NRRD:
         lengths = [line.count(",") + 1 for line in lines if line.startswith("space origin:")]
         lengths += [vector.count(",") + 1 for line in lines for vector in _VECTOR.findall(line)]
         if max(lengths, default=0) > _MOST_AXES:
             raise ValueError(f"a vector of {max(lengths)} numbers in its header")
+        longest = max((line for line in lines if not _ANY_LENGTH.match(line)), key=len, default="")
+        if len(longest) > _MOST_LETTERS:
+            raise ValueError(f"a field of {len(longest)} letters in its header ({longest[:20]}...)")
     for number in (number for line in lines if _GEOMETRY.match(line) for number in _NUMBER.findall(line)):
         if not abs(float(number)) < _LARGEST:
             raise ValueError(f"the number {number[:20]} in its header")
 
 
-def _nrrd_affine(path: Path) -> NDArray[np.float64] | None:
+def _nrrd_affine(path: Path, lines: list[str]) -> NDArray[np.float64] | None:
     """The affine in an NRRD header; None for other files, fewer axes, or coordinate systems that ITK interprets."""
     if path.suffix.lower() not in _NRRD:
         return None
-    with path.open("rb") as file:
-        lines, _ = _nrrd_header(file.read(1 << 16))
     fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#"))
-    world = _NRRD_WORLDS.get(fields.get("space", "").strip().lower())
-    vectors = _VECTOR.findall(fields.get("space directions", "") + fields.get("space origin", ""))
-    if world is None or len(vectors) != 4:
+    world = next((signs for line in lines if (signs := _world(line))), None)
+    directions = _VECTOR.findall(fields.get("space directions", ""))
+    vectors = [*directions[:3], *_VECTOR.findall(fields.get("space origin", ""))]  # a fourth one is that of time
+    if world is None or len(vectors) != 4 or len(directions) > 4:
         return None
     affine = np.eye(4)
-    affine[:3] = np.array([[float(number) for number in vector.split(",")] for vector in vectors]).T
+    affine[:3] = np.array([[float(number) for number in vector.split(",")[:3]] for vector in vectors]).T
     affine[:3] *= np.array(world)[:, None]
     return affine
+
+
+def _places(path: Path, lines: list[str]) -> bool:
+    """Whether a header that ITK interprets says where its voxels lie in the patient: NRRD does by its space alone."""
+    if path.suffix.lower() in _NRRD:
+        return any(_world(line) is not None for line in lines)
+    return any(_DIRECTIONS.match(line) for line in lines)
+
+
+def _unplaced(header: Header | None) -> Header | None:
+    return None if header is None else replace(header, placed=False)
+
+
+def _world(line: str) -> tuple[float, float, float] | None:
+    """The signs that take an anatomical space, which a line of a header names, to RAS+; None for other lines."""
+    name, _, space = line.partition(":")
+    if name.strip().lower() != "space":
+        return None
+    space = space.strip().lower().removesuffix("-time")
+    return _NRRD_WORLDS.get(space[:3] if len(space) == 4 and space[3] == "t" else space)
 
 
 def _spell_affine(path: Path, affine: NDArray[np.float64]) -> None:

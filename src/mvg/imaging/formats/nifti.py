@@ -1,6 +1,7 @@
 """NIfTI-1 and NIfTI-2, plain or gzipped. Geometry fields of the header are kept, so affines return bit for bit."""
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ _GEOMETRY = (
     "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d",
     "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
 )  # fmt: skip
+SAME_POSITION = 0.5
+"""Voxels between the corners by sform and by qform that may be rounding."""
+
 _MILLIMETERS = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 _NATIVE = (np.uint8, np.int16, np.int32, np.uint16)  # integers that every reader knows, best known first
 
@@ -30,8 +34,25 @@ def load(path: Path) -> Stored:
     sizes = {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
     if not sizes & {348, 540}:
         raise ValueError("it has no NIfTI header")
+    content = _with_offset(content, 540 in sizes)
     image: Any = (nibabel.Nifti2Image if 540 in sizes else nibabel.Nifti1Image).from_bytes(content)
+    voxels = image.dataobj  # memory is taken as its header says, so that is checked first
+    expected = int(voxels.offset) + math.prod(map(int, voxels.shape)) * voxels.dtype.itemsize
+    if expected > len(content):
+        raise ValueError(f"it has {len(content)} bytes, and its header names {expected}")
     return stored_of(image)
+
+
+def _with_offset(content: bytes, is_second: bool) -> bytes:
+    """The content of a single file with its voxels behind the header, where a header of version 1 or 2 places them
+    within itself: 0 there means the usual place.
+    """
+    order = "<" if int.from_bytes(content[:4], "little") in (348, 540) else ">"
+    field, start, usual = (np.dtype(f"{order}i8"), 168, 544) if is_second else (np.dtype(f"{order}f4"), 108, 352)
+    offset = np.frombuffer(content[start : start + field.itemsize], field)
+    if not offset.size or not offset[0] < usual - 4:
+        return content
+    return content[:start] + np.array(usual, field).tobytes() + content[start + field.itemsize :]
 
 
 def stored_of(image: Any) -> Stored:
@@ -47,7 +68,8 @@ def stored_of(image: Any) -> Stored:
         described = np.array_equal(affine, image.header.get_best_affine())
         affine = _in_mm(affine, image.header)
         kind = "nifti2" if image.header.sizeof_hdr == 540 else "nifti1"
-        header = Header(kind, image.header.binaryblock, affine.tobytes()) if described else None
+        placed = bool(image.header["sform_code"] or image.header["qform_code"])
+        header = Header(kind, image.header.binaryblock, affine.tobytes(), placed) if described else None
     return Stored(voxels, affine, header, "color" if color else "time")
 
 
@@ -62,15 +84,38 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     image_class(voxels, None, header).to_filename(path)
 
 
-def has_no_position(header: Header | None) -> bool:
-    """Whether a NIfTI header says nothing of where its voxels lie: it has neither code, only their size."""
+def disagreement_of_positions(header: Header | None) -> float:
+    """How far apart the sform and the qform of a NIfTI header place a corner, in voxels; 0 where they agree or one is
+    missing. The sform is what is used. A qform holds no shear, so that of the sform does not count.
+    """
+    from nibabel.spatialimages import HeaderDataError
+
+    fields = _fields(header)
+    if fields is None or fields["sform_code"] == 0 or fields["qform_code"] == 0:
+        return 0.0
+    without_shear = type(fields)()
+    try:
+        without_shear.set_data_shape(fields.get_data_shape())
+        without_shear.set_qform(fields.get_sform(), strip_shears=True)
+        difference = without_shear.get_qform() - fields.get_qform()
+    except (ValueError, HeaderDataError, np.linalg.LinAlgError):  # a damaged qform says nothing
+        return 0.0
+    lengths = [*fields.get_data_shape(), 1, 1, 1][:3]
+    corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], np.float64)
+    corners[:, :3] *= np.array(lengths) - 1
+    distance = np.linalg.norm((corners @ difference.T)[:, :3], axis=1).max()
+    voxels = float(distance / np.linalg.norm(fields.get_sform()[:3, :3], axis=0).min())
+    return voxels if np.isfinite(voxels) else 0.0
+
+
+def _fields(header: Header | None) -> Any:
+    """The header as nibabel has it; None where it is not that of a NIfTI file."""
     import nibabel
 
     if header is None or not header.kind.startswith("nifti"):
-        return False
+        return None
     kind: Any = nibabel.Nifti2Image if header.kind == "nifti2" else nibabel.Nifti1Image
-    fields = kind.header_class(header.content, check=False)
-    return bool(fields["sform_code"] == 0 and fields["qform_code"] == 0)
+    return kind.header_class(header.content, check=False)
 
 
 def header_for(volume: Volume | LabelMap, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

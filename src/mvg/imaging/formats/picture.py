@@ -17,6 +17,7 @@ HOLDS_COLORS = True
 
 _NAMES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP"}
 _ONLY_BYTES = (".jpg", ".jpeg", ".bmp")
+_EXIF_ORIENTATION = 0x0112
 _MOST_COMPRESSED = 2000  # pixels per byte; deflate reaches 1032
 _OVERSHOOT = 0.1  # how far beyond the range of its source a computed picture may reach and still be clipped
 
@@ -35,6 +36,7 @@ def load(path: Path) -> Stored:
             raise FileError(f"'{path}' has several channels of 16 bits", "one, or channels of 8", "convert it to gray")
         _check_size(opened, path)
         opened.load()
+        turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
         image: Image.Image = ImageOps.exif_transpose(opened)  # as viewers show it
         palette = None
         if image.mode == "P":
@@ -49,7 +51,20 @@ def load(path: Path) -> Stored:
     voxels = pixels.swapaxes(0, 1)[:, :, None]
     if pixels.ndim == 3:
         voxels = _without_alpha(voxels, path)
-    return Stored(voxels, affine, Header("picture", bytes([depth]), affine.tobytes()), "color", palette)
+    content = bytes([depth, turned]) + (b"" if palette is None else palette.tobytes())
+    return Stored(voxels, affine, Header("picture", content, affine.tobytes()), "color", palette)
+
+
+def palette_of(header: Header | None) -> NDArray[np.uint8] | None:
+    """The colors (n, 3) of the indices of a picture with a palette; None for other images."""
+    if header is None or header.kind != "picture" or len(header.content) < 3:
+        return None
+    return np.frombuffer(header.content[2:], np.uint8).reshape(-1, 3)
+
+
+def was_turned(header: Header | None) -> bool:
+    """Whether a picture was turned or mirrored when it was read, because its EXIF orientation says so."""
+    return header is not None and header.kind == "picture" and header.content[1:2] == b"\x01"
 
 
 def _check_size(picture: Any, path: Path) -> None:
@@ -66,10 +81,18 @@ def _check_size(picture: Any, path: Path) -> None:
 
 
 def _without_alpha(voxels: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Removes the alpha channel of voxels (X, Y, Z, C); FileError when a pixel is transparent."""
+    """Removes the alpha channel of voxels (X, Y, Z, C); FileError when a pixel of a color picture is transparent, or
+    where only transparency differs.
+    """
+    if voxels.shape[-1] == 3:
+        return voxels
+    colors, alpha = voxels[..., :-1], voxels[..., -1:]
+    if alpha.min() < alpha.max() and (colors == colors[:1, :1]).all():
+        raise FileError(
+            f"'{path}' has one color, and its shape is in the transparency", "gray values", "export it without alpha"
+        )
     if voxels.shape[-1] == 2:
-        return voxels[..., :1]
-    colors, alpha = voxels[..., :3], voxels[..., 3:]
+        return colors
     if (colors != colors[..., :1]).any() and (alpha < 255).any():
         raise FileError(
             f"'{path}' is a color image with transparent pixels", "opaque pixels", "export it without alpha"

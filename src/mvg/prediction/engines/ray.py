@@ -24,8 +24,9 @@ def run(jobs: Sequence[Job], setup: WorkerSetup, workers: int, address: str) -> 
     ray = _connected(address, workers)
     try:
         actor = ray.remote(num_cpus=1, max_restarts=0)(Worker)
-        _check_versions(ray)
-        yield from schedule(jobs, lambda: _Actor(ray, actor.remote(setup)), min(workers, len(jobs)))
+        count = min(workers, len(jobs))
+        _check_versions(ray, count)
+        yield from schedule(jobs, lambda: _Actor(ray, actor.remote(setup)), count)
     finally:
         ray.shutdown()
 
@@ -74,9 +75,12 @@ def _check_listening(address: str) -> None:
         socket.create_connection((host, int(port)), _SECONDS).close()
 
 
-def _check_versions(ray: Any) -> None:
-    here, there = versions(), ray.get(ray.remote(num_cpus=1)(versions).remote())
-    if here != there:
+def _check_versions(ray: Any, workers: int) -> None:
+    """Asks as many processes as there will be workers; they import the package meanwhile, all at once."""
+    here, task = versions(), ray.remote(num_cpus=1)(versions)
+    for there in ray.get([task.remote() for _ in range(workers)]):
+        if here == there:
+            continue
         differing = ", ".join(f"{name} {there.get(name)} there and {here[name]} here" for name in here)
         raise ProcessError(
             f"the workers of the cluster have other versions ({differing})",

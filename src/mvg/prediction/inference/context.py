@@ -46,9 +46,10 @@ def _unchanged(context: "PredictionContext", prediction: VolumePrediction) -> Vo
 class PredictionContext:
     """A query, the prompts, and how they are used.
 
-    spacing: pixel spacing of the query's slices in mm. zoom: the magnified prompts, None without. on_slice(): called
-    whenever a slice is done. earlier: the refinements before the present one in the task's list; a refinement that
-    predicts slices again applies them to the new prediction.
+    spacing: pixel spacing of the query's slices in mm. zoom: the magnified prompts, None without. is_magnified: whether
+    query and prompts are magnified parts of slices. on_slice(): called whenever a slice is done. earlier: the
+    refinements before the present one in the task's list; a refinement that predicts slices again applies them to the
+    new prediction.
     """
 
     spec: TaskSpec
@@ -59,6 +60,7 @@ class PredictionContext:
     zoom: ZoomPass | None = None
     on_slice: Callable[[], None] = lambda: None
     earlier: Refinement = _unchanged
+    is_magnified: bool = False
 
     @property
     def model(self) -> Generalist:
@@ -74,6 +76,12 @@ class PredictionContext:
     def query(self) -> QueryVolume:
         """The query."""
         return self.features.query
+
+    @property
+    def joins_through_plane(self) -> bool:
+        """Whether labels are joined along the volume: an option, for several slices that are one square each."""
+        applies = self.prompts.has_labels and len(self.query) > 1 and len(self.query.frames) == 1
+        return applies and self.options.through_plane == "auto"
 
     @property
     def wants_uncertainty(self) -> bool:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from mvg.model.outputs import PromptState
 from mvg.prediction.inference.ensemble import ViewPlanner
+from mvg.prediction.inference.other_knowledge import OtherPrompts
 from mvg.prediction.inference.prompt_cache import PromptCache, describe
 from mvg.prediction.inference.query_volume import QueryFeatures
-from mvg.prediction.inference.same_volume import OtherPrompts
 from mvg.prediction.options import PredictionOptions
 
 

@@ -1,7 +1,9 @@
 """Prompts on their way into the model: embedded once, encoded once, joined for each query slice."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from threading import RLock
 from typing import NamedTuple
 
@@ -81,6 +83,8 @@ class PromptCache:
         """What corrects predictions from these prompts, where the task was tuned."""
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
+        self.held_out: dict[int, float] = {}
+        """The Dice of prompt volumes that were predicted from the others, where that was done."""
         self._states: Shared[PromptView, _KeptState] = Shared(budget, lambda kept: _state_bytes(kept.distinct))
         self._joined: Shared[PromptView, PromptState] = Shared(
             max(_MIN_JOINED_BYTES, min(budget // 4, _JOINED_BYTES)), _state_bytes
@@ -102,7 +106,7 @@ class PromptCache:
     def state(self, view: PromptView) -> PromptState:
         """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
         if not self.model.config.independent_prompts:
-            return self._encoded([view])[0]
+            return _unpacked(self._encoded([view])[0])
         return self._joined.get([view], self._join)[0]  # its regression is solved at most once
 
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
@@ -147,7 +151,7 @@ class PromptCache:
             single = (PromptView((number,)) for number in range(len(self.prompts)))
             views += [view for view in single if view not in set(views)]
         for view in views:
-            (state,) = self._encoded([view])
+            state = _unpacked(self._encoded([view])[0])
             budget -= _state_bytes(state)
             if budget < 0:
                 return
@@ -155,16 +159,17 @@ class PromptCache:
 
     def put(self, view: PromptView, state: PromptState) -> None:
         """Keep a state that was encoded before."""
-        self._states.put(view, _KeptState(state, None))
+        self._states.put(view, _KeptState(_packed(state), None))
 
     def _describe(self, numbers: Sequence[int]) -> list[NDArray[np.float32]]:
         return list(describe(self.features(numbers)))
 
     def _join(self, views: Sequence[PromptView]) -> list[PromptState]:
         single = [[replace(view, indices=(number,)) for number in view.indices] for view in views]
-        return [PromptState.concatenate(self._encoded(parts)) for parts in single]
+        return [_unpacked(PromptState.concatenate(self._encoded(parts))) for parts in single]
 
     def _encoded(self, views: Sequence[PromptView]) -> list[PromptState]:
+        """States whose symmetric sums are packed."""
         kept = self._states.get(views, lambda missing: [self._encode(view) for view in missing])
         return [part.whole() for part in kept]
 
@@ -173,11 +178,11 @@ class PromptCache:
         with torch.inference_mode():
             features = self.features(view.indices, view.mirrored)
             targets = self._targets(view).to(features.images.device)[None]
-            state = self.model.encode(features, targets, target_type)
             distinct, channels = distinct_channels(targets)
             if len(distinct) == len(channels):
-                return _KeptState(_compact(state), None)
-            return _KeptState(_compact(state.select(distinct)), channels)
+                return _KeptState(_compact(self.model.encode(features, targets, target_type)), None)
+            state = self.model.encode(features, targets.index_select(2, distinct), target_type)
+            return _KeptState(_compact(state), channels)
 
     def _targets(self, view: PromptView) -> Float[Tensor, "n c s s"]:
         values, indices = self.prompts.values, list(view.indices)
@@ -252,7 +257,36 @@ def coloring_of(colors: tuple[float, ...]) -> Coloring:
 
 def _compact(state: PromptState) -> PromptState:
     keys, values = (tuple(t.bfloat16() for t in tensors) for tensors in (state.keys, state.values))
-    return replace(state, keys=keys, values=values)  # sums are differences of large numbers, so they keep 32 bits
+    # Sums are differences of large numbers, so they keep 32 bits.
+    return _packed(replace(state, keys=keys, values=values))
+
+
+def _packed(state: PromptState) -> PromptState:
+    """With half of the symmetric sums of features by features, which are most of a state of few classes."""
+    if not state.sums:
+        return state
+    gram, *others = state.sums
+    return replace(state, sums=(gram[:, *_lower_triangle(gram.shape[1])], *others))
+
+
+def _unpacked(state: PromptState) -> PromptState:
+    """With both halves of the symmetric sums."""
+    if not state.sums:
+        return state
+    half, *others = state.sums
+    width = (math.isqrt(8 * half.shape[1] + 1) - 1) // 2
+    rows, cols = _lower_triangle(width)
+    gram = half.new_empty(len(half), width, width)
+    gram[:, rows, cols] = half
+    gram[:, cols, rows] = half
+    return replace(state, sums=(gram, *others))
+
+
+@cache
+def _lower_triangle(width: int) -> tuple[Tensor, Tensor]:
+    """The rows and columns of the lower half of a square of values."""
+    rows, cols = torch.tril_indices(width, width)
+    return rows, cols
 
 
 def _state_bytes(state: PromptState) -> int:

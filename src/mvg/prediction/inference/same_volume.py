@@ -4,7 +4,8 @@ The network predicts a slice from the nearest annotated slice on each side. Lear
 outlines interpolated between annotated slices, and the slices beside it. Weights without a fusion network use a rule.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, extent_of
-from mvg.model.fusion import REACH
 from mvg.model.outputs import PromptState
+from mvg.model.slice_network import REACH
 from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, SliceStack, evidence_maps
+from mvg.prediction.inference.other_knowledge import NOTHING_ELSE, OVERCONFIDENCE, OtherKnowledge, no_others
 from mvg.prediction.inference.parallel import in_parallel, one_thread_per_operation
 from mvg.prediction.inference.query_volume import QueryFeatures
 from mvg.prediction.inference.recent import Recent
@@ -29,11 +31,7 @@ _FUSED = 24  # slices that are fused together; those within reach of them are pr
 _ABSENT = -30.0  # log-odds of a class that no prompt holds
 _NEGLIGIBLE = -7.0  # log-odds below which a class is not fused
 _LOG_ODDS_BYTES = 2**29  # at most; twice those of all slices, so that an undone correction costs nothing
-_OVERCONFIDENCE = 3.0  # pixels that are wrong for each that the fused probabilities expect to be, see profiling/doubts
 _QUICK_REACH = 2  # slices on each side that a first answer looks at
-
-OtherPrompts = Callable[[int], PromptState | None]
-"""A slice's number -> prompts of other volumes for it, with a channel for each class; None for none."""
 
 
 Combination = Literal["learnt", "rule", "network", "outlines"]
@@ -58,25 +56,26 @@ class VolumeScale:
 
 @dataclass(frozen=True, eq=False)
 class SliceAnswer:
-    """The prediction for a slice: class numbers (rows, cols), and how many pixels of the square are likely wrong."""
+    """The prediction for a slice: class numbers (rows, cols), and how many pixels of the square are likely wrong.
+
+    doubt: all of them; by_class: (K,), those that are, or are not but should be, of a class.
+    """
 
     numbers: NDArray[np.uint8]
     doubt: float
-
-
-def no_others(number: int) -> None:
-    """No prompts of other volumes."""
+    by_class: NDArray[np.float32]
 
 
 class SameVolume:
     """Predicts the slices of one query; the query has one frame. Computed values are kept between corrections."""
 
     def __init__(
-        self, features: QueryFeatures, classes: int, scale: VolumeScale, others: OtherPrompts = no_others,
+        self, features: QueryFeatures, classes: int, scale: VolumeScale, known: OtherKnowledge = NOTHING_ELSE,
         combination: Combination = "learnt",
     ) -> None:  # fmt: skip
         self._model, self.features = features.model, features
-        self._classes, self._scale, self._others, self._combination = classes, scale, others, combination
+        self._classes, self._scale, self._combination = classes, scale, combination
+        self._others, self._first, self._missing = known.prompts, known.log_odds, list(range(classes))
         self._given: dict[int, NDArray[np.uint8]] = {}
         self._annotated: dict[int, AnnotatedSquare] = {}
         self._versions: dict[int, int] = {}
@@ -84,7 +83,7 @@ class SameVolume:
         twice = 2 * len(features.query) * classes * self._model.config.size**2 * np.dtype(np.float16).itemsize
         self._log_odds: Recent[_Key, NDArray[np.float16]] = Recent(min(twice, _LOG_ODDS_BYTES), _nbytes)
         self._latest: dict[int, _Key] = {}
-        self._predictions: dict[int, tuple[tuple[_Key, ...], SliceAnswer]] = {}
+        self._predictions: dict[int, tuple[tuple[object, ...], SliceAnswer]] = {}
 
     def annotate(self, annotated: Mapping[int, NDArray[np.uint8]]) -> None:
         """Take the annotated slices, class numbers (rows, cols) by slice number, instead of those before."""
@@ -99,11 +98,18 @@ class SameVolume:
             elif before is None or not np.array_equal(before.numbers, after):
                 self._versions[number] = hash(after.tobytes())
                 self._annotated[number] = AnnotatedSquare.of(after, query.squares(number)[0, 0], self._classes)
+        annotated_classes = {int(value) for numbers in annotated.values() for value in np.unique(numbers)}
+        self._missing = [number for number in range(self._classes) if number + 1 not in annotated_classes]
 
     @property
     def annotated(self) -> tuple[int, ...]:
         """The numbers of the annotated slices, ascending."""
         return tuple(sorted(self._annotated))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The class numbers that no annotated slice shows."""
+        return tuple(number + 1 for number in self._missing)
 
     def is_current(self, number: int) -> bool:
         """Whether the answer for a slice is known already, or the slice is annotated."""
@@ -114,7 +120,7 @@ class SameVolume:
     def answer(self, number: int) -> SliceAnswer:
         """The prediction for one slice; an annotated one is as it was given."""
         if number in self._given:
-            return SliceAnswer(self._given[number], 0.0)
+            return SliceAnswer(self._given[number], 0.0, np.zeros(self._classes, np.float32))
         if not self.is_current(number):
             self.prepare([number])
         return self._predictions[number][1]
@@ -153,8 +159,9 @@ class SameVolume:
     def _window(self, numbers: Sequence[int], reach: int) -> list[int]:
         return list(range(max(0, numbers[0] - reach), min(len(self.features.query), numbers[-1] + reach + 1)))
 
-    def _window_key(self, number: int, reach: int) -> tuple["_Key", ...]:
-        return tuple(self._key(other) for other in self._window([number], reach))
+    def _window_key(self, number: int, reach: int) -> tuple[object, ...]:
+        missing = () if self._first is None else tuple(self._missing)
+        return (missing, *(self._key(other) for other in self._window([number], reach)))
 
     def _key(self, number: int) -> "_Key":
         """Names what the evidence of a slice depends on: the annotated slices near it, and their contents."""
@@ -166,13 +173,15 @@ class SameVolume:
         """Have the network answer slices; those with the same prompts go through it together, several at a time."""
         missing = [n for n in numbers if n not in self._annotated and not self._touch(self._key(n))]
         step = _BATCH if self._others is no_others else 1  # other volumes' prompts are each slice's own
-        batches = []
+        batches, needed = [], dict[int, None]()
         for key, group in groupby(missing, key=lambda number: self._key(number)[1]):
             members, prompts = list(group), tuple(dict.fromkeys(other for other, _ in key[:2]))
-            self.features.get([*members, *prompts])
-            for prompt in prompts:
-                self._state(prompt)
+            needed |= dict.fromkeys((*prompts, *members))
             batches += [(members[first : first + step], prompts) for first in range(0, len(members), step)]
+        embedded = [list(needed)[first : first + _BATCH] for first in range(0, len(needed), _BATCH)]
+        deque(in_parallel(self.features.get, embedded), maxlen=0)
+        for prompt in {prompt for _, prompts in batches for prompt in prompts}:
+            self._state(prompt)
         for (members, _), scores in zip(batches, in_parallel(self._batch_log_odds, batches), strict=True):
             for number, score in zip(members, scores, strict=True):
                 self._log_odds.put(self._key(number), score)
@@ -223,6 +232,9 @@ class SameVolume:
         for number, fused in zip(likely, in_parallel(partial(fuse, stack), likely), strict=True):
             possible = result[:, number].max(axis=(1, 2)) > _ABSENT
             result[possible, number] = fused[rows][possible]
+        if self._first is not None and self._missing:
+            for row, number in enumerate(wanted):
+                result[row, self._missing] = self._first(number)[self._missing]
         return result
 
     def _stack(self, numbers: Sequence[int]) -> SliceStack:
@@ -254,7 +266,11 @@ class SameVolume:
         logits = torch.from_numpy(np.concatenate([np.zeros_like(log_odds[:1]), log_odds]))
         probabilities = logits.softmax(0)[None].numpy()
         labels = decode_labels(self.features.query, probabilities)
-        return SliceAnswer(labels.numbers, _OVERCONFIDENCE * float((1 - probabilities.max(axis=1)).sum()))
+        highest = probabilities.max(axis=1, keepdims=True)
+        wrong = np.where(probabilities == highest, 1 - probabilities, probabilities)[0, 1:].sum(axis=(1, 2))
+        return SliceAnswer(
+            labels.numbers, OVERCONFIDENCE * float((1 - highest).sum()), np.asarray(OVERCONFIDENCE * wrong)
+        )
 
     def _state(self, number: int) -> PromptState:
         version = self._versions[number]

@@ -1,22 +1,27 @@
 """All slices of a query through the model: neighbors with the same prompts go through it together."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mvg.model.outputs import ImageFeatures
 from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.continuity import continuity
 from mvg.prediction.inference.ensemble import EnsembleOutput, ViewPlanner, ensemble_output
 from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptView, describe
 from mvg.prediction.inference.query_volume import QueryVolume
+from mvg.prediction.inference.through_plane import AnsweredSlices, joined, runs, trust_in
 from mvg.prediction.inference.volume_prediction import VolumePrediction, empty_probabilities
-from mvg.prediction.inference.winners import winning_classes
+from mvg.prediction.inference.winners import winners_confidence, winning_classes
 
 _MAPS = 16  # channels of query squares that go through the decoder together; more of them leave a core's cache
 _MIN_PARTS = 4  # parts that a query's slices are predicted in, for cores to share
@@ -30,18 +35,27 @@ ExtraPrompts = Callable[[int], tuple[int, ...]]
 def predict_slices(
     context: PredictionContext, planner: ViewPlanner, extra: ExtraPrompts = lambda number: ()
 ) -> VolumePrediction:
-    """The prediction for every slice, before any refinement; several slices at a time where there are several cores."""
+    """The prediction for every slice, before any refinement; several slices at a time where there are several cores.
+
+    Those of a volume's labels are joined along it, unless the options say otherwise.
+    """
     result = _empty_result(context)
+    add = _add_labels if context.prompts.has_labels else _add_picture
 
-    def predict(numbers: range) -> int:
-        for output in _outputs(context, planner, extra, numbers):
-            if context.prompts.has_labels:
-                _add_labels(context, result, output)
-            else:
-                _add_picture(context, result, output)
-        return len(numbers)
+    def answer(numbers: range) -> list[_SliceOutput]:
+        return list(_outputs(context, planner, extra, numbers))
 
-    for count in in_parallel(predict, _parts(context)):
+    def add_one(output: _SliceOutput) -> int:
+        add(context, result, output)
+        return 1
+
+    finished: Iterator[int]
+    if context.joins_through_plane:
+        together = _joined_through_plane(context, in_parallel(answer, _parts(context)))
+        finished = (count for outputs in together for count in in_parallel(add_one, outputs))
+    else:
+        finished = in_parallel(lambda numbers: sum(map(add_one, answer(numbers))), _parts(context))
+    for count in finished:
         for _ in range(count):
             context.on_slice()
     if result.uncertainty is not None and not context.prompts.has_labels:
@@ -93,13 +107,41 @@ def decode_labels(
 class _SliceOutput:
     """The output for one slice: the prediction of the ensemble for its f squares, and the views that were used.
 
-    squares: (f, i, s, s), as the model received them.
+    squares: (f, i, s, s), as the model received them; alone (f, K + 1, s, s): the mean before slices were joined along
+    the volume, None where they are not.
     """
 
     number: int
     squares: NDArray[np.float32]
     output: EnsembleOutput
     views: tuple[PromptView, ...]
+    alone: Float[Tensor, "f k s s"] | None = None
+
+
+def _joined_through_plane(
+    context: PredictionContext, answered: Iterable[Sequence[_SliceOutput]]
+) -> Iterator[list[_SliceOutput]]:
+    """The outputs for a query's slices, which come in order, after each was joined with its neighbors."""
+    count, network = len(context.query), context.model.through_plane
+    known: dict[int, _SliceOutput] = {}
+    trust = () if network is None else trust_in(continuity(context.prompts, count))
+    waiting = deque(runs(count, network))
+    for outputs in answered:
+        known |= {output.number: output for output in outputs}
+        while waiting and waiting[0][1][-1] in known:
+            part, window = waiting.popleft()
+            neighbors = [known[number] for number in window]
+            images = torch.from_numpy(np.stack([output.squares[0, 0] for output in neighbors]))
+            means = torch.cat([output.output.mean for output in neighbors])
+            with torch.inference_mode():
+                mean = joined(AnsweredSlices(images, means, context.is_magnified), network, trust)
+            yield [
+                replace(item, output=replace(item.output, mean=mean[row : row + 1]), alone=item.output.mean)
+                for row, item in enumerate(neighbors)
+                if item.number in part
+            ]
+            first = waiting[0][1].start if waiting else count
+            known = {number: output for number, output in known.items() if number >= first}
 
 
 def _empty_result(context: PredictionContext) -> VolumePrediction:
@@ -121,17 +163,21 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
     number = item.number
     indices = tuple({index for view in item.views for index in view.indices})
     result.prompted[number] = context.prompts.classes_in(indices)
-    if result.uncertainty is None and result.probabilities is None and len(context.query.frames) == 1:
+    probabilities, one_frame = item.output.mean, len(context.query.frames) == 1
+    if result.uncertainty is None and result.probabilities is None and one_frame:
         frame = context.query.frames[0]
-        numbers, result.confidence[number], result.area[number] = winning_classes(frame, item.output.mean[0].numpy())
+        numbers, result.area[number] = winning_classes(frame, probabilities[0].numpy())
         result.pixels[number][frame.source.index] = numbers[frame.source.index]  # memory that stays 0 is never used
-        return
-    kept = None if result.probabilities is None else result.probabilities[:, number]
-    decoded = decode_labels(context.query, item.output.mean.numpy(), kept)
-    result.pixels[number] = decoded.numbers
-    result.confidence[number], result.area[number] = decoded.confidence, decoded.area
-    if result.uncertainty is not None:
-        result.uncertainty[number] = decoded.uncertainty
+    else:
+        kept = None if result.probabilities is None else result.probabilities[:, number]
+        decoded = decode_labels(context.query, probabilities.numpy(), kept)
+        result.pixels[number], result.confidence[number] = decoded.numbers, decoded.confidence
+        result.area[number] = decoded.area
+        if result.uncertainty is not None:
+            result.uncertainty[number] = decoded.uncertainty
+    if one_frame:
+        alone = probabilities if item.alone is None else item.alone
+        result.confidence[number] = winners_confidence(alone, probabilities)[0] * (result.area[number] > 0)
 
 
 def _add_picture(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:

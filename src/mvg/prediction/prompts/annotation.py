@@ -10,6 +10,8 @@ from mvg.imaging.volume import IGNORED, LabelMap, Plane
 from mvg.prediction.inference.strokes import spread_strokes
 
 _THIN = 0.35  # a run of labelled slices that is this much thinner than its labels are wide is no whole structure
+_MARK = 255  # the value that corrections have for open voxels, and many data sets for unknown ones
+_NO_LABELS = (-1, -100)  # what programs that train write for unknown voxels, wherever they lie
 _SAME_STRUCTURE = 0.3  # Dice of two slices on both sides of a gap that show the same structure
 
 
@@ -31,9 +33,9 @@ class AnnotatedLabels:
     @classmethod
     def of(cls, labels: LabelMap) -> "AnnotatedLabels":
         """What a label map says: `IGNORED` voxels are unknown."""
-        known = labels.voxels != IGNORED
-        if known.all():
+        if IGNORED not in labels.counts:
             return cls(labels)
+        known = labels.voxels != IGNORED
         return cls(replace(labels, voxels=np.where(known, labels.voxels, 0)), replace(labels, voxels=known))
 
     def slices(self, plane: Plane) -> NDArray[np.int64]:
@@ -64,9 +66,43 @@ class AnnotatedLabels:
         return plane if not counts or counts[plane] else max(counts, key=lambda other: counts[other])
 
 
+def unknown_values(labels: LabelMap) -> tuple[int, ...]:
+    """The values of a label map that stand for nothing annotated: -1 and -100, and other negative values and 255 where
+    they fill whole slices.
+
+    No structure fills a slice to its corners while others lie in other slices.
+    """
+    present = [value for value in labels.values if value != IGNORED]
+    marks = [value for value in present if value < 0 or (value == _MARK and len(present) > 1)]
+    return tuple(value for value in marks if value in _NO_LABELS or _fills_slices(labels, value))
+
+
+def negative_labels(labels: LabelMap) -> tuple[int, ...]:
+    """The negative values that are labels, because nothing shows that they mark what nobody annotated."""
+    unknown = (*unknown_values(labels), IGNORED)
+    return tuple(value for value in labels.values if value < 0 and value not in unknown)
+
+
+def filling_values(labels: LabelMap) -> tuple[int, ...]:
+    """The other values that fill whole slices to their corners, while there is background elsewhere."""
+    unknown = unknown_values(labels)
+    if 0 not in labels.counts:
+        return ()
+    return tuple(value for value in labels.values if value not in (*unknown, IGNORED) and _fills_slices(labels, value))
+
+
+def _fills_slices(labels: LabelMap, value: int) -> bool:
+    pictures = labels.pictures(labels.plane)
+    corners = (pictures[:, :: max(1, pictures.shape[1] - 1), :: max(1, pictures.shape[2] - 1)] == value).all(
+        axis=(1, 2)
+    )
+    filled = sum(bool((pictures[number] == value).all()) for number in np.flatnonzero(corners))
+    return 0 < filled < len(pictures)
+
+
 def without_unlabeled_slices(labels: LabelMap) -> LabelMap:
     """The labels with `IGNORED` in all slices without any label, if slices were annotated here and there only."""
-    if (labels.voxels == IGNORED).any() or not is_sparse(labels):
+    if IGNORED in labels.counts or not is_sparse(labels):
         return labels
     empty = ~labels.pictures(labels.plane).any(axis=(1, 2))
     pictures = np.array(labels.pictures(labels.plane), np.int64)

@@ -111,11 +111,18 @@ def _step(window: Window) -> float:
 
 
 def _separation(inside: Histogram, around: Histogram, window: Window, step: float) -> float:
-    """1 minus the overlap of two histograms, seen through a window in steps of some HU."""
+    """1 minus the overlap of two histograms, seen through a window in steps of some HU.
+
+    It is a mean over where the steps begin, so that it does not matter whether an edge lies between two labels.
+    """
     centers = np.arange(_RANGE[0] + _BIN / 2, _RANGE[1], _BIN)
-    group = np.floor((np.clip(centers, window.low, window.high) - window.low) / step).astype(int)
-    one, other = (np.bincount(group, counts) / counts.sum() for counts in (inside, around))
-    return 1 - float(np.minimum(one, other).sum())
+    position = (np.clip(centers, window.low, window.high) - window.low) / step
+    overlaps = list[float]()
+    for start in np.arange(0, step, _BIN) / step:
+        group = np.floor(position + start).astype(int)
+        one, other = (np.bincount(group, counts) / counts.sum() for counts in (inside, around))
+        overlaps.append(float(np.minimum(one, other).sum()))
+    return 1 - float(np.mean(overlaps))
 
 
 def _fits_narrow(inside: Histogram, around: Histogram) -> bool:

@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,19 +11,19 @@ from typing import Generic, TypeVar
 from mvg.data.case import Card, Case, DataSet
 from mvg.data.case_labels import prepared_labels
 from mvg.data.sets import nnunet
-from mvg.errors import FileError, PromptError, UnknownNameError
+from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, stem_of
 from mvg.imaging.folder import files_by_name, listed
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.label_maps import label_map
+from mvg.prediction.prompts.partners import check_partners
 from mvg.prediction.prompts.stored_ct import is_stored_ct
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
 
 _LABELS_TASK = "segmentation"  # without a name, label maps as targets mean this task
 _GUESSED_TASK = "synthesis"  # a card without a task names this one for its target pictures
-_ALIKE = 0.6  # similarity of two names that may belong together, see `difflib`
 
 _VolumeT = TypeVar("_VolumeT", bound=Volume | LabelMap)
 
@@ -207,15 +206,16 @@ def _modality(card: Card, channel: int) -> str | None:
 
 def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     images, targets = files_by_name(folder / "images"), files_by_name(folder / "targets")
-    _check_partners(folder, images, targets)
+    check_partners(folder, images, targets)
     names = tuple(sorted(images))
     paths = [targets[name] for name in names]
     kind, _, detail = (task or "").partition(":")
     if detail and "->" not in detail:
         raise PromptError(f"'{folder}' has one channel, so none can be named", kind, f"use the task {kind}")
     if task is None:
-        if any(label_map(path) is None for path in paths):
-            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels")
+        picture = next((path for path in paths if label_map(path) is None), None)
+        if picture is not None:
+            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels{_reason(picture)}")
         kind = _LABELS_TASK
     pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
     has_labels = spec_of(kind).target_type == "labels"
@@ -223,26 +223,13 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     return PromptFolder(pictures, outputs, names, kind)
 
 
-def _check_partners(folder: Path, images: dict[str, Path], targets: dict[str, Path]) -> None:
-    if not images or not targets:
-        empty = "images" if not images else "targets"
-        raise PromptError(f"'{folder / empty}' is empty", "at least one image and its target", "add prompts")
-    alone = sorted(set(images) ^ set(targets))
-    if alone:
-        raise PromptError(
-            f"'{folder}' has no partner for {listed(alone)}",
-            "the same names in images/ and targets/, apart from suffixes such as .nii.gz",
-            _renaming(set(images) - set(targets), set(targets) - set(images)),
-        )
-
-
-def _renaming(images: set[str], targets: set[str]) -> str:
-    """What to do about images and targets without a partner: rename those whose names are alike."""
-    for image in sorted(images):
-        alike = get_close_matches(image, sorted(targets), n=1, cutoff=_ALIKE)
-        if alike:
-            return f"rename one of '{image}' and '{alike[0]}' if they belong together, and the others alike"
-    return "add or remove files"
+def _reason(path: Path) -> str:
+    """Why a file holds no labels, in brackets; "" where its many values are the only reason."""
+    try:
+        read_labels(path)
+    except MvgError as error:
+        return f" ({error.message})"
+    return ""
 
 
 def _channel_of(queries: Sequence[Path], count: int) -> int:

@@ -16,7 +16,7 @@ _STRAY = 0.02  # share of gray pixels that may lie elsewhere
 
 def is_smoothed_mask(labels: LabelMap) -> bool:
     """Whether the labels are one mask, with gray values along its edges alone."""
-    values, counts = np.unique(labels.voxels, return_counts=True)
+    values, counts = _values_and_counts(labels)
     if len(values) < _MIN_GRAYS + 2 or values[0] < 0 or values[-1] < _MIN_MASK:
         return False
     black, white = _black_and_white(values, counts)
@@ -28,7 +28,7 @@ def is_smoothed_mask(labels: LabelMap) -> bool:
 
 def without_gray_edges(labels: LabelMap) -> LabelMap:
     """A smoothed mask with two values: gray from half of its white on is white, the rest is background."""
-    _, white = _black_and_white(*np.unique(labels.voxels, return_counts=True))
+    _, white = _black_and_white(*_values_and_counts(labels))
     return replace(labels, voxels=np.where(labels.voxels >= white / 2, white, 0).astype(labels.voxels.dtype))
 
 
@@ -37,6 +37,10 @@ def gray_zone(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     structure = ndimage.generate_binary_structure(3, 3)
     grown = ndimage.binary_dilation(inside, structure, _EDGE)
     return np.asarray(grown & ~ndimage.binary_erosion(inside, structure, _EDGE, border_value=1))
+
+
+def _values_and_counts(labels: LabelMap) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    return np.array(list(labels.counts)), np.array(list(labels.counts.values()))
 
 
 def _black_and_white(values: NDArray[np.integer], counts: NDArray[np.integer]) -> tuple[int, int]:

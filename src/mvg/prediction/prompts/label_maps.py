@@ -1,7 +1,5 @@
 """Whether an image is a label map, where nobody says so."""
 
-import numpy as np
-
 from mvg.errors import MvgError
 from mvg.imaging.conversion import ImageLike, as_labels, as_volume
 from mvg.imaging.volume import LabelMap
@@ -21,7 +19,7 @@ def label_map(image: ImageLike, name: str = "the image") -> LabelMap | None:
     except MvgError:
         as_volume(image, name)  # damaged files have their own message
         return None
-    values = np.unique(labels.voxels)
+    values = list(labels.counts)
     if len(values) <= _FEW_VALUES:
         return labels
     if len(values) > _MAX_VALUES or values[0] < 0:

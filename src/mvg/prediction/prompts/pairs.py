@@ -8,11 +8,11 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mvg.errors import GeometryError, PromptError
-from mvg.imaging.formats.nifti import has_no_position
 from mvg.imaging.frame import Spacing
-from mvg.imaging.grid_difference import grid_difference
+from mvg.imaging.grid_difference import UNPLACED, grid_difference, is_placed
 from mvg.imaging.intensity import finite_sample, hounsfield_offset
 from mvg.imaging.lattice import onto_lattice
 from mvg.imaging.pose import Pose
@@ -21,6 +21,7 @@ from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
 from mvg.imaging.window import CT_WINDOW, Window, guess_modality, is_ct
 from mvg.prediction.prompts.annotation import AnnotatedLabels
 from mvg.prediction.prompts.ct_window import choose_ct_window
+from mvg.prediction.prompts.header_notes import HeaderNotes
 from mvg.tasks import TaskSpec
 
 _KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
@@ -123,6 +124,7 @@ class PairReader:
     budget: int = _KEPT_BYTES
     _kept: dict[int, _Pair] = field(default_factory=dict)
     _partial: set[int] = field(default_factory=set)
+    _notes: HeaderNotes = field(default_factory=HeaderNotes)
     _windows: dict[int, tuple[tuple[Window, ...], Window | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -187,9 +189,12 @@ class PairReader:
         image, target, name = self.pairs.images[number], self.pairs.targets[number], self.pairs.name(number)
         image = fit_channels(image, self.inputs, f"the image of prompt {name}")
         target = _on_grid(target, image, name)
+        self._notes.check(image, target, name)
         image = self.pose.apply(image) if number else image
         target = target if image.orientation is None else replace(target, orientation=image.orientation)
         if self.spec.target_type == "labels":
+            if self.spec.erases:
+                return image, AnnotatedLabels.of(kept_pixels(target))
             labels = AnnotatedLabels.of(target if isinstance(target, LabelMap) else _as_labels(target, name))
             if labels.known is not None:
                 self._partial.add(number)
@@ -216,10 +221,10 @@ def _on_grid(target: Volume | LabelMap, image: Volume, name: str) -> Volume | La
     """The target with its voxels in the order of the image's; GeometryError where they lie elsewhere."""
     reordered = onto_lattice(target, image, _SAME_GRID)
     same_voxels = target.shape == image.shape and np.allclose(target.spacing, image.spacing, rtol=_SAME_SPACING)
-    if reordered is None and same_voxels and (has_no_position(target.header) or has_no_position(image.header)):
+    if reordered is None and same_voxels and not (is_placed(target) and is_placed(image)):
         logging.getLogger("mvg").warning(
-            "image or target of prompt %s does not say where it lies (NIfTI without sform and qform): the grid of the "
-            "image is taken for both", name,
+            "image or target of prompt %s does not say where it lies (%s): the grid of the image is taken for both",
+            name, UNPLACED,
         )  # fmt: skip
         return type(target)(target.voxels, image.affine, image.header)
     if reordered is None:
@@ -268,6 +273,14 @@ def first_channel(image: Volume) -> NDArray[np.float32]:
 def channels_first(slices: NDArray[np.float32]) -> NDArray[np.float32]:
     """Slices (n, rows, cols) or (n, i, rows, cols) as (n, i, rows, cols)."""
     return slices[:, None] if slices.ndim == 3 else slices
+
+
+def kept_pixels(target: Volume | LabelMap) -> LabelMap:
+    """1 where a picture with erased parts is not black, and in the holes of its slices."""
+    slices = np.asarray(target.pictures(target.plane))
+    kept = np.stack([ndimage.binary_fill_holes(picture > slices.min()) for picture in slices]).astype(np.uint8)
+    voxels = target.from_pictures(kept, target.plane).voxels
+    return LabelMap(voxels, target.affine, target.header, target.orientation)
 
 
 def _as_labels(target: Volume, name: str) -> LabelMap:

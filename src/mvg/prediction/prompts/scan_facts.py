@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mvg.imaging.grid_difference import is_placed
 from mvg.imaging.orientation import CUT_AXIS, array_axes, unit_columns
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
@@ -15,7 +16,8 @@ class ScanFacts:
     """The geometry and the range of one image, cut along a plane.
 
     spacing: of rows, columns and slices in mm; extent: of a slice's rows and columns in mm; normal: the direction
-    across the slices, in RAS+; low, high: the first window in raw intensities; single: whether there is one slice only.
+    across the slices, in RAS+; low, high: the first window in raw intensities; single: whether there is one slice only;
+    placed: whether its file says where it lies, as all but some NIfTI, NRRD and MetaImage files do; None if unknown.
     """
 
     plane: Plane
@@ -25,6 +27,7 @@ class ScanFacts:
     low: float
     high: float
     single: bool
+    placed: bool | None = True
 
     @classmethod
     def of(cls, image: Volume, plane: Plane, windows: Sequence[Window]) -> "ScanFacts":
@@ -41,6 +44,7 @@ class ScanFacts:
             float(windows[0].low),
             float(windows[0].high),
             image.shape[axis] == 1,
+            is_placed(image),
         )
 
     def angle(self, other: "ScanFacts") -> float:

@@ -1,14 +1,22 @@
 """Which kind of task prompts show: named by the user, or a segmentation where all targets are label maps."""
 
-import logging
 from dataclasses import dataclass, field
 
+from mvg.data.case_labels import with_ignored
 from mvg.errors import PromptError
 from mvg.imaging.conversion import ImageLike, LabelsLike, as_labels, as_volume, is_image
+from mvg.imaging.formats.picture import palette_of
 from mvg.imaging.volume import LabelMap, Volume
-from mvg.prediction.prompts.annotation import without_unlabeled_slices
+from mvg.prediction.prompts.annotation import (
+    filling_values,
+    negative_labels,
+    unknown_values,
+    without_unlabeled_slices,
+)
 from mvg.prediction.prompts.gray_masks import is_smoothed_mask, without_gray_edges
+from mvg.prediction.prompts.interpolated_labels import interpolated_label
 from mvg.prediction.prompts.label_maps import label_map
+from mvg.prediction.prompts.notes import Notes
 from mvg.prediction.prompts.pairs import Volumes
 from mvg.tasks import TaskSpec, kind_names, spec_of
 
@@ -16,6 +24,24 @@ _SMOOTHED = (
     "the mask of prompt %d has smoothed edges (%d gray values): gray from half of its white on is the label, the "
     "rest as background, in all prompts"
 )
+_UNKNOWN = (
+    "the labels of prompt %d have the value %s, which no label has: voxels with it are taken as not annotated, in all "
+    "prompts"
+)
+_FILLED = (
+    "the label %s of prompt %d fills whole slices: if it marks what nobody annotated, name it 'ignore' in dataset.json"
+)
+_NEGATIVE = "prompt %d has the negative label %s: if it marks what nobody annotated, name it 'ignore' in dataset.json"
+_INTERPOLATED = (
+    "the label %s of prompt %d has a thin rim of smaller labels (%s) all around, as labels have that were resampled "
+    "like pictures: resample them by the nearest voxel"
+)
+_EVERYWHERE = "prompt %d is labeled %s everywhere: there is no background to tell it from"
+_RECOLORED = (
+    "the palette of the target of prompt %d has another color for the label %d than that of an earlier prompt: labels "
+    "may be mixed up; export the masks with one palette"
+)
+_MOST_VALUES = 5  # in a message
 _FIELDS_COMMAND = "register"  # of the command line
 
 
@@ -58,7 +84,8 @@ class PromptTargets:
 
     targets: Volumes[LabelsLike]
     task: str | None
-    _smoothed: set[int] = field(default_factory=set)
+    _notes: Notes = field(default_factory=Notes)
+    _colors: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_sequence(self.targets, "targets")
@@ -70,12 +97,42 @@ class PromptTargets:
         target = self._converted(number)
         if not isinstance(target, LabelMap):
             return target
+        self._compare_palette(target, number)
+        self._note_values(target, number)
         if is_smoothed_mask(target):
-            if not self._smoothed:
-                logging.getLogger("mvg").warning(_SMOOTHED, number + 1, len(target.values))
-            self._smoothed.add(number)
+            self._notes.once(_SMOOTHED, number + 1, len(target.values))
             target = without_gray_edges(target)
-        return without_unlabeled_slices(target)
+        return without_unlabeled_slices(self._without_unknown(target, number))
+
+    def _note_values(self, target: LabelMap, number: int) -> None:
+        """Say once that labels were interpolated, or leave no background."""
+        if len(target.values) == 1 and (target.voxels == target.values[0]).all():
+            self._notes.once(_EVERYWHERE, number + 1, target.values[0])
+        interpolated = None if is_smoothed_mask(target) else interpolated_label(target)
+        if interpolated is not None:
+            value, rim = interpolated
+            self._notes.once(_INTERPOLATED, value, number + 1, ", ".join(map(str, rim[:_MOST_VALUES])))
+
+    def _without_unknown(self, target: LabelMap, number: int) -> LabelMap:
+        """The labels with `IGNORED` for values that mean that nobody annotated; a line says so once."""
+        for value in filling_values(target):
+            self._notes.once(_FILLED, value, number + 1)
+        for value in negative_labels(target):
+            self._notes.once(_NEGATIVE, number + 1, value)
+        unknown = unknown_values(target)
+        if unknown:
+            self._notes.once(_UNKNOWN, number + 1, ", ".join(map(str, unknown)))
+        return with_ignored(target, unknown)
+
+    def _compare_palette(self, target: LabelMap, number: int) -> None:
+        """Say once that one label has two colors in the palettes of two targets."""
+        palette = palette_of(target.header)
+        if palette is None:
+            return
+        for value in target.values:
+            color = palette[value].tobytes() if 0 <= value < len(palette) else b""
+            if self._colors.setdefault(value, color) != color:
+                self._notes.once(_RECOLORED, number + 1, value)
 
     def _converted(self, number: int) -> Volume | LabelMap:
         target, name = self.targets[number], f"the target of prompt {number + 1}"

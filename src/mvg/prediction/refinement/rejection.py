@@ -69,6 +69,7 @@ def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.fl
         return minimum
     sample = evenly_spaced(volumes, _VOLUMES).tolist()
     measured = list(in_parallel(lambda volume: _measured(cache, options, volume), sample))
+    cache.held_out = {volume: _mean_dice(slices) for volume, slices in zip(sample, measured, strict=True)}
     for number in range(len(minimum)):
         minimum[number] = best_level([slices[:, number] for slices in measured])
     return minimum
@@ -90,6 +91,13 @@ def _dice(slices: NDArray[np.float64]) -> NDArray[np.float64]:
     kept = probability >= _LEVELS[:, None]
     total = (kept * predicted).sum(axis=1) + true.sum()
     return np.where(total > 0, 2 * (kept * correct).sum(axis=1) / np.maximum(total, 1), 1.0)
+
+
+def _mean_dice(slices: NDArray[np.float64]) -> float:
+    """A volume's mean Dice over the classes that it shows, from its slices (n, K, 4)."""
+    predicted, true, correct = slices[..., 1:].sum(axis=0).T
+    present = true > 0
+    return float((2 * correct[present] / (predicted + true)[present]).mean()) if present.any() else 1.0
 
 
 def _recall(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
     for number, (frame, (region, cache)) in enumerate(zip(frames, zoom.regions, strict=True)):
         options = context.options if region.position is None else replace(context.options, min_probability=0.0)
         features = QueryFeatures(context.model, query.with_frames((frame,)))
-        magnified = replace(context, options=options, cache=cache, features=features, zoom=None)
+        magnified = replace(context, options=options, cache=cache, features=features, zoom=None, is_magnified=True)
         again = context.earlier(magnified, predict_slices(magnified, magnified.planner()))
         _merge(prediction, again, region, chosen == number)
         if len(frames) > 1:  # the features of all regions of a grid would fill the memory
@@ -48,11 +48,16 @@ def _merge(
     for number in range(len(prediction.pixels)):
         pixels, magnified = prediction.pixels[number], again.pixels[number]
         if region.position is not None:
-            magnified[np.isin(magnified, 1 + np.flatnonzero(prediction.rejected[number]))] = 0
-        lacking = 1 + np.flatnonzero(~again.prompted[number])
-        replaced = covered & ~(np.isin(pixels, lacking) & (magnified == 0))
+            magnified[_classes(prediction.rejected[number])[magnified]] = 0
+        lacking = _classes(~again.prompted[number])[pixels]
+        replaced = covered & ~(lacking & (magnified == 0))
         pixels[replaced] = magnified[replaced]
         if prediction.uncertainty is not None and again.uncertainty is not None:
             prediction.uncertainty[number][replaced] = again.uncertainty[number][replaced]
         if prediction.probabilities is not None and again.probabilities is not None:
             prediction.probabilities[:, number, replaced] = again.probabilities[:, number, replaced]
+
+
+def _classes(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A table of class numbers, background first, that says which are marked (K,); it is faster than `np.isin`."""
+    return np.concatenate([[False], marked])

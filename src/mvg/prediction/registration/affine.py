@@ -17,7 +17,7 @@ from mvg.prediction.registration.deformation import positions
 from mvg.prediction.registration.descriptors import self_similarity
 from mvg.prediction.registration.grid import Picture, WorkingGrid, pooled
 
-_LEVELS = ((24, 4), (32, 3), (40, 2))  # cells along the longest side, and displacements in cells
+_LEVELS = ((16, 4), (24, 2), (32, 2))  # cells along the longest side, and displacements in cells
 _FITTING = 0.7  # the share of displacements that a fit keeps
 _FITS = 5
 _ACTIVE = 0.4  # the share of cells with the least structure, which are left out
@@ -50,6 +50,26 @@ class _Level:
         return np.asarray((strong & (self.inside[0, 0] > 0.5)).numpy())
 
 
+@dataclass(frozen=True, eq=False)
+class _Still:
+    """Features of the fixed image on a grid, and the finer grid that they are computed on."""
+
+    features: Float[Tensor, "1 c x y z"]
+    grid: WorkingGrid
+    fine: WorkingGrid
+
+    @classmethod
+    def of(cls, fixed: Picture, grid: WorkingGrid) -> "_Still":
+        fine = grid.resized(*(length * (2 if axis in grid.axes else 1) for axis, length in enumerate(grid.shape)))
+        return cls(pooled(self_similarity(fixed.on(fine)[0], fine.axes), grid), grid, fine)
+
+    def beside(self, moving: Picture, transform: NDArray[np.float64]) -> _Level:
+        """The features of both images, of the moving one after a map."""
+        aligned, inside = moving.on(self.fine, transform)
+        features = pooled(self_similarity(aligned, self.fine.axes), self.grid)
+        return _Level(self.grid, self.features, features, pooled(inside, self.grid))
+
+
 def align(fixed: Picture, moving: Picture, grid: WorkingGrid) -> NDArray[np.float64]:
     """The affine map (4, 4) from RAS mm of the fixed image to those of the moving one; grid: over the fixed image.
 
@@ -57,13 +77,13 @@ def align(fixed: Picture, moving: Picture, grid: WorkingGrid) -> NDArray[np.floa
     """
     centered = np.eye(4)
     centered[:3, 3] = moving.center - fixed.center
-    first = _LEVELS[0][0]
-    best = min((np.eye(4), centered), key=lambda start: _level(fixed, moving, _of_cells(grid, first), start).cost)
-    for cells, radius in _LEVELS:
-        level = _level(fixed, moving, _of_cells(grid, cells), best)
+    levels = [_Still.of(fixed, _of_cells(grid, cells)) for cells, _ in _LEVELS]
+    best = min((np.eye(4), centered), key=lambda start: levels[0].beside(moving, start).cost)
+    for still, (_, radius) in zip(levels, _LEVELS, strict=True):
+        level = still.beside(moving, best)
         fitted = best @ _fit(level, _displacements(level, radius))
         stretch = abs(np.linalg.det(fitted[:3, :3]))
-        if 1 / _MOST_STRETCH < stretch < _MOST_STRETCH and _level(fixed, moving, level.grid, fitted).cost < level.cost:
+        if 1 / _MOST_STRETCH < stretch < _MOST_STRETCH and still.beside(moving, fitted).cost < level.cost:
             best = fitted
     return best
 
@@ -71,14 +91,6 @@ def align(fixed: Picture, moving: Picture, grid: WorkingGrid) -> NDArray[np.floa
 def _of_cells(grid: WorkingGrid, cells: int) -> WorkingGrid:
     longest = max(step * length for step, length in zip(grid.spacing, grid.shape, strict=True))
     return grid.of_spacing(longest / cells)
-
-
-def _level(fixed: Picture, moving: Picture, grid: WorkingGrid, transform: NDArray[np.float64]) -> _Level:
-    fine = grid.resized(*(length * (2 if axis in grid.axes else 1) for axis, length in enumerate(grid.shape)))
-    still, _ = fixed.on(fine)
-    aligned, inside = moving.on(fine, transform)
-    first, second = (pooled(self_similarity(image, fine.axes), grid) for image in (still, aligned))
-    return _Level(grid, first, second, pooled(inside, grid))
 
 
 def _displacements(level: _Level, radius: int) -> Float[Tensor, "1 3 x y z"]:

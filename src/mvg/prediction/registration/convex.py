@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from mvg.prediction.registration.deformation import smoothed, warp
 
 _COUPLINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # weights of the smooth field, one after the other
-_CONSISTENCY_ROUNDS = 10
+_CONSISTENCY_ROUNDS = 5
 
 
 def correlate(

@@ -11,28 +11,25 @@ from mvg.prediction.registration.grid import WorkingGrid, pooled
 from mvg.prediction.registration.smooth import FeaturePair, Smoothness, optimize
 
 Images = tuple[Float[Tensor, "1 1 x y z"], Float[Tensor, "1 1 x y z"]]
-Features = tuple[Float[Tensor, "1 c x y z"], Float[Tensor, "1 c x y z"]]
 
 # Tuned on training patients of ACDC and OASIS.
 _COARSE = ((6, 3), (3, 2))  # voxels of the working grid per cell, and displacements in cells
 _COARSE_FIT = Smoothness(steps=10, rate=0.3, strain=0.3, rounds=2)
-_FINE_FIT = Smoothness(steps=28, rate=0.4, strain=0.004, rounds=1)
+_FINE_FIT = Smoothness(steps=16, rate=0.4, strain=0.004, rounds=1)
 _FINE = 2  # voxels of the working grid per voxel of the velocity
 _INTENSITY = 6.0  # weight of intensities that can be compared beside self-similarity
 _COMPARABLE = 0.5  # correlation of intensities from which the finest resolution is used
 
 
 def coarse_velocity(
-    images: Images, inside: Float[Tensor, "1 1 x y z"], grid: WorkingGrid, more: Features | None = None
+    images: Images, inside: Float[Tensor, "1 1 x y z"], grid: WorkingGrid
 ) -> Float[Tensor, "1 3 i j k"]:
     """A stiff velocity on a coarse grid, in its voxels, from two aligned images on one `grid`.
 
-    inside: 1 where both images are; more: further features, beside self-similarity and intensity.
+    inside: 1 where both images are.
     """
     similar = agreement(*images)
     features = [torch.cat([self_similarity(image, grid.axes), _INTENSITY * similar * image], 1) for image in images]
-    if more is not None:
-        features = [torch.cat(parts, dim=1) for parts in zip(features, more, strict=True)]
     velocity: Tensor | None = None
     for factor, radius in _COARSE:
         cells = grid.of_spacing(factor * _finest(grid))

@@ -5,6 +5,7 @@ allowed; nothing moves along them.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -33,6 +34,40 @@ def sample(maps: Float[Tensor, "1 c i j k"], points: Float[Tensor, "1 3 x y z"])
 def warp(maps: Float[Tensor, "1 c x y z"], displacement: Float[Tensor, "1 3 x y z"]) -> Float[Tensor, "1 c x y z"]:
     """Maps on the grid of a displacement, at the points that it leads to."""
     return sample(maps, positions(maps.shape[2:]) + displacement)
+
+
+def pulled(
+    maps: Float[Tensor, "1 c x y z"],
+    others: Float[Tensor, "1 c x y z"],
+    inside: Float[Tensor, "1 1 x y z"],
+    displacement: Float[Tensor, "1 3 i j k"],
+) -> Float[Tensor, "1 3 i j k"]:
+    """The derivative by a displacement of the mean over voxels of `inside` times (warped maps - others)^2.
+
+    The displacement may lie on a coarser grid of the same region.
+    """
+    x, y, z = coarse = displacement.shape[2:]
+    shape = maps.shape[2:]
+    steps = torch.tensor([2 / max(n - 1, 1) * n / k for n, k in zip(shape, coarse, strict=True)]).view(1, 3, 1, 1, 1)
+    unit = (displacement * steps).flip(1)
+    if coarse != shape:
+        unit = F.interpolate(unit, shape, mode="trilinear", align_corners=False)
+    grid = (unit + _unit_positions(tuple(shape))).permute(0, 2, 3, 4, 1).contiguous()
+    warped = torch.grid_sampler_3d(maps, grid, 0, 1, True)
+    weights = (warped - others).mul_(inside)
+    _, slopes = torch.ops.aten.grid_sampler_3d_backward(weights, maps, grid, 0, 1, True, [False, True])
+    slopes = slopes.permute(0, 4, 1, 2, 3)
+    if coarse != shape:
+        slopes = F.adaptive_avg_pool3d(slopes, (x, y, z))
+    gradient: Tensor = slopes.flip(1) * (2 * steps / float(coarse.numel()))
+    return gradient
+
+
+@lru_cache(maxsize=4)
+def _unit_positions(shape: tuple[int, ...]) -> Float[Tensor, "1 3 x y z"]:
+    """The points of a grid in the coordinates of `grid_sample`: -1 to 1, the last axis first."""
+    lengths = torch.tensor(shape, dtype=torch.float32).view(1, 3, 1, 1, 1)
+    return (2 * positions(shape) / (lengths - 1).clamp(min=1) - 1).flip(1).contiguous()
 
 
 def compose(first: Float[Tensor, "1 3 x y z"], second: Float[Tensor, "1 3 x y z"]) -> Float[Tensor, "1 3 x y z"]:

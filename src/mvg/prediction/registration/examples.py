@@ -11,7 +11,6 @@ from mvg.imaging.displacement import DisplacementField, is_field, read_field
 from mvg.imaging.files import read_gray
 from mvg.imaging.folder import files_by_name
 from mvg.imaging.volume import Volume
-from mvg.model.generalist import Generalist
 from mvg.prediction.registration.register import (
     TRANSFORMS,
     RegistrationOptions,
@@ -70,9 +69,7 @@ def read_examples(folder: Path) -> tuple[RegistrationExample, ...]:
     return tuple(_read(*(known[name] for known in files)) for name in names)
 
 
-def transform_of(
-    examples: Sequence[RegistrationExample], options: RegistrationOptions, model: Generalist | None = None
-) -> str:
+def transform_of(examples: Sequence[RegistrationExample], options: RegistrationOptions) -> str:
     """The transform with the fewest freedoms whose fields come about as close to the examples as those of any other.
 
     Raises GeometryError for images that cannot be registered.
@@ -80,7 +77,7 @@ def transform_of(
     totals = dict.fromkeys(TRANSFORMS, 0.0)
     for example in examples:
         images = comparable(example.moving, example.fixed)
-        fields = registration_fields(*images, replace(options, transform=TRANSFORMS[-1]), model)
+        fields = registration_fields(*images, replace(options, transform=TRANSFORMS[-1]))
         errors = {transform: example.error(field) for transform, field in fields.items()}
         for transform, error in errors.items():
             totals[transform] += error / max(*errors.values(), 1e-9)

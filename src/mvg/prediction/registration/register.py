@@ -1,27 +1,22 @@
 """Registration of two images: affine, then deformable, as a displacement field on the grid of the fixed image."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import NDArray
-from torch import Tensor
 
 from mvg.errors import GeometryError, UnknownNameError
 from mvg.imaging.conversion import ImageLike, as_volume
 from mvg.imaging.displacement import DisplacementField
 from mvg.imaging.volume import Volume, luminance
-from mvg.model.generalist import Generalist
 from mvg.prediction.registration.affine import align
 from mvg.prediction.registration.deform import coarse_velocity, fine_velocity
-from mvg.prediction.registration.deformation import exponential, positions, resized, sample
+from mvg.prediction.registration.deformation import positions
 from mvg.prediction.registration.descriptors import resemblance
-from mvg.prediction.registration.encoder_features import encoder_features
 from mvg.prediction.registration.grid import Picture, WorkingGrid, moved
+from mvg.prediction.registration.spatial_map import SpatialMap
 
 TRANSFORMS: tuple[str, ...] = ("affine", "stiff", "flexible")
 """From the fewest freedoms to the most; each goes on from the one before."""
-FEATURES = ("self-similarity", "encoder")
 LEAST_RESEMBLANCE = 0.2
 _OVERLAP_POINTS = 32  # along each axis
 
@@ -30,20 +25,16 @@ _OVERLAP_POINTS = 32  # along each axis
 class RegistrationOptions:
     """How two images are registered.
 
-    transform: "affine", "stiff" (one that changes slowly) or "flexible"; features: at coarse resolutions,
-    "self-similarity" with intensities, or those with the image "encoder"'s features; most_voxels: of the working grid.
-    Raises UnknownNameError for other names.
+    transform: "affine", "stiff" (one that changes slowly) or "flexible"; most_voxels: of the working grid. Raises
+    UnknownNameError for other names.
     """
 
     transform: str = "flexible"
-    features: str = "self-similarity"
     most_voxels: int = 500_000
 
     def __post_init__(self) -> None:
         if self.transform not in TRANSFORMS:
             raise UnknownNameError("transform", self.transform, TRANSFORMS)
-        if self.features not in FEATURES:
-            raise UnknownNameError("features of a registration", self.features, FEATURES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,43 +51,52 @@ class Registration:
     resemblance: float
 
 
-def register(
-    moving: ImageLike, fixed: ImageLike, options: RegistrationOptions | None = None, model: Generalist | None = None
-) -> Registration:
+def register(moving: ImageLike, fixed: ImageLike, options: RegistrationOptions | None = None) -> Registration:
     """Align a moving image with a fixed one; they may lie on different grids.
 
-    model: computes the features where the options want those of the encoder. Raises GeometryError for images without
-    overlap, of one slice against several, of different channels, with NaN, or of one intensity.
+    Raises GeometryError for images without overlap, of one slice against several, of different channels, with NaN, or
+    of one intensity.
     """
     options = options or RegistrationOptions()
     moving, fixed = as_volume(moving, "the moving image"), as_volume(fixed, "the fixed image")
     moving, fixed = comparable(moving, fixed)
-    field = registration_fields(moving, fixed, options, model)[options.transform]
+    field = registration_fields(moving, fixed, options)[options.transform]
     warped = field.warp(moving)
     return Registration(field, warped, resemblance(warped.voxels, fixed.voxels))
 
 
-def registration_fields(
-    moving: Volume, fixed: Volume, options: RegistrationOptions, model: Generalist | None = None
-) -> dict[str, DisplacementField]:
+def registration_fields(moving: Volume, fixed: Volume, options: RegistrationOptions) -> dict[str, DisplacementField]:
     """The fields of the transform in the options and of those with fewer freedoms, for images that are `comparable`."""
     pictures = Picture.of(fixed), Picture.of(moving)
-    grid = WorkingGrid.over(fixed, options.most_voxels)
-    transform = align(*pictures, grid)
-    fields: dict[str, DisplacementField] = {"affine": _field(fixed, grid, transform, None)}
-    if options.transform == "affine":
-        return fields
-    still, _ = pictures[0].on(grid)
-    aligned, inside = pictures[1].on(grid, transform)
-    more = None
-    if options.features == "encoder" and model is not None:
-        more = encoder_features(model, (still, aligned), grid)
-    velocity = coarse_velocity((still, aligned), inside, grid, more)
-    fields["stiff"] = _field(fixed, grid, transform, velocity)
+    # Both directions are computed as one, from the same reference, so that they are inverse to one another.
+    turned = _extent_key(moving, pictures[1]) < _extent_key(fixed, pictures[0])
+    reference, still, other = (moving, *pictures[::-1]) if turned else (fixed, *pictures)
+    grid = WorkingGrid.over(reference, options.most_voxels)
+    transform = align(still, other, grid)
+    maps = {"affine": SpatialMap(grid, transform)}
+    if options.transform != "affine":
+        maps |= _deformed(still, other, maps["affine"], options)
+    return {name: _field(fixed, there.inverse if turned else there) for name, there in maps.items()}
+
+
+def _extent_key(volume: Volume, picture: Picture) -> tuple[float, ...]:
+    """What orders two images: the smaller region, then fewer voxels, then the darker one."""
+    cells = int(np.prod(volume.shape))
+    size = round(cells * abs(float(np.linalg.det(volume.affine[:3, :3]))), 3)
+    return size, float(cells), float(picture.intensities.double().mean())
+
+
+def _deformed(
+    still: Picture, other: Picture, aligned: SpatialMap, options: RegistrationOptions
+) -> dict[str, SpatialMap]:
+    grid = aligned.grid
+    first, _ = still.on(grid)
+    second, inside = other.on(grid, aligned.transform)
+    velocity = coarse_velocity((first, second), inside, grid)
+    maps = {"stiff": replace(aligned, velocity=velocity)}
     if options.transform == "flexible":
-        velocity = fine_velocity((still, aligned), inside, grid, velocity)
-        fields["flexible"] = _field(fixed, grid, transform, velocity)
-    return fields
+        maps["flexible"] = replace(aligned, velocity=fine_velocity((first, second), inside, grid, velocity))
+    return maps
 
 
 def comparable(moving: Volume, fixed: Volume) -> tuple[Volume, Volume]:
@@ -150,14 +150,8 @@ def _extent(image: Volume) -> str:
     return "from " + ", ".join(f"{axis} {low:.0f} to {high:.0f}" for axis, low, high in spans) + " mm"
 
 
-def _field(
-    fixed: Volume, grid: WorkingGrid, transform: NDArray[np.float64], velocity: Float[Tensor, "1 3 i j k"] | None
-) -> DisplacementField:
-    """The field on the grid of the fixed image: along the velocity on the working grid, then the affine map."""
-    to_working = np.linalg.inv(grid.affine) @ fixed.affine
-    points = moved(to_working, positions(fixed.shape))
-    if velocity is not None:
-        points = points + sample(resized(exponential(velocity), grid.shape), points)
-    world = moved(transform @ grid.affine, points) - moved(fixed.affine, positions(fixed.shape))
-    vectors = world[0].permute(1, 2, 3, 0).numpy() * np.array([-1, -1, 1], np.float32)
+def _field(fixed: Volume, there: SpatialMap) -> DisplacementField:
+    """The field of a map from the fixed image to the moving one, on the grid of the fixed image."""
+    points = moved(fixed.affine, positions(fixed.shape))
+    vectors = (there(points) - points)[0].permute(1, 2, 3, 0).numpy() * np.array([-1, -1, 1], np.float32)
     return DisplacementField(np.ascontiguousarray(vectors), fixed)

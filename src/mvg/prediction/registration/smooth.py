@@ -1,4 +1,8 @@
-"""The second half of a deformation: a smooth velocity is optimized so that features agree in both directions."""
+"""The second half of a deformation: a smooth velocity is optimized so that features agree in both directions.
+
+The gradient is written out: a small change of a velocity is taken to move the warped image as it is, which the
+exponential's derivative does to first order. That takes a third of the time of differentiating through the squarings.
+"""
 
 from dataclasses import dataclass
 
@@ -6,8 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mvg.prediction.registration.deformation import exponential, resized, smoothed, warp
+from mvg.prediction.registration.deformation import exponential, pulled, smoothed
 from mvg.prediction.registration.grid import WorkingGrid
+
+_MOMENTS = (0.9, 0.999)  # decay of the means that Adam keeps
+_TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -32,13 +39,14 @@ class FeaturePair:
     moving: Float[Tensor, "1 c x y z"]
     inside: Float[Tensor, "1 1 x y z"]
 
-    def difference(
-        self, forward: Float[Tensor, "1 3 x y z"], backward: Float[Tensor, "1 3 x y z"]
-    ) -> Float[Tensor, ""]:
-        """The mean squared difference after the displacements of both directions."""
-        there = (warp(self.moving, forward) - self.fixed).square().sum(dim=1, keepdim=True)
-        back = (warp(self.fixed, backward) - self.moving).square().sum(dim=1, keepdim=True)
-        return ((there + back) * self.inside).mean()
+    def gradient(self, velocity: Float[Tensor, "1 3 i j k"]) -> Float[Tensor, "1 3 i j k"]:
+        """The derivative of the mean squared difference after the displacements of both directions, to first order.
+
+        The velocity may lie on a coarser grid of the same region.
+        """
+        forward = pulled(self.moving, self.fixed, self.inside, exponential(velocity))
+        backward = pulled(self.fixed, self.moving, self.inside, exponential(-velocity))
+        return forward - backward
 
 
 def optimize(
@@ -46,25 +54,32 @@ def optimize(
 ) -> Float[Tensor, "1 3 i j k"]:
     """The velocity, in voxels of its `grid`, whose exponential maps fixed to moving and whose negative maps back.
 
-    The grid may be coarser than that of the features.
+    The grid may be coarser than that of the features. Adam's steps are written out: PyTorch's optimizers import its
+    compiler, which takes seconds.
     """
-    unit, shape = torch.tensor(grid.spacing).view(1, 3, 1, 1, 1), pair.fixed.shape[2:]
-    parameters = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([parameters], lr=settings.rate)
-    for _ in range(settings.steps):
-        optimizer.zero_grad()
+    parameters, mean, square = start.clone(), torch.zeros_like(start), torch.zeros_like(start)
+    for step in range(1, settings.steps + 1):
         velocity = smoothed(parameters, settings.rounds)
-        forward, backward = (resized(exponential(sign * velocity), shape) for sign in (1, -1))
-        loss = pair.difference(forward, backward) + settings.strain * _strain(velocity * unit, grid.spacing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return smoothed(parameters.detach(), settings.rounds)
+        gradient = pair.gradient(velocity) + settings.strain * _strain_gradient(velocity, grid.spacing)
+        gradient = smoothed(gradient, settings.rounds)
+        mean = torch.lerp(gradient, mean, _MOMENTS[0])
+        square = torch.lerp(gradient.square(), square, _MOMENTS[1])
+        scale = (square / (1 - _MOMENTS[1] ** step)).sqrt() + _TINY
+        parameters -= settings.rate / (1 - _MOMENTS[0] ** step) * mean / scale
+    return smoothed(parameters, settings.rounds)
 
 
-def _strain(velocity: Float[Tensor, "1 3 x y z"], spacing: tuple[float, float, float]) -> Float[Tensor, ""]:
-    """The mean squared derivative of a velocity in mm, per mm."""
-    total = velocity.new_zeros(())
+def _strain_gradient(
+    velocity: Float[Tensor, "1 3 x y z"], spacing: tuple[float, float, float]
+) -> Float[Tensor, "1 3 x y z"]:
+    """The derivative of the mean squared derivative of a velocity in mm, per mm, by the velocity in voxels."""
+    result = torch.zeros_like(velocity)
+    squares = torch.tensor(spacing).square().view(1, 3, 1, 1, 1)
     for axis, step in enumerate(spacing):
-        if velocity.shape[axis + 2] > 1:
-            total = total + (velocity.diff(dim=axis + 2) / step).square().sum(dim=1).mean()
-    return total
+        length = velocity.shape[axis + 2]
+        if length > 1:
+            change = velocity.diff(dim=axis + 2)
+            change = 2 * change * squares / (step**2 * (change.numel() / 3))
+            result.narrow(axis + 2, 1, length - 1).add_(change)
+            result.narrow(axis + 2, 0, length - 1).sub_(change)
+    return result

@@ -37,9 +37,11 @@ export function icon(name) {
 }
 
 // A button with an icon and, if `text` is given, words.
-export function button(look, name, text, action, properties = {}) {
+// `keys` names the keys that do the same, for the eyes alone.
+export function button(look, name, text, action, { keys, ...properties } = {}) {
   const label = text ? h("span", {}, text) : null;
-  return h(`button${look}`, { type: "button", onclick: action, ...properties }, name ? icon(name) : null, label);
+  const hint = keys ? h("kbd", { "aria-hidden": "true" }, keys) : null;
+  return h(`button${look}`, { type: "button", onclick: action, ...properties }, name ? icon(name) : null, label, hint);
 }
 
 // A dialog with a title, shown above all else until it is closed.

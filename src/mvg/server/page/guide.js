@@ -102,7 +102,7 @@ function end() {
     card,
     icon("done"),
     h("h2", {}, "That is all"),
-    h("p", {}, "Every accepted study can be an example. Press ? for all keys."),
+    h("p", {}, "Every accepted study can be an example (X). From examples, “Answer all new” on the page “Studies” answers all the others. Press ? for all keys."),
     button(".small", "", "Close", closeGuide),
   );
   step = STEPS.length;

@@ -33,7 +33,7 @@ export function topBar() {
   return [
     h("a.brand", { href: "#/studies", "aria-label": "mvg workbench" }, icon("logo"), h("span", {}, "mvg")),
     h("nav", { "aria-label": "Screens" }, tabs),
-    h("label.task-choice", {}, h("span", {}, "Task"), tasks),
+    h("label.task-choice", { title: "The task that studies are answered for" }, tasks),
     batchPill(),
     h("span.grow", {}),
     exportMenu(),

@@ -1,6 +1,6 @@
 """Skull stripping: a picture of a head -> the same picture with the brain alone, black elsewhere.
 
-Prediction keeps each pixel of the query or erases it, as a segmentation would.
+Prediction labels the pixels that are kept, as a segmentation does, and erases the others.
 """
 
 import re
@@ -20,7 +20,7 @@ from mvg.tasks.task import Task, TaskSpec, windowed
 _BRAIN = re.compile(r"brain|matter|cerebr|cerebell|csf|ventricle|cortex")
 _HEAD = re.compile(r"skull|bone|scalp|soft tissue|skin")
 
-SPEC = TaskSpec("skull_stripping", residual=True, postprocess=("erasure",), on_request=True)
+SPEC = TaskSpec("skull_stripping", residual=True, erases=True, on_request=True)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ export class Bench {
     this.viewer = new Viewer(this.layout.picture);
     this.overlay = new Overlay(this.layout.overlay, this);
     this.pointer = new Pointer(this, this.layout.overlay);
+    this.viewer.onframe = () => this.overlay.framed();
     this.strip = new Strip(this.layout.strip, this);
     this.layout.picture.addEventListener("webglcontextlost", () => this.layout.lost());
   }
@@ -63,7 +64,9 @@ export class Bench {
     this.tool.set({ label: Math.min(this.tool.label, this.labels.length), size: this.viewer.dims[0] > 400 ? 15 : 9 });
     this.display.open(work.study);
     this.panel.open();
-    this.arrange(this.flat ? PLANES[this.viewer.dims.indexOf(1)] : this.viewer.layout);
+    // Nothing can be painted in 3D: another study begins in its own plane.
+    const layout = this.viewer.layout === "render" ? PLANES[this.axis] : this.viewer.layout;
+    this.arrange(this.flat ? PLANES[this.viewer.dims.indexOf(1)] : layout);
     this.layout.opened();
     this.changed(null);
     emit("opened", work);
@@ -229,6 +232,7 @@ export class Bench {
     if (!this.work) return;
     this.strip.count(plane);
     this.panel.count();
+    this.panel.rate();
     this.layout.changed();
   }
 

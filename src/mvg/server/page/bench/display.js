@@ -16,7 +16,7 @@ export class Display {
     this.high = this.slider("Brightest intensity", () => this.fromSliders());
     this.reading = h("output.reading", {});
     this.fader = this.slider("Opacity of the labels", () => this.fadeTo(this.fader.value / STEPS));
-    this.eye = button(".small", "eye", "Labels", () => this.toggle(), { "aria-pressed": "true", title: "Key H" });
+    this.eye = button(".small", "eye", "Labels", () => this.toggle(), { "aria-pressed": "true", keys: "H" });
     this.window = h(
       "div.field",
       {},

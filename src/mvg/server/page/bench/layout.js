@@ -56,6 +56,7 @@ export class BenchLayout {
       button(".tool", image, text, () => bench.pick(name), {
         dataset: { tool: name },
         title: `${hint} (${key.toUpperCase()})`,
+        keys: key.toUpperCase(),
       });
     this.size = h("output", {});
     const command = (image, text, key, run) => button(".tool", image, text, run, { title: `${text} (${key})` });
@@ -80,7 +81,10 @@ export class BenchLayout {
         {},
         this.undo,
         this.redo,
-        command("copy", "Copy slice", "C", () => bench.copy(-1)),
+        button(".tool", "copy", "Copy previous", () => bench.copy(-1), {
+          title: "Gives this slice the labels of the slice before (C), or of the one after (Shift+C)",
+          keys: "C",
+        }),
       ),
     );
     return this.toolBar;
@@ -116,22 +120,23 @@ export class BenchLayout {
 
   side() {
     const { bench } = this;
-    this.answer = button(".primary.wide", "spark", "Answer", () => bench.predict(), { title: "Key A" });
-    this.next = button(".wide", "target", "Next uncertain slice", () => bench.nextUncertain(), { title: "Key N" });
-    this.confirm = button(".wide", "check", "This slice is right", () => bench.confirm(), { title: "Key K" });
-    this.accept = button(".wide", "done", "Accept", () => bench.accept(), { title: "Shift+A" });
-    this.example = button(".wide", "example", "Use as example", () => bench.useAsExample(), { title: "Key X" });
-    this.following = button(".wide", "forward", "Next study", () => bench.nextStudy(), { title: "Key G" });
+    this.answer = button(".primary.wide", "spark", "Answer", () => bench.predict(), { keys: "A" });
+    this.next = button(".wide", "target", "Next uncertain slice", () => bench.nextUncertain(), { keys: "N" });
+    this.confirm = button(".wide", "check", "This slice is right", () => bench.confirm(), { keys: "K" });
+    this.accept = button(".wide", "done", "Accept", () => bench.accept(), { title: "Shift+A", keys: "⇧A" });
+    this.example = button(".wide", "example", "Use as example", () => bench.useAsExample(), { keys: "X" });
+    this.following = button(".wide", "forward", "Next study", () => bench.nextStudy(), { keys: "G" });
     this.comparing = button(".wide", "compare", "Compare with the query", () => this.compare(), { hidden: true });
     this.status = h("p.status", {});
-    this.labelCard = h("div.card", {}, h("h2", {}, "Labels"), bench.panel.element);
+    const edit = h("a.edit", { href: "#/task", title: "Names, colors and further labels, on the page “Task”" }, "Edit");
+    this.labelCard = h("div.card", {}, h("header", {}, h("h2", {}, "Labels"), edit), bench.panel.element);
     this.sideBar = h(
       "aside.side",
       { "aria-label": "Answer, labels and display" },
       h("div.card.act", {}, this.answer, this.next, this.confirm, this.comparing, this.status),
       this.labelCard,
       h("div.card", {}, h("h2", {}, "Display"), bench.display.element),
-      h("div.card.act", {}, h("div.duo", {}, this.accept, this.example), this.following),
+      h("div.card.act", {}, this.accept, this.example, this.following),
     );
     return this.sideBar;
   }
@@ -141,6 +146,7 @@ export class BenchLayout {
     this.veil.hidden = false;
     this.title.textContent = replace(this.readout);
     this.idle(true);
+    delete this.element.dataset.study;
     replace(this.save);
   }
 
@@ -175,6 +181,7 @@ export class BenchLayout {
     for (const tool of this.toolBar.querySelectorAll("[data-tool=smart]")) tool.hidden = bench.pictures;
     if (!bench.work.autosave.steps.length) this.saving("saved");
     this.toolChanged();
+    this.element.dataset.study = bench.work.study.id;
     this.overlay.focus({ preventScroll: true });
   }
 

@@ -1,15 +1,25 @@
-// What is drawn above the picture: the crosshair, the ring of the brush and the outline in progress.
+// What is drawn above the picture: the crosshair, the ring of the brush, the outline in progress, and strokes until the
+// picture shows them.
 
 import { BRUSHES } from "./tools.js";
 
 const CROSSHAIR = "rgba(107, 236, 192, 0.6)";
 const GAP = 18; // CSS pixels that stay free around the center
+const LEAST_SHARE = 0.3; // of the color of a stroke
 const DARK = "rgba(0, 0, 0, 0.7)"; // under each line, so that it shows on bright tissue too
 
 export class Overlay {
   constructor(canvas, bench) {
     Object.assign(this, { canvas, bench });
     this.context = canvas.getContext("2d");
+    this.paths = []; // of strokes, see Stroke
+  }
+
+  // The picture was drawn: it shows all strokes that have ended.
+  framed() {
+    const { at, outline, stroke } = this.bench.pointer;
+    this.paths = stroke ? [stroke.path] : [];
+    this.draw(at, outline);
   }
 
   draw(at, outline) {
@@ -21,6 +31,7 @@ export class Overlay {
     context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
     if (!this.bench.work) return;
     this.crosshair();
+    if (this.bench.viewer.frames.slow) this.paths.forEach((path) => this.painted(path));
     if (outline) this.corners(outline, at);
     const under = at && this.bench.viewer.under(...at);
     const brush = BRUSHES.has(this.bench.tool.name) && under && !under.render;
@@ -42,6 +53,26 @@ export class Overlay {
         stroke(context, [left, y], [Math.max(left, x - GAP), y], [Math.min(right, x + GAP), y], [right, y]);
     }
     context.stroke();
+  }
+
+  // A stroke at once, where it takes the picture long to show it.
+  painted({ axis, points, closed, tool }) {
+    const { context, bench } = this;
+    const path = new Path2D();
+    let [pressed, last] = [false, null];
+    for (const exact of points) {
+      const point = exact && bench.viewer.screen(axis, exact); // null where the brush left the picture
+      if (point) path[pressed ? "lineTo" : "moveTo"](...(last = point));
+      pressed = Boolean(point);
+    }
+    if (last) path.lineTo(last[0] + 0.1, last[1]); // one point is a dot
+    const width = Math.max(2, tool.size * bench.viewer.pixelsPerVoxel(axis));
+    const color = tool.name === "eraser" ? "#ffffff" : bench.color(tool.label);
+    context.save();
+    Object.assign(context, { globalAlpha: Math.max(LEAST_SHARE, bench.viewer.share), lineWidth: width });
+    Object.assign(context, { strokeStyle: color, fillStyle: color, lineCap: "round", lineJoin: "round" });
+    closed ? context.fill(path) : context.stroke(path);
+    context.restore();
   }
 
   ring([x, y], axis) {

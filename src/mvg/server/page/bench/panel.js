@@ -13,6 +13,7 @@ export class LabelPanel {
 
   open() {
     this.amounts = this.bench.labels.map(() => h("span.amount", {}, "–"));
+    this.qualities = this.bench.labels.map(() => h("span.share", {}));
     replace(this.element, ...this.bench.labels.map((label, number) => this.row(label, number + 1)));
     this.mark();
     this.count();
@@ -26,13 +27,13 @@ export class LabelPanel {
     });
     const swatch = h("span.swatch", { style: { "--swatch": label.color } });
     const key = h("kbd", {}, number < 10 ? String(number) : "");
-    const name = h("span.name", {}, label.name);
+    const facts = h("span.facts", {}, this.amounts[number - 1], this.qualities[number - 1]);
+    const text = h("span.text", {}, h("span.name", { title: label.name }, label.name), facts);
     const choice = h(
       "button.label",
       { type: "button", onclick: choose, title: number < 10 ? `Key ${number}` : "" },
       swatch,
-      name,
-      this.amounts[number - 1],
+      text,
       key,
     );
     return h("li", {}, choice, eye);
@@ -48,6 +49,18 @@ export class LabelPanel {
   mark() {
     [...this.element.children].forEach((row, number) => {
       row.firstChild.setAttribute("aria-pressed", String(number + 1 === this.bench.tool.label));
+    });
+  }
+
+  // The Dice to expect of each label, where it was predicted.
+  rate() {
+    const { session } = this.bench.work;
+    this.bench.labels.forEach(({ value, name }, number) => {
+      const share = session.label_quality?.[value];
+      const element = this.qualities[number];
+      element.textContent = share === undefined ? "" : `≈ ${Math.round(share * 100)}\u00a0% right`;
+      element.title = share === undefined ? "" : `Estimated Dice of ${name}`;
+      element.dataset.level = share < 0.6 ? "low" : share < 0.8 ? "middle" : "high";
     });
   }
 

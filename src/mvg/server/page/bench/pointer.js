@@ -47,6 +47,7 @@ export class Pointer {
     else if (this.bench.locked()) return;
     else if (tool.name === "outline") this.corner(at, under);
     else this.startStroke(under, tool);
+    this.hover(at);
     event.preventDefault();
   }
 
@@ -57,12 +58,17 @@ export class Pointer {
 
   startStroke(under, tool) {
     this.follow(under);
-    this.stroke = new Stroke(this.bench.work, this.planeOf(under), tool);
+    this.begin(this.planeOf(under), tool);
     if (BRUSHES.has(tool.name)) this.stroke.brushTo(under.exact);
     else {
       this.stroke.fillAt(under.voxel);
       this.finish();
     }
+  }
+
+  begin(plane, tool) {
+    this.stroke = new Stroke(this.bench.work, plane, tool);
+    this.bench.overlay.paths.push(this.stroke.path);
   }
 
   // Painting in a plane leaves its slice where it is; the crosshair stays too, so that the other planes do not jump.
@@ -99,7 +105,7 @@ export class Pointer {
     const under = this.viewer.under(...at);
     if (this.stroke) {
       if (under?.axis === this.stroke.plane.axis) this.stroke.brushTo(under.exact);
-      else this.stroke.last = null;
+      else this.stroke.lift();
     } else if (this.drag) this.dragTo(at, under);
   }
 
@@ -142,8 +148,8 @@ export class Pointer {
     this.outline = null;
     this.drag = null;
     if (outline && outline.corners.length > 2) {
-      this.stroke = new Stroke(this.bench.work, outline.plane, this.bench.tool);
-      this.stroke.fillPolygon(outline.corners);
+      this.begin(outline.plane, this.bench.tool);
+      this.stroke.fillOutline(outline);
       this.finish();
     }
     this.hover(null);

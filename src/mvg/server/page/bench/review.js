@@ -32,17 +32,37 @@ export async function nextUncertain(bench) {
   emit("uncertain", next);
 }
 
-export const accept = (bench) => finish(bench, false, "Accepted. The labels are written; you can still change them.");
+export const accept = (bench) => finish(bench, false);
 
-export const useAsExample = (bench) => finish(bench, true, "Accepted, and an example of this task from now on.");
+export const useAsExample = (bench) => finish(bench, true);
 
-async function finish(bench, example, message) {
+async function finish(bench, example) {
+  const { ready } = bench.task;
   await attempt(async () => {
     await bench.work.finish(example);
-    if (example) update(await get(`tasks/${bench.task.id}`));
+    if (example) update((bench.task = await get(`tasks/${bench.task.id}`)));
   });
   if (bench.work?.session.state !== "done") return;
-  notify(message, "info", { text: "Next study", run: () => nextStudy(bench) });
+  notify(...whatNow(bench, example, ready));
+}
+
+// What is said of an accepted study, and what is best done next. ready: whether the task had an example before.
+function whatNow(bench, example, ready) {
+  const next = { text: "Next study", run: () => nextStudy(bench) };
+  if (example && !ready)
+    return [
+      "The first example of this task. All other studies can be answered from it now.",
+      "info",
+      { text: "To the studies", run: () => (location.hash = `#/studies/${bench.task.id}`) },
+    ];
+  if (example) return ["Accepted, and an example of this task from now on.", "info", next];
+  if (!ready && !bench.pictures)
+    return [
+      "Accepted. As an example of the task it would let all other studies be answered.",
+      "info",
+      { text: "Use as example", run: () => useAsExample(bench) },
+    ];
+  return ["Accepted. The labels are written; you can still change them.", "info", next];
 }
 
 // The answered study of the worst quality; without any the next that is being corrected, or a new one.

@@ -64,6 +64,8 @@ export class Strip {
     const color = (name) => style.getPropertyValue(name).trim();
     const cell = (canvas.clientWidth - 2 * PAD) / this.length;
     const bars = { context, cell, width: Math.max(1, cell - (cell > 4 ? 1 : 0)), bottom: canvas.clientHeight - 15 };
+    context.fillStyle = color("--line");
+    context.fillRect(PAD, bars.bottom, canvas.clientWidth - 2 * PAD, 1); // also where nothing is labeled yet
     this.labeled(bars, color("--strip-label"));
     if (this.main) {
       this.uncertain(bars, color("--strip-warn"));

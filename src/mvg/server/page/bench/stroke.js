@@ -12,6 +12,8 @@ export class Stroke {
     this.label = tool.name === "eraser" ? 0 : tool.label;
     const [first, second] = plane.axes;
     this.aspect = work.viewer.spacing[second] / work.viewer.spacing[first];
+    this.path = { axis: plane.axis, points: [], closed: false, tool: { ...tool } };
+    work.viewer.frames.hold();
     work.begin();
   }
 
@@ -26,7 +28,14 @@ export class Stroke {
     const to = this.plane.pixel(exact);
     brush(this.plane, this.last ?? to, to, this.tool.size, this.aspect, this.paint);
     this.last = to;
+    this.path.points.push(exact);
     this.work.viewer.refresh(this.plane);
+  }
+
+  // The brush leaves the picture.
+  lift() {
+    this.last = null;
+    this.path.points.push(null);
   }
 
   fillAt(voxel) {
@@ -35,8 +44,9 @@ export class Stroke {
     this.work.viewer.refresh(this.plane);
   }
 
-  fillPolygon(corners) {
+  fillOutline({ corners, exact }) {
     polygon(this.plane, corners, this.paint);
+    Object.assign(this.path, { points: exact, closed: true });
     this.work.viewer.refresh(this.plane);
   }
 
@@ -46,6 +56,7 @@ export class Stroke {
     const whole = this.tool.name !== "smart" && this.plane.axis === this.work.session.plane;
     this.work.stroke(this.plane, this.before, this.touched, whole);
     this.work.end();
+    this.work.viewer.frames.release();
   }
 }
 

@@ -5,7 +5,10 @@
 
 import { NVImage, Niivue, SLICE_TYPE, cmapper } from "../vendor/niivue/niivue.js";
 import { tooLarge } from "../webgl.js";
+import { Frames } from "./frames.js";
 import { forTexture } from "./nifti.js";
+import { PLANES } from "./plane.js";
+import { RENDER_TILE, tilesOf } from "./tiles.js";
 
 const LAYOUTS = {
   all: SLICE_TYPE.MULTIPLANAR,
@@ -15,15 +18,10 @@ const LAYOUTS = {
   render: SLICE_TYPE.RENDER,
 };
 const AXIS_OF_TILE = [2, 1, 0]; // NiiVue counts axial, coronal, sagittal
-const TILE_OF_AXIS = [2, 1, 0];
-const RENDER_TILE = 4;
 const NAME = "study.nii";
 const RGBA = 2304;
 const COLORED = new Set([128, RGBA]); // NIfTI's codes of color pictures
-const MAIN = 0.64; // of the width goes to the plane that is worked in
-const GAP = 0.004;
-const SLOW = 60; // milliseconds for a frame
-const PATIENCE = 3; // a slow graphics card draws at most a third of the time
+const RIM = 0.4; // how much more opaque the outline of a label is than its inside
 const OPTIONS = {
   interactive: false,
   logLevel: "error",
@@ -37,6 +35,14 @@ const OPTIONS = {
   isRadiologicalConvention: true,
 };
 
+// Asking waits for all that is being drawn, so it is asked once.
+function isSoftware(gl) {
+  const details = gl.getExtension("WEBGL_debug_renderer_info");
+  return /swiftshader|llvmpipe|software|basic render/i.test(
+    gl.getParameter(details?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER),
+  );
+}
+
 export class Viewer {
   constructor(canvas) {
     this.canvas = canvas;
@@ -45,15 +51,13 @@ export class Viewer {
     this.layout = "all";
     this.main = 2;
     this.changed = new Set();
+    this.frames = new Frames(canvas, () => this.frame());
+    this.share = this.nv.drawOpacity;
   }
 
   // Whether the picture is drawn without a graphics card: then the 3D view is only drawn on its own.
   get software() {
-    const gl = this.nv.gl;
-    const details = gl.getExtension("WEBGL_debug_renderer_info");
-    return /swiftshader|llvmpipe|software|basic render/i.test(
-      gl.getParameter(details?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER),
-    );
+    return (this.drawnBySoftware ??= isSoftware(this.nv.gl));
   }
 
   // Shows a RAS copy of a study, `range` being what is black and what is white. `wanted` tells after each wait whether
@@ -187,23 +191,21 @@ export class Viewer {
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     const layer = plane ? plane.read(this.labels) : this.labels;
     gl.texSubImage3D(gl.TEXTURE_3D, 0, ...offset, ...size, gl.RED, gl.UNSIGNED_BYTE, layer);
-    this.draw();
+    if (!plane || this.shows(plane)) this.draw();
   }
 
-  // Several changes in one frame are drawn once; where a frame takes long, the next one waits. `part` names what must
-  // be handed to the graphics card anew: "window", "labels" or "colors".
+  // Whether any of a slice is on the screen: a view of one plane shows one slice of it.
+  shows({ axis, index }) {
+    return PLANES[axis] !== this.layout || this.voxel[axis] === index;
+  }
+
+  // `part` names what must be handed to the graphics card anew: "window", "labels" or "colors".
   draw(part) {
     this.changed.add(part);
-    if (this.pending) return;
-    this.pending = true;
-    const since = performance.now() - (this.drawn ?? 0);
-    const wait = (this.cost ?? 0) > SLOW ? Math.max(0, this.cost * PATIENCE - since) : 0;
-    setTimeout(() => requestAnimationFrame(() => this.frame()), wait);
+    this.frames.request();
   }
 
   frame() {
-    const start = performance.now();
-    this.pending = false;
     if (!this.image) return;
     if (this.changed.has("labels")) this.nv.refreshDrawing(false);
     if (this.changed.has("window")) this.nv.updateGLVolume();
@@ -212,10 +214,7 @@ export class Viewer {
       this.nv.drawScene();
     }
     this.changed.clear();
-    requestAnimationFrame(() => {
-      this.drawn = performance.now();
-      this.cost = this.drawn - start;
-    });
+    this.onframe?.(); // what is drawn above the picture follows where it is now
   }
 
   // colors: [[red, green, blue, visible], ...] for the label numbers 1, 2, ...
@@ -230,7 +229,8 @@ export class Viewer {
   }
 
   opacity(share) {
-    this.nv.drawOpacity = share;
+    this.share = share;
+    this.mix();
     this.draw();
   }
 
@@ -247,21 +247,20 @@ export class Viewer {
 
   arrange(layout) {
     this.layout = layout;
-    this.nv.customLayout = layout === "all" ? this.tiles() : [];
+    this.nv.customLayout = layout === "all" ? tilesOf(this.main, !this.software) : [];
     this.nv.opts.sliceType = LAYOUTS[layout];
+    this.mix();
     this.draw();
   }
 
-  // The plane that is worked in large, the others and the 3D view in a column beside it.
-  tiles() {
-    const others = [2, 1, 0].filter((axis) => axis !== this.main).map((axis) => TILE_OF_AXIS[axis]);
-    const column = [...others, ...(this.software ? [] : [RENDER_TILE])];
-    const height = 1 / column.length;
-    const beside = column.map((sliceType, row) => ({
-      sliceType,
-      position: [MAIN + GAP, row * height + (row ? GAP : 0), 1 - MAIN - GAP * 2, height - GAP * 2],
-    }));
-    return [{ sliceType: TILE_OF_AXIS[this.main], position: [0, 0, MAIN, 1] }, ...beside];
+  // In 3D labels are surfaces, as solid as they can be: the image lies around them.
+  mix() {
+    const solid = this.layout === "render" && this.share > 0;
+    this.nv.drawOpacity = solid ? 1 : this.share;
+    this.nv.drawRimOpacity = Math.min(1, this.share + RIM); // outlines show where labels end, however faint they are
+    if (this.nv.opts.smoothDrawing === Number(solid)) return;
+    this.nv.opts.smoothDrawing = Number(solid);
+    if (solid && this.image) this.changed.add("labels"); // their surfaces are computed anew
   }
 
   // Zooms so that the voxel `at` stays where it is on the screen.

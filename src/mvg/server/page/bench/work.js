@@ -150,8 +150,9 @@ export class Work {
       if (event === "superseded") superseded = true;
       if (event === "error") throw new Error(data.error);
       if (event === "end") {
-        const { uncertainty, quality } = data;
-        Object.assign(this.session, { uncertainty, quality, has_prediction: true, predicted_revision: data.revision });
+        const { uncertainty, quality, label_quality, revision } = data;
+        const news = { uncertainty, quality, label_quality, has_prediction: true, predicted_revision: revision };
+        Object.assign(this.session, news);
       }
     };
     await stream(`${this.path}/predict`, around === undefined ? {} : { around }, receive, signal);

@@ -20,6 +20,7 @@ export class BatchBar {
 
   counts(counts) {
     this.fresh = counts.new;
+    this.answered = counts.answered;
     this.draw();
   }
 
@@ -41,7 +42,7 @@ export class BatchBar {
 
   draw() {
     const { batch, element } = this;
-    element.hidden = !state.task || (!batch && !this.fresh);
+    element.hidden = !state.task || (!batch && !this.fresh && !this.answered);
     if (element.hidden) return;
     if (batch?.state === "running") replace(element, ...this.progress(batch));
     else if (
@@ -85,8 +86,9 @@ export class BatchBar {
 
   idle(batch) {
     const { task } = state;
+    const failures = batch ? this.failures(batch) : [];
     if (!this.fresh)
-      return [h("b", {}, "No new study is left."), h("span.grow"), ...(batch ? this.failures(batch) : [])];
+      return [h("b", {}, "No new study is left."), h("span.grow"), ...failures, this.again()].filter(Boolean);
     const studies = `${this.fresh.toLocaleString("en")} new ${this.fresh === 1 ? "study" : "studies"}`;
     const text = task.ready
       ? `${studies} can be answered from the examples.`
@@ -94,11 +96,20 @@ export class BatchBar {
     return [
       h("span", {}, text),
       h("span.grow"),
-      ...(batch ? this.failures(batch) : []),
-      button(".small.primary", "spark", "Answer all new", (event) => this.start(event.currentTarget), {
+      ...failures,
+      this.again(),
+      button(".small.primary", "spark", "Answer all new", (event) => this.start(event.currentTarget, "new"), {
         disabled: !task.ready,
       }),
-    ];
+    ].filter(Boolean);
+  }
+
+  // With more examples than before, what nobody has corrected yet can be answered better.
+  again() {
+    if (!this.answered || !state.task.ready) return null;
+    return button(".small", "refresh", "Answer all again", (event) => this.start(event.currentTarget, "all"), {
+      title: "Answers all studies from the examples that there are now, but for those that were corrected or accepted",
+    });
   }
 
   failures(batch) {
@@ -110,8 +121,8 @@ export class BatchBar {
     ];
   }
 
-  async start(control) {
-    const batch = await attempt(() => post("batches", { task: state.task.id, studies: "new" }), control);
+  async start(control, studies) {
+    const batch = await attempt(() => post("batches", { task: state.task.id, studies }), control);
     if (batch) this.follow(batch);
   }
 

@@ -39,7 +39,7 @@ export function studyRow(study, seen = () => {}) {
   const content = [
     study.error ? h("span.thumb", {}, icon("warning")) : thumbnail,
     h("span.names", {}, h("b", {}, study.name), h("span.soft", {}, study.error ?? facts.join(" · "))),
-    quality(study.error ? null : study.quality),
+    quality(study.error || study.state === "done" ? null : study.quality),
     h(
       "span.state",
       { dataset: { state: study.error ? "error" : study.state } },
@@ -92,8 +92,8 @@ function quality(share) {
   const level = share < 0.6 ? "low" : share < 0.8 ? "middle" : "high";
   return h(
     "span.quality",
-    { title: "Estimated Dice of the answer", dataset: { level } },
+    { title: `Estimated quality of the answer: Dice ${share.toFixed(2)}`, dataset: { level } },
     h("i", { style: { "--share": `${Math.round(share * 100)}%` } }),
-    h("b", {}, share.toFixed(2)),
+    h("b", {}, `${Math.round(share * 100)} %`),
   );
 }

@@ -9,6 +9,11 @@ import { LabelTable } from "./labels.js";
 import { exportTask, renameTask, removeTask } from "./task-actions.js";
 
 const TARGETS = { labels: "labels", image: "a picture", field: "a deformation" };
+const USUAL = ["segmentation", "synthesis", "inpainting", "denoising"];
+const FIRST = 4; // kinds that a new task offers at once
+
+const words = (name) => name.replaceAll("_", " ");
+const rank = ({ name }) => (USUAL.includes(name) ? USUAL.indexOf(name) : USUAL.length);
 
 export class TaskScreen {
   constructor() {
@@ -75,7 +80,7 @@ export class TaskScreen {
     const examples = task.base
       ? `from ${task.base}`
       : `${task.examples.length} example${task.examples.length === 1 ? "" : "s"}`;
-    open.append(h("b", {}, task.name), h("span.soft", {}, `${task.kind}, ${examples}`), colors);
+    open.append(h("b", {}, task.name), h("span.soft", {}, `${words(task.kind)}, ${examples}`), colors);
     return h("li", {}, open);
   }
 
@@ -109,7 +114,7 @@ export class TaskScreen {
         "header",
         {},
         name,
-        h("span.badge", {}, task.kind),
+        h("span.badge", {}, words(task.kind)),
         h("span.grow"),
         button(".small", "download", ".mvgtask", (event) => exportTask(task, event.currentTarget), {
           disabled: !task.ready,
@@ -127,22 +132,28 @@ export class TaskScreen {
 
   create() {
     const name = h("input", { type: "text", required: true, maxLength: 80, placeholder: "Liver and spleen" });
+    // What is wanted most first; the others are there when they are asked for.
+    const offered = [...state.info.kinds].sort((one, other) => rank(one) - rank(other));
+    const choice = (kind, number) =>
+      h(
+        "label",
+        { title: kind.summary },
+        h("input", { type: "radio", name: "kind", value: kind.name, checked: number === 0, onchange: () => fit() }),
+        h("b", {}, words(kind.name)),
+        h("span.soft", {}, `predicts ${TARGETS[kind.target_type] ?? kind.target_type}`),
+      );
     const kinds = h(
-      "div.kinds",
+      "div",
       { role: "radiogroup", "aria-label": "Kind" },
-      state.info.kinds.map((kind, number) =>
+      h("div.kinds", {}, offered.slice(0, FIRST).map(choice)),
+      h(
+        "details.more",
+        { hidden: offered.length <= FIRST },
+        h("summary", {}, `${offered.length - FIRST} more kinds`),
         h(
-          "label",
+          "div.kinds",
           {},
-          h("input", {
-            type: "radio",
-            name: "kind",
-            value: kind.name,
-            checked: number === this.preferred(),
-            onchange: () => fit(),
-          }),
-          h("b", {}, kind.name),
-          h("span.soft", {}, `predicts ${TARGETS[kind.target_type] ?? kind.target_type}`),
+          offered.slice(FIRST).map((kind) => choice(kind)),
         ),
       ),
     );
@@ -165,13 +176,6 @@ export class TaskScreen {
     const sheet = dialog("New task", form);
     fit();
     name.focus();
-  }
-
-  preferred() {
-    return Math.max(
-      0,
-      state.info.kinds.findIndex((kind) => kind.target_type === "labels"),
-    );
   }
 
   async make(name, kind, text, sheet) {

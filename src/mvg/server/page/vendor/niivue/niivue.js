@@ -49608,7 +49608,9 @@ var Niivue = class extends EventTarget {
     this.gl.deleteFramebuffer(fb);
     if (layer === 0) {
       this.volumeTexture = outTexture;
-      this.gradientTexture = gradientGL({
+      // Changed for mvg: gradients are computed only where they are used. Without a graphics card they take most of the time.
+      const illuminated = this.gradientTextureAmount > 0 || this.opts.gradientOpacity > 0;
+      if (illuminated) this.gradientTexture = gradientGL({
         gl: this.gl,
         hdr,
         genericVAO: this.genericVAO,

@@ -1,0 +1,155 @@
+"""Writes docs/results/cost.md, what quality costs, from committed result files.
+
+python -m profiling.cost_page
+
+Suites' first lines name their commits. Intervals are bootstrap intervals by patient.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mvg.benchmark.statistics import Group, Interval, interval
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "results" / "cost.md"
+MEASURED = ROOT / "profiling" / "results"
+
+_HEAD = """# What quality costs
+
+What reviewers of the paper asked for: mean IoU of segmentation against time and memory, for prompts, zoom, ensembles,
+joining along the volume, size of the network, and how it learned. Brackets are 95 % bootstrap intervals by patient
+over few patients, so they are wide. The tables are of different commits, weights and machines, which each names:
+compare within a table. Written by `python -m profiling.cost_page` from committed files.
+"""
+
+_END = """
+## What else is known
+
+- *Planes.* Predictions along all three planes of near-isotropic volumes, averaged, gained .004 on hippocampus at three
+  times the cost (pilot, [log](../log.md)).
+- *Precision.* Products in bfloat16 instead of 32 bits: Dice between both at least .999, but .985 to .997 for BTCV's
+  smallest organs (pilot, older weights); `profiling/results/speed.json` has seconds.
+- *The paper's size.* `profiling/results/speed-paper-size.json` has seconds; nobody trained it here, so its quality is
+  not known.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """The page in Markdown."""
+    parts = [_HEAD, *_joining(_read("through-plane.json")), *_large_requests()]
+    parts += _suite(
+        "prompts",
+        "Prompt cases, 1 to 32",
+        "Five sets, six cases each, eight slices a query, weights of that commit.",
+        True,
+    )
+    parts += _suite(
+        "options", "Options", "Nine sets, two cases each, eight prompt cases, weights of that commit.", False
+    )
+    parts += _suite(
+        "ablation_cost",
+        "Size of the network",
+        "Seven sets, trained from nothing for equal minutes: a larger network sees fewer examples in them, so this is "
+        "about training in little time.",
+        True,
+    )
+    parts += _suite(
+        "ablation_objective",
+        "What it learns from: masked, autoregressive or whole targets",
+        "Seven sets, trained from nothing for equal minutes. MIM: that share of the target's patches is hidden. "
+        "Merged: the paper's form of the network.",
+        True,
+    )
+    return "\n".join(parts) + _END
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((MEASURED / name).read_text(encoding="utf-8"))
+    return content
+
+
+def _joining(measured: Mapping[str, Any]) -> Iterator[str]:
+    """What joining along the volume gains in each set, and its share of the time."""
+    header, cases = measured["header"], measured["cases"]
+    yield (
+        f"## Joining along the volume\n\nWeights that ship, whole volumes, {header['cpu']}, one thread "
+        "(`profiling/results/through-plane.json`); the time of a set's first query, which encodes prompts, is in.\n"
+    )
+    yield "| | patients | IoU, slice by slice | gain | HD95, mm | processor seconds a query | of which joining |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in [*dict.fromkeys(case["set"] for case in cases), "all"]:
+        part = [
+            {"set": case["set"], "patient": case["case"], "case": case["case"]}
+            | {"off": case["off"]["iou"], "gain": case["auto"]["iou"] - case["off"]["iou"]}
+            | {key: case[key] for key in ("seconds", "joining")}
+            for case in cases
+            if name in (case["set"], "all")
+        ]
+        hd95 = measured["sets"]["mean" if name == "all" else name]["hd95"]
+        seconds, averaging = (interval(groups(part, key)).mean for key in ("seconds", "joining"))
+        cells = [
+            name, str(len(part)), _text(interval(groups(part, "off"))), _text(interval(groups(part, "gain")), "+.3f"),
+            f"{hd95['off']:.1f} to {hd95['auto']:.1f}", f"{seconds:.1f}", f"{averaging:.2f}",
+        ]  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _large_requests() -> Iterator[str]:
+    """Time and memory of large requests; a single query each, so without intervals."""
+    yield (
+        "## Large requests\n\nEight prompt volumes and 13 classes, BTCV enlarged, one thread; one query each, so there "
+        "is no interval.\n"
+    )
+    yield "| slices | commit | processor seconds | peak memory, MiB |\n|---|---|---|---|"
+    for name in ("pipeline-32-slices.json", "pipeline.json"):
+        measured = _read(name)
+        run = measured["runs"]["new, one thread"]
+        rows, columns, slices = measured["sides"]
+        memory = run.get("memory_mib", {}).get("peak", "not measured")
+        cells = [f"{slices} of {rows} x {columns}", measured["provenance"]["commit"][:8]]
+        yield f"| {' | '.join([*cells, str(run['processor_seconds']['total']), str(memory)])} |"
+    yield ""
+
+
+def _suite(folder: str, title: str, about: str, by_prompts: bool) -> Iterator[str]:
+    """The mean IoU and the seconds of a query of every method of a suite, and of every number of prompts."""
+    lines = (ROOT / "docs" / "results" / folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    header, rows = json.loads(lines[0])["header"], [json.loads(line) for line in lines[1:]]
+    rows = [row for row in rows if row["metric"] == "IoU" and row["task"].startswith("segmentation")]
+    budget = "" if header["budget"] == "none" else f", budget {header['budget']}"
+    yield (
+        f"## {title}\n\n{about} [{folder}]({folder}/report.html) at {header['commit'][:8]}, {header['cpu']}, "
+        f"load {header['load']}{budget}; wall-clock seconds.\n"
+    )
+    yield "| | prompt cases | IoU | seconds a query |\n|---|---|---|---|"
+    for method in dict.fromkeys(row["method"] for row in rows):
+        for count in sorted({row["prompts"] for row in rows}) if by_prompts else [max(row["prompts"] for row in rows)]:
+            chosen = [row for row in rows if row["method"] == method and row["prompts"] == count]
+            if chosen:
+                iou = _text(interval(groups(chosen, "value")))
+                yield f"| {method} | {count} | {iou} | {_text(interval(groups(chosen, 'seconds')), '.2f')} |"
+    yield ""
+
+
+def groups(rows: Sequence[Mapping[str, Any]], figure: str) -> list[Group]:
+    """One figure of each case, by set."""
+    return [
+        Group(name, {(row["patient"], row["case"]): row[figure] for row in rows if row["set"] == name})
+        for name in dict.fromkeys(row["set"] for row in rows)
+    ]
+
+
+def _text(value: Interval, form: str = ".3f") -> str:
+    return f"{value.mean:{form}} ({value.low:{form}} to {value.high:{form}})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Our registration: prompts are aligned as `mvg register` does it, and their labels warped onto the query."""
+
+from dataclasses import dataclass
+
+from mvg.benchmark.protocol.method import Method, Scope, TrainingData
+from mvg.benchmark.rivals import _propagation
+from mvg.prediction.registration.register import register
+
+SCOPE: Scope = "untrained"
+USES_PROMPTS = True
+serves = _propagation.serves
+
+
+@dataclass(frozen=True)
+class Options:
+    """There is nothing to choose."""
+
+
+def fit(options: Options, data: TrainingData) -> Method:
+    """There is nothing to learn."""
+    return _propagation.propagation(lambda moving, fixed: register(moving, fixed).field)
