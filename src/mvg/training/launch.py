@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from mvg.errors import ProcessError, RecipeError, first_line
 from mvg.model.device import device_named
+from mvg.model.layers import reduce_precision
 from mvg.training.precision import InPrecision
 
 _SOURCE = re.compile(r"^\[[^\]]*\] ?")  # the line of a library's source, in its messages
@@ -59,7 +60,12 @@ class SingleDevice:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     def setup(self, network: nn.Module, *optimizers: Optimizer) -> tuple[nn.Module, *tuple[Optimizer, ...]]:
-        """The network on the device, in the precision of the run, and its optimizers as they are."""
+        """The network on the device, in the precision of the run, and its optimizers as they are.
+
+        Layers that record no gradients, those of pretrained features, compute as they do in prediction.
+        """
+        if self.precision == "bf16-mixed":
+            reduce_precision(network)
         return InPrecision(network.to(self.device), self.autocast), *optimizers
 
     def backward(self, loss: Tensor) -> None:
