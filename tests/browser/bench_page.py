@@ -67,7 +67,7 @@ class BenchPage:
         position = self.at(across, down)
         self.page.mouse.move(position["x"], position["y"])
         voxel, intensity, label = (self.page.locator(f".readout .{name}") for name in ("voxel", "intensity", "class"))
-        x, y, z = map(int, voxel.inner_text().split(","))
+        x, y, z = (int(number) - 1 for number in voxel.inner_text().split(","))
         return Pointed((x, y, z), intensity.inner_text(), label.inner_text())
 
     def click(self, across: float, down: float) -> Pointed:

@@ -221,7 +221,8 @@ export class BenchLayout {
     const [x, y, z] = under.voxel;
     const position = x + viewer.dims[0] * (y + viewer.dims[1] * z);
     const label = this.bench.labels[viewer.labels[position] - 1]?.name ?? "";
-    const parts = { voxel: `${x}, ${y}, ${z}`, intensity: viewer.intensity(position), class: label };
+    const counted = under.voxel.map((index) => index + 1).join(", "); // from 1, as slices are
+    const parts = { voxel: counted, intensity: viewer.intensity(position), class: label };
     return replace(this.readout, ...Object.entries(parts).map(([name, text]) => h(`span.${name}`, {}, text)));
   }
 
