@@ -37,7 +37,7 @@ def commands() -> Iterator[str]:
 def test_the_ten_lines_run(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(weights, tmp_path / "shipped" / "tiny")
     monkeypatch.setattr("mvg.model.weights.SHIPPED", tmp_path / "shipped")
-    monkeypatch.setattr(demo, "exhibits", lambda seed: iter((tissues(),)))
+    monkeypatch.setattr(demo, "exhibits", lambda seed: (tissues,))
     monkeypatch.chdir(tmp_path)
     demo.run_demo(Path("runs/demo"), "cpu", lambda _work, _done, _total: None)
     (code,) = code_blocks("python")
