@@ -68,7 +68,8 @@ class Effort:
     """What a volume cost and gave.
 
     clicks: buttons and keys pressed, and outlines drawn; estimate: of the Dice, as the page states it when the volume
-    is accepted; processor_seconds: of the server, without those of predictions of all volumes.
+    is accepted; processor_seconds: of the server, without those of predictions of all volumes; open_dice: of the slices
+    that were not painted; painted_dice: of the others, how well the outlines were drawn.
     """
 
     case: str
@@ -80,6 +81,7 @@ class Effort:
     estimate: float | None = None
     dice: dict[str, float] = field(default_factory=dict)
     open_dice: float | None = None
+    painted_dice: float | None = None
 
     @property
     def mean_dice(self) -> float:
@@ -128,7 +130,10 @@ class Annotator:
         effort.estimate = facts["quality"]
         scores = dice_of(labels, truth.numbers, self._numbers)
         effort.dice = {name: round(scores[number], 4) for number, name in zip(self._numbers, self._names, strict=True)}
-        effort.open_dice = self._open_dice(labels, truth.numbers, facts["plane"], effort.painted)
+        axis, painted = int(facts["plane"]), sorted(set(effort.painted))
+        effort.open_dice = self._mean_dice(np.delete(labels, painted, axis), np.delete(truth.numbers, painted, axis))
+        if painted:
+            effort.painted_dice = self._mean_dice(labels.take(painted, axis), truth.numbers.take(painted, axis))
         print(f"{effort.case} ({effort.side}) {len(effort.painted)} painted, Dice {effort.mean_dice:.3f}, estimated "
               f"{effort.estimate}, {effort.processor_seconds} s", flush=True)  # fmt: skip
         return effort
@@ -157,10 +162,9 @@ class Annotator:
         rows = self._bench.studies(self._task, sort="quality")
         return next(row["id"] for row in rows if row["id"] in waiting)
 
-    def _open_dice(self, labels: Labels, truth: Labels, axis: int, painted: Sequence[int]) -> float:
-        """The mean Dice over the labels in the slices that were not painted."""
-        predicted, true = (np.delete(volume, painted, axis) for volume in (labels, truth))
-        return round(mean_dice(predicted, true, self._numbers), 4)
+    def _mean_dice(self, predicted: Labels, truth: Labels) -> float:
+        """The mean over the labels."""
+        return round(mean_dice(predicted, truth, self._numbers), 4)
 
 
 def main() -> None:
@@ -245,6 +249,7 @@ def _summary(volumes: Sequence[Effort], batches: Sequence[float]) -> dict[str, A
         "mean_dice": _mean(one.mean_dice for one in volumes),
         "mean_dice_painted": _mean(one.mean_dice for one in painted),
         "mean_open_dice_painted": _mean(one.open_dice for one in painted),
+        "mean_painted_dice": _mean(one.painted_dice for one in painted),
         "mean_dice_untouched": _mean(one.mean_dice for one in untouched),
         "mean_dice_of_patients_not_trained_on": _mean(one.mean_dice for one in unknown),
         "patients_not_trained_on": len(unknown),

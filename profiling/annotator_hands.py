@@ -155,8 +155,7 @@ class BrowserHands:
         index = next((index for index in slices if index != self._index()), None)
         if index is not None:
             self._press("n")
-            while self._index() != index:
-                time.sleep(0.05)
+            self.page.locator(".where", has_text=f" {index + 1} / ").wait_for()
         return index
 
     def paint(self, axis: int, index: int, numbers: Labels) -> None:
@@ -257,7 +256,7 @@ class BrowserHands:
                 self.page.mouse.move(*point)
                 texts = self.page.locator(".readout .voxel").all_inner_texts()
                 if texts:
-                    pairs.append((int(texts[0].split(",")[along]), float(point[direction])))
+                    pairs.append((int(texts[0].split(",")[along]) - 1, float(point[direction])))  # counted from 1
             voxel, position = np.array(pairs, np.float64).T
             scale[direction], offset[direction] = np.polyfit(voxel, position, 1)
         return offset, scale
