@@ -99,18 +99,18 @@ def _page(scheme: Literal["light", "dark"]) -> Iterator[Page]:
         browser.close()
 
 
-def _take(page: Page, server: Served, place: str, path: Path) -> None:
+def _take(page: Page, server: Served, fragment: str, path: Path) -> None:
     """A picture of a screen once nothing on it is being loaded."""
-    page.goto(f"{server.address}/{place}")
+    page.goto(f"{server.address}/{fragment}")
     page.wait_for_load_state("networkidle")
     page.locator("[aria-busy=true]").first.wait_for(state="detached")
     time.sleep(1)  # pictures fade in
     page.screenshot(path=path)
 
 
-def _take_bench(page: Page, server: Served, place: str, path: Path) -> None:
+def _take_bench(page: Page, server: Served, fragment: str, path: Path) -> None:
     """A picture of the bench: all planes, beside the midline, with the pen over them."""
-    page.goto(f"{server.address}/{place}")
+    page.goto(f"{server.address}/{fragment}")
     page.wait_for_selector("canvas[aria-busy=false]")
     page.locator("[data-layout=all]").click()
     page.keyboard.press("v")
