@@ -12,6 +12,9 @@ from mvg.model.layers import Conv2d, Linear, for_layer, from_layer
 from mvg.model.ridge import RIDGE_CELL
 from mvg.model.transformer import ConvBlock, init_unit_variance, to_map
 
+PICTURES, SCORES, BOTH = slice(0, 1), slice(1, 2), slice(0, 2)
+"""Which maps are decoded."""
+
 
 class Decoder(nn.Module):
     """The maps of each target channel at full resolution, decoded through a quarter of it.
@@ -47,8 +50,9 @@ class Decoder(nn.Module):
         fine: Float[Tensor, "b f h w"],
         pixels: Float[Tensor, "b m k"],
         regression: Float[Tensor, "b two c m p"],
-    ) -> Float[Tensor, "two b c s s"]:
-        """Pictures and class scores of all channels.
+        kinds: slice = BOTH,
+    ) -> Float[Tensor, "kinds b c s s"]:
+        """Pictures and class scores of all channels, or one of both.
 
         matched: what each cell of 8 x 8 pixels collected from prompts' targets; tokens, fine: features of the images;
         pixels: features of the pixels of each cell of 4 x 4; regression: its prediction, plain and scaled.
@@ -64,11 +68,18 @@ class Decoder(nn.Module):
         x = (rearrange(x, "(b c) f h w -> b c f h w", c=channels) + skip[:, None]).flatten(0, 1)
         x = x + self.hint(base.to(x.dtype))
         x = from_layer(self.skip, F.gelu(self.fine_blocks(x.contiguous(memory_format=torch.channels_last))))
-        change, gate = _at_each_pixel(self.read, x).float().chunk(2, dim=1)
+        change, gate = self._read(x, kinds).float().chunk(2, dim=1)
+        base = rearrange(rearrange(base, "n (two p) h w -> n two p h w", two=2)[:, kinds], "n k p h w -> n (k p) h w")
         maps = F.pixel_shuffle(change + (1 + gate) * base, RIDGE_CELL)
-        return rearrange(maps, "(b c) two h w -> two b c h w", c=channels)
+        return rearrange(maps, "(b c) k h w -> k b c h w", c=channels)
 
+    def _read(self, x: Float[Tensor, "n d h w"], kinds: slice) -> Float[Tensor, "n e h w"]:
+        """Changes of some kinds of maps, then their gates.
 
-def _at_each_pixel(layer: nn.Conv2d, x: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e h w"]:
-    """A convolution of single pixels as one product of channels-last maps: PyTorch's own is slow for few of them."""
-    return F.linear(x.movedim(1, -1), layer.weight.flatten(1), layer.bias).movedim(-1, 1)
+        This convolution of single pixels is one product of channels-last maps: PyTorch's own is slow for few of them.
+        """
+        weight, bias = (
+            rearrange(part.flatten(1), "(both two p) d -> both two p d", both=2, two=2)[:, kinds].flatten(0, 2)
+            for part in (self.read.weight, self.read.bias[:, None])
+        )
+        return F.linear(x.movedim(1, -1), weight, bias[:, 0]).movedim(-1, 1)

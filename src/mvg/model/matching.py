@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from mvg.model.attention import attention
 from mvg.model.config import HEAD_WIDTH, MatchingConfig
-from mvg.model.decoder import Decoder
+from mvg.model.decoder import BOTH, PICTURES, SCORES, Decoder
 from mvg.model.image_encoder import ImageEncoder
 from mvg.model.layers import Linear, from_layer
 from mvg.model.masks import upsampled
@@ -130,8 +130,8 @@ class MatchingForm(nn.Module):
         keys_values = self._keys_values(prompts, targets, visible)
         matched = self._matched_panels(queries, keys_values, visible, order, first)
 
-        output = self._decoded(queries, matched.flatten(0, 1), solution)
-        logits, pictures = (None if maps is None else _panels(maps, batch) for maps in output[:2])
+        maps, scores = self._decoded(queries, matched.flatten(0, 1), solution, BOTH).unbind(0)
+        pictures, logits = _panels(maps, batch), None if self.config.paint else _panels(_SHARPNESS * scores, batch)
         rebuilt = None
         if image_visible is not None:
             rebuilt = self._reconstructed(features, batch, image_visible.shape[-2])
@@ -176,7 +176,9 @@ class MatchingForm(nn.Module):
             part = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
             matched.append(rearrange(part, "1 c (b t) w -> b c t w", b=len(features)) if shared else part)
         solution = prompts.solution(target_type, self.ridge.solve)
-        return self._decoded(features, torch.cat(matched, dim=-1), solution)
+        kinds = PICTURES if target_type != "labels" or self.config.paint else SCORES
+        maps = self._decoded(features, torch.cat(matched, dim=-1), solution, kinds)[0]
+        return ModelOutput(None, maps, None) if kinds is PICTURES else ModelOutput(_SHARPNESS * maps, None, None)
 
     def _statistics(
         self,
@@ -241,16 +243,16 @@ class MatchingForm(nn.Module):
         return torch.cat(matched, dim=-1)
 
     def _decoded(
-        self, features: ImageFeatures, matched: Float[Tensor, "b c t w"], solution: RidgeSolution
-    ) -> ModelOutput:
-        """Class logits and a picture of each channel at full resolution."""
+        self, features: ImageFeatures, matched: Float[Tensor, "b c t w"], solution: RidgeSolution, kinds: slice
+    ) -> Float[Tensor, "kinds b c s s"]:
+        """A picture, scores, or both of each channel at full resolution."""
         assert features.levels is not None
         assert features.fine is not None
         cells = self._cells(features)
         regression = self.ridge.predict(solution, cells)
         pixels = self.ridge.pixel_part(cells)
-        pictures, scores = self.decoder(matched, features.levels[:, -1], features.fine, pixels, regression).unbind(0)
-        return ModelOutput(None if self.config.paint else _SHARPNESS * scores, pictures, None)
+        decoded: Tensor = self.decoder(matched, features.levels[:, -1], features.fine, pixels, regression, kinds)
+        return decoded
 
     def _reconstructed(self, features: ImageFeatures, batch: int, rows: int) -> Float[Tensor, "b n t p"]:
         """The patches of all images, from the last level."""

@@ -55,10 +55,12 @@ class Ridge(nn.Module):
         self, fine: Float[Tensor, "b f h w"], images: Float[Tensor, "b i s s"], filling: Float[Tensor, "b i s s"]
     ) -> Float[Tensor, "b m d"]:
         """The features of every cell, in float32; `fine` holds the learned ones, `filling` is that of the voids."""
-        hats = F.pixel_unshuffle(hat_basis(images.float()), RIDGE_CELL)
-        pixels = _PIXEL_SCALE * F.pixel_unshuffle(pixel_features(images.float(), filling), RIDGE_CELL)
-        ones = torch.ones_like(pixels[:, :1])
-        return rearrange(torch.cat([fine.float(), hats, pixels, ones], dim=1), "b d h w -> b (h w) d")
+        # Pictures are cut into cells first, as a copy of all features in another order would cost more than they do.
+        hats = hat_basis(_cells(images.float())).flatten(1)
+        pixels = _PIXEL_SCALE * _cells(pixel_features(images.float(), filling)).flatten(1)
+        learned = rearrange(fine, "b f h w -> (b h w) f").float()
+        together = torch.cat([learned, hats, pixels, torch.ones_like(pixels[:, :1])], dim=1)
+        return rearrange(together, "(b m) d -> b m d", b=len(images))
 
     def pixel_part(self, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
         """The features that describe pixels as they are; the decoder gets them too."""
@@ -127,6 +129,11 @@ class Ridge(nn.Module):
         line = torch.einsum("bc,dp->bdcp", slope, self.baseline)
         line[:, -1] = (level - slope * mean[:, None])[..., None]
         return rearrange(line, "b d c p -> b d (c p)")
+
+
+def _cells(pictures: Float[Tensor, "b k s s"]) -> Float[Tensor, "bm k four four"]:
+    """The cells of pictures, row by row."""
+    return rearrange(pictures, "b k (h y) (w x) -> (b h w) k y x", y=RIDGE_CELL, x=RIDGE_CELL)
 
 
 def cell_weights(

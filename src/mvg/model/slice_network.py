@@ -45,16 +45,17 @@ class SliceNetwork(nn.Module):
         """A number per pixel, and k per slice; h and w are divisible by 8."""
         count = maps.shape[2]
         inputs = maps.bfloat16() if self.stem.is_reduced else maps
-        half = self.first_half(self.stem(rearrange(inputs, "b f n h w -> (b n) f h w")), count)
+        slices = rearrange(inputs, "b f n h w -> (b n) f h w").contiguous(memory_format=torch.channels_last)
+        half = self.first_half(self.stem(slices), count)
         quarter = self.first_quarter(self.to_quarter(half), count)
         eighth = self.first_eighth(self.to_eighth(quarter), count)
         whole = F.gelu(self.whole_slice(_summary(eighth)))
         eighth = self.last_eighth(eighth + whole[..., None, None].to(eighth.dtype), count)
-        slices = rearrange(self.slices(_summary(eighth)), "(b n) k -> k b n 1 1", n=count)
+        of_slices = rearrange(self.slices(_summary(eighth)), "(b n) k -> k b n 1 1", n=count)
         quarter = self.last_quarter(quarter + _doubled(self.from_eighth(eighth)), count)
         half = self.last_half(half + _doubled(self.from_quarter(quarter)), count)
         pixels = rearrange(self.pixels(half).float(), "(b n) (y x) h w -> b n (h y) (w x)", n=count, y=2, x=2)
-        return pixels, slices
+        return pixels, of_slices
 
 
 class _Block(nn.Module):
@@ -68,10 +69,10 @@ class _Block(nn.Module):
 
     def forward(self, x: Float[Tensor, "bn c h w"], count: int) -> Float[Tensor, "bn c h w"]:
         """`count`: slices of a volume; those of several volumes follow one another."""
-        inner = rearrange(F.gelu(self.within(self.norm(x))), "(b n) c h w -> b n c h w", n=count)
+        inner = rearrange(self.within.activated(self.norm(x), "gelu"), "(b n) c h w -> b n h w c", n=count)
         padded = F.pad(inner, (0, 0, 0, 0, 0, 0, 1, 1))
-        neighbors = torch.cat([padded[:, :-2], inner, padded[:, 2:]], dim=2)
-        change: Tensor = self.across(rearrange(neighbors, "b n c h w -> (b n) c h w"))
+        neighbors = torch.cat([padded[:, :-2], inner, padded[:, 2:]], dim=-1)  # channels-last memory, as x has
+        change: Tensor = self.across(rearrange(neighbors, "b n h w c -> (b n) c h w"))
         return x + change
 
 

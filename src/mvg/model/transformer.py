@@ -121,8 +121,9 @@ class Attention(nn.Module):
     def project(self, x: Float[Tensor, "b t d"], rotation: Float[Tensor, "2 t e"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (b, heads, t, head width), queries and keys turned by position."""
         projected = from_layer(self.qkv, self.qkv(x))
-        q, k, v = rearrange(projected, "b t (three h d) -> three b h t d", three=3, h=self.heads)
-        return rotate(q, rotation), rotate(k, rotation), v
+        heads = rearrange(projected, "b t (three h d) -> b (three h) t d", three=3, h=self.heads)
+        q, k = rotate(heads[:, : 2 * self.heads], rotation).chunk(2, dim=1)
+        return q, k, heads[:, 2 * self.heads :]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "b t d"]:
         """Attend and project back to the model's width."""

@@ -12,6 +12,7 @@ from mvg.model.generalist import Generalist
 from mvg.model.layers import reduce_precision
 from mvg.model.weights import fingerprint, load_weights
 from mvg.prediction import session_file, task_file
+from mvg.prediction.huge_pages import prefer_huge_pages
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts.cutting import SliceLayout
@@ -145,6 +146,8 @@ def load(weights: str | Path = "tiny", device: str = "auto", precision: str = "a
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
     chosen = device_named(device)
+    if chosen.type == "cpu":
+        prefer_huge_pages()
     model = load_weights(weights, chosen)
     if precision == "auto" and model.config.form == "matching" and prefers_bfloat16(chosen):
         reduce_precision(model)

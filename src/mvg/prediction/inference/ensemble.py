@@ -77,18 +77,18 @@ def ensemble_output(
 
     features(mirrored): the features of the squares, mirrored or not.
     """
-    total, squared = torch.zeros(1), torch.zeros(1)
-    for view in views:
-        output = _member_output(cache, features(view.mirrored), view)
-        output = output.flip(-1) if view.mirrored else output
-        total, squared = total + output, squared + output**2
-    mean = total / len(views)
+    outputs = [
+        output.flip(-1) if view.mirrored else output
+        for view, output in ((view, _member_output(cache, features(view.mirrored), view)) for view in views)
+    ]
+    mean = outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(dim=0)
+    spread = torch.zeros_like(mean[:, :1])
+    if len(outputs) > 1 and not cache.prompts.has_labels:
+        spread = torch.stack(outputs).std(dim=0, correction=0)
     if cache.correction is not None:
         with torch.inference_mode():
             mean = cache.correction(features(False), mean)
-    if cache.prompts.has_labels:
-        return EnsembleOutput(mean, torch.zeros_like(mean[:, :1]))
-    return EnsembleOutput(mean, (squared / len(views) - mean**2).clamp(min=0).sqrt())
+    return EnsembleOutput(mean, spread)
 
 
 def _member_output(cache: PromptCache, features: ImageFeatures, view: PromptView) -> Float[Tensor, "b k s s"]:

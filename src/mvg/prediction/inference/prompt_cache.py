@@ -1,16 +1,13 @@
 """Prompts on their way into the model: embedded once, encoded once, joined for each query slice."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from threading import RLock
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,6 +19,7 @@ from mvg.model.outputs import ImageFeatures, PromptState, TargetType
 from mvg.model.target_encoder import distinct_channels
 from mvg.prediction.inference.adaptation import Correction
 from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
+from mvg.prediction.inference.kept_state import KeptState, joined, state_bytes
 from mvg.prediction.inference.recent import Shared
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
@@ -31,17 +29,6 @@ _MAX_CHANNELS = 32  # target channels that go through the model together; bounds
 _STATE_BYTES = 3 * 2**26
 _JOINED_BYTES, _MIN_JOINED_BYTES = 2**26, 2**24
 _DESCRIPTOR_BYTES = 2**26
-
-
-class _KeptState(NamedTuple):
-    """A state with one channel for all empty ones, and for each channel its number there; None: it has all of them."""
-
-    distinct: PromptState
-    channels: Int[Tensor, " c"] | None
-
-    def whole(self) -> PromptState:
-        """With every channel."""
-        return self.distinct if self.channels is None else self.distinct.select(self.channels)
 
 
 @dataclass(frozen=True)
@@ -85,9 +72,9 @@ class PromptCache:
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
         self.held_out: dict[int, float] = {}
         """The Dice of prompt volumes that were predicted from the others, where that was done."""
-        self._states: Shared[PromptView, _KeptState] = Shared(budget, lambda kept: _state_bytes(kept.distinct))
-        self._joined: Shared[PromptView, PromptState] = Shared(
-            max(_MIN_JOINED_BYTES, min(budget // 4, _JOINED_BYTES)), _state_bytes
+        self._states: Shared[PromptView, KeptState] = Shared(budget, lambda kept: kept.nbytes)
+        self._joined: Shared[tuple[PromptView, tuple[int, ...]], PromptState] = Shared(
+            max(_MIN_JOINED_BYTES, min(budget // 4, _JOINED_BYTES)), state_bytes
         )
         self._features = FeatureCache(model, lambda number: prompts.image_batch([number]), len(prompts))
         self._descriptors: Shared[int, NDArray[np.float32]] = Shared(_DESCRIPTOR_BYTES, lambda row: row.nbytes)
@@ -103,11 +90,17 @@ class PromptCache:
         """What strategies choose from, with the descriptors of this model."""
         return replace(self.prompts.retrieval_index, descriptors=self.descriptors)
 
-    def state(self, view: PromptView) -> PromptState:
-        """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes."""
+    def state(self, view: PromptView, classes: Sequence[int] | None = None) -> PromptState:
+        """The encoded prompts of a view, with one target channel per class, per picture, or for all painted classes.
+
+        classes: numbers from 0 on of the wanted classes; None for all of them.
+        """
+        count = len(self.prompts.values) if self.prompts.has_labels and not self.paints else 1
+        wanted = tuple(range(count) if classes is None else classes)
         if not self.model.config.independent_prompts:
-            return _unpacked(self._encoded([view])[0])
-        return self._joined.get([view], self._join)[0]  # its regression is solved at most once
+            whole = self._encoded([view])[0].whole()
+            return whole if classes is None else whole.select(torch.tensor(wanted))
+        return self._joined.get([(view, wanted)], self._join)[0]  # its regression is solved at most once
 
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
         """The features of prompt slices, each embedded once."""
@@ -151,38 +144,40 @@ class PromptCache:
             single = (PromptView((number,)) for number in range(len(self.prompts)))
             views += [view for view in single if view not in set(views)]
         for view in views:
-            state = _unpacked(self._encoded([view])[0])
-            budget -= _state_bytes(state)
+            state = self._encoded([view])[0].whole()
+            budget -= state_bytes(state)
             if budget < 0:
                 return
             yield view, state
 
     def put(self, view: PromptView, state: PromptState) -> None:
         """Keep a state that was encoded before."""
-        self._states.put(view, _KeptState(_packed(state), None))
+        self._states.put(view, KeptState.of(state))
 
     def _describe(self, numbers: Sequence[int]) -> list[NDArray[np.float32]]:
         return list(describe(self.features(numbers)))
 
-    def _join(self, views: Sequence[PromptView]) -> list[PromptState]:
-        single = [[replace(view, indices=(number,)) for number in view.indices] for view in views]
-        return [_unpacked(PromptState.concatenate(self._encoded(parts))) for parts in single]
+    def _join(self, wanted: Sequence[tuple[PromptView, tuple[int, ...]]]) -> list[PromptState]:
+        states = list[PromptState]()
+        for view, classes in wanted:
+            parts = self._encoded([replace(view, indices=(number,)) for number in view.indices])
+            with torch.inference_mode():
+                states.append(joined(parts, torch.tensor(classes, device=parts[0].distinct.keys[0].device)))
+        return states
 
-    def _encoded(self, views: Sequence[PromptView]) -> list[PromptState]:
-        """States whose symmetric sums are packed."""
-        kept = self._states.get(views, lambda missing: [self._encode(view) for view in missing])
-        return [part.whole() for part in kept]
+    def _encoded(self, views: Sequence[PromptView]) -> list[KeptState]:
+        return self._states.get(views, lambda missing: [self._encode(view) for view in missing])
 
-    def _encode(self, view: PromptView) -> "_KeptState":
+    def _encode(self, view: PromptView) -> KeptState:
         target_type: TargetType = "labels" if self.prompts.has_labels else "image"
         with torch.inference_mode():
             features = self.features(view.indices, view.mirrored)
             targets = self._targets(view).to(features.images.device)[None]
             distinct, channels = distinct_channels(targets)
             if len(distinct) == len(channels):
-                return _KeptState(_compact(self.model.encode(features, targets, target_type)), None)
+                return KeptState.of(self.model.encode(features, targets, target_type))
             state = self.model.encode(features, targets.index_select(2, distinct), target_type)
-            return _KeptState(_compact(state), channels)
+            return KeptState.of(state, channels)
 
     def _targets(self, view: PromptView) -> Float[Tensor, "n c s s"]:
         values, indices = self.prompts.values, list(view.indices)
@@ -224,11 +219,10 @@ def class_probabilities(
             logits = coloring.logits(pictures.cpu().numpy())
             scores[:, list(coloring.values)] = torch.from_numpy((logits[1:] - logits[:1]).swapaxes(0, 1))
         return scores.softmax(dim=1)
-    classes, state, device = np.flatnonzero(present), cache.state(view), features.images.device
+    classes = np.flatnonzero(present)
     for start in range(0, len(classes), _MAX_CHANNELS):
         group = classes[start : start + _MAX_CHANNELS]
-        chosen = state if len(group) == state.channels else state.select(torch.as_tensor(group, device=device))
-        scores[:, group + 1] = model.answer(features, chosen, "labels").cpu()
+        scores[:, group + 1] = model.answer(features, cache.state(view, group.tolist()), "labels").cpu()
     return scores.softmax(dim=1)
 
 
@@ -253,41 +247,3 @@ def coloring_of(colors: tuple[float, ...]) -> Coloring:
     """A coloring of class numbers 1..K; classes without a color belong to the background."""
     colored = [(number, color) for number, color in enumerate(colors, start=1) if color]
     return Coloring(tuple(number for number, _ in colored), tuple(color for _, color in colored))
-
-
-def _compact(state: PromptState) -> PromptState:
-    keys, values = (tuple(t.bfloat16() for t in tensors) for tensors in (state.keys, state.values))
-    # Sums are differences of large numbers, so they keep 32 bits.
-    return _packed(replace(state, keys=keys, values=values))
-
-
-def _packed(state: PromptState) -> PromptState:
-    """With half of the symmetric sums of features by features, which are most of a state of few classes."""
-    if not state.sums:
-        return state
-    gram, *others = state.sums
-    return replace(state, sums=(gram[:, *_lower_triangle(gram.shape[1])], *others))
-
-
-def _unpacked(state: PromptState) -> PromptState:
-    """With both halves of the symmetric sums."""
-    if not state.sums:
-        return state
-    half, *others = state.sums
-    width = (math.isqrt(8 * half.shape[1] + 1) - 1) // 2
-    rows, cols = _lower_triangle(width)
-    gram = half.new_empty(len(half), width, width)
-    gram[:, rows, cols] = half
-    gram[:, cols, rows] = half
-    return replace(state, sums=(gram, *others))
-
-
-@cache
-def _lower_triangle(width: int) -> tuple[Tensor, Tensor]:
-    """The rows and columns of the lower half of a square of values."""
-    rows, cols = torch.tril_indices(width, width)
-    return rows, cols
-
-
-def _state_bytes(state: PromptState) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in (*state.keys, *state.values, *state.sums))

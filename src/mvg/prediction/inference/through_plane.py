@@ -31,6 +31,7 @@ _SIMILARITY = 0.1  # difference of intensities, of the window, at which a neighb
 _ROUNDS = 2
 _SMALL = 20.0  # pixels that are added to both sides of an overlap
 _TRUSTED = 0.4, 0.8  # continuity of a label from which on the network has an effect, and all of it
+_BLOCK = 2**17  # numbers of a part of maps that is averaged at a time
 _LIKELY = 0.02  # probability from which on a class is looked at
 _MARGIN, _SMALLEST_BOX = 10, 32  # pixels around such ones, and of the side of a box
 
@@ -54,20 +55,21 @@ class AnsweredSlices:
     @cached_property
     def averaged(self) -> Float[Tensor, "n k s s"]:
         """The logarithms of probabilities after each slice was averaged with those around it, twice."""
-        scores = self.probabilities.clamp(min=LEAST).log()
-        alike = torch.exp(-(self.images.diff(dim=0) / _SIMILARITY).square() / 2)[:, None]
-        labels = self.probabilities[:, 1:]
-        both = torch.minimum(labels[1:], labels[:-1]).sum(dim=(1, 2, 3), keepdim=True)
-        either = torch.maximum(labels[1:], labels[:-1]).sum(dim=(1, 2, 3), keepdim=True)
-        alike = _WEIGHT * ((both + _SMALL) / (either + _SMALL)).square() * alike
-        for _ in range(_ROUNDS):
-            total, weight = scores.clone(), torch.ones_like(self.images)[:, None]
-            total[1:] += alike * scores[:-1]
-            total[:-1] += alike * scores[1:]
-            weight[1:] += alike
-            weight[:-1] += alike
-            scores = total / weight
-        return scores.masked_fill(self.absent, -torch.inf).log_softmax(dim=1)
+        result, weights = torch.empty_like(self.probabilities), self._weights
+        for rows in _blocks(self.probabilities):
+            scores = _averaged(self.probabilities[:, :, rows].clamp(min=LEAST).log(), weights[:, :, rows])
+            result[:, :, rows] = scores.masked_fill_(self.absent, -torch.inf).log_softmax(dim=1)
+        return result
+
+    @property
+    def _weights(self) -> Float[Tensor, "m 1 s s"]:
+        """How much each slice but the last, and the one after it, count in each other's mean, pixel by pixel."""
+        pairs = list(zip(self.probabilities[:-1, 1:], self.probabilities[1:, 1:], strict=True))
+        both = torch.tensor([float(torch.minimum(one, other).sum()) for one, other in pairs])
+        areas = self.probabilities[:, 1:].sum(dim=(1, 2, 3)).cpu()
+        overlap = (both + _SMALL) / (areas[:-1] + areas[1:] - both + _SMALL)
+        alike = torch.exp(-(self.images.diff(dim=0) / _SIMILARITY).square() / 2)
+        return (_WEIGHT * overlap.square().to(alike)[:, None, None] * alike)[:, None]
 
     def boxes(self) -> dict[int, tuple[slice, slice]]:
         """The rows and columns that a network looks at, by class; none for a class that is nowhere likely."""
@@ -92,14 +94,36 @@ def joined(slices: AnsweredSlices, network: ThroughPlane | None, trust: Sequence
 
     trust (K,): how much of the network's changes each class gets, see `trust_in`.
     """
-    scores = slices.averaged.clone()
+    scores = slices.averaged if network is None else slices.averaged.clone()
     if network is not None:
         for number, (rows, columns) in slices.boxes().items():
             if trust[number - 1] > 0:
                 maps = slices.maps(number, (rows, columns))
                 changed = network(maps[None].to(next(network.parameters()).device))[0].cpu()
                 scores[:, number, rows, columns] += trust[number - 1] * (changed - SCALE * maps[Answered.averaged])
-    return scores.masked_fill(slices.absent, -torch.inf).softmax(dim=1)
+    result = torch.empty_like(scores)
+    for rows in _blocks(scores):
+        result[:, :, rows] = scores[:, :, rows].masked_fill(slices.absent, -torch.inf).softmax(dim=1)
+    return result
+
+
+def _averaged(scores: Float[Tensor, "n k h s"], weights: Float[Tensor, "m 1 h s"]) -> Float[Tensor, "n k h s"]:
+    """The means of each slice and those beside it, as often as is usual."""
+    total_weight = torch.ones_like(scores[:, :1])
+    total_weight[1:] += weights
+    total_weight[:-1] += weights
+    for _ in range(_ROUNDS):
+        total = scores.clone()
+        total[1:].addcmul_(weights, scores[:-1])
+        total[:-1].addcmul_(weights, scores[1:])
+        scores = total.div_(total_weight)
+    return scores
+
+
+def _blocks(maps: Float[Tensor, "n k s s"]) -> list[slice]:
+    """Rows of maps that are so few that a core's cache holds several copies of them."""
+    step = max(1, _BLOCK * maps.shape[2] // maps.numel())
+    return [slice(first, first + step) for first in range(0, maps.shape[2], step)]
 
 
 def trust_in(continuity: Float[NDArray[np.float64], " k"]) -> tuple[float, ...]:

@@ -30,9 +30,14 @@ def interpolated_label(labels: LabelMap) -> tuple[int, tuple[int, ...]] | None:
 
 def _edge(picture: NDArray[np.integer], value: int) -> tuple[int, int, int]:
     """The pixels of a label along smaller ones, those of them beside background, and those with it behind a rim."""
-    inside = picture == value
+    rows, columns = (np.flatnonzero((picture == value).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, 0
+    reach = _NEAR + 1  # what lies farther away has no effect on these pixels
+    box = tuple(slice(max(0, int(span[0]) - reach), int(span[-1]) + reach + 1) for span in (rows, columns))
+    picture = picture[box]
+    inside, background = picture == value, picture <= 0
     edge = inside & (ndimage.minimum_filter(picture, 3) < value)
-    background = (picture == 0) if (picture >= 0).all() else (picture <= 0)
     direct = edge & ndimage.binary_dilation(background)
     near = edge & ndimage.binary_dilation(background, np.ones((3, 3)), _NEAR)
     return int(edge.sum()), int(direct.sum()), int((near & ~direct).sum())
