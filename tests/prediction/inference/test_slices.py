@@ -9,13 +9,10 @@ from mvg.errors import PromptError
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import Volume
 from mvg.imaging.window import Window
-from mvg.prediction.inference import slices as module
 from mvg.prediction.inference import volume_prediction
-from mvg.prediction.inference.ensemble import ViewPlanner
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.inference.slices import decode_labels
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.selection.retrieval import QuerySlice
 from tests.prediction.learner import SIZE, Learner, changed, prompted, random_model
 from tests.prediction.scans import scan
 
@@ -127,23 +124,3 @@ def test_a_label_that_the_prompts_lack_has_probability_0(options: dict[str, Any]
     prediction = task(scan(seed=9)[0])
     assert prediction.probabilities is not None
     assert not prediction.probabilities.of(700).voxels.any()
-
-
-@pytest.mark.parametrize(("slices", "choices"), [(6, 6), (12, 6), (48, 12)])
-def test_slices_share_prompts_where_the_prompts_have_fewer(
-    slices: int, choices: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two volumes of six slices are the prompts; at most four slices share theirs."""
-    query, _ = scan((SIZE, SIZE, slices), seed=9)
-    task, chosen = prompted(random_model(), zoom="off", min_probability=0.0), list[int]()
-    assert task.prompts.slices_per_volume == 6
-    views = ViewPlanner.views
-
-    def counted(planner: ViewPlanner, described: QuerySlice, *more: Any) -> Any:
-        chosen.append(described.index)
-        return views(planner, described, *more)
-
-    monkeypatch.setattr(ViewPlanner, "views", counted)
-    monkeypatch.setattr(module, "_MANY", 6)
-    task(query)
-    assert len(chosen) == choices

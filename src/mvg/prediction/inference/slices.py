@@ -26,7 +26,6 @@ from mvg.prediction.inference.winners import winners_confidence, winning_classes
 _MAPS = 16  # channels of query squares that go through the decoder together; more of them leave a core's cache
 _MIN_PARTS = 4  # parts that a query's slices are predicted in, for cores to share
 _UNCERTAINTY_MEMBERS = 4  # members whose spread is the uncertainty of a picture
-_SHARING, _MANY = (1, 2, 4), 16  # neighboring slices that share their prompts, where prompts have so many slices
 _NEGLIGIBLE = 1e-4  # a class that is less likely than this in the whole slice is not restored
 
 ExtraPrompts = Callable[[int], tuple[int, ...]]
@@ -214,8 +213,8 @@ def _spread(query: QueryVolume, output: EnsembleOutput) -> NDArray[np.float32]:
 
 def _parts(context: PredictionContext) -> list[range]:
     """The slices in parts that are predicted at once: as many as are embedded together, but at least some parts."""
-    count, together = len(context.query), _together(context)
-    size = -(-min(context.features.batch, -(-count // _MIN_PARTS)) // together) * together
+    count = len(context.query)
+    size = min(context.features.batch, -(-count // _MIN_PARTS))
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -233,37 +232,15 @@ def _planned(
 ) -> Iterator[tuple[PromptView, ...]]:
     """The views of every slice; the slices are embedded in one batch."""
     query, frames, features = context.query, len(context.query.frames), context.features.get(numbers)
-    known: dict[tuple[int, tuple[int, ...]], tuple[PromptView, ...]] = {}
-    for number in numbers:
-        chooser, more = _chooser(context, number, numbers), extra(number)
-        if (chooser, more) not in known:
-            row = chooser - numbers.start
-            of_slice = features[row * frames : (row + 1) * frames]
-            squares = of_slice.images.cpu().numpy()
-            views = planner.views(query.query_slice(chooser, squares, _describer(of_slice)), more)
-            if context.model.config.independent_prompts:
-                # Prompts do not attend to one another: sorted, more neighboring slices share their views.
-                views = tuple(replace(view, indices=tuple(sorted(view.indices))) for view in views)
-            known[chooser, more] = views
-        yield known[chooser, more]
-
-
-def _chooser(context: PredictionContext, number: int, numbers: range) -> int:
-    """The slice that chooses the prompts of a slice: the middle one of those that share them."""
-    together = _together(context)
-    return min(number - number % together + together // 2, numbers.stop - 1)
-
-
-def _together(context: PredictionContext) -> int:
-    """How many neighboring slices share their prompts.
-
-    It is one, but for labels where a query has two or four slices for each that is kept of a prompt volume. Of few
-    slices, a neighbor may show another part of the body.
-    """
-    kept = context.prompts.slices_per_volume
-    if not context.prompts.has_labels or kept < _MANY:
-        return 1
-    return max(number for number in _SHARING if number <= max(1, len(context.query) / kept))
+    for row, number in enumerate(numbers):
+        of_slice = features[row * frames : (row + 1) * frames]
+        squares = of_slice.images.cpu().numpy()
+        described = query.query_slice(number, squares, _describer(of_slice))
+        views = planner.views(described, extra(number))
+        if context.model.config.independent_prompts:
+            # Prompts do not attend to one another: sorted, more neighboring slices share their views.
+            views = tuple(replace(view, indices=tuple(sorted(view.indices))) for view in views)
+        yield views
 
 
 def _describer(features: ImageFeatures) -> Callable[[int], NDArray[np.float32]]:

@@ -71,11 +71,6 @@ class PromptSet:
                 row[np.unique(numbers)] = True
         return present[:, 1:]
 
-    @cached_property
-    def slices_per_volume(self) -> float:
-        """The median number of slices that are kept of a volume."""
-        return float(np.median(np.unique(self.volume, return_counts=True)[1]))
-
     def modality_of(self, query: Volume) -> str:
         """The modality of a query: that of the prompts; a guess where they may be parts of CT, without any air."""
         may_be_ct = self.modality == "other" and (not self.scans or any(scan.low < 0 for scan in self.scans))
