@@ -22,8 +22,8 @@ def test_a_kept_state_is_whole_again() -> None:
 
 
 def test_joined_states_are_those_of_all_channels_side_by_side() -> None:
-    places = (torch.tensor([0, 1, 2, 1]), torch.tensor([2, 0, 0, 1]))  # of four channels among three
-    kept = [KeptState.of(state(seed), place) for seed, place in enumerate(places)]
+    numbers = (torch.tensor([0, 1, 2, 1]), torch.tensor([2, 0, 0, 1]))  # of four channels among three
+    kept = [KeptState.of(state(seed), channels) for seed, channels in enumerate(numbers)]
     expected = PromptState.concatenate([part.whole() for part in kept])
     for wanted in (torch.arange(4), torch.tensor([3, 1])):
         one, other = joined(kept, wanted).tensors(), expected.select(wanted).tensors()
