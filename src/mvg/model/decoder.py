@@ -78,6 +78,7 @@ class Decoder(nn.Module):
 
         This convolution of single pixels is one product of channels-last maps: PyTorch's own is slow for few of them.
         """
+        assert self.read.bias is not None
         weight, bias = (
             rearrange(part.flatten(1), "(both two p) d -> both two p d", both=2, two=2)[:, kinds].flatten(0, 2)
             for part in (self.read.weight, self.read.bias[:, None])
