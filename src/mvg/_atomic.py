@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from mvg.errors import FileError, MvgError
+from mvg.errors import FileError, MvgError, last_line
 
 _TEMPORARY = ".writing-"
+_MAKE_ROOM = "free space, change its permissions or choose another folder"
 
 ErrorOf = Callable[[Exception], MvgError]
 
@@ -59,10 +60,10 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(_TEMPORARY)
 
 
-def unwritable(path: Path, error: Exception) -> FileError:
+def unwritable(path: Path, error: BaseException, action: str = _MAKE_ROOM) -> FileError:
     """The error for a file that could not be written; with its first argument bound, an `error_of`."""
-    reason = getattr(error, "strerror", None) or error
-    return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", "choose another")
+    reason = getattr(error, "strerror", None) or last_line(error)
+    return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", action)
 
 
 def _swap(fresh: Path, path: Path, replaced: Path) -> None:

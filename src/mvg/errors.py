@@ -69,6 +69,11 @@ class UnknownNameError(MvgError):
         super().__init__(f"no {kind} is called '{name}'", f"one of {', '.join(sorted(known))}", "choose one of these")
 
 
+def last_line(error: BaseException) -> str:
+    """The last line of another library's message, where ITK says what happened; the error's type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:200]
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another library's message, at most 200 characters; the error's type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -104,6 +104,6 @@ def _with_metadata(header: bytes, metadata: dict[str, str], generator: random.Ra
 
 
 _INSIDE: dict[str, Callable[[bytes, random.Random], tuple[str, bytes]]] = {
-    ".nii.gz": _gzipped, ".npz": _zipped, ".zip": _zipped, "dataset.json": damage_json, "config.json": damage_json,
-    "task": _tensors, "weights": _tensors,
+    ".nii.gz": _gzipped, ".mgz": _gzipped, ".npz": _zipped, ".zip": _zipped, "dataset.json": damage_json,
+    "config.json": damage_json, "task": _tensors, "weights": _tensors,
 }  # fmt: skip

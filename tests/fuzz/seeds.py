@@ -20,7 +20,6 @@ from tests.prediction.learner import random_model
 from tests.prediction.scans import scan
 
 SHAPE = (24, 24, 3)
-IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".nrrd", ".npz", ".h5", ".dcm", ".zip", ".png", ".tif", ".jpg", ".bmp")
 
 
 def make_seeds(folder: Path) -> dict[str, Path]:
@@ -28,7 +27,7 @@ def make_seeds(folder: Path) -> dict[str, Path]:
     image, labels = scan(SHAPE, seed=0)
     folder.mkdir()
     paths = {}
-    for suffix in (".nii", ".nii.gz", ".mha", ".nrrd", ".npz", ".h5"):
+    for suffix in (".nii", ".nii.gz", ".mgh", ".mgz", ".mha", ".nrrd", ".npz", ".h5"):
         paths[suffix] = folder / f"scan{suffix}"
         write(image, paths[suffix])
     pixels = (np.clip(image.voxels[:, :, 0], 0, 1) * 255).astype(np.uint8)

@@ -19,7 +19,22 @@ from mvg.errors import FileError, GeometryError, MvgError
 from mvg.imaging import LabelMap, Volume, read, read_labels, write
 from tests.imaging.grids import affine_of, labels_of, volume_of
 
-SUFFIXES = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npz", ".h5", ".png", ".jpg", ".tif", ".bmp"]
+SUFFIXES = [
+    ".nii",
+    ".nii.gz",
+    ".mgh",
+    ".mgz",
+    ".mha",
+    ".mhd",
+    ".nrrd",
+    ".nhdr",
+    ".npz",
+    ".h5",
+    ".png",
+    ".jpg",
+    ".tif",
+    ".bmp",
+]
 
 
 def example(suffix: str) -> Volume:
@@ -67,8 +82,14 @@ def test_empty_files_and_random_content_are_refused(suffix: str, content: bytes,
 
 def test_missing_files_unknown_suffixes_and_folders_without_images_are_refused(tmp_path: Path) -> None:
     assert_refused(tmp_path / "no.nii.gz", match="check the path")
-    (tmp_path / "notes.txt").write_text("hello")
-    assert_refused(tmp_path / "notes.txt", match="no known suffix")
+    for name, line in {
+        "notes.txt": "no known suffix",
+        "brain.hdr": r"convert the pair of .hdr and .img to one NIfTI file",
+        "brain.IMG": r"convert the pair of .hdr and .img to one NIfTI file",
+        "brain.mnc": "mnc2nii",
+    }.items():
+        (tmp_path / name).write_text("hello")
+        assert_refused(tmp_path / name, match=line)
     assert_refused(tmp_path, match="no DICOM image")
     (tmp_path / "folder.nii.gz").mkdir()
     assert_refused(tmp_path / "folder.nii.gz", match="no DICOM image")

@@ -15,7 +15,7 @@ from mvg.imaging import LabelMap, Volume, read, read_labels, stem_of, suffix_of,
 from mvg.imaging.conversion import as_labels
 from tests.imaging.grids import ORIENTATIONS, affine_of, affines, labels_of, same, shapes, volume_of
 
-VOLUMES = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npz", ".h5", ".hdf5"]
+VOLUMES = [".nii", ".nii.gz", ".mgh", ".mgz", ".mha", ".mhd", ".nrrd", ".nhdr", ".npz", ".h5", ".hdf5"]
 reuses_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 
 

@@ -290,7 +290,7 @@ def test_warnings_of_mvg_are_lines_and_those_of_libraries_are_not_printed(
         weights,
     )
     assert run(*common).err == "mvg: two lines of a warning\n"
-    assert run(*common, "--quiet").err == ""
+    assert run(*common, "--quiet").err == "mvg: two lines of a warning\n"
     assert not logging.getLogger("mvg").handlers
 
 

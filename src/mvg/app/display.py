@@ -15,11 +15,9 @@ OnProgress = Callable[[str, int, int], None]
 def progress_bars(quiet: bool) -> Iterator[OnProgress]:
     """One bar for each kind of work; a bar disappears when its work is done.
 
-    There are no bars if `quiet`, without a terminal, or in other than the first of several processes. If `quiet`, the
-    warnings of mvg's own loggers are silent too.
+    There are no bars if `quiet`, without a terminal, or in other than the first of several processes. What is odd is
+    said all the same: a wrong answer without a word is worse than a line too many.
     """
-    if quiet:
-        logging.getLogger("mvg").setLevel(logging.ERROR)
     if quiet or not sys.stderr.isatty() or os.environ.get("LOCAL_RANK", "0") != "0":
         yield lambda _work, _done, _total: None
         return

@@ -15,7 +15,7 @@ _STRATEGIES = ", ".join(names_in(_PACKAGE / "prediction" / "selection" / "strate
 _FORMATS = ", ".join(name.replace("_", "-") for name in names_in(_PACKAGE / "prediction" / "output_formats"))
 
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse what is odd, instead of a line about it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what is odd, and errors.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, or auto for the fastest one.")]
 
 # Options of prediction: None stands for the options of the task file, or for the defaults.

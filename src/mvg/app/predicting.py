@@ -162,7 +162,7 @@ def predict_batch(request: Request, job: BatchJob) -> BatchReport:
     jobs = tuple(replace(one, strict=job.strict) for one in jobs)
     batch = _recorded(request, task, job)
     outcomes = tuple(predict_all(batch, jobs, job))
-    notes += [f"the prompts: {oddity.message}" for oddity in contradictions(task)]
+    report_oddities("the prompts", contradictions(task), strict=False)
     notes += note_of_kept(outcomes)
     estimates = {outcome.job.output.name: outcome.quality for outcome in outcomes if outcome.quality is not None}
     qualities = estimates if outputs.quality else {}

@@ -44,7 +44,7 @@ _Seed = Annotated[int, typer.Option(min=0, help="Seed of random choices.")]
 _HeldOutFile = Annotated[
     Path | None, typer.Option(metavar="FILE.json", help="{set: [patients or cases]} that must not be used.")
 ]
-_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what is odd, and errors.")]
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import nifti
 from mvg.imaging.volume import LabelMap, Volume
@@ -97,7 +97,7 @@ def write_field(field: DisplacementField, path: Path) -> None:
     header = nifti.header_for(field.fixed, vectors.shape, np.dtype(np.float32))
     header.set_intent(DISPLACEMENT)
     image_class: Any = nibabel.Nifti2Image if header.sizeof_hdr == 540 else nibabel.Nifti1Image
-    with atomic_file(path, partial(_unwritable, path)) as temporary:
+    with atomic_file(path, partial(unwritable, path)) as temporary:
         image_class(vectors, None, header).to_filename(temporary)
 
 
@@ -137,8 +137,3 @@ def read_field(path: Path, fixed: Volume) -> DisplacementField:
         raise GeometryError(f"the field '{path}' on another grid", "the grid of its fixed image", "resample the field")
     vectors = voxels[:, :, :, 0]
     return DisplacementField(vectors * _TO_RAS if intent == DISPLACEMENT else vectors, fixed)
-
-
-def _unwritable(path: Path, error: Exception) -> FileError:
-    reason = getattr(error, "strerror", None) or error
-    return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", "free space")

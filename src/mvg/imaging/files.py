@@ -6,9 +6,9 @@ import warnings
 from functools import cache, partial
 from pathlib import Path
 
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg._plugins import contributions
-from mvg.errors import FileError, MvgError
+from mvg.errors import FileError, MvgError, last_line
 from mvg.imaging import formats
 from mvg.imaging.dicom.files import starts_without_preamble
 from mvg.imaging.dicom.series import choose
@@ -17,6 +17,14 @@ from mvg.imaging.formats import LOSSY, Format, Stored
 from mvg.imaging.stored_images import labels_of, time_point, volume_of, volumes_in
 from mvg.imaging.volume import LabelMap, Volume, luminance
 
+_PAIR = (
+    "convert the pair of .hdr and .img to one NIfTI file, as by nibabel.save(nibabel.load('NAME.hdr'), 'NAME.nii.gz'), "
+    "and check its sides: Analyze does not say which is the left one"
+)
+_CONVERSIONS = {
+    ".hdr": _PAIR, ".img": _PAIR, ".mnc": "convert it to NIfTI (mnc2nii)", ".par": "convert it to NIfTI (dcm2niix)",
+    ".rec": "convert it to NIfTI (dcm2niix)", ".npy": "save voxels and affine together (numpy.savez)",
+}  # fmt: skip
 _VOLUME = re.compile(r"(?:.+ )?volume (\d+)")
 
 
@@ -180,7 +188,8 @@ def _format_for(path: Path) -> Format:
         start = file.read(132)
     if start[128:] == b"DICM" or starts_without_preamble(start):
         return _formats()[".dcm"]
-    raise FileError(f"'{path}' has no known suffix", f"{_suffix_list()} or a DICOM folder", "convert or rename it")
+    action = _CONVERSIONS.get(path.suffix.lower(), "convert or rename it")
+    raise FileError(f"'{path}' has no known suffix", f"{_suffix_list()} or a DICOM folder", action)
 
 
 def _unwritable(path: Path, error: Exception) -> FileError:
@@ -190,15 +199,9 @@ def _unwritable(path: Path, error: Exception) -> FileError:
             f"an image that {suffix_of(path)} can hold",
             "choose another format, or check what is written",
         )
-    return FileError(
-        f"'{path}' could not be written ({_reason(error)})",
-        "a writable folder with space left",
-        "free space, change its permissions or choose another folder",
-    )
+    return unwritable(path, error)
 
 
 def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return (f"{type(error).__name__}: {lines[-1]}" if isinstance(error, LookupError | TypeError) else lines[-1])[:200]
+    line = last_line(error)
+    return f"{type(error).__name__}: {line}"[:200] if isinstance(error, LookupError | TypeError) else line

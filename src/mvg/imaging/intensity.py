@@ -37,6 +37,11 @@ def finite_sample(voxels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(flat[np.isfinite(flat)])
 
 
+def constant_slices(pictures: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which slices (n, ...) show one intensity alone, as those that were lost or masked."""
+    return np.array([bool((picture == picture.flat[0]).all()) for picture in pictures], bool)
+
+
 def without_padding(voxels: NDArray[Any]) -> NDArray[Any]:
     """The part of an image (X, Y, Z[, C]) that is not padded, if that is less than a quarter of it; else all of it.
 

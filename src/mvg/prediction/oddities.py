@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from mvg.errors import PromptError
 from mvg.imaging.formats.nifti import SAME_POSITION, disagreement_of_positions
 from mvg.imaging.grid_difference import UNPLACED
-from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units
+from mvg.imaging.intensity import constant_slices, finite_sample, hounsfield_offset, in_hounsfield_units
 from mvg.imaging.stated_modality import stated_modality, states_other_than_ct
-from mvg.imaging.volume import LabelMap, Volume
+from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import FULL_SCALE, is_ct
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.prompts.pairs import first_channel
@@ -58,6 +58,7 @@ def query_oddities(query: Volume, prompts: PromptSet, spec: TaskSpec) -> tuple[O
     unlike = _hounsfield(query, values, prompts) or _distribution(squares, prompts)
     facts = ScanFacts.of(query, prompts.plane, volume.windows)
     geometry = (*_position(query, facts, prompts.scans), *_geometry(facts, prompts.scans))
+    geometry = (*_empty_slices(query, facts.plane), *geometry)
     return (*few, *unlike, *geometry, *_picture(query, facts, prompts.scans), *_duplicate(squares, prompts))
 
 
@@ -147,6 +148,20 @@ def _distribution(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Odd
     if distance <= max(_FAR, _TIMES * max(among, default=0.0)):
         return ()
     return (Oddity("intensities", f"intensities unlike those of the prompts (distance {distance:.2f} of 1)"),)
+
+
+def _empty_slices(query: Volume, plane: Plane) -> tuple[Oddity, ...]:
+    """Whether slices between others show one intensity alone; at the ends of a volume they are padding."""
+    empty = constant_slices(query.pictures(plane))
+    shown = np.flatnonzero(~empty)
+    within = np.flatnonzero(empty[shown[0] : shown[-1]]) + shown[0] if shown.size else shown
+    if not within.size:
+        return ()
+    are = "slices within the volume show" if within.size > 1 else "slice within the volume shows"
+    message = (
+        f"{within.size} {are} one intensity alone (slice {within[0] + 1} of {len(empty)}): what lies there is missing"
+    )
+    return (Oddity("empty slices", message),)
 
 
 def _quantiles(pictures: NDArray[np.floating]) -> NDArray[np.float64]:

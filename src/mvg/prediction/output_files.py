@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg.errors import FileError
 from mvg.imaging.files import suffix_of, write
 from mvg.imaging.formats import nifti
@@ -46,7 +46,7 @@ def write_probabilities(probabilities: ClassProbabilities, path: Path) -> None:
 
     Only one class at a time is in memory. Raises FileError where the files cannot be written.
     """
-    with atomic_file(path, partial(_unwritable, path), (Exception,)) as temporary:
+    with atomic_file(path, partial(unwritable, path), (Exception,)) as temporary:
         with gzip.open(temporary, "wb", compresslevel=1) as file:
             for number, value in enumerate(probabilities.values):
                 volume = probabilities.of(value)
@@ -116,8 +116,3 @@ def _check_writable(folder: Path) -> None:
             "a writable folder with space left",
             "choose another output folder, free space or change its permissions",
         ) from error
-
-
-def _unwritable(path: Path, error: Exception) -> FileError:
-    reason = getattr(error, "strerror", None) or error
-    return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", "free space")

@@ -7,6 +7,7 @@ from typing import Any
 
 from mvg._remote import Address, is_url, name_in
 from mvg.errors import FileError, MvgError, PromptError
+from mvg.imaging.dicom.files import warn
 from mvg.imaging.dicom.series import ALL, Series, all_series
 from mvg.imaging.files import is_dicom, stem_of, volume_count
 
@@ -103,7 +104,7 @@ def _is_export(path: Path) -> bool:
 
 def _each(path: Path) -> list[Query]:
     """A query for each series of an export, named by the export, the series' number and, where needed, its UID."""
-    exported = all_series(path)
+    exported = all_series(path, warn)
     names = [f"{name_of_export(path)}_{_number(series.header)}" for series in exported]
     return [
         Query(path, series.uid, name if names.count(name) == 1 else f"{name}_{_end(series)}")

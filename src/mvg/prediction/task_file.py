@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg.errors import FileError, WeightsError
 from mvg.imaging.pose import Pose
 from mvg.imaging.window import CT_WINDOW, Window
@@ -92,7 +92,7 @@ def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
         tensors |= {f"adapter.{name}": tensor.cpu().contiguous() for name, tensor in weights.items()}
     description = _described(contents) | {"states": views}
     description["checksum"] = checksum(description, tensors)
-    with atomic_file(path, partial(_unwritable, path), (OSError, SafetensorError)) as temporary:
+    with atomic_file(path, partial(unwritable, path), (OSError, SafetensorError)) as temporary:
         save_file(tensors, temporary, metadata={"mvg": json.dumps(description)})
 
 
@@ -285,12 +285,6 @@ def _check_arrays(prompts: PromptSet) -> None:
         raise ValueError("arrays of unequal lengths or shapes")
     if prompts.has_labels and int(prompts.targets.max()) > len(prompts.values):
         raise ValueError(f"class {prompts.targets.max()} of {len(prompts.values)}")
-
-
-def _unwritable(path: Path, error: Exception) -> FileError:
-    return FileError(
-        f"'{path}' could not be written ({error})", "a writable folder with space left", "choose another folder"
-    )
 
 
 def _not_a_task(path: Path, reason: str) -> FileError:

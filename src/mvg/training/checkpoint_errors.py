@@ -4,6 +4,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from mvg._atomic import unwritable
 from mvg.errors import FileError
 
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
@@ -12,7 +13,5 @@ WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 
 def unwritable_checkpoint(path: Path, error: BaseException) -> FileError:
     """The error for a checkpoint that could not be written; with its first argument bound, an `error_of`."""
-    reason = error.strerror if isinstance(error, OSError) else "it ended too early, as on a full disk"
-    return FileError(
-        f"'{path}' could not be written ({reason})", "a writable folder with space left", "free space and use --resume"
-    )
+    known = error if isinstance(error, OSError) else EOFError("it ended too early, as on a full disk")
+    return unwritable(path, known, "free space and use --resume")

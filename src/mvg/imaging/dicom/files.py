@@ -99,13 +99,25 @@ def image_instances(path: Path, note: Note) -> list[Instance]:
     if damaged:
         note(f"'{path}' holds {len(damaged)} damaged DICOM files, which are left out: {_listed(damaged)}")
     if not instances:
-        raise _no_image(path)
+        raise _outlines_alone(path) if any(_is_outlines(other.header) for other in others) else _no_image(path)
     return instances
 
 
 def _kind(instance: Instance) -> str:
     meta = getattr(instance.header, "file_meta", {})
     return str(meta.get("MediaStorageSOPClassUID", "") or instance.header.get("SOPClassUID", ""))
+
+
+def _is_outlines(header: Any) -> bool:
+    return str(header.get("Modality", "")) == "RTSTRUCT"
+
+
+def _outlines_alone(path: Path) -> FileError:
+    return FileError(
+        f"'{path}' holds outlines (RTSTRUCT) and no image",
+        "an image, or labels as SEG, NIfTI, NRRD or pictures",
+        "convert the outlines to a label map, as dcmrtstruct2nii and plastimatch do",
+    )
 
 
 def _other_images(folder: Path) -> list[str]:

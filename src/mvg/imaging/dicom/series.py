@@ -57,16 +57,24 @@ class Series:
         return f"'{self.header.get('SeriesDescription', '')}' ({self.image_count} images, UID ...{self.uid[-8:]})"
 
 
-def all_series(path: Path) -> list[Series]:
-    """Every series of an export, without localizers and what programs made, if there are others.
+def _silent(_: str) -> None:
+    """Drops a note, which is written when the images are read."""
+
+
+def all_series(path: Path, note: Note = _silent) -> list[Series]:
+    """Every series of an export, without localizers and what programs made, if there are others; a note names these.
 
     Raises FileError where there is no image.
     """
-    return _of_examinations(_grouped(path, image_instances(path, _silent), _silent))
-
-
-def _silent(_: str) -> None:
-    """Drops a note, which is written when the images are read."""
+    grouped = _grouped(path, image_instances(path, _silent), _silent)
+    chosen = _of_examinations(grouped)
+    rest = [series for series in grouped if series not in chosen]
+    if rest:
+        note(
+            f"'{path}': {len(rest)} of {len(grouped)} series are left out, localizers or what programs made: "
+            f"{_captions(rest)}; --series UID reads one of them"
+        )
+    return chosen
 
 
 def choose(path: Path, wish: str = "", note: Note = _silent) -> list[Instance]:

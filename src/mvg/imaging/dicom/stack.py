@@ -115,12 +115,8 @@ def several_of_one_position(path: Path, headers: Sequence[Any]) -> FileError:
     texts = {name: [str(header.get(name, "")) for header in headers] for name in _DIFFER}
     differing = [f"{name} {', '.join(sorted(set(values))[:3])}" for name, values in texts.items() if len({*values}) > 1]
     differ = f"; they differ in {'; '.join(differing[:3])}" if differing else ""
-    if headers[0].get("Modality") == "SEG":
-        return FileError(
-            f"'{path}' is a DICOM segmentation", "labels as NIfTI, NRRD or pictures", "convert it (segimage2itkimage)"
-        )
     return FileError(
-        f"'{path}' holds several images of one position (time points, echoes or segments){differ}",
+        f"'{path}' holds several images of one position (time points or echoes){differ}",
         "one volume",
         "choose one or all of a query (mvg predict --volume 0), or separate them into folders"
         if differing or _are_numbered(headers)

@@ -1,6 +1,6 @@
 """DICOM: reads one series of a folder, a zip archive or a DICOMDIR, or one file; CT is in HU, PET in SUV.
 
-Enhanced multi-frame files and series of single images are read alike.
+Enhanced multi-frame files and series of single images are read alike, segmentations (SEG) as label maps.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mvg.errors import FileError, MvgError, first_line
 from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
+from mvg.imaging.dicom.labels import is_segmentation, labels_of_segmentation
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
 from mvg.imaging.dicom.series import choose
 from mvg.imaging.dicom.stack import (
@@ -56,6 +57,8 @@ def load_series(path: Path, series: str) -> Stored:
     The logger "mvg" is told what was left out or mended. Raises FileError and GeometryError for what is no volume.
     """
     instances = choose(path, series, warn)
+    if is_segmentation(instances[0].header):
+        return _labels_of(instances[0].file, path)
     if path.is_file() and len(instances) == 1:
         _note_siblings(path, instances[0].header)
     frames = [frame for instance in instances for frame in _frames(instance.file)]
@@ -89,6 +92,23 @@ def save(volume: Volume | LabelMap, path: Path) -> None:
     raise FileError(f"'{path}' to be written", "a format that can be written", "choose .nii.gz instead of DICOM")
 
 
+def _labels_of(file: DicomFile, path: Path) -> Stored:
+    try:
+        return labels_of_segmentation(file.dataset(), path, warn)
+    except MvgError:
+        raise
+    except Exception as error:  # decoders raise errors of many kinds
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: DicomFile, error: Exception) -> FileError:
+    return FileError(
+        f"'{file.path}' cannot be read ({first_line(error)})",
+        "a complete, undamaged DICOM image",
+        "copy, download or convert it again",
+    )
+
+
 def _frames(file: DicomFile) -> Iterator[_Frame]:
     """The frames of a file; its compressed pixels are not kept."""
     dataset = file.dataset()
@@ -99,11 +119,7 @@ def _frames(file: DicomFile) -> Iterator[_Frame]:
     except MvgError:
         raise
     except Exception as error:  # decoders raise errors of many kinds
-        raise FileError(
-            f"'{file.path}' cannot be read ({first_line(error)})",
-            "a complete, undamaged DICOM image",
-            "copy, download or convert it again",
-        ) from error
+        raise _unreadable(file, error) from error
     del dataset.PixelData
     for number, frame in enumerate(pixels):
         yield _Frame(frame, position_of(dataset, number, len(pixels)), dataset)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from mvg._atomic import atomic_file
+from mvg._atomic import atomic_file, unwritable
 from mvg.errors import FileError, first_line
 
 
@@ -18,8 +18,7 @@ def _unwritable(path: Path, error: Exception) -> FileError:
     if isinstance(error, ImportError):
         return FileError(f"no {error.name} to write '{path.name}'", "the extra dicom", "pip install 'mvg[dicom]'")
     if isinstance(error, OSError):
-        reason = error.strerror or error
-        return FileError(f"'{path}' could not be written ({reason})", "a writable folder with space left", "free space")
+        return unwritable(path, error)
     reason = f"{type(error).__name__}: {first_line(error)}"
     return FileError(
         f"'{path}' could not be written ({reason})",

@@ -12,12 +12,14 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.case_labels import prepared_labels
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
-from mvg.imaging.files import read_gray, read_labels, stem_of
+from mvg.imaging.dicom.labels import segment_names
+from mvg.imaging.files import is_dicom, read_gray, read_labels, stem_of
 from mvg.imaging.folder import files_by_name, listed
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.partners import check_partners
+from mvg.prediction.prompts.segment_numbers import SegmentNumbers
 from mvg.prediction.prompts.stored_ct import is_stored_ct
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
@@ -220,7 +222,17 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
     has_labels = spec_of(kind).target_type == "labels"
     outputs = VolumeFiles(paths, read_labels) if has_labels else VolumeFiles(paths, read_gray)
-    return PromptFolder(pictures, outputs, names, kind)
+    label_names = _segment_names(paths) if has_labels else {}
+    return PromptFolder(pictures, outputs, names, kind, label_names=label_names)
+
+
+def _segment_names(paths: Sequence[Path]) -> dict[int, str]:
+    """The names of segments where targets are DICOM, by the values that they get."""
+    segments = SegmentNumbers()
+    for path in paths:
+        if is_dicom(path):
+            segments.numbered(segment_names(path))
+    return segments.names
 
 
 def _reason(path: Path) -> str:

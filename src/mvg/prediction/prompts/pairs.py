@@ -1,7 +1,7 @@
 """Prompt pairs as users give them, read and windowed once each."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, TypeVar, runtime_checkable
@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mvg.errors import GeometryError, PromptError
+from mvg.errors import PromptError
+from mvg.imaging.folder import listed
 from mvg.imaging.frame import Spacing
-from mvg.imaging.grid_difference import UNPLACED, grid_difference, is_placed
 from mvg.imaging.intensity import finite_sample, hounsfield_offset
-from mvg.imaging.lattice import onto_lattice
 from mvg.imaging.pose import Pose
 from mvg.imaging.stated_modality import stated_modality
 from mvg.imaging.volume import LabelMap, Plane, Volume, luminance
@@ -22,12 +21,11 @@ from mvg.imaging.window import CT_WINDOW, Window, guess_modality, is_ct
 from mvg.prediction.prompts.annotation import AnnotatedLabels
 from mvg.prediction.prompts.ct_window import choose_ct_window
 from mvg.prediction.prompts.header_notes import HeaderNotes
+from mvg.prediction.prompts.target_grid import on_grid
 from mvg.tasks import TaskSpec
 
 _KEPT_BYTES = 2**30  # volumes beyond this are read again when they are needed again
 _COLORS = 3  # red, green and blue
-_SAME_SPACING = 1e-3  # relative
-_SAME_GRID = 0.1  # mm between corners of an image and its target
 
 _Grid = TypeVar("_Grid", bound=Volume | LabelMap, covariant=True)
 
@@ -124,6 +122,7 @@ class PairReader:
     budget: int = _KEPT_BYTES
     _kept: dict[int, _Pair] = field(default_factory=dict)
     _partial: set[int] = field(default_factory=set)
+    _left_out: set[int] = field(default_factory=set)
     _notes: HeaderNotes = field(default_factory=HeaderNotes)
     _windows: dict[int, tuple[tuple[Window, ...], Window | None]] = field(default_factory=dict)
 
@@ -150,15 +149,24 @@ class PairReader:
             window = choose_ct_window(self._labeled_ct()) if is_ct(modality) else CT_WINDOW
         return Intensities(modality, window)
 
+    def leave_out(self, numbers: Iterable[int]) -> None:
+        """Remember pairs that are not used, because none of their slices was annotated."""
+        self._left_out |= set(numbers)
+
     def report_annotation(self) -> None:
-        """Write one line to the logger "mvg" where slices of prompts are not used, because nobody annotated them."""
-        if not self._partial:
+        """Write lines to the logger "mvg" about prompts and slices that are not used: nobody annotated them."""
+        if self._left_out:
+            names = listed([self.pairs.name(number) for number in sorted(self._left_out)])
+            message = "%d of %d prompts are left out, because no slice of them was annotated as the others are: %s"
+            logging.getLogger("mvg").warning(message, len(self._left_out), len(self), names)
+        partial = self._partial - self._left_out
+        if not partial:
             return
-        pair = self[min(self._partial)]
+        pair = self[min(partial)]
         used, total = len(pair.slices(pair.plane)), len(pair.image.pictures(pair.plane))
         logging.getLogger("mvg").warning(
             "%d of %d prompts were annotated in part: of prompt %s, the %d of %d slices that show labels are used",
-            len(self._partial), len(self), self.pairs.name(min(self._partial)), used, total,
+            len(partial), len(self), self.pairs.name(min(partial)), used, total,
         )  # fmt: skip
 
     @cached_property
@@ -188,7 +196,7 @@ class PairReader:
     def _read(self, number: int) -> _Pair:
         image, target, name = self.pairs.images[number], self.pairs.targets[number], self.pairs.name(number)
         image = fit_channels(image, self.inputs, f"the image of prompt {name}")
-        target = _on_grid(target, image, name)
+        target = on_grid(target, image, name)
         self._notes.check(image, target, name)
         image = self.pose.apply(image) if number else image
         target = target if image.orientation is None else replace(target, orientation=image.orientation)
@@ -215,25 +223,6 @@ def _guess(image: Volume) -> str:
 
 def _nbytes(image: Volume, target: Volume | AnnotatedLabels) -> int:
     return int(image.voxels.nbytes) + (target.nbytes if isinstance(target, AnnotatedLabels) else target.voxels.nbytes)
-
-
-def _on_grid(target: Volume | LabelMap, image: Volume, name: str) -> Volume | LabelMap:
-    """The target with its voxels in the order of the image's; GeometryError where they lie elsewhere."""
-    reordered = onto_lattice(target, image, _SAME_GRID)
-    same_voxels = target.shape == image.shape and np.allclose(target.spacing, image.spacing, rtol=_SAME_SPACING)
-    if reordered is None and same_voxels and not (is_placed(target) and is_placed(image)):
-        logging.getLogger("mvg").warning(
-            "image or target of prompt %s does not say where it lies (%s): the grid of the image is taken for both",
-            name, UNPLACED,
-        )  # fmt: skip
-        return type(target)(target.voxels, image.affine, image.header)
-    if reordered is None:
-        raise GeometryError(
-            f"the target of prompt {name} lies on another grid than its image: {grid_difference(target, image)}",
-            "image and target with one shape and affine",
-            "resample the target onto the image's grid, or repair the header that is wrong",
-        )
-    return reordered
 
 
 def fit_channels(image: Volume, inputs: int, name: str) -> Volume:

@@ -179,6 +179,7 @@ def _cut_all(reader: PairReader, layout: SliceLayout) -> list[VolumeSlices]:
                 del cut[number]
             else:
                 cut[number] = again
+    reader.leave_out(number for number in range(len(reader)) if number not in cut)
     if not cut:
         raise PromptError(
             "no prompt with a slice that was annotated: all labels are marked as unknown",

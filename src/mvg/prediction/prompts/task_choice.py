@@ -18,6 +18,7 @@ from mvg.prediction.prompts.interpolated_labels import interpolated_label
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.notes import Notes
 from mvg.prediction.prompts.pairs import Volumes
+from mvg.prediction.prompts.segment_numbers import SegmentNumbers
 from mvg.tasks import TaskSpec, kind_names, spec_of
 
 _SMOOTHED = (
@@ -40,6 +41,9 @@ _EVERYWHERE = "prompt %d is labeled %s everywhere: there is no background to tel
 _RECOLORED = (
     "the palette of the target of prompt %d has another color for the label %d than that of an earlier prompt: labels "
     "may be mixed up; export the masks with one palette"
+)
+_RENUMBERED = (
+    "the segments of prompt %d have other numbers than those of the prompts before: they are matched by their names"
 )
 _MOST_VALUES = 5  # in a message
 _FIELDS_COMMAND = "register"  # of the command line
@@ -86,6 +90,7 @@ class PromptTargets:
     task: str | None
     _notes: Notes = field(default_factory=Notes)
     _colors: dict[int, bytes] = field(default_factory=dict)
+    _segments: SegmentNumbers = field(default_factory=SegmentNumbers)
 
     def __post_init__(self) -> None:
         check_sequence(self.targets, "targets")
@@ -97,12 +102,20 @@ class PromptTargets:
         target = self._converted(number)
         if not isinstance(target, LabelMap):
             return target
+        target = self._matched(target, number)
         self._compare_palette(target, number)
         self._note_values(target, number)
         if is_smoothed_mask(target):
             self._notes.once(_SMOOTHED, number + 1, len(target.values))
             target = without_gray_edges(target)
         return without_unlabeled_slices(self._without_unknown(target, number))
+
+    def _matched(self, target: LabelMap, number: int) -> LabelMap:
+        """Segments of DICOM by their names; a line says once where their numbers differ."""
+        matched = self._segments.apply(target)
+        if matched is not target:
+            self._notes.once(_RENUMBERED, number + 1)
+        return matched
 
     def _note_values(self, target: LabelMap, number: int) -> None:
         """Say once that labels were interpolated, or leave no background."""
