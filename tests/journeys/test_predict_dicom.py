@@ -7,10 +7,13 @@ import numpy as np
 import pydicom
 import pytest
 
+from mvg.imaging.dicom.segmentation import write_segmentation
+from mvg.imaging.dicom.terms import terms_of
 from mvg.imaging.files import read, read_labels
 from tests.imaging.dicom_files import add_series, write_series
 from tests.imaging.dicom_readers import segments_by_dcmqi
 from tests.imaging.grids import affine_of
+from tests.imaging.test_dicom_output import make
 from tests.journeys.conftest import Run
 
 
@@ -47,6 +50,25 @@ def test_labels_are_written_as_dicom(run: Run, export: Path, user: Path, weights
     }
     assert (out["rtstruct"] / "export_rtstruct.dcm").exists()
     assert pydicom.dcmread(out["same"] / "export_uncertainty.dcm").Modality == "OT"
+
+
+def test_segmentations_are_labels_of_prompts(run: Run, export: Path, weights: Path, tmp_path: Path) -> None:
+    """As a viewer of a PACS writes them: named, numbered in any order, without frames where nothing is labeled."""
+    for case, names in (("a", {3: "left kidney", 7: "graft"}), ("b", {3: "graft", 7: "left kidney"})):
+        source = tmp_path / "prompts" / "images" / case
+        source.mkdir(parents=True)
+        _, labels, reference = make(write_series(source, affine_of(np.diag([-1.0, -1.0, 1.0]))))
+        (tmp_path / "prompts" / "targets").mkdir(exist_ok=True)
+        write_segmentation(labels, terms_of([3, 7], names), reference, tmp_path / "prompts" / "targets" / f"{case}.dcm")
+    common = ("--prompts", tmp_path / "prompts", "--weights", weights, "--output", tmp_path / "out")
+    result = run("predict", export, *common, "--format", "dicom-seg", "--min-probability", 0)
+    assert result.code == 0, result.err
+    assert "the segments of prompt 2 have other numbers" in result.err
+    written = pydicom.dcmread(tmp_path / "out" / "export_seg.dcm")
+    assert {segment.SegmentLabel for segment in written.SegmentSequence} <= {"left kidney", "graft"}
+    report = run("check", tmp_path / "prompts")
+    assert report.code == 0
+    assert "on 3 slices" in report.out
 
 
 def test_pictures_are_written_as_a_series(run: Run, export: Path, user: Path, weights: Path, tmp_path: Path) -> None:

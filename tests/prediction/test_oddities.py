@@ -67,6 +67,20 @@ def test_a_volume_of_one_intensity(value: float) -> None:
 
 
 @few
+@given(st.sets(st.integers(0, 9), min_size=1, max_size=8), st.floats(-1000, 1000))
+def test_empty_slices_within_a_volume(empty: set[int], value: float) -> None:
+    """What lies there cannot be predicted; at the ends they are padding, and nothing is missing."""
+    image = body(9)[0].voxels[:, :, [0, 1, 2, 1, 0, 1, 2, 1, 0, 1]].copy()
+    image[:, :, sorted(empty)] = value
+    shown = [number for number in range(10) if number not in empty]
+    lost = [number for number in empty if shown[0] < number < shown[-1]]
+    oddities = query_oddities(Volume(image, AFFINE), task_of(MR).prompts, task_of(MR).spec)
+    messages = [oddity.message for oddity in oddities if oddity.kind == "empty slices"]
+    assert len(messages) == bool(lost)
+    assert all(line.startswith(f"{len(lost)} ") and f"slice {min(lost) + 1} of 10" in line for line in messages)
+
+
+@few
 @given(st.floats(35, 90), st.integers(0, 1))
 def test_other_planes(angle: float, axis: int) -> None:
     others = [one for one in range(3) if one != axis]

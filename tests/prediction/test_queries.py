@@ -1,5 +1,6 @@
 """Queries of a command line, with the series of DICOM exports."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -31,6 +32,25 @@ def test_series_with_one_number_have_different_names(export: Path) -> None:
     change_files(export, SeriesNumber=3, SeriesInstanceUID="1.2.88888888")
     add_series(export, 2, "1.2.99999999", SeriesNumber=3)
     assert {query.name for query in queries_of([export], "all")} == {"export_3_88888888", "export_3_99999999"}
+
+
+@pytest.mark.parametrize("change", [
+    {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+    {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+])  # fmt: skip
+def test_series_that_are_no_queries_are_named(
+    change: dict[str, object], export: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Localizers, and what programs made, as captured screens."""
+    add_series(export, 2, "1.2.99999999", SeriesDescription="scout", **change)
+    add_series(export, 2, "1.2.77777777", SeriesNumber=4)
+    with caplog.at_level(logging.WARNING, "mvg"):
+        queries = queries_of([export], "all")
+    assert len(queries) == 2
+    (message,) = caplog.messages
+    assert "1 of 3 series are left out" in message
+    assert "'scout' (2 images, UID ...99999999); --series UID reads one of them" in message
+    assert queries_of([export], "99999999") == (Query(export, "99999999"),)
 
 
 def test_a_series_of_an_archive(export: Path, tmp_path: Path) -> None:

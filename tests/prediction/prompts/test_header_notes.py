@@ -48,6 +48,20 @@ def test_photographs_that_are_turned_beside_masks_that_are_not(
 
 
 @few
+@given(number=st.integers(0, 2), value=st.floats(-1000, 1000), is_labeled=st.booleans())
+def test_labels_on_slices_that_show_nothing(
+    number: int, value: float, is_labeled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    image, labels = body(1)
+    voxels, drawn = np.array(image.voxels), np.array(labels.voxels)
+    voxels[:, :, number] = value
+    drawn[:, :, number] *= is_labeled
+    messages = notes_of(caplog, (Volume(voxels, AFFINE), LabelMap(drawn, AFFINE)))
+    assert len(messages) == is_labeled
+    assert all(f"one intensity alone on slice {number + 1} of 3" in message for message in messages)
+
+
+@few
 @given(shift=st.floats(2, 90))
 def test_images_with_two_positions(shift: float, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     image, labels = body(1)
