@@ -17,7 +17,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from mvg.imaging.files import read_labels
+from mvg.imaging.files import read, read_labels, write
+from mvg.imaging.volume import LabelMap
 from tests.imaging.dicom_files import write_series
 from tests.imaging.grids import affine_of
 from tests.journeys.conftest import Run, put
@@ -132,6 +133,22 @@ def test_no_patient_is_named(run: Run, user: Path, weights: Path, tmp_path: Path
         text = (tmp_path / "out" / name).read_text(encoding="utf-8").lower()
         assert not any(word in text for word in ("secret", "19470101"))
     assert pydicom.dcmread(tmp_path / "out" / "export_seg.dcm").PatientID == "secret-id"
+
+
+def test_no_patient_is_in_a_task_file(run: Run, weights: Path, tmp_path: Path) -> None:
+    def change(dataset: Any, number: int) -> None:
+        dataset.PatientID = "secret-id"
+
+    image = tmp_path / "prompts" / "images" / "a"
+    image.mkdir(parents=True)
+    volume = read(write_series(image, affine_of(np.diag([-1.0, -1, 1])), change))
+    (tmp_path / "prompts" / "targets").mkdir()
+    write(LabelMap(volume.voxels > 900, volume.affine), tmp_path / "prompts" / "targets" / "a.nii.gz")
+    common = ("--prompts", tmp_path / "prompts", "--weights", weights, "--output", tmp_path / "out")
+    result = run("predict", image, *common, "--save-task", tmp_path / "a.mvgtask")
+    assert result.code == 0, result.err
+    assert b"secret-id" not in (tmp_path / "a.mvgtask").read_bytes()
+    assert "secret-id" in run("check", tmp_path / "prompts").out
 
 
 def test_an_interruption_says_how_to_go_on(

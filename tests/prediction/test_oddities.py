@@ -102,6 +102,24 @@ def test_a_copy_of_a_prompt() -> None:
 
 
 @few
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1), st.integers(1, 2), st.booleans())
+def test_a_query_of_a_prompts_patient(patient: str, number: int, is_dummy: bool) -> None:
+    """One identifier for all prompts is that of an anonymizer."""
+
+    def of(volume: Volume, name: str) -> Volume:
+        return replace(volume, header=Header("dicom", f"MR\n{name}".encode(), volume.affine.tobytes()))
+
+    names = [patient if is_dummy or prompt == number else f"other {prompt}" for prompt in (1, 2)]
+    pairs = [body(seed) for seed in (1, 2)]
+    images = [of(image, name) for (image, _), name in zip(pairs, names, strict=True)]
+    task = predictor().prompt(images, [labels for _, labels in pairs], options=PredictionOptions(zoom="off"))
+    oddities = query_oddities(of(body(9)[0], patient), task.prompts, task.spec)
+    assert [oddity.kind for oddity in oddities] == ([] if is_dummy else ["patient"])
+    assert all(f"the same patient as prompt {number}," in oddity.message for oddity in oddities)
+    assert kinds(of(body(9)[0], "somebody"), task) == kinds(body(9)[0], task) == set()
+
+
+@few
 @given(st.integers(8, 300), st.integers(8, 300), st.sampled_from([".png", ".jpg", ".bmp", ".tif"]))
 def test_a_photograph_among_scans(rows: int, columns: int, suffix: str) -> None:
     pixels = np.random.default_rng(rows).integers(0, 255, (rows, columns, 3)).astype(np.uint8)

@@ -41,8 +41,8 @@ IGNORED = -(2**31)
 class Header:
     """The geometry as a file stores it, kept so that the same file format can write it again bit for bit.
 
-    kind: the form ("nifti1", "itk", ...; of "dicom" the modality); content: its bytes; affine: of what they describe;
-    placed: whether it says where voxels lie in the patient.
+    kind: the form ("nifti1", "itk", ...); content: its bytes, of "dicom" the modality and the patient; affine: of what
+    they describe; placed: whether it says where voxels lie in the patient.
     """
 
     kind: str

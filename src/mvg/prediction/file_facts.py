@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvg.imaging.intensity import finite_sample, hounsfield_offset, in_hounsfield_units
-from mvg.imaging.stated_modality import stated_modality
+from mvg.imaging.stated_modality import stated_modality, stated_patient
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, is_ct
 from mvg.prediction.prompts.pairs import PairReader, first_channel, windows_of
@@ -60,7 +60,7 @@ def prompt_facts(reader: PairReader, number: int, patient: str) -> FileFacts:
         labeled = int(pair.target.pictures(pair.plane).any(axis=(1, 2)).sum())
     name = reader.pairs.names[number] if reader.pairs.names else str(number + 1)
     image = (name, "prompt", intensities.modality, known_by)
-    return _facts(image, pair.image, pair.windows[0], (labels, labeled, patient))
+    return _facts(image, pair.image, pair.windows[0], (labels, labeled, patient or stated_patient(pair.image)))
 
 
 def query_facts(name: str, image: Volume, prompts: PromptSet) -> FileFacts:
@@ -68,7 +68,7 @@ def query_facts(name: str, image: Volume, prompts: PromptSet) -> FileFacts:
     posed, modality = prompts.posed(image), prompts.modality_of(image)
     window = windows_of(posed, modality, prompts.ct_window)[0]
     known_by = _evidence(image, modality) if modality in ("CT", "other") else "that of the prompts"
-    return _facts((name, "query", modality, known_by), posed, window, ({}, None, ""))
+    return _facts((name, "query", modality, known_by), posed, window, ({}, None, stated_patient(image)))
 
 
 def _facts(

@@ -59,7 +59,8 @@ def query_oddities(query: Volume, prompts: PromptSet, spec: TaskSpec) -> tuple[O
     facts = ScanFacts.of(query, prompts.plane, volume.windows)
     geometry = (*_position(query, facts, prompts.scans), *_geometry(facts, prompts.scans))
     geometry = (*_empty_slices(query, facts.plane), *geometry)
-    return (*few, *unlike, *geometry, *_picture(query, facts, prompts.scans), *_duplicate(squares, prompts))
+    copies = _duplicate(squares, prompts) or _same_patient(facts, prompts.scans)
+    return (*few, *unlike, *geometry, *_picture(query, facts, prompts.scans), *copies)
 
 
 def prompt_oddities(prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
@@ -237,6 +238,17 @@ def _duplicate(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Oddity
         return ()
     number = int(prompts.volume[np.flatnonzero(similar.any(axis=0))[0]]) + 1
     return (Oddity("duplicate", f"the same image as prompt {number}: its answer says nothing about other images"),)
+
+
+def _same_patient(scan: ScanFacts, others: Sequence[ScanFacts]) -> tuple[Oddity, ...]:
+    """Whether a query is of the patient of a prompt; one identifier for all prompts is what anonymizers write."""
+    patients = [other.patient for other in others]
+    is_dummy = len(patients) > 1 and len(set(patients)) == 1
+    if not scan.patient or is_dummy or scan.patient not in patients:
+        return ()
+    number = patients.index(scan.patient) + 1
+    message = f"of the same patient as prompt {number}, by its PatientID: its answer says little about other patients"
+    return (Oddity("patient", message),)
 
 
 def _flatness(targets: NDArray[np.integer]) -> float:

@@ -144,7 +144,7 @@ def _described(contents: TaskContents) -> dict[str, Any]:
         "target_window": asdict(prompts.target_window),
         "ct_window": asdict(prompts.ct_window),
         "pose": prompts.pose and asdict(prompts.pose),
-        "scans": [asdict(scan) for scan in prompts.scans],
+        "scans": [asdict(replace(scan, patient="")) for scan in prompts.scans],
         "zoom": zoom and {"magnification": zoom.magnification, "positions": [r.position for r in zoom.regions]},
         "adapter": contents.adapter and contents.adapter.description,
         "thresholds": [

@@ -82,8 +82,8 @@ def load_series(path: Path, series: str) -> Stored:
     affine = affine_of_slices([frame.position for frame in ordered if frame.position is not None], path)
     color = ordered[0].pixels.ndim == 3
     voxels = np.stack([frame.pixels for frame in ordered], axis=2).swapaxes(0, 1)
-    modality = str(frames[0].header.get("Modality") or "")
-    header = Header("dicom", modality.encode("ascii", "replace"), affine.tobytes())
+    stated = "\n".join(str(frames[0].header.get(name) or "").strip() for name in ("Modality", "PatientID"))
+    header = Header("dicom", stated.encode("utf-8", "replace"), affine.tobytes())
     return Stored(_in_suv(voxels, path, frames), affine, header, "color" if color else "time")
 
 

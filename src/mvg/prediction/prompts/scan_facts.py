@@ -7,6 +7,7 @@ import numpy as np
 
 from mvg.imaging.grid_difference import is_placed
 from mvg.imaging.orientation import CUT_AXIS, array_axes, unit_columns
+from mvg.imaging.stated_modality import stated_patient
 from mvg.imaging.volume import Plane, Volume
 from mvg.imaging.window import Window
 
@@ -18,6 +19,7 @@ class ScanFacts:
     spacing: of rows, columns and slices in mm; extent: of a slice's rows and columns in mm; normal: the direction
     across the slices, in RAS+; low, high: the first window in raw intensities; single: whether there is one slice only;
     placed: whether its file says where it lies, as all but some NIfTI, NRRD and MetaImage files do; None if unknown.
+    patient: the identifier that its file states, "" for none; task files do not hold it.
     """
 
     plane: Plane
@@ -28,6 +30,7 @@ class ScanFacts:
     high: float
     single: bool
     placed: bool | None = True
+    patient: str = ""
 
     @classmethod
     def of(cls, image: Volume, plane: Plane, windows: Sequence[Window]) -> "ScanFacts":
@@ -45,6 +48,7 @@ class ScanFacts:
             float(windows[0].high),
             image.shape[axis] == 1,
             is_placed(image),
+            stated_patient(image),
         )
 
     def angle(self, other: "ScanFacts") -> float:
