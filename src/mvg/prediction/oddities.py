@@ -154,8 +154,8 @@ def _distribution(squares: NDArray[np.float32], prompts: PromptSet) -> tuple[Odd
 def _empty_slices(query: Volume, plane: Plane) -> tuple[Oddity, ...]:
     """Whether slices between others show one intensity alone; at the ends of a volume they are padding."""
     empty = constant_slices(query.pictures(plane))
-    shown = np.flatnonzero(~empty)
-    within = np.flatnonzero(empty[shown[0] : shown[-1]]) + shown[0] if shown.size else shown
+    visible = np.flatnonzero(~empty)
+    within = np.flatnonzero(empty[visible[0] : visible[-1]]) + visible[0] if visible.size else visible
     if not within.size:
         return ()
     are = "slices within the volume show" if within.size > 1 else "slice within the volume shows"
