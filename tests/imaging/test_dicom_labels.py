@@ -116,15 +116,15 @@ def change(path: Path, **values: Any) -> None:
 
 
 @pytest.fixture
-def seg(tmp_path: Path) -> tuple[Path, Volume, NDArray[np.integer]]:
+def segmented(tmp_path: Path) -> tuple[Path, Volume, NDArray[np.integer]]:
     """A SEG of two segments, its image, and the numbers of segments on its grid."""
     volume, labels, reference = case_in(tmp_path, "axial")
     write_segmentation(labels, terms_of(labels.values, NAMES), reference, tmp_path / "seg.dcm")
     return tmp_path / "seg.dcm", volume, np.select([labels.voxels == 3, labels.voxels == 7], [1, 2], 0)
 
 
-def test_names_are_those_of_the_segments(seg: tuple[Path, Volume, NDArray[np.integer]]) -> None:
-    path, _, _ = seg
+def test_names_are_those_of_the_segments(segmented: tuple[Path, Volume, NDArray[np.integer]]) -> None:
+    path, _, _ = segmented
     header = read_labels(path).header
     assert header is not None
     assert header.kind == KIND
@@ -133,9 +133,9 @@ def test_names_are_those_of_the_segments(seg: tuple[Path, Volume, NDArray[np.int
 
 
 def test_voxels_of_several_segments_are_named(
-    seg: tuple[Path, Volume, NDArray[np.integer]], caplog: pytest.LogCaptureFixture
+    segmented: tuple[Path, Volume, NDArray[np.integer]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    path, volume, _ = seg
+    path, volume, _ = segmented
     dataset = pydicom.dcmread(path)
     frames = dataset.pixel_array
     frames[:, 20:24, 20:24] = 1  # in both segments
@@ -148,8 +148,8 @@ def test_voxels_of_several_segments_are_named(
     assert (read.voxels[20:24, 20:24, 1:-1] == 2).all()
 
 
-def test_fractions_count_from_a_half_on(seg: tuple[Path, Volume, NDArray[np.integer]]) -> None:
-    path, volume, numbers = seg
+def test_fractions_count_from_a_half_on(segmented: tuple[Path, Volume, NDArray[np.integer]]) -> None:
+    path, volume, numbers = segmented
     dataset = pydicom.dcmread(path)
     frames = dataset.pixel_array.astype(np.uint8)
     weak = np.random.default_rng(0).integers(0, 127, frames.shape).astype(np.uint8)
@@ -160,8 +160,8 @@ def test_fractions_count_from_a_half_on(seg: tuple[Path, Volume, NDArray[np.inte
     np.testing.assert_array_equal(on_grid(read_labels(path), volume, "1").voxels, numbers)
 
 
-def test_labels_elsewhere_are_refused(seg: tuple[Path, Volume, NDArray[np.integer]], tmp_path: Path) -> None:
-    path, volume, _ = seg
+def test_labels_elsewhere_are_refused(segmented: tuple[Path, Volume, NDArray[np.integer]], tmp_path: Path) -> None:
+    path, volume, _ = segmented
     for shift in (0.3 * volume.spacing[0], 40 * volume.spacing[0]):
         moved = np.array(volume.affine)
         moved[0, 3] += shift
@@ -194,8 +194,8 @@ def test_outlines_are_no_labels_and_a_line_says_what_to_do(tmp_path: Path) -> No
         read_labels(tmp_path / "rt.dcm")
 
 
-def test_a_damaged_segmentation_is_one_line(seg: tuple[Path, Volume, NDArray[np.integer]]) -> None:
-    path, _, _ = seg
+def test_a_damaged_segmentation_is_one_line(segmented: tuple[Path, Volume, NDArray[np.integer]]) -> None:
+    path, _, _ = segmented
     for name in ("PixelData", "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
         whole = path.read_bytes()
         dataset = pydicom.dcmread(path)

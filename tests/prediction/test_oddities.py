@@ -72,8 +72,8 @@ def test_empty_slices_within_a_volume(empty: set[int], value: float) -> None:
     """What lies there cannot be predicted; at the ends they are padding, and nothing is missing."""
     image = body(9)[0].voxels[:, :, [0, 1, 2, 1, 0, 1, 2, 1, 0, 1]].copy()
     image[:, :, sorted(empty)] = value
-    shown = [number for number in range(10) if number not in empty]
-    lost = [number for number in empty if shown[0] < number < shown[-1]]
+    visible = [number for number in range(10) if number not in empty]
+    lost = [number for number in empty if visible[0] < number < visible[-1]]
     oddities = query_oddities(Volume(image, AFFINE), task_of(MR).prompts, task_of(MR).spec)
     messages = [oddity.message for oddity in oddities if oddity.kind == "empty slices"]
     assert len(messages) == bool(lost)

@@ -11,7 +11,7 @@ from mvg._plugins import contributions
 from mvg.errors import FileError, MvgError, last_line
 from mvg.imaging import formats
 from mvg.imaging.dicom.files import starts_without_preamble
-from mvg.imaging.dicom.series import choose
+from mvg.imaging.dicom.series import choose, segmentation_in
 from mvg.imaging.dicom.time_points import volume_count as dicom_volume_count
 from mvg.imaging.formats import LOSSY, Format, Stored
 from mvg.imaging.stored_images import labels_of, time_point, volume_of, volumes_in
@@ -59,9 +59,10 @@ def volume_count(path: Path | str, series: str = "") -> int:
 def read_labels(path: Path | str) -> LabelMap:
     """Reads labels with every value exactly as stored; floats are accepted when all are whole numbers.
 
-    Pictures with a palette give their indices. Errors are those of `read`, and FileError for JPEG or color pictures.
+    Pictures with a palette give their indices; of a DICOM study with one segmentation (SEG), that is read. Errors are
+    those of `read`, and FileError for JPEG or color pictures.
     """
-    path, stored = _load(path)
+    path, stored = _load(path, segmentation_in(Path(path)) if is_dicom(path) else "")
     if path.suffix.lower() in LOSSY:
         raise FileError(
             f"labels in a JPEG file ('{path}'), which changes their values",

@@ -17,7 +17,9 @@ ARCHIVE = ".zip"
 """The suffix of archives."""
 
 _DIRECTORY = "1.2.840.10008.1.3.10"  # the SOP class of a DICOMDIR
-_OTHER_SUFFIX = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd|png|jpe?g|tiff?|bmp|npz|h5)$", re.IGNORECASE)
+_OTHER_SUFFIX = re.compile(
+    r"\.(nii|nii\.gz|mgh|mgz|hdr|nrrd|nhdr|mha|mhd|png|jpe?g|tiff?|bmp|npz|h5|zip)$", re.IGNORECASE
+)
 _MOST_NAMES = 5  # in a message
 _VALUE_TYPES = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OW PN SH SL SQ SS ST TM UC UI UL UN UR US UT".split()
@@ -120,20 +122,27 @@ def _outlines_alone(path: Path) -> FileError:
     )
 
 
-def _other_images(folder: Path) -> list[str]:
-    """The names of the images in a folder that are no DICOM."""
-    return sorted(path.name for path in folder.iterdir() if _OTHER_SUFFIX.search(path.name))
+def _other_images(path: Path) -> list[str]:
+    """The names of the images and archives in a folder or an archive that are no DICOM."""
+    if path.is_dir():
+        names = [one.name for one in path.iterdir()]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    return sorted(name for name in names if _OTHER_SUFFIX.search(name))
 
 
 def _no_image(path: Path) -> FileError:
     if path.is_dir() or path.suffix.lower() == ARCHIVE:
         kind = "folder" if path.is_dir() else "archive"
-        others = _other_images(path) if path.is_dir() else []
+        others = _other_images(path)
         if others:
             return FileError(
-                f"no DICOM image in the folder '{path}', but {len(others)} other images ({others[0]}, ...)",
+                f"no DICOM image in the {kind} '{path}', but {len(others)} other images ({others[0]}, ...)",
                 "a DICOM series, or the images themselves",
-                f"name the images, for example {path / others[0]}",
+                f"name the images, for example {path / others[0]}"
+                if path.is_dir()
+                else "unpack it and name the images",
             )
         return FileError(f"no DICOM image in the {kind} '{path}'", "the files of one series", "check the path")
     return FileError(f"'{path}' holds no image", "a DICOM image", "choose a file with pixel data")

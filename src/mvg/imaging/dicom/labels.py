@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.dicom.files import Note
 from mvg.imaging.dicom.pixels import functional_group, name_transfer_syntax
-from mvg.imaging.dicom.series import choose
+from mvg.imaging.dicom.series import choose, is_segmentation, segmentation_in
 from mvg.imaging.dicom.stack import SlicePosition, check_parallel, position_of
 from mvg.imaging.formats import Stored
 from mvg.imaging.volume import Header
@@ -19,17 +19,11 @@ from mvg.imaging.volume import Header
 KIND = "dicom-seg"
 """The kind of header that label maps have; its content are the names of segments, see `names_in`."""
 
-_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _LPS = np.array([-1.0, -1.0, 1.0])
 _STEP = 0.1  # of the distance between slices, by which a frame may lie beside one
 _SAME = 1e-3  # mm between slices of one position
 _MOST_PARTS = 6  # of the smallest gap between frames
 _MOST_SLICES = 100_000
-
-
-def is_segmentation(header: Any) -> bool:
-    """Whether the elements of a file are those of a SEG."""
-    return str(header.get("SOPClassUID", "")) in _CLASSES
 
 
 def names_in(header: Header) -> dict[int, str]:
@@ -38,8 +32,8 @@ def names_in(header: Header) -> dict[int, str]:
 
 
 def segment_names(path: Path) -> dict[int, str]:
-    """Label value -> name, of a file or folder with one SEG; empty for anything else. Raises FileError."""
-    instances = choose(path)
+    """Label value -> name, of the only SEG at a path; empty where there is none. Raises FileError."""
+    instances = choose(path, segmentation_in(path))
     one = len(instances) == 1 and is_segmentation(instances[0].header)
     return _names(instances[0].header) if one else {}
 

@@ -28,6 +28,7 @@ _MADE_BY_PROGRAMS = (  # segmentations, parametric maps, doses and captured scre
     "1.2.840.10008.5.1.4.1.1.66", "1.2.840.10008.5.1.4.1.1.30", "1.2.840.10008.5.1.4.1.1.481",
     "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.11",
 )  # fmt: skip
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _EQUAL_IN_ONE_SERIES = (
     "StudyInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "FrameOfReferenceUID", "EchoTime", "Rows",
     "Columns",
@@ -75,6 +76,28 @@ def all_series(path: Path, note: Note = _silent) -> list[Series]:
             f"{_captions(rest)}; --series UID reads one of them"
         )
     return chosen
+
+
+def segmentation_in(path: Path) -> str:
+    """The UID of the only segmentation of an export that holds other series too, "" where there is none.
+
+    Raises FileError where there are several, and where there is no image.
+    """
+    grouped = _grouped(path, image_instances(path, _silent), _silent)
+    uids = {series.uid for series in grouped if is_segmentation(series.header)}
+    files = [one for series in grouped if series.uid in uids for one in series.instances]
+    if len(files) > 1 and len(grouped) > 1:
+        raise FileError(
+            f"'{path}' holds {len(files)} segmentations ({', '.join(one.file.name for one in files[:_MOST_SERIES])})",
+            "one",
+            "take the others away",
+        )
+    return next(iter(uids)) if files and len(grouped) > 1 else ""
+
+
+def is_segmentation(header: Any) -> bool:
+    """Whether the elements of a file are those of a SEG."""
+    return str(header.get("SOPClassUID", "")) in _SEGMENTATIONS
 
 
 def choose(path: Path, wish: str = "", note: Note = _silent) -> list[Instance]:

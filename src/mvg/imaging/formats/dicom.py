@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from mvg.errors import FileError, MvgError, first_line
 from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
-from mvg.imaging.dicom.labels import is_segmentation, labels_of_segmentation
+from mvg.imaging.dicom.labels import labels_of_segmentation
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
-from mvg.imaging.dicom.series import choose
+from mvg.imaging.dicom.series import choose, is_segmentation
 from mvg.imaging.dicom.stack import (
     SlicePosition,
     affine_of_slices,
