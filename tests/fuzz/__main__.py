@@ -198,7 +198,7 @@ def _stored(kind: str, content: bytes, source: Path, work: Path) -> Path:
         (work / "weights").symlink_to(source / "weights")
         path = work / "task.mvgtask"
     else:
-        suffix = kind if kind not in (".rle", ".j2k", ".frames") else ".dcm"
+        suffix = kind if kind not in (".rle", ".j2k", ".frames", ".seg") else ".dcm"
         path = work / f"input{suffix}"
     path.write_bytes(content)
     if kind == "weights":

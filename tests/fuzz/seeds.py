@@ -11,7 +11,10 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from mvg.imaging.files import write
+from mvg.imaging.dicom.reference import reference_of
+from mvg.imaging.dicom.segmentation import write_segmentation
+from mvg.imaging.dicom.terms import terms_of
+from mvg.imaging.files import read, write
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.weights import save_weights
 from mvg.prediction.predictor import Predictor, load
@@ -39,6 +42,7 @@ def make_seeds(folder: Path) -> dict[str, Path]:
         dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
         change(dataset)
         dataset.save_as(paths[name])
+    paths[".seg"] = _make_segmentation(paths[".dcm"], folder / "seg.dcm")
     paths[".zip"] = folder / "export.zip"
     paths[".zip"].write_bytes(_zipped(paths[".dcm"].read_bytes()))
     _make_prompts(folder / "prompts", image, labels)
@@ -66,6 +70,14 @@ def _make_prompts(folder: Path, image: Volume, labels: LabelMap) -> None:
     names = {"background": 0, **{f"organ {value}": value for value in labels.values}}
     description = {"channel_names": {"0": "T1"}, "labels": names, "file_ending": ".nii.gz", "numTraining": 1}
     (folder / "dataset.json").write_text(json.dumps(description))
+
+
+def _make_segmentation(image: Path, path: Path) -> Path:
+    """A SEG of two segments on one image."""
+    voxels = read(image).voxels
+    labels = LabelMap(np.where(voxels > np.median(voxels), 1, 2), np.eye(4))
+    write_segmentation(labels, terms_of([1, 2], {}), reference_of(image, "", labels.shape), path)
+    return path
 
 
 def _zipped(content: bytes) -> bytes:
