@@ -1,6 +1,8 @@
 """Exports of archives as they are: stray files, several series, copies, faults of anonymizers, zip files, DICOMDIR."""
 
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
 
 from mvg.errors import FileError, GeometryError
-from mvg.imaging import read
-from mvg.imaging.files import volume_count
+from mvg.imaging import read, read_labels
+from mvg.imaging.files import segment_names, volume_count
 from tests.imaging.dicom_files import SLICES, STORED, add_series, change_files, pydicom_file, write_series
 from tests.imaging.grids import affine_of
 
@@ -318,3 +320,14 @@ def test_an_image_that_ends_too_early_is_named(export: Path) -> None:
     (export / "6.dcm").write_bytes(whole[:-700])
     with pytest.raises(FileError, match=r"6\.dcm' cannot be read \("):
         read(export)
+
+
+@pytest.mark.parametrize("reader", [read, read_labels, volume_count, segment_names])
+def test_an_archive_with_a_damaged_file_is_one_line(reader: Callable[[Path], object], export: Path) -> None:
+    archive = Path(shutil.make_archive(str(export), "zip", export))
+    content = bytearray(archive.read_bytes())
+    content[60:200] = b"\xff" * 140  # of the first file that is compressed in it
+    archive.write_bytes(content)
+    with pytest.raises(FileError, match="cannot be read") as caught:
+        reader(archive)
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,8 @@
 import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from mvg._plugins import contributions
 from mvg.errors import FileError, MvgError, last_line
 from mvg.imaging import formats
 from mvg.imaging.dicom.files import starts_without_preamble
+from mvg.imaging.dicom.labels import segment_names as names_of_segments
 from mvg.imaging.dicom.series import choose, segmentation_in
 from mvg.imaging.dicom.time_points import volume_count as dicom_volume_count
 from mvg.imaging.formats import LOSSY, Format, Stored
@@ -52,7 +55,8 @@ def volume_count(path: Path | str, series: str = "") -> int:
     Raises what `read` raises.
     """
     if is_dicom(path):
-        return dicom_volume_count(choose(Path(path), series))
+        with _failures_as_errors(Path(path)):
+            return dicom_volume_count(choose(Path(path), series))
     return volumes_in(_load(path)[1])
 
 
@@ -62,7 +66,11 @@ def read_labels(path: Path | str) -> LabelMap:
     Pictures with a palette give their indices; of a DICOM study with one segmentation (SEG), that is read. Errors are
     those of `read`, and FileError for JPEG or color pictures.
     """
-    path, stored = _load(path, segmentation_in(Path(path)) if is_dicom(path) else "")
+    series = ""
+    if is_dicom(path):
+        with _failures_as_errors(Path(path)):
+            series = segmentation_in(Path(path))
+    path, stored = _load(path, series)
     if path.suffix.lower() in LOSSY:
         raise FileError(
             f"labels in a JPEG file ('{path}'), which changes their values",
@@ -70,6 +78,14 @@ def read_labels(path: Path | str) -> LabelMap:
             "export the labels again; another suffix does not repair them",
         )
     return labels_of(stored, f"'{path}'")
+
+
+def segment_names(path: Path | str) -> dict[int, str]:
+    """Label value -> name, of a path with one DICOM segmentation (SEG); empty for others. Raises what `read` raises."""
+    if not is_dicom(path):
+        return {}
+    with _failures_as_errors(Path(path)):
+        return names_of_segments(Path(path))
 
 
 def read_gray(path: Path | str, series: str = "") -> Volume:
@@ -159,10 +175,16 @@ def _suffix_list() -> str:
 def _load(path: Path | str, series: str = "") -> tuple[Path, Stored]:
     path = Path(path)
     file_format = _format_for(path)
+    with _failures_as_errors(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries warn about harmless oddities; problems they raise
+        return path, file_format.load_series(path, series) if file_format.load_series else file_format.load(path)
+
+
+@contextmanager
+def _failures_as_errors(path: Path) -> Iterator[None]:
+    """Makes a FileError of what libraries raise for a file that they cannot read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # libraries warn about harmless oddities; problems they raise
-            return path, file_format.load_series(path, series) if file_format.load_series else file_format.load(path)
+        yield
     except MvgError:
         raise
     except PermissionError as error:

@@ -12,8 +12,7 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.case_labels import prepared_labels
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
-from mvg.imaging.dicom.labels import segment_names
-from mvg.imaging.files import is_dicom, read_gray, read_labels, stem_of
+from mvg.imaging.files import read_gray, read_labels, segment_names, stem_of
 from mvg.imaging.folder import files_by_name, listed
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
@@ -230,8 +229,7 @@ def _segment_names(paths: Sequence[Path]) -> dict[int, str]:
     """The names of segments where targets are DICOM, by the values that they get."""
     segments = SegmentNumbers()
     for path in paths:
-        if is_dicom(path):
-            segments.numbered(segment_names(path))
+        segments.numbered(segment_names(path))
     return segments.names
 
 
