@@ -18,7 +18,7 @@ import pydicom
 import pytest
 
 from mvg.imaging.files import read, read_labels, write
-from mvg.imaging.volume import LabelMap
+from mvg.imaging.volume import LabelMap, Volume
 from tests.imaging.dicom_files import write_series
 from tests.imaging.grids import affine_of
 from tests.journeys.conftest import Run, put
@@ -83,6 +83,17 @@ def test_what_is_done_is_kept(run: Run, batch: list[object], tmp_path: Path) -> 
     assert run(*batch, "--resume").err == again.err
     assert run(*batch, "--overwrite").err == ""
     assert (tmp_path / "out" / "scan.nii.gz").stat().st_mtime_ns > times["scan.nii.gz"]
+
+
+def test_what_is_kept_is_as_odd_as_it_was(run: Run, user: Path, weights: Path, tmp_path: Path) -> None:
+    image, _ = scan((32, 32, 3), seed=1)
+    put(Volume(np.zeros(image.shape, np.float32), image.affine), user / "scan.nii.gz")
+    common = ("--prompts", user / "prompts", "--weights", weights, "--output", tmp_path / "out", "-q")
+    first, again = (run("predict", user / "scan.nii.gz", *common) for _ in range(2))
+    assert "scan.nii.gz: all voxels are 0" in first.err
+    assert again.err == first.err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.count("all voxels are 0") == 1
 
 
 def change_query(user: Path, out: Path) -> None:

@@ -1,5 +1,6 @@
 """A batch that keeps a record: what is done is kept, and a manifest and a page say what was made from what."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -74,9 +75,9 @@ class RecordedBatch:
         def kept(job: Job) -> Outcome:
             entry, picture = manifest.entries[job.output.name], pictures.get(job.output.name, "")
             summary = AnswerSummary.restored(entry, picture)
-            return Outcome(
-                job, job.outputs, None, entry.get("quality"), summary, tuple(entry.get("oddities", ())), True
-            )
+            for line in entry.get("oddities", ()):  # an answer that is kept is as odd as it was
+                logging.getLogger("mvg").warning("%s", line)
+            return Outcome(job, job.outputs, None, entry.get("quality"), summary, is_kept=True)
 
         jobs = self.part.of(jobs)
         done = [job for job in jobs if self.keeps and manifest.is_done(job)]
