@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging import LabelMap, Volume, read_labels, write
-from mvg.imaging.dicom.labels import KIND, names_in, segment_names
+from mvg.imaging.dicom.labels import segment_names
 from mvg.imaging.dicom.reference import Reference
 from mvg.imaging.dicom.segmentation import write_segmentation
 from mvg.imaging.dicom.structure_set import write_structure_set
 from mvg.imaging.dicom.terms import terms_of
 from mvg.imaging.lattice import onto_whole
+from mvg.imaging.segments import has_segments, names_of
 from mvg.imaging.volume import IGNORED
 from mvg.prediction.prompts.target_grid import on_grid
 from tests.imaging.dicom_files import SLICES, write_series
@@ -125,10 +126,9 @@ def segmented(tmp_path: Path) -> tuple[Path, Volume, NDArray[np.integer]]:
 
 def test_names_are_those_of_the_segments(segmented: tuple[Path, Volume, NDArray[np.integer]]) -> None:
     path, _, _ = segmented
-    header = read_labels(path).header
-    assert header is not None
-    assert header.kind == KIND
-    assert names_in(header) == segment_names(path) == {1: "left kidney", 2: "Something else"}
+    labels = read_labels(path)
+    assert has_segments(labels)
+    assert names_of(labels) == segment_names(path) == {1: "left kidney", 2: "Something else"}
     assert segment_names(path.parent / "series") == {}
 
 

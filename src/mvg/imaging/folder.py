@@ -10,6 +10,7 @@ from mvg.imaging.files import stem_of
 _VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr file with the same name
 _NO_IMAGES = (".json", ".bval", ".bvec", ".txt", ".csv", ".tsv", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".log")
 _FIRST_CHANNEL = "_0000"
+_SEGMENTS = ".seg"
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
@@ -37,5 +38,5 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def name_of(path: Path) -> str:
-    """The name of a file or folder without suffix and without the channel number 0000."""
-    return normalize("NFC", stem_of(path)).removesuffix(_FIRST_CHANNEL)
+    """The name of a file or folder without suffix, the channel number 0000 and what 3D Slicer adds (.seg.nrrd)."""
+    return normalize("NFC", stem_of(path)).removesuffix(_SEGMENTS).removesuffix(_FIRST_CHANNEL)

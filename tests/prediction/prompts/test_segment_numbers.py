@@ -1,6 +1,5 @@
 """Segments are matched by their names, however the program that wrote them numbers them."""
 
-import json
 import logging
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvg.imaging.dicom.labels import KIND
-from mvg.imaging.volume import Header, LabelMap
+from mvg.imaging.segments import segments_header
+from mvg.imaging.volume import LabelMap
 from mvg.prediction.prompts.segment_numbers import SegmentNumbers
 from mvg.prediction.prompts.task_choice import PromptTargets
 
@@ -19,8 +18,7 @@ NAMES = ("liver", "spleen", "left kidney", "tumor")
 def target(names: dict[int, str]) -> LabelMap:
     """A label map with a voxel of each segment, in the order of their numbers."""
     voxels = np.array([0, *sorted(names)], np.uint16)[:, None, None]
-    header = Header(KIND, json.dumps(names).encode(), np.eye(4).tobytes())
-    return LabelMap(voxels, np.eye(4), header)
+    return LabelMap(voxels, np.eye(4), segments_header(names, np.eye(4)))
 
 
 @given(st.lists(st.permutations(NAMES).map(lambda names: names[:3]), min_size=2, max_size=4))

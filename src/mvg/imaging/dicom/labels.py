@@ -1,6 +1,5 @@
 """DICOM segmentations (SEG) as label maps: of the slices from the first to the last that has a frame."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,13 @@ from mvg.imaging.dicom.pixels import functional_group, name_transfer_syntax
 from mvg.imaging.dicom.series import choose, is_segmentation, segmentation_in
 from mvg.imaging.dicom.stack import SlicePosition, check_parallel, position_of
 from mvg.imaging.formats import Stored
-from mvg.imaging.volume import Header
-
-KIND = "dicom-seg"
-"""The kind of header that label maps have; its content are the names of segments, see `names_in`."""
+from mvg.imaging.segments import segments_header
 
 _LPS = np.array([-1.0, -1.0, 1.0])
 _STEP = 0.1  # of the distance between slices, by which a frame may lie beside one
 _SAME = 1e-3  # mm between slices of one position
 _MOST_PARTS = 6  # of the smallest gap between frames
 _MOST_SLICES = 100_000
-
-
-def names_in(header: Header) -> dict[int, str]:
-    """Label value -> name of its segment."""
-    return {int(value): str(name) for value, name in json.loads(header.content).items()}
 
 
 def segment_names(path: Path) -> dict[int, str]:
@@ -62,8 +53,7 @@ def labels_of_segmentation(dataset: Any, path: Path, note: Note) -> Stored:
         voxels[:, :, number] = np.where(inside, values, before)
     if shared:
         note(f"'{path}': {shared} voxels belong to several segments, of which the last one counts")
-    content = json.dumps(_names(dataset)).encode()
-    return Stored(voxels, affine, Header(KIND, content, affine.tobytes()))
+    return Stored(voxels, affine, segments_header(_names(dataset), affine))
 
 
 def _names(header: Any) -> dict[int, str]:

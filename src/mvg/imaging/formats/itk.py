@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.formats import Stored
+from mvg.imaging.segments import segments_header
 from mvg.imaging.volume import Header, LabelMap, Volume
 
 SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
@@ -38,6 +39,7 @@ _MOST_AXES = 8  # of the space of an NRRD file
 _MOST_LETTERS = 900  # in a field of an NRRD header; ITK writes beyond its memory about longer ones that it refuses
 _ANY_LENGTH = re.compile(r"#|content:|[^:]*:=")  # comments, the description, and pairs of programs
 _HEADER_BYTES = 1 << 22  # of a file, that are looked at
+_SEGMENT = re.compile(r"(Segment\d+)_Name")  # of 3D Slicer
 _VECTOR = re.compile(r"\(([^)]*)\)")
 
 _LPS = np.array([-1.0, -1.0, 1.0])  # its own inverse
@@ -52,7 +54,9 @@ def load(path: Path) -> Stored:
     stored = stored_of(_image(path, _reader(path)))
     affine = _nrrd_affine(path, lines)
     if affine is not None:
-        return replace(stored, affine=affine, header=None)
+        names = _segment_names(lines)
+        header = None if names is None else segments_header(names, affine)
+        return replace(stored, affine=affine, header=header)
     return stored if _places(path, lines) else replace(stored, header=_unplaced(stored.header))
 
 
@@ -135,6 +139,15 @@ def _nrrd_affine(path: Path, lines: list[str]) -> NDArray[np.float64] | None:
     affine[:3] = np.array([[float(number) for number in vector.split(",")[:3]] for vector in vectors]).T
     affine[:3] *= np.array(world)[:, None]
     return affine
+
+
+def _segment_names(lines: list[str]) -> dict[int, str] | None:
+    """Label value -> name in a segmentation of 3D Slicer (.seg.nrrd); None for other files."""
+    pairs = dict(line.split(":=", 1) for line in lines if ":=" in line)
+    if "Segmentation_ReferenceImageExtentOffset" not in pairs:
+        return None
+    values = {match[1]: pairs.get(f"{match[1]}_LabelValue", "") for key in pairs if (match := _SEGMENT.fullmatch(key))}
+    return {int(value): pairs[f"{segment}_Name"].strip() for segment, value in values.items() if value.isdecimal()}
 
 
 def _places(path: Path, lines: list[str]) -> bool:

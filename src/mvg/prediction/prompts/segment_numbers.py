@@ -1,4 +1,4 @@
-"""Segments of DICOM have names, and any program numbers them as it likes: one name has one value in all targets."""
+"""Segments have names, and any program numbers them as it likes: one name has one value in all targets."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mvg.imaging.dicom.labels import KIND, names_in
+from mvg.imaging.segments import has_segments, names_of
 from mvg.imaging.volume import LabelMap
 
 
@@ -23,9 +23,9 @@ class SegmentNumbers:
 
     def apply(self, target: LabelMap) -> LabelMap:
         """A target with the values of its segments' names; the same one where nothing changes."""
-        if target.header is None or target.header.kind != KIND or not target.values:
+        if not has_segments(target) or not target.values:
             return target
-        mapping = self.numbered(names_in(target.header))
+        mapping = self.numbered(names_of(target))
         if all(mapping.get(value, value) == value for value in target.values):
             return target
         table = np.arange(target.values[-1] + 1)

@@ -5,9 +5,9 @@ import logging
 import numpy as np
 
 from mvg.errors import GeometryError
-from mvg.imaging.dicom.labels import KIND as SEGMENTATION
 from mvg.imaging.grid_difference import UNPLACED, grid_difference, is_placed
 from mvg.imaging.lattice import onto_lattice, onto_whole
+from mvg.imaging.segments import has_segments
 from mvg.imaging.volume import IGNORED, LabelMap, Volume
 from mvg.prediction.prompts.annotation import without_unlabeled_slices
 
@@ -17,7 +17,7 @@ _SAME_GRID = 0.1  # mm between corners of an image and its target
 
 def on_grid(target: Volume | LabelMap, image: Volume, name: str) -> Volume | LabelMap:
     """The target with its voxels in the order of the image's; GeometryError where they lie elsewhere."""
-    if isinstance(target, LabelMap) and target.header is not None and target.header.kind == SEGMENTATION:
+    if isinstance(target, LabelMap) and has_segments(target):
         target = _completed(target, image)
     reordered = onto_lattice(target, image, _SAME_GRID)
     same_voxels = target.shape == image.shape and np.allclose(target.spacing, image.spacing, rtol=_SAME_SPACING)
@@ -37,6 +37,6 @@ def on_grid(target: Volume | LabelMap, image: Volume, name: str) -> Volume | Lab
 
 
 def _completed(labels: LabelMap, image: Volume) -> LabelMap:
-    """A SEG, which has no frames where nothing is labeled, on all slices of its image; as it is where none fits."""
+    """Segments, which may cover only where something is labeled, on all of their image; as they are where none fits."""
     whole = onto_whole(labels, image, _SAME_GRID, IGNORED if IGNORED in labels.counts else 0)
     return labels if whole is None else without_unlabeled_slices(whole)
