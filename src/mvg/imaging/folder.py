@@ -10,7 +10,7 @@ from mvg.imaging.files import stem_of
 _VOXEL_SUFFIXES = (".raw", ".zraw", ".raw.gz")  # voxels of an .mhd or .nhdr file with the same name
 _NO_IMAGES = (".json", ".bval", ".bvec", ".txt", ".csv", ".tsv", ".md", ".xml", ".html", ".pdf", ".db", ".ini", ".log")
 _FIRST_CHANNEL = "_0000"
-_SEGMENTS = ".seg"
+_SEGMENTS = ".seg.nrrd"
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
@@ -39,4 +39,5 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 def name_of(path: Path) -> str:
     """The name of a file or folder without suffix, the channel number 0000 and what 3D Slicer adds (.seg.nrrd)."""
-    return normalize("NFC", stem_of(path)).removesuffix(_SEGMENTS).removesuffix(_FIRST_CHANNEL)
+    stem = path.name[: -len(_SEGMENTS)] if path.name.lower().endswith(_SEGMENTS) else stem_of(path)
+    return normalize("NFC", stem).removesuffix(_FIRST_CHANNEL)
