@@ -30,6 +30,7 @@ from profiling.serving import API, Served, serving
 from profiling.workbench import phantom
 
 _PATIENCE = 300_000  # milliseconds, on a machine that others use
+_PAUSE = 500  # milliseconds between strokes: of a hand that lifts the pen, and until software has drawn the picture
 _TIMES = """
 window.strokes = [];
 let down = null, uploaded = null, painting = null, until_seen = null;
@@ -40,7 +41,7 @@ CanvasRenderingContext2D.prototype.stroke = function (...parts) {
     if (painting === null || this.lineCap !== "round") return;
     const began = painting;
     painting = null;
-    requestAnimationFrame(() => requestAnimationFrame(() => (until_seen = performance.now() - began)));
+    requestAnimationFrame(() => requestAnimationFrame((time) => (until_seen = time - began)));
 };
 const { texSubImage3D } = WebGL2RenderingContext.prototype;
 WebGL2RenderingContext.prototype.texSubImage3D = function (...parts) {
@@ -120,6 +121,7 @@ def _measured(page: Page, server: Served, study: str, strokes: int) -> dict[str,
         while page.evaluate("window.strokes.length") <= number:  # the page's policy forbids functions made of strings
             page.wait_for_timeout(10)
         page.wait_for_selector(".save[data-state=saved]")
+        page.wait_for_timeout(_PAUSE)
     times = page.evaluate("window.strokes")
     return {
         "ready_seconds": round(ready, 2), "bench_seconds": round(bench, 2),

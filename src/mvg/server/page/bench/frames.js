@@ -4,12 +4,13 @@ const SLOW = 60; // milliseconds for a frame
 const PATIENCE = 3; // a slow graphics card draws at most a third of the time
 
 export class Frames {
-  constructor(canvas, paint) {
-    Object.assign(this, { canvas, paint, pending: false, held: false, cost: 0, drawn: 0 });
+  // software: says whether there is no graphics card. Then a frame seems short here and takes long elsewhere.
+  constructor(canvas, paint, software) {
+    Object.assign(this, { canvas, paint, software, pending: false, held: false, cost: 0, drawn: 0 });
   }
 
   get slow() {
-    return this.cost > SLOW;
+    return this.cost > SLOW || (this.drawn > 0 && this.software());
   }
 
   request() {

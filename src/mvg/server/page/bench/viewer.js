@@ -51,7 +51,11 @@ export class Viewer {
     this.layout = "all";
     this.main = 2;
     this.changed = new Set();
-    this.frames = new Frames(canvas, () => this.frame());
+    this.frames = new Frames(
+      canvas,
+      () => this.frame(),
+      () => this.software,
+    );
     this.share = this.nv.drawOpacity;
   }
 
