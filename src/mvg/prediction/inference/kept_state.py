@@ -88,7 +88,7 @@ def _lower_half(sums: Float[Tensor, "b d d"]) -> Float[Tensor, "b p"]:
 
 def _both_halves(half: Float[Tensor, "b p"]) -> Float[Tensor, "b d d"]:
     width = (math.isqrt(8 * half.shape[1] + 1) - 1) // 2
-    return half.index_select(1, _places(width)[1]).view(len(half), width, width)
+    return half[:, _places(width)[1]].view(len(half), width, width)
 
 
 @cache

@@ -99,7 +99,7 @@ class PromptCache:
         wanted = tuple(range(count) if classes is None else classes)
         if not self.model.config.independent_prompts:
             whole = self._encoded([view])[0].whole()
-            return whole if classes is None else whole.select(torch.tensor(wanted))
+            return whole if classes is None else whole.select(torch.tensor(wanted, device=whole.keys[0].device))
         return self._joined.get([(view, wanted)], self._join)[0]  # its regression is solved at most once
 
     def features(self, indices: Sequence[int], mirrored: bool = False) -> ImageFeatures:
