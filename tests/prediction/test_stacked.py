@@ -1,8 +1,12 @@
 """Slices for an adapter: each is predicted from the other volumes, volumes and scales take turns."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
+from mvg.model.outputs import PromptState
+from mvg.prediction.inference.prompt_cache import PromptView
 from mvg.prediction.stacked import stack
 from tests.prediction.learner import Learner, prompted
 
@@ -11,7 +15,12 @@ def test_every_slice_is_predicted_from_other_volumes_alone() -> None:
     task = prompted(Learner(), 3)
     used: list[tuple[int, ...]] = []
     state = task.cache.state
-    task.cache.state = lambda view: (used.append(view.indices), state(view))[1]  # type: ignore[method-assign]
+
+    def noted(view: PromptView, classes: Sequence[int] | None = None) -> PromptState:
+        used.append(view.indices)
+        return state(view, classes)
+
+    task.cache.state = noted  # type: ignore[method-assign]
     slices = stack([task.cache], task.options, np.random.default_rng(0), lambda: True)
     assert len(slices) == len(task.prompts) == len(used)
     for volume, indices in zip(slices.volume, used, strict=True):
