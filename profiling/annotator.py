@@ -222,10 +222,7 @@ def _hands(bench: Workbench, server: Served, plan: Plan) -> Iterator[Hands]:
     if not plan.browser:
         yield ClientHands(bench)
         return
-    program = shutil.which("chromium")
-    if program is None:
-        raise RuntimeError("no Chromium on this machine; expected the program `chromium`; install Debian's package")
-    with browser_hands(bench, server.address, program) as hands:
+    with browser_hands(bench, server.address) as hands:
         yield hands
 
 

@@ -9,21 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from mvg_client import Session, Workbench
 from numpy.typing import NDArray
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from scipy import ndimage
 from skimage.measure import find_contours
+
+from profiling.chromium import Screen, tab
 
 Labels = NDArray[np.uint8]
 Facts = Mapping[str, Any]
 PLANES = ("sagittal", "coronal", "axial")
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--enable-unsafe-swiftshader",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--disable-quic",
-)
-_PATIENCE = 600_000  # milliseconds, on a machine that others use
 _PROBES = 30  # points along a side where the page is asked which voxel is there
 _FREEHAND = 4.5  # CSS pixels between two corners of an outline
 
@@ -263,18 +257,11 @@ class BrowserHands:
 
 
 @contextmanager
-def browser_hands(bench: Workbench, address: str, program: str) -> Iterator[BrowserHands]:
-    """A browser's tab with the workbench; program: the path of Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_FLAGS))
-        # Chromium draws in software: half as many pixels along each side take a quarter of the time.
-        page = browser.new_page(viewport={"width": 1180, "height": 760}, device_scale_factor=0.5)
-        page.set_default_timeout(_PATIENCE)
-        page.add_init_script("localStorage.setItem('mvg.guide', 'closed')")
-        try:
-            yield BrowserHands(page, bench, address)
-        finally:
-            browser.close()
+def browser_hands(bench: Workbench, address: str) -> Iterator[BrowserHands]:
+    """A browser's tab with the workbench. Raises RuntimeError where there is no Chromium."""
+    # Chromium draws in software: half as many pixels along each side take a quarter of the time.
+    with tab(Screen(1180, 760, scale=0.5)) as page:
+        yield BrowserHands(page, bench, address)
 
 
 def _check_failures(facts: Facts) -> None:

@@ -11,7 +11,6 @@ picture at once, and `until_seen` ends with the first frame that begins after th
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -20,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from mvg.benchmark.provenance import provenance
 from mvg.imaging.files import write
 from mvg.imaging.volume import Volume
-from profiling.annotator_hands import CHROMIUM_FLAGS
+from profiling.chromium import Screen, tab
 from profiling.serving import API, Served, serving
 from profiling.workbench import phantom
 
-_PATIENCE = 300_000  # milliseconds, on a machine that others use
 _PAUSE = 500  # milliseconds between strokes: of a hand that lifts the pen, and until software has drawn the picture
 _TIMES = """
 window.strokes = [];
@@ -84,23 +82,13 @@ def main() -> None:
 
 def measure(shape: tuple[int, int, int], strokes: int) -> dict[str, Any]:
     """All figures. RuntimeError where there is no Chromium."""
-    program = shutil.which("chromium")
-    if program is None:
-        raise RuntimeError("no Chromium on this machine; expected the program `chromium`; install Debian's package")
-    with tempfile.TemporaryDirectory(prefix="mvg-") as temporary, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="mvg-") as temporary:
         folder = Path(temporary) / "scans"
         folder.mkdir()
         write(Volume(phantom(shape, 0)[0], np.diag([1.0, 1, 1.5, 1])), folder / "scan.nii")
-        with serving(folder, "tiny") as server:
+        with serving(folder, "tiny") as server, tab(Screen(1400, 900), _TIMES) as page:
             (study,) = server.wait_for_scan()
-            browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_FLAGS))
-            page = browser.new_page(viewport={"width": 1400, "height": 900})
-            page.set_default_timeout(_PATIENCE)
-            page.add_init_script("localStorage.setItem('mvg.guide', 'closed');" + _TIMES)
-            try:
-                return _measured(page, server, study, strokes)
-            finally:
-                browser.close()
+            return _measured(page, server, study, strokes)
 
 
 def _measured(page: Page, server: Served, study: str, strokes: int) -> dict[str, Any]:

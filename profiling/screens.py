@@ -7,29 +7,24 @@ first has its tissue labels beside it and is the example; one is corrected, one 
 """
 
 import argparse
-import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from mvg_client import UNKNOWN, Workbench
 from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from scipy import ndimage
 
 from mvg.imaging.files import write
 from mvg.imaging.volume import LabelMap, Volume
-from profiling.annotator_hands import CHROMIUM_FLAGS
+from profiling.chromium import Screen, tab
 from profiling.serving import Served, serving
 
 _STUDIES = 6
-_WIDTH, _HEIGHT = 1360, 850
+_LIGHT, _DARK = Screen(1360, 850), Screen(1360, 850, scheme="dark")
 _LABELS = ("gray matter", "white matter")
-_PATIENCE = 300_000  # milliseconds, on a machine that others use
 
 
 def main() -> None:
@@ -46,10 +41,10 @@ def main() -> None:
             server.wait_for_scan()
             with Workbench(server.address) as bench:
                 task, corrected = _work(bench)
-            with _page("light") as page:
+            with tab(_LIGHT) as page:
                 _take(page, server, f"#/task/{task}", arguments.output / "workbench-task.png")
                 _take(page, server, f"#/studies/{task}", arguments.output / "workbench-studies.png")
-            with _page("dark") as page:
+            with tab(_DARK) as page:
                 _take_bench(page, server, f"#/bench/{task}/{corrected}", arguments.output / "workbench-bench.png")
 
 
@@ -86,17 +81,6 @@ def _work(bench: Workbench) -> tuple[str, str]:
     for _ in session.predict():
         pass
     return str(task["id"]), str(studies[2]["id"])
-
-
-@contextmanager
-def _page(scheme: Literal["light", "dark"]) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(CHROMIUM_FLAGS))
-        page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT}, color_scheme=scheme)
-        page.set_default_timeout(_PATIENCE)
-        page.add_init_script("localStorage.setItem('mvg.guide', 'closed')")
-        yield page
-        browser.close()
 
 
 def _take(page: Page, server: Served, fragment: str, path: Path) -> None:
