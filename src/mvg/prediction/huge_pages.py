@@ -12,17 +12,18 @@ from functools import cache
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENAS = -1, -3, -8  # parameters of glibc's mallopt
 _HUGE_PAGE = 14  # of madvise
 _PAGE = 2**21  # bytes of a huge page
-_KEPT = 2**29  # bytes that stay with the process at most, once they were used
+_BLOCK = 2**29  # bytes that are laid out in huge pages; freed memory goes back to the system from twice as many on
 _LARGE = 2**25  # bytes of a block, from which on it goes back to the system
 _SETTINGS = ("MALLOC_", "GLIBC_TUNABLES")
 
 
 @cache
 def prefer_huge_pages() -> bool:
-    """Have this process keep up to 512 MiB that were freed, in huge pages; whether that was possible.
+    """Have this process keep up to 1 GiB that was freed, the first half in huge pages; whether that was possible.
 
-    It is on Linux with glibc, unless the user has set how memory is allocated (GLIBC_TUNABLES, MALLOC_...). Blocks of
-    32 MiB or more, volumes for example, go back to the system as before. Only the first call has an effect.
+    All threads share one heap then. It is possible on Linux with glibc, unless the user has set how memory is allocated
+    (GLIBC_TUNABLES, MALLOC_...). Blocks of 32 MiB or more, volumes for example, go back to the system as before. Only
+    the first call has an effect.
     """
     if sys.platform != "linux" or any(name.startswith(_SETTINGS) for name in os.environ):
         return False
@@ -34,12 +35,12 @@ def prefer_huge_pages() -> bool:
         library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     except (AttributeError, OSError):
         return False
-    for parameter, value in ((_TRIM_THRESHOLD, 2 * _KEPT), (_MMAP_THRESHOLD, 2 * _KEPT), (_ARENAS, 1)):
+    for parameter, value in ((_TRIM_THRESHOLD, 2 * _BLOCK), (_MMAP_THRESHOLD, 2 * _BLOCK), (_ARENAS, 1)):
         library.mallopt(parameter, ctypes.c_int(value))
-    block = library.malloc(_KEPT)  # at the end of the heap, and there again when it is freed
+    block = library.malloc(_BLOCK)  # at the end of the heap, and there again when it is freed
     if block:
         first = -(-block // _PAGE) * _PAGE
-        library.madvise(first, (block + _KEPT - first) // _PAGE * _PAGE, _HUGE_PAGE)
+        library.madvise(first, (block + _BLOCK - first) // _PAGE * _PAGE, _HUGE_PAGE)
         library.free(block)
     library.mallopt(_MMAP_THRESHOLD, ctypes.c_int(_LARGE))
     return bool(block)

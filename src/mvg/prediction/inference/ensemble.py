@@ -77,10 +77,7 @@ def ensemble_output(
 
     features(mirrored): the features of the squares, mirrored or not.
     """
-    outputs = [
-        output.flip(-1) if view.mirrored else output
-        for view, output in ((view, _member_output(cache, features(view.mirrored), view)) for view in views)
-    ]
+    outputs = [_member_output(cache, features(view.mirrored), view) for view in views]
     mean = outputs[0] if len(outputs) == 1 else torch.stack(outputs).mean(dim=0)
     spread = torch.zeros_like(mean[:, :1])
     if len(outputs) > 1 and not cache.prompts.has_labels:
@@ -92,14 +89,17 @@ def ensemble_output(
 
 
 def _member_output(cache: PromptCache, features: ImageFeatures, view: PromptView) -> Float[Tensor, "b k s s"]:
+    """The prediction of one view, turned back where it is mirrored."""
     present = cache.prompts.classes_in(view.indices)
     if cache.prompts.has_labels and not present.any():  # prompts without any label: the prediction is empty
         background = torch.eye(len(present) + 1)[:1, :, None, None]
         return background.expand(len(features), -1, *features.images.shape[-2:])
     with torch.inference_mode():
         if cache.prompts.has_labels:
-            return class_probabilities(cache.model, features, cache, view, present)
-        return cache.model.answer(features, cache.state(view), "image").clamp(0, 1).cpu()
+            output = class_probabilities(cache.model, features, cache, view, present)
+        else:
+            output = cache.model.answer(features, cache.state(view), "image").clamp(0, 1).cpu()
+    return output.flip(-1) if view.mirrored else output
 
 
 def _share(pool: Sequence[int], options: PredictionOptions, member: int, rng: np.random.Generator) -> tuple[int, ...]:
