@@ -9,6 +9,7 @@ Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in 
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from mvg.model.config import FORMS, GeneralistConfig, config_class, config_field
 from mvg.model.fusion import Fusion
 from mvg.model.generalist import Generalist
 from mvg.model.state_names import original_name
+from mvg.model.stored_shapes import bounded_by, misfit, stored_shapes
 from mvg.model.through_plane import ThroughPlane
 
 
@@ -92,18 +94,29 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
     info = verify_weights(name)
     file = info.folder / TENSORS
     try:
-        model, tensors = Generalist(info.config), load_file(file)
-        for part, network in _PARTS.items():
-            if any(name.startswith(f"{part}.") for name in tensors):
-                setattr(model, part, network())
-        model.load_state_dict(tensors)  # copies into float32 parameters
+        shapes = stored_shapes(file)
+        with bounded_by(shapes):
+            model = _network(info.config, shapes)
+        problem = misfit(model, shapes)
+        if not problem:
+            model.load_state_dict(load_file(file))  # copies into float32 parameters
+            return model.to(device).eval()
     except (SafetensorError, RuntimeError, ValueError, TypeError, ArithmeticError, OSError) as error:
-        raise WeightsError(
-            f"'{file}' does not fit this version's model ({first_line(error)})",
-            "weights saved by the same version of mvg",
-            "train or install weights for this version",
-        ) from error
-    return model.to(device).eval()
+        problem = first_line(error)
+    raise WeightsError(
+        f"'{file}' does not fit this version's model ({problem})",
+        "weights saved by the same version of mvg",
+        "train or install weights for this version",
+    )
+
+
+def _network(config: GeneralistConfig, names: Iterable[str]) -> Generalist:
+    """A network with those parts that tensors of these names belong to."""
+    model = Generalist(config)
+    for part, network in _PARTS.items():
+        if any(name.startswith(f"{part}.") for name in names):
+            setattr(model, part, network())
+    return model
 
 
 def verify_weights(name: str | Path) -> WeightsInfo:
