@@ -16,15 +16,20 @@ from mvg.imaging import LabelMap, Volume, read
 
 def segments_by_dcmqi(path: Path, grid: Volume) -> NDArray[np.int32]:
     """The voxels (X, Y, Z) of a SEG on a grid, as dcmqi reads them: the values that it gives, 0 outside."""
+    voxels = np.zeros(grid.shape, np.int32)
+    for file in converted_by_dcmqi(path):
+        voxels = np.maximum(voxels, on_grid(read(file), grid).astype(np.int32))
+    return voxels
+
+
+def converted_by_dcmqi(path: Path) -> list[Path]:
+    """The NRRD files that dcmqi writes for a SEG."""
     folder = path.parent / f"{path.stem}_dcmqi"
     folder.mkdir()
     program = [str(Path(sys.executable).with_name("segimage2itkimage")), "--inputDICOM", str(path)]
     subprocess.run([*program, "--outputDirectory", str(folder), "-t", "nrrd"], check=True, capture_output=True)
-    voxels = np.zeros(grid.shape, np.int32)
-    for file in folder.glob("*.nrrd"):
-        voxels = np.maximum(voxels, on_grid(read(file), grid).astype(np.int32))
     assert json.loads((folder / "meta.json").read_text())["SeriesDescription"].endswith("research use only")
-    return voxels
+    return sorted(folder.glob("*.nrrd"))
 
 
 def parametric_map_by_dcmqi(path: Path, grid: Volume) -> NDArray[np.float32]:
