@@ -203,3 +203,18 @@ def test_the_description_is_read_as_utf8(tmp_path: Path) -> None:
     folder = make_mri(tmp_path / "heads", {"pat1": SHAPE})
     (folder / "dataset.json").write_text(json.dumps({"name": "Schädel"}, ensure_ascii=False), encoding="utf-8")
     assert open_folder(folder).card.title == "Schädel"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"background": 0, "liver": 1, "spleen": 1}, "'liver' and 'spleen' both have the value 1"),
+        ({"background": 0, "liver": "2", "spleen": 2}, "'liver' and 'spleen' both have the value 2"),
+        ({"background": 1, "liver": 0}, "the background has the value 1, not 0"),
+        ({"0": "liver", "1": "background"}, "the background has the value 1, not 0"),
+    ],
+)
+def test_label_tables_that_mean_two_things_are_refused(labels: dict[str, object], message: str, tmp_path: Path) -> None:
+    folder = write_description(make_mri(tmp_path / "heads", {"pat1": SHAPE}), labels=labels)
+    with pytest.raises(FileError, match=message):
+        open_folder(folder)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mvg.app.exporting import export_data_set
+from mvg.app.exporting import Answered, export_data_set
 from mvg.data.case_labels import read_case_labels, with_regions
 from mvg.data.regions import region_names, regions_of, renumbered_regions, written_values
 from mvg.data.sets.nnunet import open as open_folder
@@ -102,7 +102,7 @@ def test_answers_with_regions_become_a_data_set_with_regions(tmp_path: Path) -> 
     stored = np.random.default_rng(0).choice([0, 10, 20], SHAPE).astype(np.uint8)
     query = prompts / "imagesTr" / "pat1_0000.nii.gz"
     write(LabelMap(stored, read(query).affine), predictions / "pat1.nii.gz")
-    assert export_data_set([query], predictions, raw, prompts) == [
+    assert export_data_set(Answered([query], predictions), raw, prompts) == [
         f"label {n}0 is {n} in the data set" for n in (1, 2, 3)
     ]
     description = json.loads((raw / "dataset.json").read_text())
@@ -115,7 +115,7 @@ def test_answers_with_regions_become_a_data_set_with_regions(tmp_path: Path) -> 
     assert np.array_equal(target.voxels, stored // 10)
     write(LabelMap(np.full(SHAPE, 9, np.uint8), read(query).affine), predictions / "pat1.nii.gz")
     with pytest.raises(FileError, match="the answers hold the label 9"):
-        export_data_set([query], predictions, tmp_path / "Dataset502_Heads", prompts)
+        export_data_set(Answered([query], predictions), tmp_path / "Dataset502_Heads", prompts)
 
 
 @pytest.mark.parametrize("order", [[1], [1, 1], [0, 1], "12", ["a", 2], 3])

@@ -128,12 +128,14 @@ def export_nnunet(
     labels: Annotated[Path, typer.Option(help="Folder of their label maps, by the queries' names.")],
     output: Annotated[Path, typer.Option(metavar="DatasetNNN_NAME", help="New folder of the data set.")],
     prompts: Annotated[Path | None, typer.Option(help="Prompts folder that names the labels.")] = None,
+    series: SeriesChoice = "",
+    volume: VolumeChoice = "",
     quiet: Quiet = False,
 ) -> None:
     """Write finished answers as a raw data set of nnU-Net, to train a specialist on."""
-    from mvg.app.exporting import export_data_set
+    from mvg.app.exporting import Answered, export_data_set
 
-    lines = export_data_set(queries, labels, output, prompts)
+    lines = export_data_set(Answered(queries, labels, series, volume), output, prompts)
     if not quiet:
         for line in lines:
             print_line(line)

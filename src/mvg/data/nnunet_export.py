@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from mvg.data.regions import Region, renumbered_regions, written_values
 from mvg.errors import FileError, GeometryError
 from mvg.imaging.files import read_gray, read_labels, write
-from mvg.imaging.lattice import onto_lattice
+from mvg.imaging.lattice import onto_lattice, onto_whole
+from mvg.imaging.segment_numbers import SegmentNumbers
+from mvg.imaging.segments import has_segments
 from mvg.imaging.volume import LabelMap
 from mvg.imaging.window import guess_modality
 
@@ -24,11 +26,12 @@ _SAME_GRID = 0.1  # mm
 
 @dataclass(frozen=True)
 class AnsweredCase:
-    """A case: its name, its image, and the label map that answers it."""
+    """A case: its name, its image, and the label map that answers it; series: of the image, as `mvg.read` has it."""
 
     name: str
     image: Path
     labels: Path
+    series: str = ""
 
 
 def export_nnunet(
@@ -37,10 +40,10 @@ def export_nnunet(
     """Write imagesTr, labelsTr and dataset.json as NIfTI; returns the number that each label value got.
 
     nnU-Net wants labels without gaps, so they are numbered from 1 on. names: of label values, as far as they are known;
-    regions: of the data set that the answers follow, where its classes overlap: the new one has the same regions.
-    Raises FileError for a folder that is not called DatasetNNN_NAME or is not empty, for files that cannot be read or
-    written, without any label, and for regions that label maps cannot show; GeometryError for a label map on another
-    grid than its image.
+    segments of DICOM and of 3D Slicer are matched by their own names. regions: of the data set that the answers follow,
+    where its classes overlap: the new one has the same regions. Raises FileError for a folder that is not called
+    DatasetNNN_NAME or is not empty, for files that cannot be read or written, without any label, and for regions that
+    label maps cannot show; GeometryError for a label map on another grid than its image.
     """
     if not _FOLDER.fullmatch(folder.name):
         raise FileError(
@@ -48,18 +51,19 @@ def export_nnunet(
         )
     if folder.exists() and any(folder.iterdir()):
         raise FileError(f"'{folder}' is not empty", "a new folder", "choose another name")
-    values = sorted({value for case in cases for value in read_labels(case.labels).values})
+    segments = SegmentNumbers()
+    values = sorted({value for case in cases for value in segments.apply(read_labels(case.labels)).values})
     if not values:
         raise FileError(f"no label in {len(cases)} answers", "a label in at least one of them", "choose other answers")
     values = sorted({*values, *(written for _, written in written_values(regions))})
     numbers = {value: number for number, value in enumerate(values, 1)}
-    labels = _labels(numbers, names, regions)
+    labels = _labels(numbers, segments.names | dict(names), regions)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as unfinished:
         written = Path(unfinished) / folder.name
         for part in ("imagesTr", "labelsTr"):
             (written / part).mkdir(parents=True)
-        modalities = [_write_case(case, written, numbers) for case in cases]
+        modalities = [_write_case(case, written, numbers, segments) for case in cases]
         _write_description(written, labels, "CT" if all(one == "CT" for one in modalities) else "image")
         if folder.exists():
             folder.rmdir()
@@ -76,10 +80,11 @@ def renumbered(labels: LabelMap, numbers: Mapping[int, int]) -> NDArray[np.unsig
     return voxels
 
 
-def _write_case(case: AnsweredCase, folder: Path, numbers: Mapping[int, int]) -> str:
+def _write_case(case: AnsweredCase, folder: Path, numbers: Mapping[int, int], segments: SegmentNumbers) -> str:
     """Write one case; returns the modality of its image."""
-    image, labels = read_gray(case.image), read_labels(case.labels)
-    reordered = onto_lattice(labels, image, _SAME_GRID)
+    image, labels = read_gray(case.image, case.series), segments.apply(read_labels(case.labels))
+    whole = onto_whole(labels, image, _SAME_GRID, 0) if has_segments(labels) else None
+    reordered = onto_lattice(labels if whole is None else whole, image, _SAME_GRID)
     if reordered is None:
         raise GeometryError(
             f"'{case.labels}' lies on another grid than '{case.image}'", "an answer to this image", "pair them by name"

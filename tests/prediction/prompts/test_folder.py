@@ -16,6 +16,7 @@ from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import write
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.folder import open_prompts
+from tests.data.folders import make_mri, write_description
 from tests.prediction.scans import scan
 
 
@@ -314,3 +315,26 @@ class Messages(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a line."""
         self.lines.append(record.getMessage())
+
+
+@pytest.mark.parametrize(
+    ("labels", "unnamed"),
+    [
+        ({"background": 0, "left": 1}, "2"),
+        ({"background": 0, "ignore": 2}, "1"),
+        ({"background": 0, "both": [1, 3]}, "2"),
+        ({"background": 0, "left": 1, "right": 2, "third": 3}, ""),
+        ({}, ""),
+    ],
+)
+def test_labels_that_the_description_does_not_name_are_told_once(
+    labels: dict[str, object], unnamed: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_description(
+        make_mri(tmp_path / "heads", dict.fromkeys(("pat1", "pat2"), (20, 24, 4))), labels=labels
+    )
+    prompts = open_prompts(folder)
+    for number in (0, 1):
+        assert prompts.targets[number] is not None
+    lines = [record.getMessage() for record in caplog.records if "does not name" in record.getMessage()]
+    assert [line.partition("name: ")[2].partition(";")[0] for line in lines] == ([unnamed] if unnamed else [])

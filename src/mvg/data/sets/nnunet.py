@@ -248,14 +248,21 @@ def _named_labels(description: dict[str, Any], labels: dict[str, Path]) -> dict[
 
 
 def _values(description: Any) -> dict[int, str]:
-    """Label value -> name, without background, from either form of nnU-Net: {"liver": 1} or {"1": "liver"}."""
+    """Label value -> name, without background, from either form of nnU-Net: {"liver": 1} or {"1": "liver"}.
+
+    Raises ValueError for two names of one value, and for a background other than 0.
+    """
     named: dict[int, str] = {}
     for key, value in description.items():
         if isinstance(value, list):  # a region of several values (nnU-Net's region-based training)
-            for label in value:
-                named.setdefault(int(label), f"label {label}")
-        elif isinstance(value, int) or not str(key).isdigit():
-            named[int(value)] = str(key)
-        else:  # the first version of the layout: {"1": "liver"}
-            named[int(key)] = str(value)
+            continue
+        reversed_form = not isinstance(value, int) and str(key).isdigit()  # of the first version: {"1": "liver"}
+        number, name = (int(key), str(value)) if reversed_form else (int(value), str(key))
+        if number in named:
+            raise ValueError(f"'{named[number]}' and '{name}' both have the value {number}")
+        if name == "background" and number != 0:
+            raise ValueError(f"the background has the value {number}, not 0")
+        named[number] = name
+    in_regions = {int(label) for value in description.values() if isinstance(value, list) for label in value}
+    named |= {label: f"label {label}" for label in in_regions - set(named)}
     return {value: name for value, name in sorted(named.items()) if value != 0}

@@ -14,16 +14,18 @@ from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError, PromptError, UnknownNameError
 from mvg.imaging.files import read_gray, read_labels, segment_names, stem_of
 from mvg.imaging.folder import files_by_name, listed
+from mvg.imaging.segment_numbers import SegmentNumbers
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.channels import read_channels
 from mvg.prediction.prompts.label_maps import label_map
+from mvg.prediction.prompts.notes import Notes
 from mvg.prediction.prompts.partners import check_partners
-from mvg.prediction.prompts.segment_numbers import SegmentNumbers
 from mvg.prediction.prompts.stored_ct import is_stored_ct
 from mvg.prediction.prompts.task_choice import task_spec, unnamed_task
 from mvg.tasks import spec_of
 
 _LABELS_TASK = "segmentation"  # without a name, label maps as targets mean this task
+_UNNAMED = "'%s' holds labels that dataset.json does not name: %s; they are predicted as the others are"
 _GUESSED_TASK = "synthesis"  # a card without a task names this one for its target pictures
 
 _VolumeT = TypeVar("_VolumeT", bound=Volume | LabelMap)
@@ -143,8 +145,14 @@ class _NnunetFolder:
         cases = self._required(self.labeled, "labelsTr", kind)
         case_of = {case.labels: case for case in cases if isinstance(case.labels, Path)}
 
+        notes = Notes()
+
         def read_annotated(path: Path) -> LabelMap:
-            return prepared_labels(read_labels(path), case_of[path], self.data.card)
+            labels = prepared_labels(read_labels(path), case_of[path], self.data.card)
+            unnamed = [str(value) for value in labels.values if value not in self.data.card.labels]
+            if unnamed:
+                notes.once(_UNNAMED, path.name, listed(unnamed))
+            return labels
 
         targets = VolumeFiles(list(case_of), read_annotated)
         return self._prompt_folder(cases, targets, kind, channel)

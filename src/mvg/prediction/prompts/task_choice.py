@@ -6,6 +6,7 @@ from mvg.data.case_labels import with_ignored
 from mvg.errors import PromptError
 from mvg.imaging.conversion import ImageLike, LabelsLike, as_labels, as_volume, is_image
 from mvg.imaging.formats.picture import palette_of
+from mvg.imaging.segment_numbers import SegmentNumbers
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.annotation import (
     filling_values,
@@ -18,7 +19,6 @@ from mvg.prediction.prompts.interpolated_labels import interpolated_label
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.notes import Notes
 from mvg.prediction.prompts.pairs import Volumes
-from mvg.prediction.prompts.segment_numbers import SegmentNumbers
 from mvg.tasks import TaskSpec, kind_names, spec_of
 
 _SMOOTHED = (

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mvg.imaging.segment_numbers import SegmentNumbers
 from mvg.imaging.segments import segments_header
 from mvg.imaging.volume import LabelMap
-from mvg.prediction.prompts.segment_numbers import SegmentNumbers
 from mvg.prediction.prompts.task_choice import PromptTargets
 
 NAMES = ("liver", "spleen", "left kidney", "tumor")
