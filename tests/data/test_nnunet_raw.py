@@ -92,10 +92,10 @@ def test_every_volume_with_its_answer(tmp_path: Path) -> None:
     (tmp_path / "answers").mkdir()
     for number, (_, labels) in enumerate(bodies):
         mvg.write(labels, tmp_path / "answers" / f"cine_{number}.nii.gz")
-    queries, answers, folder = [tmp_path / "cine.nii.gz"], tmp_path / "answers", tmp_path / "Dataset501_Organs"
+    queries, labels_folder, folder = [tmp_path / "cine.nii.gz"], tmp_path / "answers", tmp_path / "Dataset501_Organs"
     with pytest.raises(FileError, match=r"no answer to cine; .* or name the --volume or --series as before"):
-        export_data_set(Answered(queries, answers), folder, None)
-    export_data_set(Answered(queries, answers, volume="all"), folder, None)
+        export_data_set(Answered(queries, labels_folder), folder, None)
+    export_data_set(Answered(queries, labels_folder, volume="all"), folder, None)
     for number, (image, labels) in enumerate(bodies):
         assert np.array_equal(mvg.read(folder / "imagesTr" / f"cine_{number}_0000.nii.gz").voxels, image.voxels)
         assert np.array_equal(mvg.read_labels(folder / "labelsTr" / f"cine_{number}.nii.gz").voxels, labels.voxels)

@@ -75,11 +75,11 @@ def compared(affine: NDArray[np.float64], shape: Shape, seed: int) -> Iterator[d
             expected = np.zeros(shape, np.uint8)
             for value, number in _VALUES[kind].items():
                 expected[labels.voxels == value] = number
-            found = merged(converted_by_dcmqi(path), volume)
+            actual = merged(converted_by_dcmqi(path), volume)
             yield {
                 "kind": kind,
                 "labeled": int(np.count_nonzero(expected)),
-                "different": int(np.count_nonzero(found != expected)),
+                "different": int(np.count_nonzero(actual != expected)),
                 "megabytes": round(path.stat().st_size / 1e6, 1),
                 "write_seconds": round(seconds, 1),
                 "dcmqi_seconds": round(time.monotonic() - start, 1),

@@ -137,9 +137,7 @@ def export_nnunet(
 
     lines = export_data_set(Answered(queries, labels, series, volume), output, prompts)
     if not quiet:
-        for line in lines:
-            print_line(line)
-        print(output)
+        print_notes(lines, [output])
 
 
 @app.command()

@@ -43,8 +43,8 @@ def _cases(answered: Answered) -> list[AnsweredCase]:
         if name in queries:
             raise FileError(f"two queries are called '{name}'", "a name for each", "rename one of them")
         queries[name] = query
-    answers = {name: files.get(name) or files.get(f"{name}{_SEGMENTATION}") for name in queries}
-    missing = [name for name, answer in answers.items() if answer is None]
+    predictions = {name: files.get(name) or files.get(f"{name}{_SEGMENTATION}") for name in queries}
+    missing = [name for name, path in predictions.items() if path is None]
     if missing:
         choice = "" if answered.volume or answered.series else ", or name the --volume or --series as before"
         raise FileError(
@@ -53,7 +53,7 @@ def _cases(answered: Answered) -> list[AnsweredCase]:
             f"add it{choice}",
         )
     return [
-        AnsweredCase(name, query.path, answer, query.series)
-        for (name, query), answer in zip(queries.items(), answers.values(), strict=True)
-        if answer is not None
+        AnsweredCase(name, query.path, path, query.series)
+        for (name, query), path in zip(queries.items(), predictions.values(), strict=True)
+        if path is not None
     ]
