@@ -3,7 +3,7 @@
 python -m profiling.weaknesses DATA --output runs/weaknesses [--cases 4] [--slices 12]
 python -m profiling.weaknesses --page        # writes docs/results/weaknesses/README.md from the result file there
 
-DATA is a folder of data sets. OUTPUT gets `results.jsonl` (a line per case and label) and `pictures/SET.png`: query,
+DATA is a folder of data sets. OUTPUT gets `labels.jsonl` (a line per case and label) and `pictures/SET.png`: query,
 truth and prediction of the slice with the most wrong pixels. Eight prompt volumes of training patients, as the
 benchmark draws them.
 """
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args(arguments)
     if options.page:
-        (RESULTS / "README.md").write_text(page(RESULTS / "results.jsonl"), encoding="utf-8")
+        (RESULTS / "README.md").write_text(page(RESULTS / "labels.jsonl"), encoding="utf-8")
         return
     if options.data is None:
         parser.error("DATA is missing")
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> None:
     size = EvalSize(options.cases, options.slices)
     command = f"python -m profiling.weaknesses DATA --cases {size.cases} --slices {size.slices}"
     predictor = mvg.load(options.weights)
-    with (options.output / "results.jsonl").open("w", encoding="utf-8") as file:
+    with (options.output / "labels.jsonl").open("w", encoding="utf-8") as file:
         file.write(json.dumps({"header": provenance(command, 0)}) + "\n")
         for data_set, task in segmentations(options.data):
             for row in _measured(predictor, data_set, task, size, options.output / "pictures"):
@@ -186,7 +186,7 @@ def page(results: Path) -> str:
 _PAGE = """# What the weights know, and what they do not
 
 Segmentation by `tiny` with eight prompt volumes, {cases} validation patients' cases of {sets} sets, per label. {about}
-(`results.jsonl`). Pictures of the worst slices show patients, so they are not part of this repository: the command
+(`labels.jsonl`). Pictures of the worst slices show patients, so they are not part of this repository: the command
 writes them.
 
 ## What goes with quality

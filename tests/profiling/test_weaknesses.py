@@ -56,8 +56,8 @@ def test_page_groups_labels_and_names_the_worst(tmp_path: Path) -> None:
     ]
     header = {"command": "python -m profiling.weaknesses DATA", "commit": "0" * 40, "seed": 0, "date": "2026-01-01"}
     lines = [{"header": header}, *map(asdict, rows)]
-    (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    text = page(tmp_path / "results.jsonl")
+    (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    text = page(tmp_path / "labels.jsonl")
     assert "| width in pixels of 128 | 1.00 |" in text
     assert "| width in pixels of 128, lowest quarter | 4 | 0.094" in text
     assert text.index("| set | label 0 |") < text.index("| set | label 1 |")
@@ -66,7 +66,7 @@ def test_page_groups_labels_and_names_the_worst(tmp_path: Path) -> None:
 def test_program_writes_a_line_per_label_and_a_picture_per_set(tmp_path: Path) -> None:
     make_mri(tmp_path / "data" / "heads", {f"pat{number}": (32, 32, 4) for number in range(6, 13)})
     main([str(tmp_path / "data"), "--output", str(tmp_path / "out"), "--cases", "1", "--slices", "4"])
-    lines = (tmp_path / "out" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / "out" / "labels.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[0])["header"]["seed"] == 0
     row = Row(**json.loads(lines[1]))
     assert row.set == "heads"
