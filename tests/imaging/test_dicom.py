@@ -181,7 +181,7 @@ def test_color_images_have_three_channels(name: str) -> None:
     ("name", "match"),
     [("rtstruct.dcm", "no image"), ("test-SR.dcm", "no image"),
      ("MR_truncated.dcm", "less"), ("SC_rgb_rle_2frame.dcm", "4D"),
-     ("examples_ybr_color.dcm", "4D"), ("rtdose.dcm", "4D")],
+     ("examples_ybr_color.dcm", "4D"), ("rtdose.dcm", "is a dose")],
 )  # fmt: skip
 def test_files_without_one_volume_are_refused(name: str, match: str) -> None:
     with pytest.raises(FileError, match=match):

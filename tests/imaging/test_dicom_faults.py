@@ -157,3 +157,63 @@ def test_stray_images_of_any_size_leave_the_series_as_it_is(
     caplog.clear()
     np.testing.assert_array_equal(read(folder).voxels, VOXELS)
     assert f"holds {len(rows) + 1} series; the largest, " in caplog.text
+
+
+@few
+@given(
+    numbers=st.sets(numbers),
+    mark=st.sampled_from(["P", "PHASE MAP", "component"]),
+    modality=st.sampled_from(["MR", "CT"]),
+)
+def test_phase_instead_of_magnitude_is_a_line(
+    numbers: set[int], mark: str, modality: str, folders: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change(dataset: Any, number: int) -> None:
+        dataset.Modality, dataset.ImageType = modality, ["ORIGINAL", "PRIMARY", "M", "ND"]
+        if number in numbers and mark == "component":
+            dataset.ComplexImageComponent = "PHASE"
+        elif number in numbers:
+            dataset.ImageType = ["ORIGINAL", "PRIMARY", mark, "ND"]
+
+    folder = folders(change)
+    caplog.clear()
+    np.testing.assert_array_equal(read(folder).voxels, VOXELS)
+    is_named = f"{len(numbers)} of {SLICES} images hold phase, not magnitude" in caplog.text
+    assert is_named == (bool(numbers) and modality == "MR")
+
+
+@few
+@given(numbers=st.sets(numbers), kind=st.sampled_from([["DERIVED", "SECONDARY", "MIP"], ["ORIGINAL", "PRIMARY"], None]))
+def test_images_of_several_kinds_in_one_volume_are_a_line(
+    numbers: set[int], kind: list[str] | None, folders: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a projection of the slices that was stored behind them."""
+
+    def change(dataset: Any, number: int) -> None:
+        dataset.ImageType = kind if number in numbers else ["ORIGINAL", "PRIMARY", "AXIAL"]
+
+    folder = folders(change)
+    caplog.clear()
+    np.testing.assert_array_equal(read(folder).voxels, VOXELS)
+    assert ("several kinds lie in one volume" in caplog.text) == (0 < len(numbers) < SLICES)
+    if 0 < len(numbers) < SLICES:
+        name = "\\".join(kind) if kind else "without one"
+        assert f"{len(numbers)} {name}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, "holds mosaics: .*dcm2niix"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2", "Modality": "RTDOSE"}, "is a dose"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+def test_mosaics_and_doses_are_refused(values: dict[str, Any], message: str, as_file: bool, folders: Any) -> None:
+    def change(dataset: Any, number: int) -> None:
+        for name, value in values.items():
+            setattr(dataset, name, value)
+
+    folder = folders(change)
+    with pytest.raises(FileError, match=message):
+        read(folder / "9.dcm" if as_file else folder)

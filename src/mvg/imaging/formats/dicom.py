@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mvg.errors import FileError, MvgError, first_line
 from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
+from mvg.imaging.dicom.image_kinds import check_kinds, notes_on_kinds
 from mvg.imaging.dicom.labels import labels_of_segmentation
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
 from mvg.imaging.dicom.series import choose, is_segmentation
@@ -59,6 +60,7 @@ def load_series(path: Path, series: str) -> Stored:
     instances = choose(path, series, warn)
     if is_segmentation(instances[0].header):
         return _labels_of(instances[0].file, path)
+    check_kinds(path, [instance.header for instance in instances])
     if path.is_file() and len(instances) == 1:
         _note_siblings(path, instances[0].header)
     frames = [frame for instance in instances for frame in _frames(instance.file)]
@@ -142,6 +144,7 @@ def _in_suv(voxels: NDArray[Any], path: Path, frames: Sequence[_Frame]) -> NDArr
 
 def _note_faults(path: Path, headers: Sequence[Any]) -> None:
     faults = dict.fromkeys(fault for header in headers for fault in rescale_faults(header))
+    faults |= dict.fromkeys(notes_on_kinds(headers))
     if any("ImagePositionPatient" in header and not header.get("PixelSpacing") for header in headers):
         faults["PixelSpacing is missing, and 1 mm is used"] = None
     if faults:
