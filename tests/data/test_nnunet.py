@@ -9,6 +9,7 @@ import pytest
 from mvg.data import open_folder
 from mvg.data.sets import nnunet
 from mvg.errors import FileError, MvgError
+from mvg.imaging.files import read_labels, write
 from mvg.tasks import tasks_for
 from tests.data.folders import make_ct, make_mri, write_description, write_image
 
@@ -218,3 +219,23 @@ def test_label_tables_that_mean_two_things_are_refused(labels: dict[str, object]
     folder = write_description(make_mri(tmp_path / "heads", {"pat1": SHAPE}), labels=labels)
     with pytest.raises(FileError, match=message):
         open_folder(folder)
+
+
+@pytest.mark.parametrize("part", ["imagesTr/pat1_0000", "labelsTr/pat1"])
+@pytest.mark.parametrize("other", [".nrrd", ".mha", ".nii"])
+@pytest.mark.parametrize("ending", [".nii.gz", "", ".png"])
+def test_two_files_of_one_name(
+    part: str, other: str, ending: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a conversion: nnU-Net reads those with the file_ending; without one, nothing says which is meant."""
+    folder = write_description(
+        make_mri(tmp_path / "heads", {"pat1": SHAPE}), **({"file_ending": ending} if ending else {})
+    )
+    write(read_labels(folder / "labelsTr" / "pat1.nii.gz"), folder / f"{part}{other}")
+    if ending != ".nii.gz":
+        with pytest.raises(FileError, match=r"pat1\S* and pat1\S*; expected one file for each name"):
+            open_folder(folder)
+        return
+    (case,) = open_folder(folder).cases
+    assert [path.name for path in (*case.images, case.labels)] == ["pat1_0000.nii.gz", "pat1.nii.gz"]
+    assert f"with equal names are left out: {Path(part).name}{other}" in caplog.text

@@ -37,6 +37,13 @@ def assert_is_the_series(path: Path, series: str = "") -> None:
     np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
 
 
+def test_one_series_uid_in_two_studies_is_no_endless_advice(export: Path) -> None:
+    uid = str(pydicom.dcmread(export / "9.dcm").SeriesInstanceUID)
+    add_series(export, SLICES, uid, StudyInstanceUID="1.2.77")
+    with pytest.raises(FileError, match=r"exactly one; separate their studies into folders"):
+        read(export, uid)
+
+
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(1, SLICES - 1), of_study=st.sampled_from(["1.2.3", "1.2.4"]))
 def test_the_largest_of_several_series_is_read_with_a_note(

@@ -1,5 +1,6 @@
 """Faults of exports of any size: the voxels are those of the clean series, or a line names what is wrong."""
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,47 @@ def test_mosaics_and_doses_are_refused(values: dict[str, Any], message: str, as_
     folder = folders(change)
     with pytest.raises(FileError, match=message):
         read(folder / "9.dcm" if as_file else folder)
+
+
+@few
+@given(
+    sizes=st.tuples(st.sampled_from([0.0, 1.3]), st.sampled_from([0.0, 0.7])),
+    signs=st.tuples(st.sampled_from([-1, 1]), st.sampled_from([-1, 1])),
+)
+def test_an_impossible_pixel_spacing_is_a_line(
+    sizes: tuple[float, float], signs: tuple[int, int], folders: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change(dataset: Any, number: int) -> None:
+        dataset.PixelSpacing = [sign * size for sign, size in zip(signs, sizes, strict=True)]
+
+    folder = folders(change)
+    caplog.clear()
+    volume = read(folder)
+    np.testing.assert_array_equal(volume.voxels, VOXELS)
+    np.testing.assert_allclose(volume.spacing[:2], [size or 1 for size in reversed(sizes)], atol=1e-6)
+    np.testing.assert_array_equal(np.sign(volume.affine[:2, :2]), np.sign(AFFINE[:2, :2]))
+    assert ("PixelSpacing is impossible" in caplog.text) == (0 in sizes or -1 in signs)
+
+
+@few
+@given(identifiers=st.lists(st.sampled_from(["", "a", "b"]), min_size=SLICES, max_size=SLICES))
+def test_several_patients_in_one_volume_are_a_line(
+    identifiers: list[str], folders: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = folders(lambda dataset, number: setattr(dataset, "PatientID", identifiers[number]))
+    caplog.clear()
+    np.testing.assert_array_equal(read(folder).voxels, VOXELS)
+    assert ("its images are of 2 patients, by their PatientID" in caplog.text) == ({"a", "b"} <= {*identifiers})
+
+
+@few
+@given(acquisitions=st.lists(st.sampled_from([None, 1, 2, 3]), min_size=SLICES, max_size=SLICES))
+def test_slices_of_acquisitions_that_alternate_are_a_line(
+    acquisitions: list[int | None], folders: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As two phases of contrast in one series, with positions between one another; runs of slices are usual."""
+    folder = folders(lambda dataset, number: setattr(dataset, "AcquisitionNumber", acquisitions[number]))
+    caplog.clear()
+    np.testing.assert_array_equal(read(folder).voxels, VOXELS)
+    runs = len([*groupby(acquisitions)])
+    assert ("acquisitions alternate" in caplog.text) == (None not in acquisitions and runs > len({*acquisitions}))

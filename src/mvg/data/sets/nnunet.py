@@ -15,6 +15,7 @@ the slices that were labeled, across the thickest axis, for cases of which not a
 """
 
 import json
+import logging
 import os
 import re
 from collections import defaultdict
@@ -27,6 +28,7 @@ from mvg.data.case import Card, Case, DataSet
 from mvg.data.regions import Region, region_names, regions_of, written_values
 from mvg.errors import FileError
 from mvg.imaging.files import read, read_labels, stem_of
+from mvg.imaging.folder import listed
 from mvg.imaging.window import guess_modality
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})$")
@@ -44,8 +46,10 @@ def open(folder: Path) -> DataSet:
     Raises FileError for a missing or empty imagesTr, missing channels, or a dataset.json that cannot be read or has
     invalid entries.
     """
-    images, description = _images(folder), _description(folder)
-    labels, targets = _by_case(folder / "labelsTr", images), _by_case(folder / "targetsTr", images)
+    description = _description(folder)
+    ending = str(description.get("file_ending", ""))
+    images = _images(folder, ending)
+    labels, targets = (_by_case(folder / part, images, ending) for part in ("labelsTr", "targetsTr"))
     card = _card(folder, description, images, labels, targets)
     patients = _patients(folder, description, images, card)
     annotated = {name: tuple(map(int, indices)) for name, indices in description.get("annotated_slices", {}).items()}
@@ -85,13 +89,32 @@ def _patients(folder: Path, description: dict[str, Any], cases: Iterable[str], c
     return {case: table[case] for case in cases}
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+def _files(folder: Path, ending: str) -> dict[str, Path]:
+    """Name without suffix -> file. Of several with one name, that with the `ending` of dataset.json counts.
+
+    Raises FileError where none or several have it.
+    """
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            by_name[stem_of(path)].append(path)
+    left_out = list[str]()
+    for name, paths in by_name.items():
+        ends = [path for path in paths if ending and path.name == name + ending]
+        if len(paths) > 1 and len(ends) != 1:
+            names = " and ".join(path.name for path in paths)
+            raise FileError(f"'{folder}' has {names}", "one file for each name", "remove one, or state the file_ending")
+        left_out += [path.name for path in paths if ends and path not in ends]
+        by_name[name] = ends or paths
+    if left_out:
+        message = "'%s': files of other formats than %s with equal names are left out: %s"
+        logging.getLogger("mvg").warning(message, folder, ending, listed(left_out))
+    return {name: paths[0] for name, paths in by_name.items()}
 
 
-def _by_case(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
+def _by_case(folder: Path, cases: Iterable[str], ending: str) -> dict[str, Path]:
     """Case name -> its file in `folder`; empty when the folder does not exist. Files of no case are ignored."""
-    files = {stem_of(path): path for path in _files(folder)} if folder.is_dir() else {}
+    files = _files(folder, ending) if folder.is_dir() else {}
     file_of = {name: files[name] for name in cases if name in files}
     if files and not file_of:
         raise FileError(
@@ -102,14 +125,14 @@ def _by_case(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
     return file_of
 
 
-def _images(folder: Path) -> dict[str, tuple[Path, ...]]:
+def _images(folder: Path, ending: str) -> dict[str, tuple[Path, ...]]:
     """Case name -> its images by channel; every case must have the same channels 0, 1, ..."""
     image_folder = folder / "imagesTr"
     if not image_folder.is_dir():
         raise FileError(f"{folder} has no imagesTr", "the nnU-Net raw layout, imagesTr/CASE_0000.*", "check the path")
     files: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in _files(image_folder):
-        if match := _CHANNEL.match(stem_of(path)):
+    for name, path in _files(image_folder, ending).items():
+        if match := _CHANNEL.match(name):
             files[match.group(1)][int(match.group(2))] = path
     if not files:
         raise FileError(

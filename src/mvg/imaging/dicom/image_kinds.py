@@ -1,7 +1,8 @@
-"""What images of a series show, as their headers say: doses and mosaics are no slices, phase is no magnitude."""
+"""What the images of a volume show, as their headers say: doses and mosaics are no slices, phase is no magnitude."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ def check_kinds(path: Path, headers: Sequence[Any]) -> None:
 
 
 def notes_on_kinds(headers: Sequence[Any]) -> Iterator[str]:
-    """Lines about phase instead of magnitude (MR), and about images of several kinds in one volume."""
+    """Lines about phase instead of magnitude (MR), and about images of several kinds or patients in one volume."""
+    patients = {str(header.get("PatientID") or "") for header in headers} - {""}
+    if len(patients) > 1:
+        yield f"its images are of {len(patients)} patients, by their PatientID"
     phase = sum(_is_phase(header) for header in headers)
     if phase:
         yield f"{phase} of {len(headers)} images hold phase, not magnitude"
@@ -36,6 +40,16 @@ def notes_on_kinds(headers: Sequence[Any]) -> Iterator[str]:
         counted = ", ".join(f"{count} {kind or 'without one'}" for kind, count in kinds.most_common(_MOST_KINDS))
         more = ", ..." if len(kinds) > _MOST_KINDS else ""
         yield f"images of several kinds lie in one volume (ImageType): {counted}{more}"
+
+
+def note_on_order(headers: Sequence[Any]) -> str:
+    """A line about slices, in their order in space, that alternate between acquisitions; "" where none do."""
+    numbers = [str(header.get("AcquisitionNumber") or "") for header in headers]
+    changes = sum(one != other for one, other in pairwise(numbers))
+    count = len(set(numbers))
+    if "" in numbers or changes < count:  # each acquisition is a run of slices
+        return ""
+    return f"slices of {count} acquisitions alternate (AcquisitionNumber): they may differ in contrast"
 
 
 def _is_phase(header: Any) -> bool:

@@ -169,7 +169,9 @@ def _named(path: Path, grouped: Sequence[Series], wish: str) -> Series:
         raise FileError(
             f"'{path}' holds {len(matches)} series whose UID ends in {wish}: {_captions(matches or grouped)}",
             "exactly one",
-            "name a UID, or a longer end of it",
+            "name a UID, or a longer end of it"
+            if len({series.uid for series in matches}) != 1
+            else "separate their studies into folders",
         )
     return matches[0]
 

@@ -57,10 +57,21 @@ def position_of(dataset: Any, number: int, count: int) -> SlicePosition | None:
 
 
 def pixel_spacing(measures: Any) -> tuple[float, float]:
-    """Millimeters between rows and between columns; 1 where the image does not say."""
+    """Millimeters between rows and between columns; 1 where the image does not say, and without a wrong sign."""
     spacing = measures.get("PixelSpacing") or measures.get("ImagerPixelSpacing") or _of_ultrasound(measures) or (1, 1)
     row, col = spacing if isinstance(spacing, Sequence) else (spacing, spacing)
-    return float(row) or 1.0, float(col) or 1.0
+    return abs(float(row)) or 1.0, abs(float(col)) or 1.0
+
+
+def spacing_fault(header: Any) -> str:
+    """What is wrong with the spacing of an image in the patient, and what is read instead; "" for nothing."""
+    spacing = header.get("PixelSpacing")
+    if "ImagePositionPatient" not in header or (spacing and np.min(np.float64(spacing)) > 0):
+        return ""
+    if not spacing:
+        return "PixelSpacing is missing, and 1 mm is used"
+    stated, used = (" x ".join(f"{size:g}" for size in sizes) for sizes in (np.ravel(spacing), pixel_spacing(header)))
+    return f"PixelSpacing is impossible ({stated} mm), and {used} mm is used"
 
 
 def _of_ultrasound(dataset: Any) -> tuple[float, float] | None:

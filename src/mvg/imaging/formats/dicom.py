@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mvg.errors import FileError, MvgError, first_line
 from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
-from mvg.imaging.dicom.image_kinds import check_kinds, notes_on_kinds
+from mvg.imaging.dicom.image_kinds import check_kinds, note_on_order, notes_on_kinds
 from mvg.imaging.dicom.labels import labels_of_segmentation
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
 from mvg.imaging.dicom.series import choose, is_segmentation
@@ -30,6 +30,7 @@ from mvg.imaging.dicom.stack import (
     pixel_spacing,
     position_of,
     several_of_one_position,
+    spacing_fault,
 )
 from mvg.imaging.dicom.suv import suv_factor
 from mvg.imaging.formats import Stored
@@ -81,6 +82,8 @@ def load_series(path: Path, series: str) -> Stored:
     ordered = [_one_of(path, [frames[k] for k in group]) for group in by_height(positions)]
     if len(ordered) < len(frames):
         warn(f"'{path}' holds {len(frames) - len(ordered)} copies of images, which are read once")
+    if note := note_on_order([frame.header for frame in ordered]):
+        warn(f"'{path}': {note}")
     affine = affine_of_slices([frame.position for frame in ordered if frame.position is not None], path)
     color = ordered[0].pixels.ndim == 3
     voxels = np.stack([frame.pixels for frame in ordered], axis=2).swapaxes(0, 1)
@@ -145,8 +148,7 @@ def _in_suv(voxels: NDArray[Any], path: Path, frames: Sequence[_Frame]) -> NDArr
 def _note_faults(path: Path, headers: Sequence[Any]) -> None:
     faults = dict.fromkeys(fault for header in headers for fault in rescale_faults(header))
     faults |= dict.fromkeys(notes_on_kinds(headers))
-    if any("ImagePositionPatient" in header and not header.get("PixelSpacing") for header in headers):
-        faults["PixelSpacing is missing, and 1 mm is used"] = None
+    faults |= dict.fromkeys(filter(None, map(spacing_fault, headers)))
     if faults:
         warn(f"'{path}': {'; '.join(faults)}")
 
