@@ -1,9 +1,10 @@
 """The command line run as a user runs it, with small synthetic data and a tiny model of random weights."""
 
 import shutil
+import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def user_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         put(labels, folder / "nnunet" / "labelsTr" / f"case{number}.nii.gz")
     put(scan((32, 32, 3), seed=9)[0], folder / "scan.nii.gz")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 kB; only an administrator may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if (
+        mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=100k", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("no small file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

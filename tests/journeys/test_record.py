@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -211,21 +210,6 @@ def test_a_killed_batch_leaves_whole_files_and_goes_on(batch: list[object], tmp_
         whole_files_only(out)
     assert run(*batch).code == 0
     assert {path.name for path in out.iterdir()} == {"scan.nii.gz", "other.nii.gz", "manifest.json", "report.html"}
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    """A file system of 100 kB; only an administrator may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=100k", "tmpfs", folder], check=False).returncode
-    ):
-        pytest.skip("no small file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("free", [0, 4096, 20480, 40960])
