@@ -204,7 +204,7 @@ def test_damaged_files_are_refused(damage: str, tmp_path: Path) -> None:
         "empty": b"",
         "text": b"prompts",
         "cut": whole[: len(whole) // 2],
-        "foreign": whole.replace(b'\\"format\\": 3', b'\\"format\\": 9'),
+        "foreign": whole.replace(b'\\"format\\": 4', b'\\"format\\": 9'),
         "options": whole.replace(b'\\"num_prompts\\"', b'\\"num_pronpts\\"'),
         "shapes": whole.replace(b'"index"', b'"indxe"'),
     }
@@ -279,7 +279,11 @@ class TestFormerFormat:
             "modality": prompts.modality,
             "target_window": asdict(prompts.target_window),
             "encoded": views,
-            "close": zoom and {"closer": zoom.magnification, "at": [region.position for region in zoom.regions]},
+            "close": zoom
+            and {
+                "closer": zoom.regions[0].magnification,
+                "at": [region.position for region in zoom.regions],
+            },
         }  # fmt: skip
         save_file(tensors, path, metadata={"mvg": json.dumps(description | dict(changes or {}))})
 
@@ -304,7 +308,7 @@ class TestFormerFormat:
         self.write(task, tmp_path / "former.mvgtask")
         loaded = predictor.load_task(tmp_path / "former.mvgtask")
         assert loaded.zoom is not None
-        assert loaded.zoom.magnification == task.zoom.magnification
+        assert loaded.zoom.regions[0].magnification == task.zoom.regions[0].magnification
         assert [region.position for region in loaded.zoom.regions] == [region.position for region in task.zoom.regions]
         assert np.array_equal(loaded(query).volume.voxels, task(query).volume.voxels)
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, Spacing, extent_of
-from mvg.prediction.prompts.zoom_plan import Extent, label_extent
+from mvg.prediction.prompts.label_extents import Extent, label_extent
 
 _MARGIN = 1.5  # size of the magnified square, in sizes of the annotated labels
 _KEPT_MARGIN = 1.2  # the square stays as it is while the labels lie within, with this margin

@@ -29,7 +29,7 @@ from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, first_channel, fit_channels
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.prediction.prompts.zoom_plan import ZoomPlan
-from mvg.prediction.refinement import rejection
+from mvg.prediction.refinement import rejection, zoom_gain
 from mvg.prediction.refinement.pipeline import refine
 from mvg.prediction.result import ClassProbabilities, Confidence, Prediction
 from mvg.prediction.session import Session
@@ -142,12 +142,14 @@ class PromptedTask:
 
     def adapted(self, adapter: TaskAdapter | None) -> "PromptedTask":
         """The same prompts, with predictions that an adapter corrects; None for predictions as the model makes them."""
-        used, (whole, *magnified) = copy.copy(self), self.caches
+        used, whole = copy.copy(self), self.cache
         used.adapter = adapter
         used.cache = whole.corrected(None if adapter is None else adapter.correction(zoomed=False))
         if self.zoom_pass is not None:
             correction = None if adapter is None else adapter.correction(zoomed=True)
-            caches = tuple(cache.corrected(correction) for cache in magnified)
+            caches = tuple(
+                cache.corrected(None if region.classes else correction) for region, cache in self.zoom_pass.regions
+            )
             used.zoom_pass = replace(self.zoom_pass, caches=caches)
         return used
 
@@ -184,7 +186,8 @@ class PromptedTask:
         self._determine_thresholds()
         contents = TaskContents(
             self.weights, fingerprint(self.model), self.spec, self.options, self.prompts,
-            self.zoom, thresholds=tuple(cache.thresholds for cache in self.caches), adapter=self.adapter,
+            self.zoom, thresholds=tuple(cache.thresholds for cache in self.caches), gains=self.cache.zoom_gains,
+            adapter=self.adapter,
         )  # fmt: skip
         task_file.save(contents, self.cache, Path(path))
 
@@ -195,19 +198,30 @@ class PromptedTask:
             self.cache.put(view, state.to(device))
         for cache, thresholds in zip(self.caches, contents.thresholds, strict=False):
             cache.thresholds.update(thresholds)
+        regions = 0 if self.zoom is None else len(self.zoom.regions)
+        shape = regions, len(self.prompts.values)
+        self.cache.zoom_gains.update({key: gain for key, gain in contents.gains.items() if gain.shape == shape})
 
     @property
     def caches(self) -> tuple[PromptCache, ...]:
         """Those of whole slices, then those of the magnified regions."""
         return (self.cache, *(self.zoom_pass.caches if self.zoom_pass else ()))
 
+    @property
+    def complete_caches(self) -> tuple[PromptCache, ...]:
+        """Those of whole slices, then those of the magnified regions whose prompts show all labels."""
+        regions = self.zoom_pass.regions if self.zoom_pass else ()
+        return (self.cache, *(cache for region, cache in regions if not region.classes))
+
     def _determine_thresholds(self) -> None:
-        """Thresholds of rejection, so that nobody who loads the task waits for them."""
+        """Thresholds of rejection and gains of regions, so that nobody who loads the task waits for them."""
+        if self.zoom_pass is not None and self.options.zoom == "auto":
+            zoom_gain.served_classes(self.cache, self.zoom_pass, self.options)
         if "rejection" not in self.spec.predicted.postprocess or self.options.min_probability is not None:
             return
         rejection.thresholds(self.cache, self.options)
         for region, cache in self.zoom_pass.regions if self.zoom_pass else ():
-            if region.position is None:
+            if region.position is None and not region.classes:
                 rejection.thresholds(cache, self.options)
 
     def _on_grid(self, prediction: VolumePrediction, query: Volume, plane: Plane) -> Prediction:

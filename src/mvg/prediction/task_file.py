@@ -11,15 +11,14 @@ fingerprint encodes the prompts again. Its checksum is that of all else in the f
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -35,14 +34,15 @@ from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.prompts.scan_facts import ScanFacts
-from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
+from mvg.prediction.prompts.zoom_plan import ZoomPlan
+from mvg.prediction.task_arrays import check_arrays, described_regions, prompt_arrays, prompt_tensors, restored_plan
 from mvg.prediction.task_checksum import checksum
 from mvg.tasks import TaskSpec, spec_of
 
 SUFFIX = ".mvgtask"
-_FORMAT = 3
+_FORMAT = 4
+_FORMER_FORMATS = (2, 3)
 _BUDGET = 256 * 2**20  # bytes of encoded prompts in a file
-_ARRAYS = ("images", "targets", "volume", "index", "count")
 # Format 2 had other names and prompt images (m, s, s).
 _FORMER_NAMES = {
     "settings": "options",
@@ -52,7 +52,8 @@ _FORMER_NAMES = {
     "at": "positions",
 }
 
-Thresholds = dict[object, NDArray[np.float32]]
+Determined = dict[object, NDArray[np.float32]]
+"""Thresholds or gains, by the options that they were determined with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class TaskContents:
     """What a task file holds.
 
     weights: id or path; fingerprint: of the model; states: encoded prompts; thresholds: of the prompts and of each zoom
-    region, see `PromptCache`. adapter: of a task that was tuned.
+    region; gains: of the regions, see `PromptCache`. adapter: of a task that was tuned.
     """
 
     weights: str
@@ -70,7 +71,8 @@ class TaskContents:
     prompts: PromptSet
     zoom: ZoomPlan | None
     states: tuple[tuple[PromptView, PromptState], ...] = ()
-    thresholds: tuple[Thresholds, ...] = ()
+    thresholds: tuple[Determined, ...] = ()
+    gains: Determined = field(default_factory=dict)
     adapter: TaskAdapter | None = None
 
 
@@ -81,9 +83,9 @@ def save(contents: TaskContents, cache: PromptCache, path: Path) -> None:
     """
     if path.suffix != SUFFIX:
         raise FileError(f"a task to be saved as '{path.name}'", f"a name that ends in {SUFFIX}", "rename it")
-    tensors, views = _prompt_tensors(contents.prompts, ""), []
+    tensors, views = prompt_tensors(contents.prompts, ""), []
     for number, region in enumerate(contents.zoom.regions if contents.zoom else ()):
-        tensors |= _prompt_tensors(region.prompts, f"zoom.{number}.")
+        tensors |= prompt_tensors(region.prompts, f"zoom.{number}.")
     for number, (view, state) in enumerate(cache.saved_states(_BUDGET)):
         views.append(asdict(view))
         tensors |= {f"states.{number}.{name}": tensor.cpu() for name, tensor in state.tensors().items()}
@@ -145,18 +147,17 @@ def _described(contents: TaskContents) -> dict[str, Any]:
         "ct_window": asdict(prompts.ct_window),
         "pose": prompts.pose and asdict(prompts.pose),
         "scans": [asdict(replace(scan, patient="")) for scan in prompts.scans],
-        "zoom": zoom and {"magnification": zoom.magnification, "positions": [r.position for r in zoom.regions]},
+        "zoom": zoom and described_regions(zoom),
         "adapter": contents.adapter and contents.adapter.description,
-        "thresholds": [
-            [[key, minimum.tolist()] for key, minimum in thresholds.items()] for thresholds in contents.thresholds
-        ],
+        "thresholds": [_rows(thresholds) for thresholds in contents.thresholds],
+        "gains": _rows(contents.gains),
     }
 
 
 def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> TaskContents:
     ct_window = description.get("ct_window")  # older files have none: theirs is the window that is named now
     prompts = PromptSet(
-        **_prompt_arrays(tensors, ""),
+        **prompt_arrays(tensors, ""),
         values=tuple(description["values"]),
         plane=description["plane"],
         modality=description["modality"],
@@ -165,7 +166,7 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
         pose=_pose(pose) if (pose := description.get("pose")) else None,
         scans=tuple(_scan(facts) for facts in description.get("scans", ())),
     )
-    _check_arrays(prompts)
+    check_arrays(prompts)
     zoom = description["zoom"]
     return TaskContents(
         str(description.get("weights", "")),
@@ -173,9 +174,10 @@ def _contents(description: Mapping[str, Any], tensors: dict[str, Tensor]) -> Tas
         spec_of(description["kind"]),
         PredictionOptions.from_saved(description["options"]),
         prompts,
-        None if zoom is None else _zoom(zoom, tensors, prompts),
+        None if zoom is None else restored_plan(zoom, tensors, prompts),
         tuple(_states(description["states"], tensors)),
-        tuple(_thresholds(rows) for rows in description.get("thresholds", ())),
+        tuple(_determined(rows) for rows in description.get("thresholds", ())),
+        _determined(description.get("gains", ())),
         TaskAdapter.restored(description["adapter"], _under("adapter.", tensors))
         if description.get("adapter")
         else None,
@@ -194,15 +196,6 @@ def _scan(facts: Mapping[str, Any]) -> ScanFacts:
     return ScanFacts(**{"placed": None} | values)  # which older files do not say
 
 
-def _zoom(description: Mapping[str, Any], tensors: dict[str, Tensor], prompts: PromptSet) -> ZoomPlan:
-    regions = []
-    for number, position in enumerate(description["positions"]):
-        magnified = replace(prompts, **_prompt_arrays(tensors, f"zoom.{number}."))
-        _check_arrays(magnified)
-        regions.append(ZoomRegion(position and (float(position[0]), float(position[1])), magnified))
-    return ZoomPlan(float(description["magnification"]), tuple(regions))
-
-
 def _states(views: list[dict[str, Any]], tensors: dict[str, Tensor]) -> Iterator[tuple[PromptView, PromptState]]:
     for number, view in enumerate(views):
         prefix = f"states.{number}."
@@ -212,11 +205,15 @@ def _states(views: list[dict[str, Any]], tensors: dict[str, Tensor]) -> Iterator
         yield PromptView(indices, view["mirrored"], colors), PromptState.from_tensors(parts)
 
 
-def _thresholds(rows: list[Any]) -> Thresholds:
+def _rows(determined: Determined) -> list[Any]:
+    return [[key, values.tolist()] for key, values in determined.items()]
+
+
+def _determined(rows: Sequence[Any]) -> Determined:
     """JSON turns the key, a tuple, into a list."""
     return {
-        (strategy, count, seed, tuple(colors)): np.array(minimum, np.float32)
-        for (strategy, count, seed, colors), minimum in rows
+        (strategy, count, seed, tuple(colors)): np.array(values, np.float32)
+        for (strategy, count, seed, colors), values in rows
     }
 
 
@@ -235,9 +232,9 @@ def _description(path: Path) -> dict[str, Any]:
     """The JSON of a file, in the names of the present format; nothing large is read."""
     with _opened(path) as file:
         description = json.loads((file.metadata() or {}).get("mvg", "null"))
-    if not isinstance(description, dict) or description.get("format") not in (2, _FORMAT):
+    if not isinstance(description, dict) or description.get("format") not in (*_FORMER_FORMATS, _FORMAT):
         raise _not_a_task(path, "no description of a task of this version")
-    if description["format"] == _FORMAT:
+    if description["format"] != 2:
         return description
     description = _renamed(description)
     if isinstance(description.get("zoom"), dict):
@@ -265,26 +262,6 @@ def _present_name(name: str) -> str:
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _prompt_tensors(prompts: PromptSet, prefix: str) -> dict[str, Tensor]:
-    return {prefix + name: torch.from_numpy(np.ascontiguousarray(getattr(prompts, name))) for name in _ARRAYS}
-
-
-def _prompt_arrays(tensors: dict[str, Tensor], prefix: str) -> dict[str, Any]:
-    arrays = {name: tensors[prefix + name].numpy() for name in _ARRAYS}
-    if arrays["images"].ndim == 3:
-        arrays["images"] = arrays["images"][:, None]
-    return arrays
-
-
-def _check_arrays(prompts: PromptSet) -> None:
-    lengths = {len(getattr(prompts, name)) for name in _ARRAYS}
-    shape = prompts.images.shape
-    if len(lengths) != 1 or not len(prompts) or len(shape) != 4 or shape[:1] + shape[2:] != prompts.targets.shape:
-        raise ValueError("arrays of unequal lengths or shapes")
-    if prompts.has_labels and int(prompts.targets.max()) > len(prompts.values):
-        raise ValueError(f"class {prompts.targets.max()} of {len(prompts.values)}")
 
 
 def _not_a_task(path: Path, reason: str) -> FileError:

@@ -1,5 +1,6 @@
 """An adapter corrects each scale by its own share, and tasks that are not tuned stay as they are."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,7 +20,7 @@ def adapter(whole: float, zoom: float) -> TaskAdapter:
 
 def test_scales_are_corrected_apart() -> None:
     task = prompted(Learner(), 2)
-    task.zoom_pass = ZoomPass.of(task.model, ZoomPlan(2.0, (ZoomRegion(None, task.prompts),)))
+    task.zoom_pass = ZoomPass.of(task.model, ZoomPlan((ZoomRegion(task.prompts, 2.0, np.zeros((2, 2), np.float32)),)))
     for whole, zoom in ((0.0, 1.0), (0.5, 0.0)):
         tuned = task.adapted(adapter(whole, zoom))
         assert tuned.zoom_pass is not None

@@ -5,8 +5,9 @@ import pytest
 
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.prompts import zoom_plan
-from mvg.prediction.prompts.zoom_plan import Extent, ZoomPlan
+from mvg.prediction.prompts import label_extents
+from mvg.prediction.prompts.label_extents import Extent
+from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from tests.prediction.learner import SIZE, Learner
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
@@ -28,7 +29,7 @@ def test_the_labels_fill_the_magnified_square_but_for_a_margin(side: int, magnif
     plan = planned(side)
     assert plan is not None
     assert [region.position for region in plan.regions] == [None]
-    assert plan.magnification == pytest.approx(magnification)
+    assert plan.regions[0].magnification == pytest.approx(magnification)
 
 
 def test_labels_that_would_hardly_be_magnified_need_no_second_pass() -> None:
@@ -44,18 +45,20 @@ def test_thin_labels_are_magnified_to_the_resolution_of_the_slices_and_fine_ones
     kept: float, magnification: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kept: the IoU of large labels with what the model's square keeps of them."""
-    monkeypatch.setattr(zoom_plan, "_kept_detail", lambda *_: [kept])
+    monkeypatch.setattr(label_extents, "_kept_detail", lambda *_: [(1, kept)])
     plan = planned(90, length=3 * SIZE)
-    assert (plan and plan.magnification) == magnification
+    assert (plan and plan.regions[0].magnification) == magnification
 
 
 def test_the_magnified_square_of_a_query_is_larger_than_its_labels_by_a_smaller_margin() -> None:
     plan = planned(32)
     assert plan is not None
     shape, spacing = (128, 128), (1.0, 1.0)
-    (frame,) = plan.frames(Extent((64.0, 64.0), 0.25), shape, spacing)
-    assert frame.source.rows == round(128 / plan.magnification), "not more than the prompts"
-    (frame,) = plan.frames(Extent((64.0, 64.0), 0.4), shape, spacing)
+    frame = plan.regions[0].frame(Extent((64.0, 64.0), 0.25), shape, spacing)
+    assert frame is not None
+    assert frame.source.rows == round(128 / plan.regions[0].magnification), "not more than the prompts"
+    frame = plan.regions[0].frame(Extent((64.0, 64.0), 0.4), shape, spacing)
+    assert frame is not None
     assert frame.source.rows == pytest.approx(128 * 0.4 * 1.1, abs=1)
 
 
@@ -64,4 +67,4 @@ def test_a_query_at_less_than_a_share_of_the_prompts_magnification_is_left_alone
     """The prompts' magnification is 2.86, and 0.7 times it 2.0."""
     plan = planned(32)
     assert plan is not None
-    assert bool(plan.frames(Extent((64.0, 64.0), size), (128, 128), (1.0, 1.0))) == fits
+    assert (plan.regions[0].frame(Extent((64.0, 64.0), size), (128, 128), (1.0, 1.0)) is not None) == fits

@@ -13,7 +13,8 @@ from mvg.prediction.inference.context import PredictionContext, Refinement
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.prompts.zoom_plan import Extent, label_extent, nearest_frame
+from mvg.prediction.prompts.label_extents import Extent, label_extent
+from mvg.prediction.prompts.zoom_plan import nearest_frame
 from mvg.prediction.refinement import pipeline
 from tests.prediction.learner import Learner, changed
 
@@ -42,7 +43,7 @@ def test_small_labels_are_outlined_better() -> None:
     task = Predictor(Learner()).prompt([prompt], [labels])
     whole, zoomed = changed(task, zoom="off")(query), task(query)
     assert task.zoom is not None
-    assert task.zoom.magnification == pytest.approx(4.0)
+    assert task.zoom.regions[0].magnification == pytest.approx(4.0)
     assert overlap(zoomed.volume, truth) > 0.97
     assert overlap(zoomed.volume, truth) > overlap(whole.volume, truth) + 0.05
     assert zoomed.volume.affine.tobytes() == query.affine.tobytes()
@@ -150,11 +151,14 @@ def test_predicted_labels_must_fit_the_scale_of_the_prompts() -> None:
     prompt, labels = small((20, 30))
     plan = Predictor(Learner()).prompt([prompt], [labels]).zoom
     assert plan is not None
-    (wide,) = plan.frames(Extent((50.0, 50.0), 0.3), (100, 100), (1.0, 1.0))
+    wide = plan.regions[0].frame(Extent((50.0, 50.0), 0.3), (100, 100), (1.0, 1.0))
+    assert wide is not None
     assert wide.source.rows == pytest.approx(33, abs=1)
-    assert plan.frames(Extent((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0)) == (), "at another scale than the prompts"
-    assert plan.frames(Extent((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0)) == ()
-    assert plan.frames(None, (100, 100), (1.0, 1.0)) == ()
+    assert plan.regions[0].frame(Extent((50.0, 50.0), 0.5), (100, 100), (1.0, 1.0)) is None, (
+        "at another scale than the prompts"
+    )
+    assert plan.regions[0].frame(Extent((50.0, 50.0), 0.9), (100, 100), (1.0, 1.0)) is None
+    assert plan.regions[0].frame(None, (100, 100), (1.0, 1.0)) is None
 
 
 def mesh(seed: int, shape: tuple[int, int, int] = (96, 96, 1)) -> tuple[Volume, LabelMap]:
@@ -171,7 +175,7 @@ def test_thin_labels_are_predicted_region_by_region(tmp_path: Path) -> None:
     predictor = Predictor(Learner())
     task = predictor.prompt([prompt], [labels])
     assert task.zoom is not None
-    assert task.zoom.magnification == pytest.approx(3.0)
+    assert task.zoom.regions[0].magnification == pytest.approx(3.0)
     assert len(task.zoom.regions) == 16
     assert overlap(changed(task, zoom="off")(query).volume, truth) < 0.6
     assert overlap(task(query).volume, truth) > 0.95
@@ -242,7 +246,9 @@ def test_no_region_extends_beyond_its_slices(shape: tuple[int, int]) -> None:
     prompt, labels = mesh(0, (*shape, 1))
     plan = Predictor(Learner()).prompt([prompt], [labels]).zoom
     assert plan is not None
-    frames = plan.frames(None, (shape[1], shape[0]), (1.0, 1.0))
-    length = round(max(shape) / plan.magnification)
+    frames_or_none = [region.frame(None, (shape[1], shape[0]), (1.0, 1.0)) for region in plan.regions]
+    frames = [frame for frame in frames_or_none if frame is not None]
+    assert len(frames) == len(plan.regions)
+    length = round(max(shape) / plan.regions[0].magnification)
     assert {frame.source.rows for frame in frames} == {min(shape[1], length)}
     assert {frame.source.cols for frame in frames} == {min(shape[0], length)}

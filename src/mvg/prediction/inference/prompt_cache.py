@@ -70,6 +70,8 @@ class PromptCache:
         """What corrects predictions from these prompts, where the task was tuned."""
         self.thresholds: dict[object, NDArray[np.float32]] = {}
         """Minimum probabilities of the classes (K,), by the options that they were determined with."""
+        self.zoom_gains: dict[object, NDArray[np.float32]] = {}
+        """The gain in Dice of each magnified region for each class (r, K), by the options that it was measured with."""
         self.held_out: dict[int, float] = {}
         """The Dice of prompt volumes that were predicted from the others, where that was done."""
         self._states: Shared[PromptView, KeptState] = Shared(budget, lambda kept: kept.nbytes)
@@ -122,13 +124,13 @@ class PromptCache:
         more._features.take_over(self._features)
         for number, descriptor in self._descriptors.items():
             more._descriptors.put(number, descriptor)
-        more.thresholds, more.correction = self.thresholds, self.correction
+        more.thresholds, more.zoom_gains, more.correction = self.thresholds, self.zoom_gains, self.correction
         return more
 
     def with_more(self, prompts: PromptSet) -> "PromptCache":
-        """As `extended`, with thresholds to be determined anew."""
+        """As `extended`, with thresholds and gains to be determined anew."""
         other = self.extended(prompts)
-        other.thresholds = {}
+        other.thresholds, other.zoom_gains = {}, {}
         return other
 
     def corrected(self, correction: Correction | None) -> "PromptCache":

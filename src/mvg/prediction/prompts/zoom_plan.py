@@ -7,15 +7,16 @@ Other labels need no second pass.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvg.imaging.frame import Frame, Spacing, extent_of
-from mvg.imaging.volume import Plane
 from mvg.prediction.prompts.cutting import SliceLayout
+from mvg.prediction.prompts.label_extents import Extent, MeasuredPair, measured_pair
 from mvg.prediction.prompts.pairs import PairReader
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 
@@ -26,109 +27,153 @@ _MIN_MAGNIFICATION, _MAX_MAGNIFICATION = 1.25, 4.0
 _THIN, _FINE = 0.8, 0.92  # labels with a lower IoU count as thin, as fine (IoU with what the square keeps of them)
 _FINE_MAGNIFICATION = 1.75  # of fine labels; of thin ones it is what the slices' resolution allows
 _OVERLAP = 0.25  # of neighboring regions
-_SAMPLED_SLICES = 8  # labeled slices per prompt that are measured
-_STRAY = 0.005  # share of pixels ignored at each end, so that single stray pixels do not widen the extent
-
-
-@dataclass(frozen=True)
-class Extent:
-    """Where labels lie in their slices: center (row, column) in pixels, and size as a share of the slices' size."""
-
-    center: tuple[float, float]
-    size: float
+_GROUP_MAGNIFICATION = 2.0  # of small labels that are magnified apart from the others, at least
+_TOGETHER = 0.8  # small labels share a region that magnifies the less magnified of them at least this much as much
 
 
 @dataclass(frozen=True, eq=False)
 class ZoomRegion:
-    """Magnified prompts: about their own labels (`position` None), or at one position (row, column) in every slice.
+    """Magnified prompts: about their labels (`position` None), or at one position (row, column) in every slice.
 
-    Positions run from -1 (the first edge) to 1.
+    Positions run from -1 (the first edge) to 1. centers (v, 2): where the region lies in the squares of each prompt
+    volume's whole slices, in pixels, NaN where that is unknown. classes: the class numbers that the region is about,
+    and the only ones that its prompts show; none for all.
     """
 
-    position: tuple[float, float] | None
     prompts: PromptSet
+    magnification: float
+    centers: NDArray[np.float32]
+    position: tuple[float, float] | None = None
+    classes: tuple[int, ...] = ()
+
+    def frame(self, extent: Extent | None, shape: tuple[int, int], spacing: Spacing) -> Frame | None:
+        """The frame of a query's slices; None where the query does not fit the prompts' scale.
+
+        extent: where the first pass predicted the region's labels, None for nowhere.
+        """
+        size = self.prompts.images.shape[-1]
+        if self.position is not None:
+            center = _center_at(self.position, shape, spacing, self.magnification)
+            return Frame.zoomed(shape, spacing, size, center, self.magnification)
+        if extent is None:
+            return None
+        magnification = min(self.magnification, 1 / (_QUERY_MARGIN * extent.size))
+        if magnification < max(_MIN_MAGNIFICATION, _SIMILAR_SCALE * self.magnification):
+            return None
+        return Frame.zoomed(shape, spacing, size, extent.center, magnification)
+
+    def joined(self, other: "ZoomRegion") -> "ZoomRegion":
+        """The prompts of another region of the same aim after those of this one."""
+        centers = np.concatenate([self.centers, other.centers])
+        return replace(self, prompts=self.prompts.joined(other.prompts), centers=centers)
 
 
 @dataclass(frozen=True, eq=False)
 class ZoomPlan:
-    """The prompts of a task, magnified, in one region about the labels or in a grid of regions."""
+    """The prompts of a task, magnified: about all labels, about groups of small labels, or in a grid of regions."""
 
-    magnification: float
     regions: tuple[ZoomRegion, ...]
-
-    def frames(self, extent: Extent | None, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
-        """The frames of a query's slices, one per region; none where the query does not fit the prompts' scale.
-
-        extent: where the first pass predicted labels, None for nowhere.
-        """
-        size = self.regions[0].prompts.images.shape[-1]
-        positions = [region.position for region in self.regions if region.position is not None]
-        if positions:
-            return tuple(_frame_at(position, shape, spacing, size, self.magnification) for position in positions)
-        if extent is None:
-            return ()
-        magnification = min(self.magnification, 1 / (_QUERY_MARGIN * extent.size))
-        if magnification < max(_MIN_MAGNIFICATION, _SIMILAR_SCALE * self.magnification):
-            return ()
-        return (Frame.zoomed(shape, spacing, size, extent.center, magnification),)
 
     def with_example(self, reader: PairReader, prompts: PromptSet) -> "ZoomPlan":
         """The plan with the pairs of a reader after the others; `prompts` has the label values and the plane."""
-        size, positions = prompts.images.shape[-1], [region.position for region in self.regions]
-        extents, _ = _measured(reader, size, prompts.plane)
-        more = _magnified(reader, prompts, _Magnification(extents, positions, self.magnification))
-        regions = (
-            replace(region, prompts=region.prompts.joined(example))
-            for region, example in zip(self.regions, more, strict=True)
-        )
-        return replace(self, regions=tuple(regions))
+        measured = [measured_pair(reader, number, prompts) for number in range(len(reader))]
+        more = (_region(reader, prompts, measured, _Aim.of(region)) for region in self.regions)
+        return ZoomPlan(tuple(one.joined(other) for one, other in zip(self.regions, more, strict=True)))
 
 
 @dataclass(frozen=True)
-class _Magnification:
-    """Where each pair's labels lie, the regions' positions (None: about the labels), and the magnification."""
+class _Aim:
+    """What a region is about, before its prompts are cut."""
 
-    extents: list[Extent | None]
-    positions: list[tuple[float, float] | None]
-    factor: float
+    magnification: float
+    position: tuple[float, float] | None = None
+    classes: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, region: ZoomRegion) -> "_Aim":
+        return cls(region.magnification, region.position, region.classes)
 
 
 def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
     """The magnified prompts of a segmentation; None where a second pass is not worthwhile."""
     if "zoom" not in reader.spec.postprocess or reader.spec.sampling != "whole":
         return None
+    measured = [measured_pair(reader, number, prompts) for number in range(len(reader))]
+    aims = _aims(measured, len(prompts.values))
+    return ZoomPlan(tuple(_region(reader, prompts, measured, aim) for aim in aims)) if aims else None
+
+
+def _aims(pairs: Sequence[MeasuredPair], classes: int) -> list[_Aim]:
+    every = tuple(range(1, classes + 1))
+    magnification = _magnification(pairs, every)
+    if magnification >= _MIN_MAGNIFICATION:
+        return [_Aim(magnification)]
+    aims, sharpness = list[_Aim](), _sharpness(pairs, every)
+    if sharpness >= _MIN_MAGNIFICATION:
+        ticks = np.linspace(-1, 1, math.ceil((sharpness - _OVERLAP) / (1 - _OVERLAP)))
+        aims = [_Aim(sharpness, (float(down), float(across))) for down in ticks for across in ticks]
+    return aims + [_Aim(_magnification(pairs, group), classes=group) for group in _groups(pairs, every)]
+
+
+def _groups(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Small labels, those together that lie near one another."""
+    groups: list[tuple[int, ...]] = [
+        (number,) for number in classes if _magnification(pairs, (number,)) >= _GROUP_MAGNIFICATION
+    ]
+    while len(groups) > 1:
+        ratios = {}
+        for one, other in combinations(groups, 2):
+            alone = min(_magnification(pairs, one), _magnification(pairs, other))
+            ratios[one, other] = _magnification(pairs, (*one, *other)) / alone
+        (one, other), ratio = max(ratios.items(), key=lambda item: item[1])
+        if ratio < _TOGETHER:
+            break
+        groups = [group for group in groups if group not in (one, other)] + [tuple(sorted((*one, *other)))]
+    return groups
+
+
+def _magnification(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> float:
+    """By how much some labels may be magnified; 1 where no pair shows them."""
+    sizes = [extent.size for pair in pairs if (extent := pair.extent(classes)) is not None]
+    return min(_MAX_MAGNIFICATION, 1 / (_MARGIN * max(sizes))) if sizes else 1.0
+
+
+def _sharpness(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> float:
+    """The magnification that fine labels among some need, 1 where the model's square keeps their detail."""
+    overlaps = [overlap for pair in pairs for number in classes for overlap in pair.kept.get(number, ())]
+    kept = float(np.mean(overlaps)) if overlaps else 1.0
+    limit = _MAX_MAGNIFICATION if kept < _THIN else _FINE_MAGNIFICATION
+    return 1.0 if kept >= _FINE else min(max(1.0, *(pair.resolution for pair in pairs)), limit)
+
+
+def _region(reader: PairReader, prompts: PromptSet, pairs: Sequence[MeasuredPair], aim: _Aim) -> ZoomRegion:
+    """The slices of all pairs, magnified; they show the labels of the aim alone."""
     size = prompts.images.shape[-1]
-    extents, sharpness = _measured(reader, size, prompts.plane)
-    sizes = [extent.size for extent in extents if extent is not None]
-    magnification = min(_MAX_MAGNIFICATION, 1 / (_MARGIN * max(sizes))) if sizes else 1.0
-    positions: list[tuple[float, float] | None] = [None]
-    if magnification < _MIN_MAGNIFICATION:
-        magnification = sharpness
-        ticks = np.linspace(-1, 1, math.ceil((magnification - _OVERLAP) / (1 - _OVERLAP)))
-        positions = [(float(down), float(across)) for down in ticks for across in ticks]
-    if magnification < _MIN_MAGNIFICATION:
-        return None
-
-    magnified = _magnified(reader, prompts, _Magnification(extents, positions, magnification))
-    regions = (ZoomRegion(position, part) for position, part in zip(positions, magnified, strict=True))
-    return ZoomPlan(magnification, tuple(regions))
-
-
-def _magnified(reader: PairReader, prompts: PromptSet, how: _Magnification) -> list[PromptSet]:
-    """The magnified slices of all pairs, one set for each region."""
-    size, count = prompts.images.shape[-1], len(how.positions)
+    centers = [_center(pair, aim) for pair in pairs]
 
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
-        extent = how.extents[number] or Extent((shape[0] / 2, shape[1] / 2), 1.0)
-        return tuple(
-            Frame.zoomed(shape, spacing, size, extent.center, how.factor)
-            if position is None
-            else _frame_at(position, shape, spacing, size, how.factor)
-            for position in how.positions
-        )
+        return (Frame.zoomed(shape, spacing, size, centers[number], aim.magnification),)
 
-    whole = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
-    return [whole.subset(slice(number, None, count)) for number in range(count)]
+    magnified = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
+    if aim.classes:
+        kept = np.isin(magnified.targets, aim.classes)
+        magnified = replace(magnified, targets=np.where(kept, magnified.targets, 0).astype(magnified.targets.dtype))
+    squares = [_in_square(center, pair, size) for center, pair in zip(centers, pairs, strict=True)]
+    return ZoomRegion(magnified, aim.magnification, np.array(squares, np.float32), aim.position, aim.classes)
+
+
+def _center(pair: MeasuredPair, aim: _Aim) -> tuple[float, float]:
+    """The center (row, column) of a region in the slices of a pair, in pixels."""
+    if aim.position is not None:
+        return _center_at(aim.position, pair.shape, pair.spacing, aim.magnification)
+    extent = pair.extent(aim.classes) or pair.extent(())
+    return (pair.shape[0] / 2, pair.shape[1] / 2) if extent is None else extent.center
+
+
+def _in_square(center: tuple[float, float], pair: MeasuredPair, size: int) -> tuple[float, float]:
+    """A point of a pair's slices in the square of the whole slice, in pixels."""
+    box = Frame.letterbox(pair.shape, pair.spacing, size).target
+    return box.top + center[0] / pair.shape[0] * box.rows, box.left + center[1] / pair.shape[1] * box.cols
 
 
 def nearest_frame(frames: tuple[Frame, ...], shape: tuple[int, int]) -> NDArray[np.int64]:
@@ -147,64 +192,13 @@ def nearest_frame(frames: tuple[Frame, ...], shape: tuple[int, int]) -> NDArray[
     return chosen
 
 
-def label_extent(labels: NDArray[Any], spacing: Spacing) -> Extent | None:
-    """The extent of everything that is not 0 in slices (n, rows, cols); None where nothing is."""
-    shape, spans = labels.shape[1:], []
-    counts = np.zeros(shape[0], np.int64), np.zeros(shape[1], np.int64)  # of labeled pixels per row, per column
-    for picture in labels:
-        present = picture != 0
-        for axis, count in enumerate(counts):
-            count += present.sum(axis=1 - axis)
-    if not counts[0].any():
-        return None
-    for count in counts:
-        mass = count.cumsum()
-        first = int(np.searchsorted(mass, _STRAY * mass[-1], side="right"))
-        last = int(np.searchsorted(mass, (1 - _STRAY) * mass[-1])) + 1
-        spans.append((first, last))
-    size = max((last - first) * step for (first, last), step in zip(spans, spacing, strict=True))
-    (top, bottom), (left, right) = spans
-    share = float(size / max(extent_of((shape[0], shape[1]), spacing)))
-    return Extent(((top + bottom) / 2, (left + right) / 2), share)
-
-
-def _frame_at(
-    position: tuple[float, float], shape: tuple[int, int], spacing: Spacing, size: int, magnification: float
-) -> Frame:
+def _center_at(
+    position: tuple[float, float], shape: tuple[int, int], spacing: Spacing, magnification: float
+) -> tuple[float, float]:
+    """The center (row, column) of a region of a grid, in pixels."""
     extent = extent_of(shape, spacing)
     covered = max(extent) / magnification
     # The center of a region may be this far from that of the slices; not at all along an axis that it covers whole.
     free = [max(0.0, length - covered) / 2 / step for length, step in zip(extent, spacing, strict=True)]
-    center = [length / 2 + offset * reach for offset, length, reach in zip(position, shape, free, strict=True)]
-    return Frame.zoomed(shape, spacing, size, (center[0], center[1]), magnification)
-
-
-def _measured(reader: PairReader, size: int, plane: Plane) -> tuple[list[Extent | None], float]:
-    """Where the labels of each prompt lie; and the magnification that fine labels need, 1 where the model's square
-    keeps their detail.
-    """
-    extents, overlaps, resolution = [], list[float](), 1.0
-    for number in range(len(reader)):
-        pair = reader[number]
-        plane_of_pair = pair.image.cut_along(plane)
-        labels = np.asarray(pair.target.pictures(plane_of_pair))
-        spacing = pair.image.pixel_spacing(plane_of_pair)
-        extents.append(label_extent(labels, spacing))
-        frame = Frame.letterbox(labels.shape[1:], spacing, size)
-        resolution = max(resolution, max(extent_of(frame.shape, spacing)) / min(spacing) / size)
-        overlaps += _kept_detail(labels, frame)
-    kept = float(np.mean(overlaps)) if overlaps else 1.0
-    limit = _MAX_MAGNIFICATION if kept < _THIN else _FINE_MAGNIFICATION
-    return extents, 1.0 if kept >= _FINE else min(resolution, limit)
-
-
-def _kept_detail(labels: NDArray[Any], frame: Frame) -> list[float]:
-    """The IoU of labels with what the model's square keeps of them, per class of some labeled slices."""
-    labeled = [picture for picture in labels if picture.any()]
-    overlaps = []
-    for picture in labeled[:: max(1, len(labeled) // _SAMPLED_SLICES)]:
-        restored = frame.restore_labels(frame.apply_labels(picture))
-        for value in np.unique(picture[picture != 0]):
-            before, after = picture == value, restored == value
-            overlaps.append(float((before & after).sum() / (before | after).sum()))
-    return overlaps
+    row, col = (length / 2 + offset * reach for offset, length, reach in zip(position, shape, free, strict=True))
+    return row, col

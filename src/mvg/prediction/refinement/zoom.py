@@ -1,56 +1,95 @@
 """A second pass at a higher magnification, where labels are small or fine."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvg.imaging.frame import Frame
 from mvg.prediction.inference.context import PredictionContext
+from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
-from mvg.prediction.prompts.zoom_plan import ZoomRegion, label_extent, nearest_frame
+from mvg.prediction.prompts.label_extents import label_extent
+from mvg.prediction.prompts.zoom_plan import ZoomRegion, nearest_frame
+from mvg.prediction.refinement.zoom_gain import served_classes
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
-    """Replace labels by those of the magnified query, except for classes that its prompts lack.
+    """Replace labels by those of the magnified query, except for classes that its prompts lack or whole slices serve.
 
-    The second pass goes through the earlier refinements of the task. Regions of a grid show parts of labels, which end
-    everywhere: for them the first pass decides what is rejected. Pixels, uncertainty and probabilities are replaced in
-    place; `prompted`, `confidence`, `area` and `rejected` go on describing the first pass, in which whole slices are
-    comparable with those of the prompts.
+    The second pass of a region about all labels goes through the earlier refinements of the task. Other regions show
+    parts of labels, or some labels: for those of a grid the first pass decides what is rejected. Pixels, uncertainty
+    and probabilities are replaced in place; `prompted`, `confidence`, `area` and `rejected` go on describing the first
+    pass, in which whole slices are comparable with those of the prompts.
     """
-    zoom, query = context.zoom, context.query
-    if zoom is None or context.options.zoom == "off":
+    if context.zoom is None or context.options.zoom == "off":
         return prediction
-    shape = query.shape[1:]
-    frames = zoom.plan.frames(label_extent(prediction.pixels, context.spacing), shape, context.spacing)
-    if not frames:
-        return prediction
-    chosen = nearest_frame(frames, shape)
-    if len(frames) > 1:
+    shape = context.query.shape[1:]
+    served = served_classes(context.cache, context.zoom, context.options)
+    passes = list(_passes(context, prediction, served))
+    grid = [one.frame for one in passes if one.region.position is not None]
+    if len(passes) > 1:
         context.cache.forget_features()
-    for number, (frame, (region, cache)) in enumerate(zip(frames, zoom.regions, strict=True)):
-        options = context.options if region.position is None else replace(context.options, min_probability=0.0)
-        features = QueryFeatures(context.model, query.with_frames((frame,)))
-        magnified = replace(context, options=options, cache=cache, features=features, zoom=None, is_magnified=True)
-        again = context.earlier(magnified, predict_slices(magnified, magnified.planner()))
-        _merge(prediction, again, region, chosen == number)
-        if len(frames) > 1:  # the features of all regions of a grid would fill the memory
-            cache.forget_features()
+    for one in passes:
+        covered = nearest_frame((one.frame,), shape) == 0
+        if one.region.position is not None:
+            covered = nearest_frame(tuple(grid), shape) == grid.index(one.frame)
+        _merge(prediction, _again(context, one), one, covered)
+        if len(passes) > 1:  # the features of all regions would fill the memory
+            one.cache.forget_features()
     return prediction
 
 
-def _merge(
-    prediction: VolumePrediction, again: VolumePrediction, region: ZoomRegion, covered: NDArray[np.bool_]
-) -> None:
-    """Write the labels of a region's pixels (rows, cols) into the prediction."""
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """A region of the query that is predicted again, for some classes."""
+
+    frame: Frame
+    region: ZoomRegion
+    cache: PromptCache
+    classes: tuple[int, ...]
+
+
+def _passes(
+    context: PredictionContext, prediction: VolumePrediction, served: Sequence[tuple[int, ...]]
+) -> Iterator[_Pass]:
+    assert context.zoom is not None
+    shape, spacing = context.query.shape[1:], context.spacing
+    for (region, cache), classes in zip(context.zoom.regions, served, strict=True):
+        if not classes:
+            continue
+        labels = prediction.pixels if not region.classes else np.isin(prediction.pixels, region.classes)
+        extent = None if region.position is not None else label_extent(labels, spacing)
+        frame = region.frame(extent, shape, spacing)
+        if frame is not None:
+            yield _Pass(frame, region, cache, classes)
+
+
+def _again(context: PredictionContext, one: _Pass) -> VolumePrediction:
+    """The prediction for the magnified query."""
+    options, partial = context.options, one.region.position is not None or bool(one.region.classes)
+    features = QueryFeatures(context.model, context.query.with_frames((one.frame,)))
+    magnified = replace(
+        context, options=replace(options, min_probability=0.0) if partial else options, cache=one.cache,
+        features=features, zoom=None, is_magnified=True,
+    )  # fmt: skip
+    return context.earlier(magnified, predict_slices(magnified, magnified.planner()))
+
+
+def _merge(prediction: VolumePrediction, again: VolumePrediction, one: _Pass, covered: NDArray[np.bool_]) -> None:
+    """Write the labels of a region's pixels (rows, cols) into the prediction, those of the classes that it serves."""
+    served = np.zeros(again.prompted.shape[1], np.bool_)
+    served[[number - 1 for number in one.classes]] = True
     for number in range(len(prediction.pixels)):
         pixels, magnified = prediction.pixels[number], again.pixels[number]
-        if region.position is not None:
-            magnified[_classes(prediction.rejected[number])[magnified]] = 0
-        lacking = _classes(~again.prompted[number])[pixels]
-        replaced = covered & ~(lacking & (magnified == 0))
+        kept = served & ~prediction.rejected[number] if one.region.position is not None else served
+        magnified = np.where(_table(kept)[magnified], magnified, 0)
+        mine = _table(served & again.prompted[number])
+        mine[0] = served.all()
+        replaced = covered & (mine[pixels] | (magnified != 0))
         pixels[replaced] = magnified[replaced]
         if prediction.uncertainty is not None and again.uncertainty is not None:
             prediction.uncertainty[number][replaced] = again.uncertainty[number][replaced]
@@ -58,6 +97,6 @@ def _merge(
             prediction.probabilities[:, number, replaced] = again.probabilities[:, number, replaced]
 
 
-def _classes(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _table(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A table of class numbers, background first, that says which are marked (K,); it is faster than `np.isin`."""
     return np.concatenate([[False], marked])

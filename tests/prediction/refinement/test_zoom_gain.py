@@ -1,0 +1,189 @@
+"""Small labels get a region of their own where prompts, predicted from one another, say that it serves."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.predictor import Predictor
+from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.prompts import zoom_plan
+from mvg.prediction.refinement import zoom
+from mvg.prediction.refinement.zoom_gain import _cropped, served_classes
+from tests.prediction.learner import Learner, changed
+
+AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
+LARGE, SMALL, OTHER = 5, 7, 9
+KEY = ("alike_nearby", 8, 0, ())
+
+
+@pytest.fixture(autouse=True)
+def without_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoom_plan, "_FINE", 0.0)
+
+
+def body(seed: int, slices: int = 4) -> tuple[Volume, LabelMap]:
+    """Slices that a large label fills, with two small ones in opposite corners."""
+    labels = np.zeros((128, 128, slices), np.int32)
+    labels[4:124, 40:88] = LARGE
+    row, col = np.random.default_rng(seed).integers(0, 6, 2)
+    labels[10 + row : 21 + row, 10 + col : 19 + col] = SMALL
+    labels[100 + row : 109 + row, 100 + col : 111 + col] = OTHER
+    shades = np.select(
+        [labels == LARGE, labels == SMALL, labels == OTHER], [40.0, 200.0, -20.0], 100.0
+    )  # blurred edges are no small label
+    voxels = shades + np.random.default_rng(seed).uniform(-5, 5, labels.shape)
+    voxels[0, 0], voxels[-1, -1] = -60, 255
+    return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
+
+
+def task_of(prompts: int, slices: int = 4) -> PromptedTask:
+    pairs = [body(seed, slices) for seed in range(prompts)]
+    return Predictor(Learner()).prompt([image for image, _ in pairs], [labels for _, labels in pairs])
+
+
+def iou(one: LabelMap, other: LabelMap, value: int) -> float:
+    first, second = one.voxels == value, other.voxels == value
+    return float((first & second).sum() / (first | second).sum())
+
+
+def grouped(task: PromptedTask) -> list[tuple[int, ...]]:
+    assert task.zoom is not None
+    return [region.classes for region in task.zoom.regions if region.classes]
+
+
+def served_by_groups(task: PromptedTask) -> list[tuple[int, ...]]:
+    assert task.zoom_pass is not None
+    served = served_classes(task.cache, task.zoom_pass, task.options)
+    return [classes for (region, _), classes in zip(task.zoom_pass.regions, served, strict=True) if region.classes]
+
+
+def test_distant_small_labels_get_regions_of_their_own_that_show_nothing_else() -> None:
+    task = task_of(3)
+    assert task.zoom is not None
+    assert grouped(task) == [(2,), (3,)], "class numbers of the small labels"
+    for region in task.zoom.regions:
+        if region.classes:
+            assert region.magnification == 4.0
+            assert set(np.unique(region.prompts.targets)) == {0, *region.classes}
+            assert (region.prompts.targets > 0).mean() > 0.05, "magnified about the label"
+
+
+def test_near_small_labels_share_a_region() -> None:
+    pairs = [body(seed) for seed in range(3)]
+    near = [LabelMap(np.where(labels.voxels == OTHER, 0, labels.voxels), AFFINE) for _, labels in pairs]
+    for labels, (image, _) in zip(near, pairs, strict=True):
+        voxels = labels.voxels.copy()
+        voxels[(image.voxels > 180) & (image.voxels < 220) & (np.arange(128)[:, None, None] % 2 == 0)] = OTHER
+        labels.voxels.flags.writeable = True
+        labels.voxels[:] = voxels
+    task = Predictor(Learner()).prompt([image for image, _ in pairs], near)
+    assert grouped(task) == [(2, 3)]
+
+
+def test_small_labels_are_outlined_better_and_large_ones_stay() -> None:
+    task, (query, truth) = task_of(4), body(9)
+    whole, zoomed = changed(task, zoom="off")(query).volume, task(query).volume
+    assert isinstance(whole, LabelMap)
+    assert isinstance(zoomed, LabelMap)
+    for value in (SMALL, OTHER):
+        assert iou(zoomed, truth, value) > iou(whole, truth, value) + 0.05
+        assert iou(zoomed, truth, value) > 0.95
+    assert np.array_equal(zoomed.voxels == LARGE, (whole.voxels == LARGE) & ~np.isin(zoomed.voxels, (SMALL, OTHER)))
+
+
+def test_two_prompts_cannot_tell_and_leave_groups_alone() -> None:
+    task, (query, _) = task_of(2), body(9)
+    assert task.zoom_pass is not None
+    assert served_by_groups(task) == [(), ()]
+    assert np.isnan(task.cache.zoom_gains[KEY]).all()
+    assert np.array_equal(task(query).volume.voxels, changed(task, zoom="off")(query).volume.voxels)
+
+
+@pytest.mark.parametrize("loses", [True, False])
+def test_a_region_serves_the_classes_that_gain(loses: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, (query, _) = task_of(4), body(9)
+    assert task.zoom_pass is not None
+    whole, zoomed = changed(task, zoom="off")(query).volume, task(query).volume
+    number = [region.classes for region, _ in task.zoom_pass.regions].index((2,))
+    gains = task.cache.zoom_gains[KEY].copy()
+    assert gains[number, 1] > 0
+    gains[number, 1] = -0.1 if loses else 0.1
+    monkeypatch.setitem(task.cache.zoom_gains, KEY, gains)
+    again = task(query).volume
+    assert np.array_equal(again.voxels == SMALL, (whole if loses else zoomed).voxels == SMALL)
+    assert np.array_equal(again.voxels == OTHER, zoomed.voxels == OTHER)
+
+
+def test_labels_of_single_slices_need_a_clear_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean gains of .01 with a standard error of .02 are enough in volumes, and not in single slices."""
+    monkeypatch.setattr(
+        "mvg.prediction.refinement.zoom_gain._gain", lambda counts: (np.full(3, 0.01), np.full(3, 0.02))
+    )
+    for slices, enough in ((4, True), (1, False)):
+        task = task_of(3, slices)
+        assert served_by_groups(task) == ([(2,), (3,)] if enough else [(), ()])
+
+
+def test_a_region_elsewhere_does_not_count_as_a_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where whole slices do not show where a label is, the query would be magnified elsewhere."""
+    task = task_of(4)
+    monkeypatch.setattr("mvg.prediction.refinement.zoom_gain._meets_center", lambda *_: False)
+    served = served_classes(task.cache, task.zoom_pass, task.options)
+    assert not any(
+        classes for (region, _), classes in zip(task.zoom_pass.regions, served, strict=True) if region.classes
+    )
+
+
+def test_a_saved_task_knows_its_gains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, (query, _) = task_of(3), body(9)
+    task.save(tmp_path / "body.mvgtask")
+    loaded = Predictor(task.model).load_task(tmp_path / "body.mvgtask")
+    assert np.array_equal(loaded.cache.zoom_gains[KEY], task.cache.zoom_gains[KEY], equal_nan=True)
+    assert grouped(loaded) == grouped(task)
+    assert loaded.zoom is not None
+    assert task.zoom is not None
+    for one, other in zip(loaded.zoom.regions, task.zoom.regions, strict=True):
+        assert one.centers == pytest.approx(other.centers)
+        assert one.magnification == other.magnification
+    monkeypatch.setattr("mvg.prediction.refinement.zoom_gain._gains", None)
+    assert np.array_equal(loaded(query).volume.voxels, task(query).volume.voxels)
+
+
+def test_a_further_example_counts_in_the_gains() -> None:
+    task = task_of(3)
+    assert task.zoom_pass is not None
+    served_classes(task.cache, task.zoom_pass, task.options)
+    more = task.with_example(*body(5))
+    assert more.zoom is not None
+    assert [len(region.centers) for region in more.zoom.regions] == [4] * len(more.zoom.regions)
+    assert not more.cache.zoom_gains
+    assert np.isin(more(body(9)[0]).volume.voxels, (0, LARGE, SMALL, OTHER)).all()
+
+
+def test_probabilities_add_up_to_one_where_a_group_was_magnified() -> None:
+    task, (query, _) = task_of(3), body(9)
+    both = changed(task, probabilities=True)(query)
+    assert both.probabilities is not None
+    total = sum(both.probabilities.of(value).voxels for value in (0, LARGE, SMALL, OTHER))
+    assert total == pytest.approx(1, abs=4e-3)
+    assert np.array_equal(both.volume.voxels, task(query).volume.voxels)
+    assert (both.probabilities.of(SMALL).voxels[both.volume.voxels == SMALL] > 0.4).all()
+
+
+def test_a_part_of_a_square_is_what_a_region_shows() -> None:
+    square = torch.zeros(1, 32, 32)
+    square[0, 8:16, 4:12] = 1
+    part = _cropped(square, np.array([12.0, 8.0], np.float32), 8.0)
+    assert part.shape == (1, 32, 32)
+    assert part[0, 3:-3, 3:-3].min() == 1, "the label fills the part"
+    assert _cropped(square, np.array([12.0, 24.0], np.float32), 8.0).max() == 0
+
+
+def test_no_region_is_predicted_that_serves_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, (query, _) = task_of(3), body(9)
+    monkeypatch.setattr(zoom, "served_classes", lambda cache, plan, options: [()] * len(plan.regions))
+    monkeypatch.setattr(zoom, "_again", None)
+    assert np.array_equal(task(query).volume.voxels, changed(task, zoom="off")(query).volume.voxels)
