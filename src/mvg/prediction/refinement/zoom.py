@@ -14,7 +14,10 @@ from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.prompts.label_extents import label_extent
 from mvg.prediction.prompts.zoom_plan import ZoomRegion, nearest_frame
-from mvg.prediction.refinement.zoom_gain import served_classes
+from mvg.prediction.refinement.alignment import misplacement
+from mvg.prediction.refinement.zoom_gain import has_enough_volumes, has_volumes, served_classes
+
+_MISPLACED = 0.035  # share of a whole slice that labels may lie apart in prompts and query, for a grid
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
@@ -29,6 +32,9 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
         return prediction
     shape = context.query.shape[1:]
     served = served_classes(context.cache, context.zoom, context.options)
+    if any(region.position is not None for region, _ in context.zoom.regions) and not _grid_fits(context, prediction):
+        regions = zip(context.zoom.regions, served, strict=True)
+        served = [classes if region.position is None else () for (region, _), classes in regions]
     passes = list(_passes(context, prediction, served))
     grid = [one.frame for one in passes if one.region.position is not None]
     if len(passes) > 1:
@@ -41,6 +47,17 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
         if len(passes) > 1:  # the features of all regions would fill the memory
             one.cache.forget_features()
     return prediction
+
+
+def _grid_fits(context: PredictionContext, prediction: VolumePrediction) -> bool:
+    """Whether regions of a grid show the same parts of prompts and query; asked where prompts could not be compared.
+
+    In volumes with several labels these say where the parts lie.
+    """
+    prompts = context.prompts
+    if has_enough_volumes(prompts) or not has_volumes(prompts) or len(prompts.values) < 2:
+        return True
+    return misplacement(context, prediction) <= _MISPLACED
 
 
 @dataclass(frozen=True, eq=False)

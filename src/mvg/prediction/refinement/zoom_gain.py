@@ -16,6 +16,7 @@ from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.label_extents import label_extent
+from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.prompts.zoom_plan import ZoomRegion
 from mvg.prediction.selection.retrieval import evenly_spaced
 
@@ -61,20 +62,29 @@ def _gains(cache: PromptCache, zoom: ZoomPass, options: PredictionOptions) -> ND
     regions, classes = zoom.regions, len(cache.prompts.values)
     gains = np.full((len(regions), classes), np.nan, np.float32)
     volumes = np.unique(cache.prompts.volume)
-    if len(volumes) < _FEWEST or not all(np.isfinite(region.centers).all() for region, _ in regions):
+    if not has_enough_volumes(cache.prompts) or not all(np.isfinite(region.centers).all() for region, _ in regions):
         return gains
     sample = evenly_spaced(volumes, _VOLUMES).tolist()
-    has_volumes = bool(np.median(cache.prompts.count) > 1)
     for together in _compared_together(zoom, classes):
         compare, region = (
             partial(_compared, cache, [regions[number] for number in together], options),
             regions[together[0]][0],
         )
         means, errors = _gain(np.array(list(in_parallel(compare, sample))))
-        gains[together] = means + errors * (-1 if region.classes and not has_volumes else 1)
-        if region.position is not None and has_volumes and np.nan_to_num(means).sum() <= 0:
+        gains[together] = means + errors * (-1 if region.classes and not has_volumes(cache.prompts) else 1)
+        if region.position is not None and has_volumes(cache.prompts) and np.nan_to_num(means).sum() <= 0:
             gains[together] = np.where(np.isnan(means), np.nan, -1)
     return gains
+
+
+def has_enough_volumes(prompts: PromptSet) -> bool:
+    """Whether prompt volumes can be compared with one another at all."""
+    return len(np.unique(prompts.volume)) >= _FEWEST
+
+
+def has_volumes(prompts: PromptSet) -> bool:
+    """Whether prompts are volumes rather than single slices."""
+    return bool(np.median(prompts.count) > 1)
 
 
 def _compared_together(zoom: ZoomPass, classes: int) -> list[list[int]]:
