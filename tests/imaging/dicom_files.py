@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,14 @@ def add_series(folder: Path, count: int, uid: str, **values: Any) -> None:
         shutil.move(file, folder / f"{uid}-{file.name}")
 
 
+def item(**values: Any) -> pydicom.Sequence:
+    """A sequence of one item with these elements."""
+    dataset_item = pydicom.Dataset()
+    for name, value in values.items():
+        setattr(dataset_item, name, value)
+    return pydicom.Sequence([dataset_item])
+
+
 def write_enhanced(path: Path, affine: NDArray[np.float64]) -> None:
     """Writes one multi-frame file with geometry and HU in functional groups."""
     dataset = pydicom.dcmread(pydicom_file("CT_small.dcm"))
@@ -70,12 +79,6 @@ def write_enhanced(path: Path, affine: NDArray[np.float64]) -> None:
         delattr(dataset, name)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
-
-    def item(**values: Any) -> pydicom.Sequence:
-        dataset_item = pydicom.Dataset()
-        for name, value in values.items():
-            setattr(dataset_item, name, value)
-        return pydicom.Sequence([dataset_item])
 
     cosines = [*(lps[:3, 0] / spacing[0]), *(lps[:3, 1] / spacing[1])]
     dataset.SharedFunctionalGroupsSequence = item(
@@ -94,3 +97,21 @@ def write_enhanced(path: Path, affine: NDArray[np.float64]) -> None:
     dataset.NumberOfFrames, dataset.Rows, dataset.Columns = SLICES, ROWS, COLS
     dataset.PixelData = STORED[::-1].tobytes()
     dataset.save_as(path)
+
+
+def write_phases(path: Path, affine: NDArray[np.float64], order: list[tuple[int, int]], change: Change) -> Path:
+    """As `write_enhanced`, with a frame for each (slice, phase) in this order; phases are brighter by 1 each.
+
+    change: is called with the functional groups of a frame and the number of its phase.
+    """
+    write_enhanced(path, affine)
+    dataset = pydicom.dcmread(path)
+    by_slice = list(reversed(dataset.PerFrameFunctionalGroupsSequence))
+    frames = [deepcopy(by_slice[number]) for number, _ in order]
+    for frame, (_, phase) in zip(frames, order, strict=True):
+        change(frame, phase)
+    dataset.PerFrameFunctionalGroupsSequence = pydicom.Sequence(frames)
+    dataset.NumberOfFrames = len(frames)
+    dataset.PixelData = np.stack([STORED[number] + phase for number, phase in order]).tobytes()
+    dataset.save_as(path)
+    return path

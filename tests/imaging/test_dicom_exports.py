@@ -1,5 +1,6 @@
 """Exports of archives as they are: stray files, several series, copies, faults of anonymizers, zip files, DICOMDIR."""
 
+import random
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -16,8 +17,20 @@ from pydicom.uid import generate_uid
 
 from mvg.errors import FileError, GeometryError
 from mvg.imaging import read, read_labels
+from mvg.imaging.dicom.reference import reference_of
 from mvg.imaging.files import segment_names, volume_count
-from tests.imaging.dicom_files import SLICES, STORED, add_series, change_files, pydicom_file, write_series
+from tests.imaging.dicom_files import (
+    SLICES,
+    STORED,
+    Change,
+    add_series,
+    change_files,
+    item,
+    pydicom_file,
+    write_enhanced,
+    write_phases,
+    write_series,
+)
 from tests.imaging.grids import affine_of
 
 AFFINE = affine_of(np.diag([-1.0, -1.0, 1.0]))
@@ -270,6 +283,52 @@ def test_one_volume_of_a_series_with_several(
     uid = str(pydicom.dcmread(folder / "9.dcm").SeriesInstanceUID)
     assert volume_count(folder, uid) == count
     assert np.array_equal(read(folder, f"{uid} volume 0").voxels, VOXELS + (count - 1 if backwards else 0))
+
+
+PHASES: dict[str, Change] = {
+    "time": lambda frame, phase: setattr(frame, "FrameContentSequence", item(TemporalPositionIndex=phase + 1)),
+    "trigger": lambda frame, phase: setattr(
+        frame, "CardiacSynchronizationSequence", item(NominalCardiacTriggerDelayTime=30.0 * phase)
+    ),
+    "echo": lambda frame, phase: setattr(frame, "MREchoSequence", item(EffectiveEchoTime=2.0 + phase)),
+    "diffusion": lambda frame, phase: setattr(frame, "MRDiffusionSequence", item(DiffusionBValue=500.0 * phase)),
+}
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(2, 4), element=st.sampled_from(sorted(PHASES)), seed=st.integers(0, 99))
+def test_one_volume_of_a_multi_frame_file_with_several(
+    count: int, element: str, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As enhanced MR of a beating heart: frames lie in any order."""
+    order = [(number, phase) for number in range(SLICES) for phase in range(count)]
+    random.Random(seed).shuffle(order)
+    path = write_phases(tmp_path_factory.mktemp("phases") / "cine.dcm", AFFINE, order, PHASES[element])
+    clean = tmp_path_factory.mktemp("clean") / "one.dcm"
+    write_enhanced(clean, AFFINE)
+    expected = read(clean)
+    with pytest.raises(FileError, match=r"several images of one position .*--volume 0"):
+        read(path)
+    assert volume_count(path) == count
+    for number in range(count):
+        volume = read(path, f"volume {number}")
+        np.testing.assert_array_equal(volume.voxels, expected.voxels + 2 * number)
+        np.testing.assert_allclose(volume.affine, expected.affine)
+    with pytest.raises(FileError, match=f"has {count} volumes"):
+        read(path, f"volume {count}")
+    with pytest.raises(FileError, match=r"one of several volumes of a multi-frame file.*--format nifti"):
+        reference_of(path, "volume 0", expected.shape)
+
+
+def test_frames_that_nothing_tells_apart_are_volumes_as_they_are_stored(tmp_path: Path) -> None:
+    order = [(number, phase) for phase in range(3) for number in range(SLICES)]
+    path = write_phases(tmp_path / "cine.dcm", AFFINE, order, lambda frame, phase: None)
+    voxels = [read(path, f"volume {number}").voxels for number in range(3)]
+    np.testing.assert_array_equal(voxels[2], voxels[0] + 4)
+    incomplete = write_phases(tmp_path / "part.dcm", AFFINE, order[:-1], PHASES["time"])
+    assert volume_count(incomplete) == 1
+    with pytest.raises(FileError, match=r"several images of one position .*because nothing in their headers"):
+        read(incomplete)
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])

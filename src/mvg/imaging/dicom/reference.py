@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.errors import FileError
+from mvg.imaging.dicom.frame_volumes import frame_volumes
 from mvg.imaging.dicom.series import choose
 from mvg.imaging.dicom.stack import by_height, position_of
 
@@ -61,6 +62,8 @@ def reference_of(path: Path, series: str, shape: tuple[int, int, int]) -> Refere
     counts = [int(header.get("NumberOfFrames") or 1) for header in headers]
     if len(headers) > 1 and max(counts) > 1:
         raise _unfit(path, f"{len(headers)} multi-frame files", "one multi-frame file, or single images")
+    if counts[0] > 1 and len(frame_volumes(headers[0])) > 1:
+        raise _unfit(path, "one of several volumes of a multi-frame file", "a file with one volume")
     reference = _of_frames(headers[0], counts[0]) if counts[0] > 1 else _of_images(headers)
     size = (int(reference.first.Columns), int(reference.first.Rows), reference.slice_count)
     if size != shape:

@@ -130,6 +130,12 @@ def choose(path: Path, wish: str = "", note: Note = _silent) -> list[Instance]:
     return _one_stack(path, first, wish, note)
 
 
+def volume_number(wish: str) -> int | None:
+    """The number of the volume that a wish names, see `choose`; None without one."""
+    volume = _VOLUME.fullmatch(wish)
+    return None if volume is None else int(volume[2])
+
+
 def _grouped(path: Path, instances: Sequence[Instance], note: Note) -> list[Series]:
     """Instances by study and series; series that consist of one image each are one series if all else is equal."""
     by_uid = _by(instances, lambda one: tuple(str(one.header.get(name, "")) for name in _UIDS)).values()

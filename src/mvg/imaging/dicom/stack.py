@@ -121,8 +121,11 @@ def affine_of_slices(positions: Sequence[SlicePosition], path: Path) -> NDArray[
     return affine
 
 
-def several_of_one_position(path: Path, headers: Sequence[Any]) -> FileError:
-    """The error for different images of one position, with the elements in which they differ."""
+def several_of_one_position(path: Path, headers: Sequence[Any], are_volumes: bool) -> FileError:
+    """The error for different images of one position, with the elements in which they differ.
+
+    are_volumes: whether they are frames of one file that holds several volumes.
+    """
     texts = {name: [str(header.get(name, "")) for header in headers] for name in _DIFFER}
     differing = [f"{name} {', '.join(sorted(set(values))[:3])}" for name, values in texts.items() if len({*values}) > 1]
     differ = f"; they differ in {'; '.join(differing[:3])}" if differing else ""
@@ -130,7 +133,7 @@ def several_of_one_position(path: Path, headers: Sequence[Any]) -> FileError:
         f"'{path}' holds several images of one position (time points or echoes){differ}",
         "one volume",
         "choose one or all of a query (mvg predict --volume 0), or separate them into folders"
-        if differing or _are_numbered(headers)
+        if differing or are_volumes or _are_numbered(headers)
         else "separate them into folders, because nothing in their headers tells them apart",
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mvg.errors import FileError
 from mvg.imaging.dicom.files import Instance
+from mvg.imaging.dicom.frame_volumes import frame_volumes
 from mvg.imaging.dicom.stack import by_height, position_of
 
 ORDER = (
@@ -39,7 +40,13 @@ def time_points(instances: Sequence[Instance]) -> list[list[Instance]]:
 
 def volume_count(instances: Sequence[Instance]) -> int:
     """How many volumes there are: of a film without positions, as of ultrasound, each frame is one."""
-    return film_length(instances) or len(time_points(instances))
+    return film_length(instances) or max(len(volumes_of_file(instances)), len(time_points(instances)))
+
+
+def volumes_of_file(instances: Sequence[Instance]) -> list[list[int]]:
+    """The frames of each volume of one multi-frame file with positions, see `frame_volumes`; [] for anything else."""
+    is_one = len(instances) == 1 and not film_length(instances)
+    return frame_volumes(instances[0].header) if is_one else []
 
 
 def film_length(instances: Sequence[Instance]) -> int:
@@ -50,11 +57,12 @@ def film_length(instances: Sequence[Instance]) -> int:
 
 
 def time_point(path: Path, instances: Sequence[Instance], number: int) -> list[Instance]:
-    """The images of one volume, counted from 0, or the film that it is a frame of.
+    """The images of one volume, counted from 0, or the file of several frames that it lies in.
 
     Raises FileError where there is none of that number.
     """
-    volumes = [list(instances)] * film_length(instances) or time_points(instances)
+    of_file = film_length(instances) or len(volumes_of_file(instances))
+    volumes = [list(instances)] * of_file or time_points(instances)
     if number >= len(volumes):
         raise FileError(f"'{path}' has {len(volumes)} volumes", f"0 to {len(volumes) - 1}", f"choose not {number}")
     return volumes[number]

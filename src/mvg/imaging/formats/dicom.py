@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from mvg.errors import FileError, MvgError, first_line
 from mvg.imaging.dicom.files import ARCHIVE, DicomFile, warn
 from mvg.imaging.dicom.files import SUFFIXES as FILE_SUFFIXES
+from mvg.imaging.dicom.frame_volumes import frame_volumes
 from mvg.imaging.dicom.image_kinds import check_kinds, note_on_order, notes_on_kinds
 from mvg.imaging.dicom.labels import labels_of_segmentation
 from mvg.imaging.dicom.pixels import frames_of, rescale_faults
-from mvg.imaging.dicom.series import choose, is_segmentation
+from mvg.imaging.dicom.series import choose, is_segmentation, volume_number
 from mvg.imaging.dicom.stack import (
     SlicePosition,
     affine_of_slices,
@@ -33,6 +34,7 @@ from mvg.imaging.dicom.stack import (
     spacing_fault,
 )
 from mvg.imaging.dicom.suv import suv_factor
+from mvg.imaging.dicom.time_points import volumes_of_file
 from mvg.imaging.formats import Stored
 from mvg.imaging.volume import Header, LabelMap, Volume
 
@@ -65,6 +67,9 @@ def load_series(path: Path, series: str) -> Stored:
     if path.is_file() and len(instances) == 1:
         _note_siblings(path, instances[0].header)
     frames = [frame for instance in instances for frame in _frames(instance.file)]
+    number, of_file = volume_number(series), volumes_of_file(instances)
+    if number is not None and of_file:
+        frames = [frames[k] for k in of_file[number]]
     _note_faults(path, [instance.header for instance in instances])
     if len({frame.pixels.shape for frame in frames}) > 1:
         raise FileError(f"'{path}' holds slices of different sizes", "one series", "separate them")
@@ -134,7 +139,9 @@ def _one_of(path: Path, frames: Sequence[_Frame]) -> _Frame:
     """The frame of a position; several are copies of one, or FileError."""
     contents = {hashlib.sha256(frame.pixels.tobytes()).digest() for frame in frames}
     if len(contents) > 1:
-        raise several_of_one_position(path, [frame.header for frame in frames])
+        headers = [frame.header for frame in frames]
+        is_one_file = len({id(header) for header in headers}) == 1
+        raise several_of_one_position(path, headers, is_one_file and len(frame_volumes(headers[0])) > 1)
     return frames[0]
 
 
