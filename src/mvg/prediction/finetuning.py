@@ -81,7 +81,7 @@ def tune(
         show()
         return clock() - started < _STACKING * seconds
 
-    rng, caches = np.random.default_rng(seed), task.adapted(None).complete_caches
+    rng, caches = np.random.default_rng(seed), task.adapted(None).caches
     slices = stack(caches if task.options.zoom == "auto" else caches[:1], task.options, rng, has_time)
     folds = folds_of(slices.volume, _MEMBERS, rng)
     config = AdapterConfig.of(task.model.config, target_type, len(task.prompts.values))

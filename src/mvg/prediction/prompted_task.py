@@ -147,9 +147,7 @@ class PromptedTask:
         used.cache = whole.corrected(None if adapter is None else adapter.correction(zoomed=False))
         if self.zoom_pass is not None:
             correction = None if adapter is None else adapter.correction(zoomed=True)
-            caches = tuple(
-                cache.corrected(None if region.classes else correction) for region, cache in self.zoom_pass.regions
-            )
+            caches = tuple(cache.corrected(correction) for cache in self.zoom_pass.caches)
             used.zoom_pass = replace(self.zoom_pass, caches=caches)
         return used
 
@@ -206,12 +204,6 @@ class PromptedTask:
     def caches(self) -> tuple[PromptCache, ...]:
         """Those of whole slices, then those of the magnified regions."""
         return (self.cache, *(self.zoom_pass.caches if self.zoom_pass else ()))
-
-    @property
-    def complete_caches(self) -> tuple[PromptCache, ...]:
-        """Those of whole slices, then those of the magnified regions whose prompts show all labels."""
-        regions = self.zoom_pass.regions if self.zoom_pass else ()
-        return (self.cache, *(cache for region, cache in regions if not region.classes))
 
     def _determine_thresholds(self) -> None:
         """Thresholds of rejection and gains of regions, so that nobody who loads the task waits for them."""

@@ -56,7 +56,7 @@ class AnsweredVolume:
 
 def answered_volumes(task: PromptedTask) -> Iterator[AnsweredVolume]:
     """Each prompt volume of a segmentation as the other volumes predict it: whole slices, and magnified ones."""
-    for cache in task.complete_caches:
+    for cache in task.caches:
         for volume in np.unique(cache.prompts.volume):
             rows = np.flatnonzero(cache.prompts.volume == volume)
             if len(rows) >= FEWEST_SLICES:

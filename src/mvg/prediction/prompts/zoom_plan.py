@@ -36,8 +36,8 @@ class ZoomRegion:
     """Magnified prompts: about their labels (`position` None), or at one position (row, column) in every slice.
 
     Positions run from -1 (the first edge) to 1. centers (v, 2): where the region lies in the squares of each prompt
-    volume's whole slices, in pixels, NaN where that is unknown. classes: the class numbers that the region is about,
-    and the only ones that its prompts show; none for all.
+    volume's whole slices, in pixels, NaN where that is unknown. classes: the class numbers that the region is about
+    and serves; none for all. Its prompts show all classes, so that neighbors of small labels are told from them.
     """
 
     prompts: PromptSet
@@ -147,7 +147,7 @@ def _sharpness(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> float:
 
 
 def _region(reader: PairReader, prompts: PromptSet, pairs: Sequence[MeasuredPair], aim: _Aim) -> ZoomRegion:
-    """The slices of all pairs, magnified; they show the labels of the aim alone."""
+    """The slices of all pairs, magnified."""
     size = prompts.images.shape[-1]
     centers = [_center(pair, aim) for pair in pairs]
 
@@ -155,9 +155,6 @@ def _region(reader: PairReader, prompts: PromptSet, pairs: Sequence[MeasuredPair
         return (Frame.zoomed(shape, spacing, size, centers[number], aim.magnification),)
 
     magnified = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
-    if aim.classes:
-        kept = np.isin(magnified.targets, aim.classes)
-        magnified = replace(magnified, targets=np.where(kept, magnified.targets, 0).astype(magnified.targets.dtype))
     squares = [_in_square(center, pair, size) for center, pair in zip(centers, pairs, strict=True)]
     return ZoomRegion(magnified, aim.magnification, np.array(squares, np.float32), aim.position, aim.classes)
 

@@ -74,6 +74,9 @@ def _gains(cache: PromptCache, zoom: ZoomPass, options: PredictionOptions) -> ND
         gains[together] = means + errors * (-1 if region.classes and not has_volumes(cache.prompts) else 1)
         if region.position is not None and has_volumes(cache.prompts) and np.nan_to_num(means).sum() <= 0:
             gains[together] = np.where(np.isnan(means), np.nan, -1)
+        if region.classes:
+            others = [number for number in range(classes) if number + 1 not in region.classes]
+            gains[np.ix_(together, others)] = np.nan
     return gains
 
 
