@@ -72,14 +72,14 @@ def test_distant_small_labels_get_regions_of_their_own() -> None:
 
 def near_body(seed: int) -> tuple[Volume, LabelMap]:
     """Two small labels, one below the other, and the large one."""
-    image, labels = body(seed)
-    voxels = np.where(labels.voxels == OTHER, np.float32(100), image.voxels)
-    numbers = np.where(labels.voxels == OTHER, 0, labels.voxels)
-    row, col = np.argwhere(numbers[..., 0] == SMALL).max(axis=0)
-    block = np.s_[row + 4 : row + 12, col - 8 : col + 1]
-    numbers[block] = OTHER
-    voxels[block] = -20.0
-    return Volume(voxels, AFFINE), LabelMap(numbers, AFFINE)
+    labels = np.zeros((128, 128, 4), np.int32)
+    labels[4:124, 40:88] = LARGE
+    first = 8 + seed % 4
+    labels[first : first + 10, 8:24] = SMALL
+    labels[first + 12 : first + 22, 8:24] = OTHER
+    shades = np.select([labels == LARGE, labels == SMALL, labels == OTHER], [40.0, 200.0, 240.0], 100.0)
+    voxels = shades + np.random.default_rng(seed).uniform(-5, 5, labels.shape)
+    return Volume(voxels.astype(np.float32), AFFINE), LabelMap(labels, AFFINE)
 
 
 def near_task() -> PromptedTask:
