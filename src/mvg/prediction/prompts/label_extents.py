@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.prediction.prompts.pairs import PairReader
 from mvg.prediction.prompts.prompt_set import PromptSet
+from mvg.prediction.selection.retrieval import evenly_spaced
 
 _SAMPLED_SLICES = 8  # labeled slices per prompt that are measured
+_SPAN_SLICES = 48  # labeled slices in which each label's span is measured
 _STRAY = 0.005  # share of pixels ignored at each end, so that single stray pixels do not widen the extent
 
 
@@ -31,7 +33,7 @@ def label_extent(labels: NDArray[Any], spacing: Spacing) -> Extent | None:
 
 def _span(labels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     """First and last row and column (exclusive) of everything that is not 0, few stray pixels left out."""
-    shape, ends = labels.shape[1:], []
+    shape = labels.shape[1:]
     counts = np.zeros(shape[0], np.int64), np.zeros(shape[1], np.int64)  # of labeled pixels per row, per column
     for picture in labels:
         present = picture != 0
@@ -39,12 +41,34 @@ def _span(labels: NDArray[Any]) -> tuple[int, int, int, int] | None:
             count += present.sum(axis=1 - axis)
     if not counts[0].any():
         return None
-    for count in counts:
-        mass = count.cumsum()
-        ends.append(int(np.searchsorted(mass, _STRAY * mass[-1], side="right")))
-        ends.append(int(np.searchsorted(mass, (1 - _STRAY) * mass[-1])) + 1)
-    top, bottom, left, right = ends
+    (top, bottom), (left, right) = (_ends(count) for count in counts)
     return top, bottom, left, right
+
+
+def _spans(labels: NDArray[Any], values: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
+    """The span of each label by its class number, in slices (n, rows, cols): in some slices of long volumes."""
+    _, rows, cols = labels.shape
+    labeled = np.flatnonzero([picture.any() for picture in labels])
+    down, across = np.zeros((len(values), rows), np.int64), np.zeros((len(values), cols), np.int64)
+    order = np.argsort(values)
+    known = np.array(values)[order]
+    for number in evenly_spaced(labeled, _SPAN_SLICES).tolist():
+        row, col = np.nonzero(labels[number])
+        value = labels[number][row, col]
+        at = np.minimum(np.searchsorted(known, value), len(known) - 1)
+        is_known = known[at] == value
+        at, row, col = order[at][is_known], row[is_known], col[is_known]
+        down += np.bincount(at * rows + row, minlength=down.size).reshape(down.shape)
+        across += np.bincount(at * cols + col, minlength=across.size).reshape(across.shape)
+    visible = np.flatnonzero(down.any(axis=1)).tolist()
+    return {number + 1: (*_ends(down[number]), *_ends(across[number])) for number in visible}
+
+
+def _ends(counts: NDArray[np.int64]) -> tuple[int, int]:
+    """The first and the last (exclusive) of what is counted (n,), few stray pixels left out."""
+    mass = counts.cumsum()
+    first = int(np.searchsorted(mass, _STRAY * mass[-1], side="right"))
+    return first, int(np.searchsorted(mass, (1 - _STRAY) * mass[-1])) + 1
 
 
 def _extent(span: tuple[int, int, int, int], shape: tuple[int, int], spacing: Spacing) -> Extent:
@@ -96,11 +120,7 @@ def measured_pair(reader: PairReader, number: int, prompts: PromptSet) -> Measur
     for value, overlap in _kept_detail(labels, frame):
         if value in prompts.values:
             kept.setdefault(prompts.values.index(value) + 1, []).append(overlap)
-    spans = {}
-    for at, value in enumerate(prompts.values):
-        span = _span(labels == value)
-        if span is not None:
-            spans[at + 1] = span
+    spans = _spans(labels, prompts.values)
     return MeasuredPair(shape, spacing, spans, label_extent(labels, spacing), resolution, kept)
 
 

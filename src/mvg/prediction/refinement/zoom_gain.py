@@ -71,6 +71,9 @@ def _gains(cache: PromptCache, zoom: ZoomPass, options: PredictionOptions) -> ND
             regions[together[0]][0],
         )
         means, errors = _gain(np.array(list(in_parallel(compare, sample))))
+        if len(regions) > 1:  # the features of all regions would fill the memory
+            for number in together:
+                regions[number][1].forget_features()
         gains[together] = means + errors * (-1 if region.classes and not has_volumes(cache.prompts) else 1)
         if region.position is not None and has_volumes(cache.prompts) and np.nan_to_num(means).sum() <= 0:
             gains[together] = np.where(np.isnan(means), np.nan, -1)
