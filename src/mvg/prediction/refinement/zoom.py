@@ -36,13 +36,9 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
         regions = zip(context.zoom.regions, served, strict=True)
         served = [classes if region.position is None else () for (region, _), classes in regions]
     passes = list(_passes(context, prediction, served))
-    grid = [one.frame for one in passes if one.region.position is not None]
     if len(passes) > 1:
         context.cache.forget_features()
-    for one in passes:
-        covered = nearest_frame((one.frame,), shape) == 0
-        if one.region.position is not None:
-            covered = nearest_frame(tuple(grid), shape) == grid.index(one.frame)
+    for one, covered in _covered(passes, shape):
         _merge(prediction, _again(context, one), one, covered)
         if len(passes) > 1:  # the features of all regions would fill the memory
             one.cache.forget_features()
@@ -83,6 +79,17 @@ def _passes(
         frame = region.frame(extent, shape, spacing)
         if frame is not None:
             yield _Pass(frame, region, cache, classes)
+
+
+def _covered(passes: Sequence[_Pass], shape: tuple[int, int]) -> Iterator[tuple[_Pass, NDArray[np.bool_]]]:
+    """Each pass with the pixels (rows, cols) that it predicts; regions of a grid share theirs out."""
+    grid = [one for one in passes if one.region.position is not None]
+    if grid:
+        chosen = nearest_frame(tuple(one.frame for one in grid), shape)
+        yield from ((one, chosen == number) for number, one in enumerate(grid))
+    for one in passes:
+        if one.region.position is None:
+            yield one, nearest_frame((one.frame,), shape) == 0
 
 
 def _again(context: PredictionContext, one: _Pass) -> VolumePrediction:

@@ -66,10 +66,8 @@ def _gains(cache: PromptCache, zoom: ZoomPass, options: PredictionOptions) -> ND
         return gains
     sample = evenly_spaced(volumes, _VOLUMES).tolist()
     for together in _compared_together(zoom, classes):
-        compare, region = (
-            partial(_compared, cache, [regions[number] for number in together], options),
-            regions[together[0]][0],
-        )
+        region = regions[together[0]][0]
+        compare = partial(_compared, cache, [regions[number] for number in together], options)
         means, errors = _gain(np.array(list(in_parallel(compare, sample))))
         if len(regions) > 1:  # the features of all regions would fill the memory
             for number in together:
