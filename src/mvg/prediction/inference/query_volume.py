@@ -25,13 +25,16 @@ _FEATURE_BYTES = 2**26
 class QueryVolume:
     """The slices (n, i, rows, cols) of a query along `plane`, raw, with a window per channel and the frames of a slice.
 
-    Predictions are put back onto the grid of the first channel.
+    Predictions are put back onto the grid of the first channel. These may be a part of a volume's `total` slices (0: all
+    of them), from the number `first` on.
     """
 
     slices: NDArray[np.float32]
     plane: Plane
     windows: tuple[Window, ...]
     frames: tuple[Frame, ...]
+    first: int = 0
+    total: int = 0
 
     @classmethod
     def of(cls, volume: Volume, prompts: PromptSet, spec: TaskSpec, size: int) -> "QueryVolume":
@@ -60,6 +63,16 @@ class QueryVolume:
         """The same slices, cut to other frames."""
         return replace(self, frames=frames)
 
+    @property
+    def length(self) -> int:
+        """The number of slices of the volume, of which these may be a part."""
+        return self.total or len(self)
+
+    def part(self, numbers: range) -> "QueryVolume":
+        """Some neighboring slices, which still know where in the volume they lie."""
+        slices = self.slices[numbers.start : numbers.stop]
+        return replace(self, slices=slices, first=self.first + numbers.start, total=self.length)
+
     def squares(self, number: int) -> NDArray[np.float32]:
         """One slice as the model receives it: (f, i, s, s) in [0, 1], one square per frame."""
         channels = zip(self.windows, self.slices[number], strict=True)
@@ -74,7 +87,8 @@ class QueryVolume:
         describe: number of a square -> its descriptor (f,).
         """
         square = int(np.argmax(squares[:, 0].std(axis=(1, 2))))
-        return QuerySlice(number, len(self), thumbnails(squares[square : square + 1, 0])[0], lambda: describe(square))
+        place, thumbnail = self.first + number, thumbnails(squares[square : square + 1, 0])[0]
+        return QuerySlice(place, self.length, thumbnail, lambda: describe(square))
 
     def restore(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
         """Squares (f, s, s) of one slice as a picture (rows, cols), by linear interpolation; tiles are blended."""

@@ -124,7 +124,7 @@ def _joined_through_plane(
     """The outputs for a query's slices, which come in order, after each was joined with its neighbors."""
     count, network = len(context.query), context.model.through_plane
     known: dict[int, _SliceOutput] = {}
-    trust = () if network is None else trust_in(continuity(context.prompts, count))
+    trust = () if network is None else trust_in(continuity(context.prompts, context.query.length))
     waiting = deque(runs(count, network))
     for outputs in answered:
         known |= {output.number: output for output in outputs}

@@ -1,7 +1,7 @@
 """Prompt volumes cut into the squares that the model takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,9 @@ _TILE_OVERLAP = 4  # neighboring tiles share a quarter of their side
 class SliceLayout:
     """How prompt volumes are cut into squares.
 
-    size: the side of a square in pixels. frames: None cuts as the task samples slices; values: the labels to number,
-    None for all that occur; plane: None for the plane of most volumes. Single slices are cut along their own plane.
+    size: the side of a square in pixels. frames: those that each slice of a volume is cut to, each with as many slices
+    as whole slices would have; None cuts as the task samples slices. values: the labels to number, None for all that
+    occur; plane: None for the plane of most volumes. Single slices are cut along their own plane.
     """
 
     size: int
@@ -54,6 +55,11 @@ class VolumeSlices:
     targets: NDArray[Any]
     index: NDArray[np.int64]
     count: int
+
+    def every(self, step: int, first: int) -> "VolumeSlices":
+        """Every `step`-th square from the number `first` on."""
+        images, targets, index = (part[first::step] for part in (self.images, self.targets, self.index))
+        return replace(self, images=images, targets=targets, index=index)
 
 
 def frames_for(shape: tuple[int, int], spacing: Spacing, size: int, sampling: str) -> tuple[Frame, ...]:
@@ -80,8 +86,7 @@ def cut_pair(reader: PairReader, layout: SliceLayout, number: int, plane: Plane 
         slices = min(_MAX_TILES, squares, count)
         tiles = max(1, min(_MAX_TILES, squares) // slices)
     else:
-        most = min(squares // len(frames), max(_MIN_SQUARES, _MOST_SLICES // len(reader)))
-        slices, tiles = max(1, _MIN_SQUARES // len(frames), most), len(frames)
+        slices, tiles = min(squares, max(_MIN_SQUARES, _MOST_SLICES // len(reader))), len(frames)
     images, targets, index = _cut_slices(pair, plane, evenly_spaced(numbers, slices), (frames, tiles))
     if reader.spec.residual:
         changed = _changed(images[:, 0], targets)

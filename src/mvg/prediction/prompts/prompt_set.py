@@ -1,7 +1,7 @@
 """The prompt slices of a task: windowed, framed and in 16 bit, as a task file holds them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -137,7 +137,18 @@ def prepare(reader: PairReader, layout: SliceLayout) -> PromptSet:
     the reader raises.
     """
     _check_numbers(reader)
+    return _joined(_cut_all(reader, layout), reader, layout)
+
+
+def prepare_frames(reader: PairReader, layout: SliceLayout, count: int) -> Iterator[PromptSet]:
+    """As `prepare`, a set of its own for each of the `count` frames of a layout; volumes are read once for all."""
+    _check_numbers(reader)
     cut = _cut_all(reader, layout)
+    for number in range(count):
+        yield _joined([volume.every(count, number) for volume in cut], reader, layout)
+
+
+def _joined(cut: list[VolumeSlices], reader: PairReader, layout: SliceLayout) -> PromptSet:
     plane = _main_plane(cut)
     values, targets = _numbered_targets(cut, reader.spec, layout.values)
     windows = [volume.target_window for volume in cut]

@@ -7,7 +7,7 @@ Other labels need no second pass.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -18,7 +18,7 @@ from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.label_extents import Extent, MeasuredPair, measured_pair
 from mvg.prediction.prompts.pairs import PairReader
-from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.prediction.prompts.prompt_set import PromptSet, prepare_frames
 
 _MARGIN = 1.4  # side of a square divided by the largest label extent in the prompts
 _QUERY_MARGIN = 1.1  # side of a square divided by the predicted extent, at least
@@ -77,7 +77,7 @@ class ZoomPlan:
     def with_example(self, reader: PairReader, prompts: PromptSet) -> "ZoomPlan":
         """The plan with the pairs of a reader after the others; `prompts` has the label values and the plane."""
         measured = [measured_pair(reader, number, prompts) for number in range(len(reader))]
-        more = (_region(reader, prompts, measured, _Aim.of(region)) for region in self.regions)
+        more = _regions(reader, prompts, measured, [_Aim.of(region) for region in self.regions])
         return ZoomPlan(tuple(one.joined(other) for one, other in zip(self.regions, more, strict=True)))
 
 
@@ -100,7 +100,7 @@ def plan_zoom(reader: PairReader, prompts: PromptSet) -> ZoomPlan | None:
         return None
     measured = [measured_pair(reader, number, prompts) for number in range(len(reader))]
     aims = _aims(measured, len(prompts.values))
-    return ZoomPlan(tuple(_region(reader, prompts, measured, aim) for aim in aims)) if aims else None
+    return ZoomPlan(tuple(_regions(reader, prompts, measured, aims))) if aims else None
 
 
 def _aims(pairs: Sequence[MeasuredPair], classes: int) -> list[_Aim]:
@@ -146,17 +146,23 @@ def _sharpness(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> float:
     return 1.0 if kept >= _FINE else min(max(1.0, *(pair.resolution for pair in pairs)), limit)
 
 
-def _region(reader: PairReader, prompts: PromptSet, pairs: Sequence[MeasuredPair], aim: _Aim) -> ZoomRegion:
-    """The slices of all pairs, magnified."""
+def _regions(
+    reader: PairReader, prompts: PromptSet, pairs: Sequence[MeasuredPair], aims: Sequence[_Aim]
+) -> Iterator[ZoomRegion]:
+    """The slices of all pairs, magnified as each aim says."""
     size = prompts.images.shape[-1]
-    centers = [_center(pair, aim) for pair in pairs]
+    centers = [[_center(pair, aim) for aim in aims] for pair in pairs]
 
     def frames(number: int, shape: tuple[int, int], spacing: Spacing) -> tuple[Frame, ...]:
-        return (Frame.zoomed(shape, spacing, size, centers[number], aim.magnification),)
+        return tuple(
+            Frame.zoomed(shape, spacing, size, center, aim.magnification)
+            for center, aim in zip(centers[number], aims, strict=True)
+        )
 
-    magnified = prepare(reader, SliceLayout(size, frames, prompts.values, prompts.plane))
-    squares = [_in_square(center, pair, size) for center, pair in zip(centers, pairs, strict=True)]
-    return ZoomRegion(magnified, aim.magnification, np.array(squares, np.float32), aim.position, aim.classes)
+    layout = SliceLayout(size, frames, prompts.values, prompts.plane)
+    for number, (aim, magnified) in enumerate(zip(aims, prepare_frames(reader, layout, len(aims)), strict=True)):
+        squares = [_in_square(center[number], pair, size) for center, pair in zip(centers, pairs, strict=True)]
+        yield ZoomRegion(magnified, aim.magnification, np.array(squares, np.float32), aim.position, aim.classes)
 
 
 def _center(pair: MeasuredPair, aim: _Aim) -> tuple[float, float]:

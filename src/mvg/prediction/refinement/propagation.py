@@ -24,7 +24,7 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
     frame = query.frames[0]
     images = np.concatenate([query.squares(int(number)) for number in confident])
     numbers = np.stack([frame.apply_labels(prediction.pixels[number]) for number in confident]).astype(np.uint8)
-    joined = prompts.with_volume(images, numbers, confident, len(query))
+    joined = prompts.with_volume(images, numbers, query.first + confident, query.length)
 
     def neighbors(number: int) -> tuple[int, ...]:
         below, above = confident[confident < number][-1:], confident[confident > number][:1]

@@ -17,6 +17,7 @@ from mvg.prediction.prompts.zoom_plan import ZoomRegion, nearest_frame
 from mvg.prediction.refinement.alignment import misplacement
 from mvg.prediction.refinement.zoom_gain import has_enough_volumes, has_volumes, served_classes
 
+_BEYOND, _FEWEST_BEYOND = 0.2, 3  # slices beyond those of a group's labels: share of their number, and at least
 _MISPLACED = 0.035  # share of a whole slice that labels may lie apart in prompts and query, for a grid
 
 
@@ -58,12 +59,13 @@ def _grid_fits(context: PredictionContext, prediction: VolumePrediction) -> bool
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """A region of the query that is predicted again, for some classes."""
+    """A region of the query that is predicted again in some slices, for some classes."""
 
     frame: Frame
     region: ZoomRegion
     cache: PromptCache
     classes: tuple[int, ...]
+    slices: range
 
 
 def _passes(
@@ -74,11 +76,33 @@ def _passes(
     for (region, cache), classes in zip(context.zoom.regions, served, strict=True):
         if not classes:
             continue
-        labels = prediction.pixels if not region.classes else np.isin(prediction.pixels, region.classes)
-        extent = None if region.position is not None else label_extent(labels, spacing)
+        slices, extent = range(len(prediction.pixels)), None
+        if region.classes:
+            slices = _near(prediction, region.classes)
+            extent = label_extent(_marked(prediction, region.classes, slices), spacing)
+        elif region.position is None:
+            extent = label_extent(prediction.pixels, spacing)
         frame = region.frame(extent, shape, spacing)
         if frame is not None:
-            yield _Pass(frame, region, cache, classes)
+            yield _Pass(frame, region, cache, classes, slices)
+
+
+def _near(prediction: VolumePrediction, classes: Sequence[int]) -> range:
+    """The slices in which some labels were predicted, from the first to the last, and some beyond."""
+    columns = [number - 1 for number in classes]
+    shown = ((prediction.area > 0) & ~prediction.rejected)[:, columns].any(axis=1)
+    numbers = np.flatnonzero(shown)
+    if not len(numbers):
+        return range(0)
+    first, last = int(numbers[0]), int(numbers[-1])
+    margin = max(_FEWEST_BEYOND, round(_BEYOND * (last + 1 - first)))
+    return range(max(0, first - margin), min(len(shown), last + 1 + margin))
+
+
+def _marked(prediction: VolumePrediction, classes: Sequence[int], slices: range) -> NDArray[np.bool_]:
+    """Where some classes were predicted in some slices (n, rows, cols)."""
+    table = np.isin(np.arange(prediction.area.shape[1] + 1), classes)
+    return np.asarray(table[prediction.pixels[slices.start : slices.stop]])
 
 
 def _covered(passes: Sequence[_Pass], shape: tuple[int, int]) -> Iterator[tuple[_Pass, NDArray[np.bool_]]]:
@@ -95,7 +119,8 @@ def _covered(passes: Sequence[_Pass], shape: tuple[int, int]) -> Iterator[tuple[
 def _again(context: PredictionContext, one: _Pass) -> VolumePrediction:
     """The prediction for the magnified query."""
     options, partial = context.options, one.region.position is not None or bool(one.region.classes)
-    features = QueryFeatures(context.model, context.query.with_frames((one.frame,)))
+    query = context.query.part(one.slices) if one.region.classes else context.query
+    features = QueryFeatures(context.model, query.with_frames((one.frame,)))
     magnified = replace(
         context, options=replace(options, min_probability=0.0) if partial else options, cache=one.cache,
         features=features, zoom=None, is_magnified=True,
@@ -107,18 +132,18 @@ def _merge(prediction: VolumePrediction, again: VolumePrediction, one: _Pass, co
     """Write the labels of a region's pixels (rows, cols) into the prediction, those of the classes that it serves."""
     served = np.zeros(again.prompted.shape[1], np.bool_)
     served[[number - 1 for number in one.classes]] = True
-    for number in range(len(prediction.pixels)):
-        pixels, magnified = prediction.pixels[number], again.pixels[number]
+    for row, number in enumerate(one.slices):
+        pixels, magnified = prediction.pixels[number], again.pixels[row]
         kept = served & ~prediction.rejected[number] if one.region.position is not None else served
         magnified = np.where(_table(kept)[magnified], magnified, 0)
-        mine = _table(served & again.prompted[number])
+        mine = _table(served & again.prompted[row])
         mine[0] = served.all()
         replaced = covered & (mine[pixels] | (magnified != 0))
         pixels[replaced] = magnified[replaced]
         if prediction.uncertainty is not None and again.uncertainty is not None:
-            prediction.uncertainty[number][replaced] = again.uncertainty[number][replaced]
+            prediction.uncertainty[number][replaced] = again.uncertainty[row][replaced]
         if prediction.probabilities is not None and again.probabilities is not None:
-            prediction.probabilities[:, number, replaced] = again.probabilities[:, number, replaced]
+            prediction.probabilities[:, number, replaced] = again.probabilities[:, row, replaced]
 
 
 def _table(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
