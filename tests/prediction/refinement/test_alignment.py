@@ -7,7 +7,8 @@ from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts import zoom_plan
-from mvg.prediction.refinement import zoom
+from mvg.prediction.refinement import zoom, zoom_gain
+from mvg.prediction.refinement.alignment import are_aligned
 from tests.prediction.learner import Learner, changed
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
@@ -47,7 +48,7 @@ def test_a_grid_is_used_where_labels_lie_as_in_a_single_prompt(shift: int, used:
 
 
 def test_single_slices_and_single_labels_keep_their_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoom, "misplacement", lambda *_: 1.0)
+    monkeypatch.setattr(zoom, "is_aligned_with_prompts", lambda *_: False)
     image, labels = blocks(0)
     one_label = LabelMap(np.where(labels.voxels == 5, 5, 0), AFFINE)
     for task in (task_of(1, slices=1), Predictor(Learner()).prompt([image], [one_label])):
@@ -57,5 +58,26 @@ def test_single_slices_and_single_labels_keep_their_grid(monkeypatch: pytest.Mon
 
 
 def test_three_prompts_are_compared_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoom, "misplacement", None)
+    monkeypatch.setattr(zoom, "is_aligned_with_prompts", None)
     task_of(3)(blocks(12)[0])
+
+
+@pytest.mark.parametrize(("shift", "aligned"), [(1, True), (20, False)])
+def test_a_grid_of_prompts_that_lie_apart_is_not_even_tried(
+    shift: int, aligned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [blocks(number * shift) for number in range(3)]
+    task = Predictor(Learner()).prompt([image for image, _ in pairs], [labels for _, labels in pairs])
+    assert task.zoom_pass is not None
+    assert task.zoom_pass.regions[0][0].position is not None
+    assert are_aligned(task.prompts) is aligned
+    compared = list[object]()
+    monkeypatch.setattr(zoom_gain, "_compared", lambda *arguments: compared.append(arguments) or np.ones((2, 2, 3)))
+    served = zoom_gain.served_classes(task.cache, task.zoom_pass, task.options)
+    assert bool(compared) is aligned
+    if not aligned:
+        assert not any(served)
+
+
+def test_labels_of_a_single_volume_are_aligned() -> None:
+    assert are_aligned(task_of(1).prompts)

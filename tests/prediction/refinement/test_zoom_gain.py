@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.inference.held_out import held_out_outputs
+from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts import zoom_plan
 from mvg.prediction.refinement import zoom
-from mvg.prediction.refinement.zoom_gain import _cropped, served_classes
+from mvg.prediction.refinement.zoom_gain import _cropped, _samples, served_classes
 from tests.prediction.learner import Learner, changed
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
@@ -210,3 +212,71 @@ def test_no_region_is_predicted_that_serves_no_class(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(zoom, "served_classes", lambda cache, plan, options: [()] * len(plan.regions))
     monkeypatch.setattr(zoom, "_again", None)
     assert np.array_equal(task(query).volume.voxels, changed(task, zoom="off")(query).volume.voxels)
+
+
+def test_every_label_is_compared_in_slices_that_show_it() -> None:
+    """A label in two of twelve slices is not missed, and slices that were chosen for another label count."""
+    image, labels = body(1, 12)
+    labels.voxels.flags.writeable = True
+    voxels = labels.voxels.copy()
+    voxels[..., :7][voxels[..., :7] == OTHER] = 0
+    voxels[..., 9:][voxels[..., 9:] == OTHER] = 0
+    pairs = [(image, LabelMap(voxels, AFFINE)) for _ in range(3)]
+    task = Predictor(Learner()).prompt([image for image, _ in pairs], [labels for _, labels in pairs])
+    for volume in range(3):
+        chosen = _samples(task.prompts, volume)
+        assert set(task.prompts.volume[chosen]) == {volume}
+        assert task.prompts.classes[chosen].sum(axis=0).tolist() == [len(chosen), len(chosen), 2]
+        assert task.prompts.index[chosen].tolist() == [2, 6, 7, 8, 10]
+
+
+def test_whole_slices_are_predicted_once_for_all_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, asked = task_of(3), list[int]()
+    assert task.zoom_pass is not None
+    assert len(grouped(task)) == 2
+
+    def outputs(cache: object, options: object, volume: int, numbers: list[int], most: int) -> object:
+        if cache is task.cache:
+            asked.extend(numbers)
+        return held_out_outputs(cache, options, volume, numbers, most)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("mvg.prediction.refinement.zoom_gain.held_out_outputs", outputs)
+    served_classes(task.cache, task.zoom_pass, task.options)
+    assert asked
+    assert len(asked) == len(set(asked))
+
+
+def shown_in(*slices: int, rejected: int | None = None) -> VolumePrediction:
+    """A prediction for 40 slices, with the second class in some of them, and rejected in one."""
+    area, removed = np.zeros((40, 2), np.int64), np.zeros((40, 2), np.bool_)
+    area[:, 0] = 5
+    area[list(slices), 1] = 3
+    removed[rejected, 1] = rejected is not None
+    return VolumePrediction(np.zeros((40, 4, 4), np.uint8), area > 0, np.zeros((40, 2), np.float32), area, removed)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "slices"),
+    [
+        (shown_in(10, 11), range(7, 15)),
+        (shown_in(1, 11), range(15)),
+        (shown_in(5, 34), range(40)),
+        (shown_in(10, 29), range(6, 34)),
+        (shown_in(10, 11, 39, rejected=39), range(7, 15)),
+        (shown_in(), range(0)),
+    ],
+)
+def test_slices_near_those_of_a_group_are_magnified(prediction: VolumePrediction, slices: range) -> None:
+    """A fifth of their number beyond them, at least three."""
+    assert zoom._near(prediction, (2,)) == slices
+
+
+def test_slices_far_from_a_group_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, (query, _) = task_of(4), body(9)
+    whole, zoomed = changed(task, zoom="off")(query).volume.voxels, task(query).volume.voxels
+    monkeypatch.setattr(zoom, "_near", lambda *_: range(1, 3))
+    parts = task(query).volume.voxels
+    for number in range(4):
+        expected, other = (zoomed, whole) if number in (1, 2) else (whole, zoomed)
+        assert np.array_equal(parts[..., number], expected[..., number])
+        assert not np.array_equal(parts[..., number], other[..., number])

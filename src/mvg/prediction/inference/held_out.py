@@ -9,10 +9,13 @@ from mvg.prediction.options import PredictionOptions
 
 
 def held_out_outputs(
-    cache: PromptCache, options: PredictionOptions, volume: int, numbers: Sequence[int]
+    cache: PromptCache, options: PredictionOptions, volume: int, numbers: Sequence[int], most: int | None = None
 ) -> Iterator[EnsembleOutput]:
-    """The output of one member for each of the slices `numbers` of a prompt volume, from the other volumes."""
-    others, kept = cache.index.without_volume(volume)
+    """The output of one member for each of the slices `numbers` of a prompt volume, from the other volumes.
+
+    most: slices of each of these, evenly spaced; None for all.
+    """
+    others, kept = cache.index.without_volume(volume, most)
     planner = ViewPlanner(cache.prompts, others, replace(options, members=1), cache.paints, kept)
     for number in numbers:
         (view,) = planner.views(cache.index.as_query(number))

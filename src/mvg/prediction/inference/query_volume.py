@@ -25,8 +25,8 @@ _FEATURE_BYTES = 2**26
 class QueryVolume:
     """The slices (n, i, rows, cols) of a query along `plane`, raw, with a window per channel and the frames of a slice.
 
-    Predictions are put back onto the grid of the first channel. These may be a part of a volume's `total` slices (0: all
-    of them), from the number `first` on.
+    Predictions are put back onto the grid of the first channel. These may be some of the `total` slices of a volume (0:
+    all of them), from the number `first` on.
     """
 
     slices: NDArray[np.float32]

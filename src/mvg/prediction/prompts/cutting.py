@@ -58,8 +58,8 @@ class VolumeSlices:
 
     def every(self, step: int, first: int) -> "VolumeSlices":
         """Every `step`-th square from the number `first` on."""
-        images, targets, index = (part[first::step] for part in (self.images, self.targets, self.index))
-        return replace(self, images=images, targets=targets, index=index)
+        which = slice(first, None, step)
+        return replace(self, images=self.images[which], targets=self.targets[which], index=self.index[which])
 
 
 def frames_for(shape: tuple[int, int], spacing: Spacing, size: int, sampling: str) -> tuple[Frame, ...]:

@@ -1,4 +1,6 @@
-"""Whether a query's slices show the same parts of the body in the same places as the prompts' slices."""
+"""Whether slices of different volumes show the same parts of the body in the same places."""
+
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,22 @@ from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.selection.retrieval import evenly_spaced
 
 _SLICES = 16  # of the query that are looked at
+_MISPLACED = 0.035  # share of a whole slice that labels may lie apart
+
+
+def is_aligned_with_prompts(context: PredictionContext, prediction: VolumePrediction) -> bool:
+    """Whether the predicted labels of a query lie where the prompts have theirs; yes where no label is in both."""
+    return misplacement(context, prediction) <= _MISPLACED
+
+
+def are_aligned(prompts: PromptSet) -> bool:
+    """Whether labels lie in the same places of all prompt volumes; yes where no two volumes show the same label."""
+    centers: dict[int, list[NDArray[np.float64]]] = {}
+    for label, center in _centers_in_prompts(prompts):
+        centers.setdefault(label, []).append(center)
+    pairs = (pair for of_label in centers.values() for pair in combinations(of_label, 2))
+    distances = [np.abs(one - other).max() for one, other in pairs]
+    return not distances or float(np.median(distances)) <= _MISPLACED
 
 
 def misplacement(context: PredictionContext, prediction: VolumePrediction) -> float:

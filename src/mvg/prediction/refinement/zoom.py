@@ -14,11 +14,10 @@ from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.prompts.label_extents import label_extent
 from mvg.prediction.prompts.zoom_plan import ZoomRegion, nearest_frame
-from mvg.prediction.refinement.alignment import misplacement
+from mvg.prediction.refinement.alignment import is_aligned_with_prompts
 from mvg.prediction.refinement.zoom_gain import has_enough_volumes, has_volumes, served_classes
 
 _BEYOND, _FEWEST_BEYOND = 0.2, 3  # slices beyond those of a group's labels: share of their number, and at least
-_MISPLACED = 0.035  # share of a whole slice that labels may lie apart in prompts and query, for a grid
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
@@ -54,7 +53,7 @@ def _grid_fits(context: PredictionContext, prediction: VolumePrediction) -> bool
     prompts = context.prompts
     if has_enough_volumes(prompts) or not has_volumes(prompts) or len(prompts.values) < 2:
         return True
-    return misplacement(context, prediction) <= _MISPLACED
+    return is_aligned_with_prompts(context, prediction)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +89,13 @@ def _passes(
 def _near(prediction: VolumePrediction, classes: Sequence[int]) -> range:
     """The slices in which some labels were predicted, from the first to the last, and some beyond."""
     columns = [number - 1 for number in classes]
-    shown = ((prediction.area > 0) & ~prediction.rejected)[:, columns].any(axis=1)
-    numbers = np.flatnonzero(shown)
+    shown = (prediction.area > 0) & ~prediction.rejected
+    numbers = np.flatnonzero(shown[:, columns].any(axis=1))
     if not len(numbers):
         return range(0)
-    first, last = int(numbers[0]), int(numbers[-1])
-    margin = max(_FEWEST_BEYOND, round(_BEYOND * (last + 1 - first)))
-    return range(max(0, first - margin), min(len(shown), last + 1 + margin))
+    first, end = int(numbers[0]), int(numbers[-1]) + 1
+    margin = max(_FEWEST_BEYOND, round(_BEYOND * (end - first)))
+    return range(max(0, first - margin), min(len(shown), end + margin))
 
 
 def _marked(prediction: VolumePrediction, classes: Sequence[int], slices: range) -> NDArray[np.bool_]:

@@ -18,9 +18,11 @@ from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.label_extents import label_extent
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.prompts.zoom_plan import ZoomRegion
+from mvg.prediction.refinement.alignment import are_aligned
 from mvg.prediction.selection.retrieval import evenly_spaced
 
-_VOLUMES, _SLICES = 6, 3  # prompt volumes that are predicted from the others, and slices of each
+_VOLUMES, _SLICES = 6, 3  # prompt volumes that are predicted from the others, and slices of each label
+_CHOICE = 16  # slices of each other volume to choose prompts from; more cost time and decide alike
 _FEWEST = 3  # volumes that show a label, for a decision
 _MOST_REGIONS = 9  # of a grid that is tried; more would take too long
 _NEAR = 0.25  # distance between true and predicted centers, as a share of the region, at which labels are found
@@ -57,17 +59,20 @@ def _gains(cache: PromptCache, zoom: ZoomPass, options: PredictionOptions) -> ND
 
     What is usual needs no proof: a standard error is added, but taken off for groups of labels in single slices, where
     a wrong guess of their place is magnified. In volumes, whose regions often show different parts of the body, a grid
-    that does not gain in the mean over classes has -1 for each.
+    has -1 for each class where it does not gain in the mean over classes, or where labels lie in different places.
     """
     regions, classes = zoom.regions, len(cache.prompts.values)
     gains = np.full((len(regions), classes), np.nan, np.float32)
     volumes = np.unique(cache.prompts.volume)
     if not has_enough_volumes(cache.prompts) or not all(np.isfinite(region.centers).all() for region, _ in regions):
         return gains
-    sample = evenly_spaced(volumes, _VOLUMES).tolist()
+    sample, whole = evenly_spaced(volumes, _VOLUMES).tolist(), dict[int, Float[Tensor, "k s s"]]()
     for together in _compared_together(zoom, classes):
         region = regions[together[0]][0]
-        compare = partial(_compared, cache, [regions[number] for number in together], options)
+        if region.position is not None and has_volumes(cache.prompts) and not are_aligned(cache.prompts):
+            gains[together] = -1
+            continue
+        compare = partial(_compared, cache, [regions[number] for number in together], options, whole)
         means, errors = _gain(np.array(list(in_parallel(compare, sample))))
         if len(regions) > 1:  # the features of all regions would fill the memory
             for number in together:
@@ -115,14 +120,24 @@ def _gain(counts: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _compared(
-    cache: PromptCache, regions: Sequence[tuple[ZoomRegion, PromptCache]], options: PredictionOptions, volume: int
+    cache: PromptCache,
+    regions: Sequence[tuple[ZoomRegion, PromptCache]],
+    options: PredictionOptions,
+    known: dict[int, Float[Tensor, "k s s"]],
+    volume: int,
 ) -> _Counts:
-    """The counts of a prompt volume, predicted from the others, within some regions."""
+    """The counts of a prompt volume, predicted from the others, within some regions.
+
+    known: whole slices by their numbers, as they were predicted before; the others are added.
+    """
     counts = np.zeros((2, len(cache.prompts.values), 3))
-    numbers = _sampled(cache, regions[0][0], volume)
-    whole = [output.mean[0] for output in held_out_outputs(cache, options, volume, numbers)]
+    numbers = _showing(cache.prompts, regions[0][0], _samples(cache.prompts, volume))
+    missing = [number for number in numbers if number not in known]
+    for number, output in zip(missing, held_out_outputs(cache, options, volume, missing, _CHOICE), strict=True):
+        known[number] = output.mean[0].half()
+    whole = [known[number].float() for number in numbers]
     for region, magnified in regions:
-        outputs = held_out_outputs(magnified, options, volume, numbers)
+        outputs = held_out_outputs(magnified, options, volume, numbers, _CHOICE)
         side = cache.prompts.images.shape[-1] / region.magnification
         for number, square, output in zip(numbers, whole, outputs, strict=True):
             truth = region.prompts.targets[number]
@@ -144,12 +159,23 @@ def _meets_center(whole: Sequence[Float[Tensor, "k s s"]], region: ZoomRegion, v
     return bool(distance <= _NEAR * labels.shape[-1] / region.magnification)
 
 
-def _sampled(cache: PromptCache, region: ZoomRegion, volume: int) -> list[int]:
-    """Prompt slices of a volume that show labels of a region."""
-    members = np.flatnonzero(cache.prompts.volume == volume)
+def _samples(prompts: PromptSet, volume: int) -> list[int]:
+    """Prompt slices of a volume in order, so many that `_SLICES` of them show each label, as far as it has them."""
+    members = np.flatnonzero(prompts.volume == volume)
+    chosen = list[int]()
+    for shown in prompts.classes[members].T:
+        labeled = members[shown]
+        others = labeled[~np.isin(labeled, chosen)]
+        missing = min(_SLICES - (len(labeled) - len(others)), len(others))
+        places = (np.arange(max(missing, 0)) + 0.5) / max(missing, 1) * len(others)
+        chosen += others[places.astype(np.int64)].tolist()
+    return sorted(chosen) or [int(number) for number in evenly_spaced(members, _SLICES)]
+
+
+def _showing(prompts: PromptSet, region: ZoomRegion, numbers: Sequence[int]) -> list[int]:
+    """Those of some slices that show labels of a region; all of them where none does."""
     classes = [number - 1 for number in region.classes] or slice(None)
-    labeled = members[cache.prompts.classes[members][:, classes].any(axis=1)]
-    return [int(number) for number in evenly_spaced(labeled if len(labeled) else members, _SLICES)]
+    return [number for number in numbers if prompts.classes[number, classes].any()] or list(numbers)
 
 
 def _cropped(square: Float[Tensor, "k s s"], center: NDArray[np.float32], side: float) -> Float[Tensor, "k s s"]:

@@ -72,9 +72,12 @@ class PromptIndex:
         descriptor = None if describe is None else lambda: describe(np.array([number]))[0]
         return QuerySlice(int(self.index[number]), int(self.count[number]), self.thumbnails[number], descriptor)
 
-    def without_volume(self, volume: int) -> tuple["PromptIndex", NDArray[np.int64]]:
-        """The slices of all other volumes, and their indices (n,) in this one."""
+    def without_volume(self, volume: int, most: int | None = None) -> tuple["PromptIndex", NDArray[np.int64]]:
+        """The slices of all other volumes, evenly spaced `most` of each, and their indices (n,) in this one."""
         others, describe = np.flatnonzero(self.volume != volume), self.descriptors
+        if most is not None:
+            volumes = (np.flatnonzero(self.volume == other) for other in np.unique(self.volume[others]))
+            others = np.concatenate([evenly_spaced(members, most) for members in volumes])
         descriptors = None if describe is None else lambda indices: describe(others[indices])
         return PromptIndex(
             self.volume[others], self.index[others], self.count[others], self.thumbnails[others], descriptors
