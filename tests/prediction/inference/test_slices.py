@@ -38,6 +38,19 @@ def test_labels_are_the_most_probable_classes_with_their_mean_probability_and_ar
     assert labels.confidence == pytest.approx([0.6, 0.9], abs=1e-5)
 
 
+def test_a_part_of_a_volume_knows_where_its_slices_lie() -> None:
+    frame = Frame.letterbox((SIZE, SIZE), (1.0, 1.0), SIZE)
+    slices = np.random.default_rng(0).random((9, 1, SIZE, SIZE)).astype(np.float32)
+    whole = QueryVolume(slices, "axial", (Window(0, 1),), (frame,))
+    part = whole.part(range(2, 8)).part(range(1, 4))
+    assert (len(part), part.length, whole.length) == (3, 9, 9)
+    for number in range(3):
+        squares = part.squares(number)
+        assert np.array_equal(squares, whole.squares(3 + number))
+        described = part.query_slice(number, squares, lambda square: np.zeros(4))
+        assert (described.index, described.count) == (3 + number, 9)
+
+
 def test_uncertainty_is_the_entropy_over_the_largest_entropy() -> None:
     query, probabilities = two_classes()
     uncertainty = decode_labels(query, probabilities).uncertainty

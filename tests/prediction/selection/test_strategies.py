@@ -171,3 +171,11 @@ def test_the_models_features_find_the_same_slice(form: str) -> None:
     assert (task.prompts.volume[best], task.prompts.index[best]) == (1, 2)
     assert selected("own_features", described, task.cache.index, 1) == (best,)
     assert np.array_equal(task.cache.descriptors(every[::-1]), task.cache.descriptors(every)[::-1])
+
+
+def test_slices_of_other_volumes_are_evenly_thinned() -> None:
+    index = index_of((5, 40, 9))
+    others, kept = index.without_volume(0, 3)
+    assert others.index.tolist() == [0, 20, 39, 0, 4, 8]
+    assert kept.tolist() == [5, 25, 44, 45, 49, 53]
+    assert len(index.without_volume(0)[1]) == 49
