@@ -231,22 +231,22 @@ def test_every_label_is_compared_in_slices_that_show_it() -> None:
 
 
 def test_whole_slices_are_predicted_once_for_all_regions(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, asked = task_of(3), list[int]()
+    task, predicted = task_of(3), list[int]()
     assert task.zoom_pass is not None
     assert len(grouped(task)) == 2
 
     def outputs(cache: object, options: object, volume: int, numbers: list[int], most: int) -> object:
         if cache is task.cache:
-            asked.extend(numbers)
+            predicted.extend(numbers)
         return held_out_outputs(cache, options, volume, numbers, most)  # type: ignore[arg-type]
 
     monkeypatch.setattr("mvg.prediction.refinement.zoom_gain.held_out_outputs", outputs)
     served_classes(task.cache, task.zoom_pass, task.options)
-    assert asked
-    assert len(asked) == len(set(asked))
+    assert predicted
+    assert len(predicted) == len(set(predicted))
 
 
-def shown_in(*slices: int, rejected: int | None = None) -> VolumePrediction:
+def labeled_in(*slices: int, rejected: int | None = None) -> VolumePrediction:
     """A prediction for 40 slices, with the second class in some of them, and rejected in one."""
     area, removed = np.zeros((40, 2), np.int64), np.zeros((40, 2), np.bool_)
     area[:, 0] = 5
@@ -258,12 +258,12 @@ def shown_in(*slices: int, rejected: int | None = None) -> VolumePrediction:
 @pytest.mark.parametrize(
     ("prediction", "slices"),
     [
-        (shown_in(10, 11), range(7, 15)),
-        (shown_in(1, 11), range(15)),
-        (shown_in(5, 34), range(40)),
-        (shown_in(10, 29), range(6, 34)),
-        (shown_in(10, 11, 39, rejected=39), range(7, 15)),
-        (shown_in(), range(0)),
+        (labeled_in(10, 11), range(7, 15)),
+        (labeled_in(1, 11), range(15)),
+        (labeled_in(5, 34), range(40)),
+        (labeled_in(10, 29), range(6, 34)),
+        (labeled_in(10, 11, 39, rejected=39), range(7, 15)),
+        (labeled_in(), range(0)),
     ],
 )
 def test_slices_near_those_of_a_group_are_magnified(prediction: VolumePrediction, slices: range) -> None:

@@ -87,8 +87,8 @@ class QueryVolume:
         describe: number of a square -> its descriptor (f,).
         """
         square = int(np.argmax(squares[:, 0].std(axis=(1, 2))))
-        place, thumbnail = self.first + number, thumbnails(squares[square : square + 1, 0])[0]
-        return QuerySlice(place, self.length, thumbnail, lambda: describe(square))
+        index, thumbnail = self.first + number, thumbnails(squares[square : square + 1, 0])[0]
+        return QuerySlice(index, self.length, thumbnail, lambda: describe(square))
 
     def restore(self, squares: NDArray[np.float32]) -> NDArray[np.float32]:
         """Squares (f, s, s) of one slice as a picture (rows, cols), by linear interpolation; tiles are blended."""

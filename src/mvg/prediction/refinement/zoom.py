@@ -89,13 +89,13 @@ def _passes(
 def _near(prediction: VolumePrediction, classes: Sequence[int]) -> range:
     """The slices in which some labels were predicted, from the first to the last, and some beyond."""
     columns = [number - 1 for number in classes]
-    shown = (prediction.area > 0) & ~prediction.rejected
-    numbers = np.flatnonzero(shown[:, columns].any(axis=1))
+    kept = (prediction.area > 0) & ~prediction.rejected
+    numbers = np.flatnonzero(kept[:, columns].any(axis=1))
     if not len(numbers):
         return range(0)
     first, end = int(numbers[0]), int(numbers[-1]) + 1
     margin = max(_FEWEST_BEYOND, round(_BEYOND * (end - first)))
-    return range(max(0, first - margin), min(len(shown), end + margin))
+    return range(max(0, first - margin), min(len(kept), end + margin))
 
 
 def _marked(prediction: VolumePrediction, classes: Sequence[int], slices: range) -> NDArray[np.bool_]:

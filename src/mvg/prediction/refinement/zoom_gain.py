@@ -163,8 +163,8 @@ def _samples(prompts: PromptSet, volume: int) -> list[int]:
     """Prompt slices of a volume in order, so many that `_SLICES` of them show each label, as far as it has them."""
     members = np.flatnonzero(prompts.volume == volume)
     chosen = list[int]()
-    for shown in prompts.classes[members].T:
-        labeled = members[shown]
+    for present in prompts.classes[members].T:
+        labeled = members[present]
         others = labeled[~np.isin(labeled, chosen)]
         missing = min(_SLICES - (len(labeled) - len(others)), len(others))
         places = (np.arange(max(missing, 0)) + 0.5) / max(missing, 1) * len(others)
