@@ -22,7 +22,7 @@ def annotated_frame(labels: NDArray[np.uint8], spacing: Spacing, size: int, prev
     extent = label_extent(labels, spacing)
     if extent is None or labels.any(axis=(1, 2)).sum() < _MIN_SLICES:
         return whole
-    if previous is not None and previous != whole and _holds(previous, extent, spacing):
+    if previous is not None and previous != whole and holds(previous, extent, spacing):
         return previous
     magnification = min(_MAX_MAGNIFICATION, 1 / (_MARGIN * extent.size))
     if magnification < _MIN_MAGNIFICATION:
@@ -30,7 +30,7 @@ def annotated_frame(labels: NDArray[np.uint8], spacing: Spacing, size: int, prev
     return Frame.zoomed((rows, cols), spacing, size, extent.center, magnification)
 
 
-def _holds(frame: Frame, extent: Extent, spacing: Spacing) -> bool:
+def holds(frame: Frame, extent: Extent, spacing: Spacing) -> bool:
     """Whether labels of this extent lie in the frame's part of a slice, with a margin."""
     reach = _KEPT_MARGIN * extent.size * max(extent_of(frame.shape, spacing)) / 2
     box = frame.source

@@ -11,9 +11,9 @@ from mvg.imaging.frame import Frame
 from mvg.imaging.volume import Plane, Volume
 from mvg.model.generalist import Generalist
 from mvg.prediction.annotated_frame import annotated_frame
-from mvg.prediction.inference.evidence import AnnotatedSquare, SliceStack
+from mvg.prediction.inference.evidence import AnnotatedSquare, SliceStack, VolumeScale
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume
-from mvg.prediction.inference.same_volume import SameVolume, VolumeScale
+from mvg.prediction.inference.same_volume import SameVolume
 from mvg.prediction.prompts.pairs import channels_first, windows_of
 from mvg.prediction.slice_plane import SlicePlane
 from mvg.tasks.case_pair import CaseFiles, thinned

@@ -217,7 +217,7 @@ class Session:
     def forget_features(self) -> None:
         """Free the features of the slices, the largest part of its memory; they are computed again when needed."""
         if self._engine.current is not None:
-            self._engine.current.features.clear()
+            self._engine.current.forget_features()
 
     def restore(self, contents: SessionContents) -> None:
         """Repeat the corrections of a file, those that were undone included."""

@@ -73,7 +73,8 @@ def test_a_session_answers_from_the_slices_that_it_has_drawn(order: str, monkeyp
     assert len(annotator.requested) == 3
     for index in annotator.requested:
         assert np.array_equal(prediction.voxels[:, :, index], case.truth.voxels[:, :, index])
-    assert np.array_equal(prediction.voxels == 1, case.truth.voxels == 1)
+    predicted, true = prediction.voxels == 1, case.truth.voxels == 1
+    assert 2 * (predicted & true).sum() / (predicted.sum() + true.sum()) > 0.9, "but for pixels that are interpolated"
 
 
 def test_a_single_annotated_slice_has_nothing_between() -> None:

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from mvg.imaging.frame import Frame
 from mvg.imaging.window import Window
-from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors
+from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, VolumeScale
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume
-from mvg.prediction.inference.same_volume import SameVolume, VolumeScale
+from mvg.prediction.inference.same_volume import SameVolume
 from mvg.prediction.inference.shape_prior import interpolated, signed_distances
 from tests.prediction.learner import SIZE, Learner
 

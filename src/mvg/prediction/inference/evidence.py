@@ -7,14 +7,30 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mvg.imaging.frame import Frame, extent_of
 from mvg.model.fusion import SCALE, Evidence
 from mvg.prediction.inference.shape_prior import interpolated, signed_distances
+from mvg.prediction.slice_plane import SlicePlane
 
 _LIMIT = 12.0  # largest log-odds
 _CERTAIN = 8.0  # log-odds of annotated pixels
 _NOWHERE = 64  # slices to the nearest annotated one where there is none
 _MAX_CHANGE = 32.0  # pixels
 _MAX_REACH = 4.0
+
+
+@dataclass(frozen=True)
+class VolumeScale:
+    """Millimetres between the pixels of a square, and between slices."""
+
+    pixel: float
+    thickness: float
+
+    @classmethod
+    def of(cls, cut: SlicePlane, frame: Frame) -> "VolumeScale":
+        """That of the squares of a frame, for the slices of a plane."""
+        extent = extent_of((frame.source.rows, frame.source.cols), cut.volume.pixel_spacing(cut.plane))
+        return cls(max(extent) / frame.size, cut.thickness)
 
 
 @dataclass(frozen=True, eq=False)

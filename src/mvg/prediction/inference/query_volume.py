@@ -118,9 +118,10 @@ class QueryVolume:
 class QueryFeatures:
     """The squares and features of the slices of a query, embedded once while memory allows."""
 
-    def __init__(self, model: Generalist, query: QueryVolume) -> None:
+    def __init__(self, model: Generalist, query: QueryVolume, budget: int = _FEATURE_BYTES) -> None:
+        """`budget`: bytes of features that are kept."""
         self.model, self.query = model, query
-        self._cache = FeatureCache(model, query.squares, budget=_FEATURE_BYTES)
+        self._cache = FeatureCache(model, query.squares, budget=budget)
 
     @property
     def batch(self) -> int:

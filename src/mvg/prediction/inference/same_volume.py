@@ -6,7 +6,6 @@ outlines interpolated between annotated slices, and the slices beside it. Weight
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Literal
@@ -15,16 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mvg.imaging.frame import Frame, extent_of
 from mvg.model.outputs import PromptState
 from mvg.model.slice_network import REACH
-from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, SliceStack, evidence_maps
-from mvg.prediction.inference.other_knowledge import NOTHING_ELSE, OVERCONFIDENCE, OtherKnowledge, no_others
+from mvg.prediction.inference.evidence import AnnotatedSquare, Neighbors, SliceStack, VolumeScale, evidence_maps
+from mvg.prediction.inference.label_regions import LabelRegion, magnified
+from mvg.prediction.inference.other_knowledge import NOTHING_ELSE, OtherKnowledge, no_others
 from mvg.prediction.inference.parallel import in_parallel, one_thread_per_operation
 from mvg.prediction.inference.query_volume import QueryFeatures
 from mvg.prediction.inference.recent import Recent
-from mvg.prediction.inference.slices import decode_labels
-from mvg.prediction.slice_plane import SlicePlane
+from mvg.prediction.inference.slice_answer import Magnified, SliceAnswer, answered
 
 _BATCH = 8  # slices that the network answers together
 _FUSED = 24  # slices that are fused together; those within reach of them are processed too
@@ -40,32 +38,6 @@ outlines by a rule; the network alone; interpolated outlines alone. All but the 
 """
 
 
-@dataclass(frozen=True)
-class VolumeScale:
-    """Millimetres between the pixels of a square, and between slices."""
-
-    pixel: float
-    thickness: float
-
-    @classmethod
-    def of(cls, cut: SlicePlane, frame: Frame) -> "VolumeScale":
-        """That of the squares of a frame, for the slices of a plane."""
-        extent = extent_of((frame.source.rows, frame.source.cols), cut.volume.pixel_spacing(cut.plane))
-        return cls(max(extent) / frame.size, cut.thickness)
-
-
-@dataclass(frozen=True, eq=False)
-class SliceAnswer:
-    """The prediction for a slice: class numbers (rows, cols), and how many pixels of the square are likely wrong.
-
-    doubt: all of them; by_class: (K,), those that are, or are not but should be, of a class.
-    """
-
-    numbers: NDArray[np.uint8]
-    doubt: float
-    by_class: NDArray[np.float32]
-
-
 class SameVolume:
     """Predicts the slices of one query; the query has one frame. Computed values are kept between corrections."""
 
@@ -77,6 +49,7 @@ class SameVolume:
         self._classes, self._scale, self._combination = classes, scale, combination
         self._others, self._first, self._missing = known.prompts, known.log_odds, list(range(classes))
         self._given: dict[int, NDArray[np.uint8]] = {}
+        self._regions: tuple[LabelRegion, ...] = ()
         self._annotated: dict[int, AnnotatedSquare] = {}
         self._versions: dict[int, int] = {}
         self._states: dict[int, tuple[int, PromptState]] = {}
@@ -100,6 +73,10 @@ class SameVolume:
                 self._annotated[number] = AnnotatedSquare.of(after, query.squares(number)[0, 0], self._classes)
         annotated_classes = {int(value) for numbers in annotated.values() for value in np.unique(numbers)}
         self._missing = [number for number in range(self._classes) if number + 1 not in annotated_classes]
+
+    def magnify(self, regions: Sequence[LabelRegion]) -> None:
+        """Take the regions that answer small labels once more, instead of those before."""
+        self._regions = tuple(regions)
 
     @property
     def annotated(self) -> tuple[int, ...]:
@@ -133,7 +110,10 @@ class SameVolume:
             window = self._window(range(part[0], part[-1] + 1), REACH)
             with one_thread_per_operation():
                 self._network_log_odds(window)
-                predictions = list(in_parallel(self._decoded, list(self._fused(window, part))))
+                fused = dict(zip(part, self._fused(window, part), strict=True))
+                closer = magnified(self._regions, self.features.query.frames[0], fused)
+                both = [(log_odds, closer.get(number, [])) for number, log_odds in fused.items()]
+                predictions = list(in_parallel(self._decoded, both))
             for number, prediction in zip(part, predictions, strict=True):
                 self._predictions[number] = self._window_key(number, REACH), prediction
 
@@ -149,7 +129,22 @@ class SameVolume:
             near = self._window([number], _QUICK_REACH)
             window = [other for other in near if self._known_log_odds(other) is not None]
             (log_odds,) = self._fused(window, [number])
-            return self._decoded(log_odds)
+            return answered(self.features.query, log_odds)
+
+    def fused(self, numbers: Sequence[int], classes: Sequence[int]) -> NDArray[np.float32]:
+        """Log-odds (n, K, s, s) of slices, from those close to each; fused for some classes, from 1 on."""
+        result = []
+        for run in _runs(numbers, 2 * _QUICK_REACH):
+            window = self._window(run, _QUICK_REACH)
+            self._network_log_odds(window)
+            result.append(self._fused(window, run, [number - 1 for number in classes]))
+        return np.concatenate(result)
+
+    def forget_features(self) -> None:
+        """Free the features of the slices, which are computed again when needed."""
+        self.features.clear()
+        for region in self._regions:
+            region.engine.forget_features()
 
     def evidence_of(self, numbers: Sequence[int]) -> tuple[SliceStack, dict[int, AnnotatedSquare]]:
         """What fusion is shown of slices, and the annotated slices."""
@@ -161,7 +156,8 @@ class SameVolume:
 
     def _window_key(self, number: int, reach: int) -> tuple[object, ...]:
         missing = () if self._first is None else tuple(self._missing)
-        return (missing, *(self._key(other) for other in self._window([number], reach)))
+        regions = tuple((region.frame, region.classes) for region in self._regions if region.serves(number))
+        return (missing, regions, *(self._key(other) for other in self._window([number], reach)))
 
     def _key(self, number: int) -> "_Key":
         """Names what the evidence of a slice depends on: the annotated slices near it, and their contents."""
@@ -221,14 +217,17 @@ class SameVolume:
             return np.full((self._classes, self._model.config.size, self._model.config.size), _ABSENT, np.float16)
         return None
 
-    def _fused(self, window: Sequence[int], wanted: Sequence[int]) -> NDArray[np.float32]:
-        """Log-odds (n, K, s, s) of the wanted slices of a window."""
+    def _fused(
+        self, window: Sequence[int], wanted: Sequence[int], classes: Sequence[int] | None = None
+    ) -> NDArray[np.float32]:
+        """Log-odds (n, K, s, s) of the wanted slices of a window; fused for some classes, from 0 on, None for all."""
         rows, stack = [window.index(number) for number in wanted], self._stack(window)
         result = stack.log_odds[rows].astype(np.float32)
         if self._combination == "network":
             return result
         fuse = self._by_fusion if self._combination == "learnt" and self._model.fusion is not None else self._by_rule
         likely = np.flatnonzero(result.max(axis=(0, 2, 3)) > _NEGLIGIBLE).tolist()
+        likely = [number for number in likely if classes is None or number in classes]
         for number, fused in zip(likely, in_parallel(partial(fuse, stack), likely), strict=True):
             possible = result[:, number].max(axis=(1, 2)) > _ABSENT
             result[possible, number] = fused[rows][possible]
@@ -262,15 +261,8 @@ class SameVolume:
                 fused[row] += neighbors.prior([number])[0] / (neighbors.above - neighbors.below)
         return fused
 
-    def _decoded(self, log_odds: NDArray[np.float32]) -> SliceAnswer:
-        logits = torch.from_numpy(np.concatenate([np.zeros_like(log_odds[:1]), log_odds]))
-        probabilities = logits.softmax(0)[None].numpy()
-        labels = decode_labels(self.features.query, probabilities)
-        highest = probabilities.max(axis=1, keepdims=True)
-        wrong = np.where(probabilities == highest, 1 - probabilities, probabilities)[0, 1:].sum(axis=(1, 2))
-        return SliceAnswer(
-            labels.numbers, OVERCONFIDENCE * float((1 - highest).sum()), np.asarray(OVERCONFIDENCE * wrong)
-        )
+    def _decoded(self, both: tuple[NDArray[np.float32], list[Magnified]]) -> SliceAnswer:
+        return answered(self.features.query, *both)
 
     def _state(self, number: int) -> PromptState:
         version = self._versions[number]
@@ -285,6 +277,16 @@ class SameVolume:
 
 
 _Key = tuple[int, tuple[tuple[int, int], ...]]
+
+
+def _runs(numbers: Sequence[int], gap: int) -> list[list[int]]:
+    """Ascending numbers, parted where two are farther apart than `gap`."""
+    parts = [[numbers[0]]]
+    for number in numbers[1:]:
+        if number - parts[-1][-1] > gap:
+            parts.append([])
+        parts[-1].append(number)
+    return parts
 
 
 def _nbytes(array: NDArray[np.float16]) -> int:

@@ -16,6 +16,9 @@ _SAMPLED_SLICES = 8  # labeled slices per prompt that are measured
 _SPAN_SLICES = 48  # labeled slices in which each label's span is measured
 _STRAY = 0.005  # share of pixels ignored at each end, so that single stray pixels do not widen the extent
 
+Spans = dict[int, tuple[int, int, int, int]]
+"""First and last row and column (exclusive) of labels, by class number."""
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -45,8 +48,8 @@ def _span(labels: NDArray[Any]) -> tuple[int, int, int, int] | None:
     return top, bottom, left, right
 
 
-def _spans(labels: NDArray[Any], values: Sequence[int]) -> dict[int, tuple[int, int, int, int]]:
-    """The span of each label by its class number, in slices (n, rows, cols): in some slices of long volumes."""
+def label_spans(labels: NDArray[Any], values: Sequence[int]) -> Spans:
+    """The span of each label value by its class number, in slices (n, rows, cols): in some slices of long volumes."""
     _, rows, cols = labels.shape
     labeled = np.flatnonzero([picture.any() for picture in labels])
     down, across = np.zeros((len(values), rows), np.int64), np.zeros((len(values), cols), np.int64)
@@ -79,6 +82,16 @@ def _extent(span: tuple[int, int, int, int], shape: tuple[int, int], spacing: Sp
     return Extent(((top + bottom) / 2, (left + right) / 2), float(size / max(extent_of(shape, spacing))))
 
 
+def joint_extent(spans: Spans, classes: Sequence[int], shape: tuple[int, int], spacing: Spacing) -> Extent | None:
+    """The extent of the labels of some classes together, in slices of `shape`; None where there are none."""
+    present = np.array([spans[number] for number in classes if number in spans])
+    if not len(present):
+        return None
+    top, left = present[:, [0, 2]].min(axis=0).tolist()
+    bottom, right = present[:, [1, 3]].max(axis=0).tolist()
+    return _extent((top, bottom, left, right), shape, spacing)
+
+
 @dataclass(frozen=True, eq=False)
 class MeasuredPair:
     """Where the labels of a pair lie, by class number, and what the model's square keeps of them.
@@ -90,21 +103,14 @@ class MeasuredPair:
 
     shape: tuple[int, int]
     spacing: Spacing
-    spans: dict[int, tuple[int, int, int, int]]
+    spans: Spans
     whole: Extent | None
     resolution: float
     kept: dict[int, list[float]]
 
     def extent(self, classes: Sequence[int]) -> Extent | None:
         """Of the labels of some classes; of all for none."""
-        if not classes:
-            return self.whole
-        spans = np.array([self.spans[number] for number in classes if number in self.spans])
-        if not len(spans):
-            return None
-        top, left = spans[:, [0, 2]].min(axis=0).tolist()
-        bottom, right = spans[:, [1, 3]].max(axis=0).tolist()
-        return _extent((top, bottom, left, right), self.shape, self.spacing)
+        return joint_extent(self.spans, classes, self.shape, self.spacing) if classes else self.whole
 
 
 def measured_pair(reader: PairReader, number: int, prompts: PromptSet) -> MeasuredPair:
@@ -120,7 +126,7 @@ def measured_pair(reader: PairReader, number: int, prompts: PromptSet) -> Measur
     for value, overlap in _kept_detail(labels, frame):
         if value in prompts.values:
             kept.setdefault(prompts.values.index(value) + 1, []).append(overlap)
-    spans = _spans(labels, prompts.values)
+    spans = label_spans(labels, prompts.values)
     return MeasuredPair(shape, spacing, spans, label_extent(labels, spacing), resolution, kept)
 
 

@@ -9,7 +9,7 @@ Other labels need no second pass.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mvg.imaging.frame import Frame, Spacing, extent_of
 from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.label_extents import Extent, MeasuredPair, measured_pair
+from mvg.prediction.prompts.label_groups import grouped
 from mvg.prediction.prompts.pairs import PairReader
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare_frames
 
@@ -117,19 +118,8 @@ def _aims(pairs: Sequence[MeasuredPair], classes: int) -> list[_Aim]:
 
 def _groups(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> list[tuple[int, ...]]:
     """Small labels, those together that lie near one another."""
-    groups: list[tuple[int, ...]] = [
-        (number,) for number in classes if _magnification(pairs, (number,)) >= _GROUP_MAGNIFICATION
-    ]
-    while len(groups) > 1:
-        ratios = {}
-        for one, other in combinations(groups, 2):
-            alone = min(_magnification(pairs, one), _magnification(pairs, other))
-            ratios[one, other] = _magnification(pairs, (*one, *other)) / alone
-        (one, other), ratio = max(ratios.items(), key=lambda item: item[1])
-        if ratio < _TOGETHER:
-            break
-        groups = [group for group in groups if group not in (one, other)] + [tuple(sorted((*one, *other)))]
-    return groups
+    small = [number for number in classes if _magnification(pairs, (number,)) >= _GROUP_MAGNIFICATION]
+    return grouped(small, partial(_magnification, pairs), _TOGETHER)
 
 
 def _magnification(pairs: Sequence[MeasuredPair], classes: Sequence[int]) -> float:
