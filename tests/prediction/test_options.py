@@ -15,6 +15,7 @@ from mvg.prediction.options import PredictionOptions
         ({"strategy": "by_moonlight"}, UnknownNameError, "nearest_slice"),
         ({"zoom": "twice"}, UnknownNameError, "off"),
         ({"through_plane": "always"}, UnknownNameError, "off"),
+        ({"registration": "always"}, UnknownNameError, "off"),
         ({"num_prompts": 0}, PromptError, "1 or more"),
         ({"members": 0}, PromptError, "1 or more"),
         ({"propagate": -0.1}, PromptError, "probability between 0 and 1"),

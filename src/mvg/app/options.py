@@ -35,6 +35,13 @@ ThroughPlane = Annotated[
     str | None,
     typer.Option(help="auto: averaged with slices beside that look alike; off.", show_default=Defaults.through_plane),
 ]
+Registration = Annotated[
+    str | None,
+    typer.Option(
+        help="auto: labels of prompts that resemble the query, warped, as a prior; off.",
+        show_default=Defaults.registration,
+    ),
+]
 _PROPAGATE = "Slices with this mean probability prompt their neighbors (0: none)."
 Propagate = Annotated[float | None, typer.Option(help=_PROPAGATE, show_default=f"{Defaults.propagate:g}")]
 _MIN_PROBABILITY = "Drop a label from a slice where its mean probability is lower (0: never)."

@@ -26,6 +26,7 @@ from mvg.app.options import (
     Propagate,
     QualityTable,
     Quiet,
+    Registration,
     Seed,
     SeriesChoice,
     Strategy,
@@ -70,6 +71,7 @@ def predict(
     num_prompts: NumPrompts = None,
     zoom: Zoom = None,
     through_plane: ThroughPlane = None,
+    registration: Registration = None,
     propagate: Propagate = None,
     min_probability: MinProbability = None,
     device: Device = "auto",
@@ -104,7 +106,8 @@ def predict(
 
     chosen = {
         "strategy": strategy, "num_prompts": num_prompts, "members": ensemble, "seed": seed, "zoom": zoom,
-        "through_plane": through_plane, "propagate": propagate, "min_probability": min_probability,
+        "through_plane": through_plane, "registration": registration, "propagate": propagate,
+        "min_probability": min_probability,
     }  # fmt: skip
     options = {name: value for name, value in chosen.items() if value is not None}
     written = (file_format, codes, outlines, overwrite, cross_check)

@@ -25,7 +25,8 @@ from mvg.prediction.queries import queries_of, query_paths, volumes_of
 from mvg.prediction.recorded_batch import BatchPredictor, RecordedBatch, settings_of_files
 from mvg.prediction.request import PromptSource, Request, prepare_request
 
-_FOR_LABELS = ("zoom", "through_plane", "propagate", "min_probability")  # options that do nothing to predicted pictures
+# Options that do nothing to predicted pictures.
+_FOR_LABELS = ("zoom", "through_plane", "registration", "propagate", "min_probability")
 
 
 @dataclass(frozen=True)

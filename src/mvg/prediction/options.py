@@ -10,6 +10,7 @@ from mvg.prediction.selection import strategies
 
 ZOOM = ("auto", "off")
 THROUGH_PLANE = ("auto", "off")
+REGISTRATION = ("auto", "off")
 # Names in task files older than format 3.
 _FORMER_NAMES = {"look": "zoom", "reject": "min_probability"}
 _FORMER_ZOOM = {"close": "auto", "whole": "off"}
@@ -24,6 +25,8 @@ class PredictionOptions:
     zoom: "auto" predicts small and fine labels again at a higher magnification, "off" predicts whole slices only.
     through_plane: "auto" averages the probabilities of labels with those of the slices beside, where these look alike;
     "off" predicts each slice on its own.
+    registration: "auto" registers up to three prompt volumes to the query and adds their labels as a prior, where they
+    then resemble it; "off" does not.
     propagate: slices whose labels have at least this mean probability become prompts of their neighbors, which are
     then predicted again (0: never). min_probability: a label with a lower mean probability in a slice is removed there
     (0: never; None: the prompts determine a threshold for each label, see `refinement.rejection`).
@@ -40,6 +43,7 @@ class PredictionOptions:
     seed: int = 0
     zoom: str = "auto"
     through_plane: str = "auto"
+    registration: str = "off"
     propagate: float = 0.0
     min_probability: float | None = None
     colors: tuple[float, ...] = ()
@@ -52,6 +56,8 @@ class PredictionOptions:
             raise UnknownNameError("zoom", self.zoom, ZOOM)
         if self.through_plane not in THROUGH_PLANE:
             raise UnknownNameError("through-plane averaging", self.through_plane, THROUGH_PLANE)
+        if self.registration not in REGISTRATION:
+            raise UnknownNameError("registration of prompts", self.registration, REGISTRATION)
         for name, count in (("prompts", self.num_prompts), ("ensemble members", self.members)):
             if count < 1:
                 raise PromptError(f"{count} {name}", "1 or more", "ask for at least one")

@@ -28,6 +28,7 @@ from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, first_channel, fit_channels
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
+from mvg.prediction.prompts.scan_facts import ScanFacts
 from mvg.prediction.prompts.zoom_plan import ZoomPlan
 from mvg.prediction.refinement import rejection, zoom_gain
 from mvg.prediction.refinement.pipeline import refine
@@ -80,6 +81,7 @@ class PromptedTask:
         context = PredictionContext(
             self.spec.predicted, self.options, self.cache, QueryFeatures(self.model, slices),
             query.pixel_spacing(slices.plane), self.zoom_pass, counter.step,
+            slice_distance=ScanFacts.of(query, slices.plane, slices.windows).spacing[2],
         )  # fmt: skip
         with one_thread_per_operation():
             prediction = refine(context, predict_slices(context, context.planner()), context.spec.postprocess)
@@ -227,7 +229,7 @@ class PromptedTask:
             assert isinstance(volume, Volume)
             uncertainty = volume
         probabilities = None
-        if prediction.probabilities is not None:
+        if self.options.probabilities and prediction.probabilities is not None:
             probabilities = ClassProbabilities((0, *values), prediction.probabilities, query, plane, query.orientation)
         confidence = Confidence(plane, prediction.slice_confidence, prediction.label_confidence(values))
         volume = _placed(query, pixels, plane)

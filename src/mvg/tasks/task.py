@@ -47,7 +47,9 @@ class TaskSpec:
         """How prediction goes about the task: one that erases is the segmentation of what is kept."""
         if not self.erases:
             return self
-        return replace(self, target_type="labels", residual=False, postprocess=("rejection", "propagation", "zoom"))
+        return replace(
+            self, target_type="labels", residual=False, postprocess=("rejection", "propagation", "zoom", "registration")
+        )
 
     def is_wanted(self, named: tuple[str, ...]) -> bool:
         """Whether the kind is one of those that are named; without any, whether it belongs to all kinds."""

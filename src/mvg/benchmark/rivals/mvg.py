@@ -26,7 +26,8 @@ from mvg.training.train import store_of, train
 
 SCOPE: Scope = "generalist"
 USES_PROMPTS = True
-_OVERRIDES = ("strategy", "members", "zoom", "through_plane", "propagate", "min_probability")  # of `PredictionOptions`
+# Of `PredictionOptions`.
+_OVERRIDES = ("strategy", "members", "zoom", "through_plane", "registration", "propagate", "min_probability")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Options:
     members: int | None = None
     zoom: Literal["auto", "off"] | None = None
     through_plane: Literal["auto", "off"] | None = None
+    registration: Literal["auto", "off"] | None = None
     propagate: float | None = None
     min_probability: float | None = None
     tune: float = 0.0

@@ -46,10 +46,10 @@ def _unchanged(context: "PredictionContext", prediction: VolumePrediction) -> Vo
 class PredictionContext:
     """A query, the prompts, and how they are used.
 
-    spacing: pixel spacing of the query's slices in mm. zoom: the magnified prompts, None without. is_magnified: whether
-    query and prompts are magnified parts of slices. on_slice(): called whenever a slice is done. earlier: the
-    refinements before the present one in the task's list; a refinement that predicts slices again applies them to the
-    new prediction.
+    spacing: pixel spacing of the query's slices in mm; slice_distance: between them. zoom: the magnified prompts, None
+    without. is_magnified: whether query and prompts are magnified parts of slices. on_slice(): called whenever a slice
+    is done. earlier: the refinements before the present one in the task's list; a refinement that predicts slices again
+    applies them to the new prediction.
     """
 
     spec: TaskSpec
@@ -61,6 +61,7 @@ class PredictionContext:
     on_slice: Callable[[], None] = lambda: None
     earlier: Refinement = _unchanged
     is_magnified: bool = False
+    slice_distance: float = 1.0
 
     @property
     def model(self) -> Generalist:
@@ -82,6 +83,17 @@ class PredictionContext:
         """Whether labels are joined along the volume: an option, for several slices that are one square each."""
         applies = self.prompts.has_labels and len(self.query) > 1 and len(self.query.frames) == 1
         return applies and self.options.through_plane == "auto"
+
+    @property
+    def uses_registration(self) -> bool:
+        """Whether labels of prompts are warped onto the query: an option, for whole slices of several."""
+        several = len(self.query) > 1 and not self.is_magnified
+        return self.prompts.has_labels and several and self.options.registration == "auto"
+
+    @property
+    def keeps_probabilities(self) -> bool:
+        """Whether the probabilities of all pixels are kept: an option, and what a prior changes."""
+        return self.prompts.has_labels and (self.options.probabilities or self.options.registration == "auto")
 
     @property
     def wants_uncertainty(self) -> bool:

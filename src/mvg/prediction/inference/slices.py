@@ -148,8 +148,7 @@ def _empty_result(context: PredictionContext) -> VolumePrediction:
     shape, classes = context.query.shape, len(context.prompts.values)
     pixels = np.zeros(shape, np.uint8) if classes else np.zeros(shape, np.float32)
     uncertainty = np.zeros(shape, np.float32) if context.wants_uncertainty else None
-    keep = classes and context.options.probabilities
-    probabilities = empty_probabilities(classes + 1, shape) if keep else None
+    probabilities = empty_probabilities(classes + 1, shape) if context.keeps_probabilities else None
     squares = None
     if context.spec.postprocess and not classes:
         size = context.model.config.size

@@ -5,12 +5,13 @@ from functools import partial
 
 from mvg.prediction.inference.context import PredictionContext, Refinement
 from mvg.prediction.inference.volume_prediction import VolumePrediction
-from mvg.prediction.refinement import inpainting, propagation, rejection, zoom
+from mvg.prediction.refinement import inpainting, propagation, registration, rejection, zoom
 
 REFINEMENTS: dict[str, Refinement] = {
     "rejection": rejection.refine,
     "propagation": propagation.refine,
     "zoom": zoom.refine,
+    "registration": registration.refine,
     "inpainting": inpainting.refine,
 }
 

@@ -11,7 +11,7 @@ from mvg.data.store import SliceRow, StoredSlice
 from mvg.tasks.case_pair import CaseFiles, CasePair
 from mvg.tasks.task import Task, TaskSpec, windowed
 
-SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom"))
+SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom", "registration"))
 
 
 @dataclass(frozen=True)
