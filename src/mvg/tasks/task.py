@@ -18,6 +18,9 @@ from mvg.tasks.case_pair import CaseFiles, CasePair
 TargetType = Literal["labels", "image", "field"]
 """What a target is: a label map, a picture in [0, 1], or a displacement field."""
 
+LABEL_REFINEMENTS = ("rejection", "propagation", "zoom", "registration")
+"""The refinements of predicted labels in order."""
+
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -47,9 +50,7 @@ class TaskSpec:
         """How prediction goes about the task: one that erases is the segmentation of what is kept."""
         if not self.erases:
             return self
-        return replace(
-            self, target_type="labels", residual=False, postprocess=("rejection", "propagation", "zoom", "registration")
-        )
+        return replace(self, target_type="labels", residual=False, postprocess=LABEL_REFINEMENTS)
 
     def is_wanted(self, named: tuple[str, ...]) -> bool:
         """Whether the kind is one of those that are named; without any, whether it belongs to all kinds."""

@@ -88,9 +88,8 @@ def _passes(
 
 def _near(prediction: VolumePrediction, classes: Sequence[int]) -> range:
     """The slices in which some labels were predicted, from the first to the last, and some beyond."""
-    columns = [number - 1 for number in classes]
     kept = (prediction.area > 0) & ~prediction.rejected
-    numbers = np.flatnonzero(kept[:, columns].any(axis=1))
+    numbers = np.flatnonzero(kept[:, _mask(classes, kept.shape[1])].any(axis=1))
     if not len(numbers):
         return range(0)
     first, end = int(numbers[0]), int(numbers[-1]) + 1
@@ -100,7 +99,7 @@ def _near(prediction: VolumePrediction, classes: Sequence[int]) -> range:
 
 def _marked(prediction: VolumePrediction, classes: Sequence[int], slices: range) -> NDArray[np.bool_]:
     """Where some classes were predicted in some slices (n, rows, cols)."""
-    table = np.isin(np.arange(prediction.area.shape[1] + 1), classes)
+    table = _table(_mask(classes, prediction.area.shape[1]))
     return np.asarray(table[prediction.pixels[slices.start : slices.stop]])
 
 
@@ -129,8 +128,7 @@ def _again(context: PredictionContext, one: _Pass) -> VolumePrediction:
 
 def _merge(prediction: VolumePrediction, again: VolumePrediction, one: _Pass, covered: NDArray[np.bool_]) -> None:
     """Write the labels of a region's pixels (rows, cols) into the prediction, those of the classes that it serves."""
-    served = np.zeros(again.prompted.shape[1], np.bool_)
-    served[[number - 1 for number in one.classes]] = True
+    served = _mask(one.classes, again.prompted.shape[1])
     for row, number in enumerate(one.slices):
         pixels, magnified = prediction.pixels[number], again.pixels[row]
         kept = served & ~prediction.rejected[number] if one.region.position is not None else served
@@ -143,6 +141,11 @@ def _merge(prediction: VolumePrediction, again: VolumePrediction, one: _Pass, co
             prediction.uncertainty[number][replaced] = again.uncertainty[row][replaced]
         if prediction.probabilities is not None and again.probabilities is not None:
             prediction.probabilities[:, number, replaced] = again.probabilities[:, row, replaced]
+
+
+def _mask(classes: Sequence[int], count: int) -> NDArray[np.bool_]:
+    """Which of the classes from 1 to `count` are in `classes` (K,)."""
+    return np.isin(np.arange(1, count + 1), classes)
 
 
 def _table(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -167,8 +167,7 @@ def _samples(prompts: PromptSet, volume: int) -> list[int]:
         labeled = members[present]
         others = labeled[~np.isin(labeled, chosen)]
         missing = min(_SLICES - (len(labeled) - len(others)), len(others))
-        places = (np.arange(max(missing, 0)) + 0.5) / max(missing, 1) * len(others)
-        chosen += others[places.astype(np.int64)].tolist()
+        chosen += [int(others[int((step + 0.5) / missing * len(others))]) for step in range(missing)]
     return sorted(chosen) or [int(number) for number in evenly_spaced(members, _SLICES)]
 
 

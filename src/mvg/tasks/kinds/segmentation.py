@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from mvg.data.case import Card, DataSet
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.tasks.case_pair import CaseFiles, CasePair
-from mvg.tasks.task import Task, TaskSpec, windowed
+from mvg.tasks.task import LABEL_REFINEMENTS, Task, TaskSpec, windowed
 
-SPEC = TaskSpec("segmentation", target_type="labels", postprocess=("rejection", "propagation", "zoom", "registration"))
+SPEC = TaskSpec("segmentation", target_type="labels", postprocess=LABEL_REFINEMENTS)
 
 
 @dataclass(frozen=True)
