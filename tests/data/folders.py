@@ -30,23 +30,36 @@ def write_description(folder: Path, **entries: Any) -> Path:
     return folder
 
 
-def body(shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A bright cylinder with two organs (labels 1 and 2) on black, and its labels; the last slice has no label."""
+def body(
+    shape: tuple[int, int, int], rng: np.random.Generator, shift: tuple[float, float] = (0.0, 0.0)
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A bright cylinder with two organs (labels 1 and 2) on black, and its labels; the last slice has no label.
+
+    shift: of the organs, in half widths of the picture.
+    """
     x, y, _ = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     inside = (x / 0.8) ** 2 + (y / 0.9) ** 2 < 1
-    labels = np.where(np.hypot(x - 0.3, y) < 0.25, 1, np.where(np.hypot(x + 0.3, y + 0.1) < 0.2, 2, 0))
+    u, v = x - shift[0], y - shift[1]
+    labels = np.where(np.hypot(u - 0.3, v) < 0.25, 1, np.where(np.hypot(u + 0.3, v + 0.1) < 0.2, 2, 0))
     labels[:, :, -1] = 0 if shape[2] > 1 else labels[:, :, -1]
     image = inside * (90 + 50 * labels + rng.integers(0, 40, shape))
     return image.astype(np.uint8), labels.astype(np.uint8)
 
 
 def make_mri(
-    folder: Path, cases: Mapping[str, tuple[int, int, int]], channels: int = 1, ending: str = ".nii.gz"
+    folder: Path,
+    cases: Mapping[str, tuple[int, int, int]],
+    channels: int = 1,
+    ending: str = ".nii.gz",
+    shifts: Mapping[str, tuple[float, float]] | None = None,
 ) -> Path:
-    """A labeled set; `cases` maps names to shapes; further channels show the same body in another contrast."""
+    """A labeled set; `cases` maps names to shapes; further channels show the same body in another contrast.
+
+    shifts: of the organs of a case, see `body`; without them all cases show one body with other noise.
+    """
     rng = np.random.default_rng(len(cases))
     for name, shape in cases.items():
-        image, labels = body(shape, rng)
+        image, labels = body(shape, rng, (shifts or {}).get(name, (0.0, 0.0)))
         for channel in range(channels):
             picture = image if channel == 0 else np.where(image > 0, 250 - image // (channel + 1), 0).astype(np.uint8)
             write_image(folder / f"imagesTr/{name}_{channel:04d}{ending}", picture)

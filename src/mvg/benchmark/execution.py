@@ -53,7 +53,9 @@ class Execution:
 
     def cases(self, task: Task) -> Iterator[EvalCase]:
         """The evaluation cases of a task."""
-        size = EvalSize(self.suite.cases or None, self.suite.slices or None, max(self.suite.prompts))
+        suite = self.suite
+        left_out = suite.left_out.get(task.card.name, ())
+        size = EvalSize(suite.cases or None, suite.slices or None, max(suite.prompts), left_out)
         return eval_cases(dict(self.sets)[task.card.name], task, size, _CASES_SEED)
 
 

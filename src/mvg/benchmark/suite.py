@@ -68,7 +68,8 @@ class Suite:
     unseen: sets that are evaluated but never learned from; folders: set -> folder below the data folder, where it is
     not the set's name. tasks: kinds of tasks (empty: all); tasks_by_set: set -> its own kinds instead. prompts: numbers
     of prompts; annotated: instead of `prompts`, numbers of slices of the query that a user annotates, for methods that
-    correct; cases: queries per task and slices: of a query volume (0: all), evenly spaced. seeds: each method trains
+    correct; cases: queries per task and slices: of a query volume (0: all), evenly spaced; left_out: set -> cases that
+    are not asked, of patients whom the prompts show under another name. seeds: each method trains
     once with each. minutes, samples: the equal budget (one of them is 0) per training or per trained task: a generalist
     that learns ten tasks then has it ten times. precision: of all training. metrics: names (empty: the default ones).
     synthetic: use synthetic sets.
@@ -87,6 +88,7 @@ class Suite:
     annotated: tuple[int, ...] = ()
     cases: int = 0
     slices: int = 0
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     seeds: tuple[int, ...] = (0,)
     minutes: float = 0.0
     samples: int = 0

@@ -23,7 +23,8 @@ PROMPTS = [name for name in NAMES if split_of(name) == "train"][:3]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cases = {f"{name}_{visit}": (100, 104, 4) for name in (*QUERIES, *PROMPTS) for visit in (1, 2)}
-    return make_mri(tmp_path_factory.mktemp("data") / "heads", cases, channels=2)
+    shifts = dict(zip(cases, [(0.12 * (at // 4 - 1), 0.16 * (at % 4 - 1.5)) for at in range(len(cases))], strict=True))
+    return make_mri(tmp_path_factory.mktemp("data") / "heads", cases, channels=2, shifts=shifts)
 
 
 def test_no_patient_is_on_both_sides_and_first_prompts_differ_in_patient(folder: Path) -> None:
@@ -40,6 +41,18 @@ def test_few_queries_are_of_different_patients(folder: Path) -> None:
     data = open_folder(folder)
     cases = eval_cases(data, evaluated_tasks(data)[0], EvalSize(cases=2, prompts=1), seed=0)
     assert sorted(case.case.patient for case in cases) == sorted(QUERIES)
+
+
+def test_queries_that_show_a_patient_of_the_prompts_are_left_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "heads")
+    for part, ending in (("imagesTr", "_0000.nii.gz"), ("imagesTr", "_0001.nii.gz"), ("labelsTr", ".nii.gz")):
+        prompt = tmp_path / "heads" / part / f"{PROMPTS[0]}_1{ending}"
+        shutil.copy(prompt, tmp_path / "heads" / part / f"{QUERIES[0]}_2{ending}")
+    data = open_folder(tmp_path / "heads")
+    size = EvalSize(prompts=3, left_out=(f"{QUERIES[1]}_1",))
+    for task in evaluated_tasks(data):
+        names = {case.case.name for case in eval_cases(data, task, size, seed=0)}
+        assert names == {f"{QUERIES[0]}_1", f"{QUERIES[1]}_2"}
 
 
 def test_the_first_prompt_differs_from_query_to_query(folder: Path) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mvg.benchmark.protocol.method import Prompt, Request
 from mvg.benchmark.protocol.pairs import case_pair, random_generator
 from mvg.data.case import Card, Case, DataSet
+from mvg.data.doubles import queries_with_double
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.prediction.prompts.annotation import AnnotatedLabels
@@ -61,24 +62,31 @@ class EvalCase:
 
 @dataclass(frozen=True)
 class EvalSize:
-    """How much is evaluated: `cases` queries per task, `slices` of a query (None: all), up to `prompts` prompts."""
+    """How much is evaluated: `cases` queries per task, `slices` of a query (None: all), up to `prompts` prompts.
+
+    left_out: names of cases that are not asked.
+    """
 
     cases: int | None = None
     slices: int | None = None
     prompts: int = 8
+    left_out: tuple[str, ...] = ()
 
 
 def eval_cases(data: DataSet, task: Task, size: EvalSize, seed: int) -> Iterator[EvalCase]:
     """The evaluation cases of a task; none where one side of the split has no cases.
 
-    Queries take one case of every patient before a second one of any. Prompts are drawn once for the set, so that they
-    are encoded once, and shuffled for every query, so that "one prompt" is another one each time. All random choices
-    depend on seed, set and names alone.
+    Queries take one case of every patient before a second one of any; left out are those that show the patient of a
+    "train" case under another name (`mvg.data.doubles`) and those that `size` names. Prompts are drawn once for the
+    set, so that they are encoded once, and shuffled for every query, so that "one prompt" is another one each time. All
+    random choices depend on seed, set and names alone.
     """
     name = data.card.name
     queries, candidates = (
         [case for case in data.of_split(split).cases if task.serves(case)] for split in ("val", "train")
     )
+    doubled = queries_with_double(data) if queries and candidates else {}
+    queries = [case for case in queries if case.name not in doubled and case.name not in size.left_out]
     queries = _one_per_patient_first(queries, random_generator(seed, name, "queries"))[: size.cases]
     prompts = _prompts(candidates, task, size.prompts, seed)
     for case in sorted(queries, key=lambda case: case.name) if prompts else ():
