@@ -14,6 +14,7 @@ from mvg.benchmark.protocol.annotated import annotated_request, scored_parts
 from mvg.benchmark.protocol.cases import EvalCase, EvalSize, eval_cases
 from mvg.benchmark.protocol.method import Method, Request, TrainingData, file_name
 from mvg.benchmark.protocol.metric import MetricInput
+from mvg.benchmark.resources import begin_peak, peak_mib
 from mvg.benchmark.suite import Entry, Suite
 from mvg.data import DataSet
 from mvg.data.store import Store
@@ -124,14 +125,15 @@ def evaluate(execution: Execution, job: Job, segment: Segment | None, worker: in
     for number, case in enumerate(execution.cases(job.task)):
         for count in counts:
             request = case.request(count or max(suite.prompts))
-            start = time.monotonic()
+            is_measured, start = begin_peak(), time.monotonic()
             prediction = method(request)
             seconds = time.monotonic() - start
+            memory = {"memory_mib": round(peak_mib())} if is_measured else {}
             _check_grid(prediction, case)
             if number == 0 and count == counts[0]:
                 _keep(prediction, execution.prediction_file(job))
             facts = _facts(suite, job, case, method) | {
-                "prompts": count, "prompts_used": min(count, len(case.prompts)), "seconds": round(seconds, 3),
+                "prompts": count, "prompts_used": min(count, len(case.prompts)), "seconds": round(seconds, 3), **memory,
             }  # fmt: skip
             estimate = _estimate(method, request, prediction)
             inputs = MetricInput(

@@ -45,6 +45,21 @@ def _check_disk(suite: Suite, data_size: int, output: Path) -> None:
         )
 
 
+def begin_peak() -> bool:
+    """Forget the process's peak of memory, so that `peak_mib` is of what comes next; False where that is impossible."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:  # not Linux, or not allowed
+        return False
+    return True
+
+
+def peak_mib() -> float:
+    """The most memory (MiB) that the process has held since `begin_peak`."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
+
+
 def _files(paths: tuple[Path, ...]) -> list[Path]:
     """The files of a case's images; a DICOM series is a folder."""
     return [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path]) if file.is_file()]

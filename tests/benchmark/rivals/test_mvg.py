@@ -140,3 +140,14 @@ def test_options_that_are_set_replace_the_defaults_of_prediction(data: tuple[Sto
     )
     assert plain == PredictionOptions(num_prompts=1)
     assert changed == PredictionOptions(num_prompts=1, **values)
+
+
+def test_weights_compute_in_the_precision_of_the_options(
+    data: tuple[Store, EvalCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mvg.prediction.predictor.prefers_bfloat16", lambda device: True)
+    save_weights(random_model(), tmp_path / "weights", "# Weights\n")
+    for precision, is_reduced in (("auto", True), ("float32", False)):
+        options = mvg.Options(weights=str(tmp_path / "weights"), precision=precision)
+        model = mvg.fit(options, training_data(data, tmp_path / precision)).predictor.model
+        assert any(getattr(layer, "reduced", False) for layer in model.modules()) == is_reduced

@@ -55,6 +55,7 @@ class Options:
     min_probability: float | None = None
     tune: float = 0.0
     slices: int = 0
+    precision: Literal["auto", "float32"] = "auto"
 
 
 def serves(task: Task) -> bool:
@@ -81,7 +82,7 @@ def check(options: Options) -> None:
 def fit(options: Options, data: TrainingData) -> "PromptedMethod":
     """Load the weights, or train by the recipe for the budget."""
     if options.weights:
-        return PromptedMethod(load(options.weights, data.device), options)
+        return PromptedMethod(load(options.weights, data.device, options.precision), options)
     recipe = recipe_for(options, data)
     data = replace(data, budget=data.budget.fraction(options.budget_fraction))
     if options.pretraining > 0:
