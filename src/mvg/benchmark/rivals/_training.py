@@ -1,12 +1,13 @@
 """What trained rivals have in common: the loop for a budget, initial weights, and checkpoints."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from mvg.benchmark.protocol.method import TrainingData
 from mvg.errors import BenchmarkError, first_line
 from mvg.training.optimization import Budget, Every, Progress, StepResult, train_loop
 
+TrainingClock = Literal["wall", "processor"]
+"""What counts the seconds of a training: the clock, or the time that the process had of a processor."""
+CLOCKS: dict[TrainingClock, Callable[[], float]] = {"wall": time.monotonic, "processor": time.process_time}
 SAVE_EVERY = 60.0  # seconds between two checkpoints
 Batch = TypeVar("Batch")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mvg.benchmark.protocol.method import Budget, Request, Scope, TrainingData
+from mvg.benchmark.rivals._training import CLOCKS, TrainingClock
 from mvg.errors import FileError
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.weights import describe_weights, save_weights, verify_weights
@@ -36,9 +37,9 @@ class Options:
 
     recipe: a TOML file ("": the defaults); changes: keys that replace the recipe's, table by table. pretraining:
     fraction of the budget that goes to hidden image patches first; the encoder is kept. budget_fraction: of the suite's
-    budget, for curves of quality against time. tune: seconds of tuning on the prompts of every request. slices: prompt
-    slices per query slice (0: as many as there are prompt cases). The rest: as in `PredictionOptions`, whose defaults
-    hold where an option is None.
+    budget, for curves of quality against time. tune: seconds of tuning on the prompts of every request; clock:
+    what counts them. slices: prompt slices per query slice (0: as many as there are prompt cases). The rest: as in
+    `PredictionOptions`, whose defaults hold where an option is None.
     """
 
     weights: str = ""
@@ -54,6 +55,7 @@ class Options:
     propagate: float | None = None
     min_probability: float | None = None
     tune: float = 0.0
+    clock: TrainingClock = "wall"
     slices: int = 0
     precision: Literal["auto", "float32"] = "auto"
 
@@ -184,7 +186,7 @@ class PromptedMethod:
             colors = self.colors(request.task.card.name, prompted.prompts.values)
             self._cache[key] = prompted.with_options(replace(prompted.options, colors=colors))
             if self.options.tune > 0:
-                self._cache[key], _ = tune(self._cache[key], self.options.tune)
+                self._cache[key], _ = tune(self._cache[key], self.options.tune, clock=CLOCKS[self.options.clock])
         return self._cache[key]
 
     def _prediction_options(self, prompts: int) -> PredictionOptions:

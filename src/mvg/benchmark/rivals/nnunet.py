@@ -6,16 +6,11 @@ It plans, trains and predicts by itself, from the "train" slices in its raw form
     FOLDER/preprocessed/ results/                     its own files
     FOLDER/epochs.json trained.json                   the epochs that fit the budget; written when training is over
 
-Slices are declared to be 999 mm apart, which is nnU-Net's own way to keep them independent. Its commands take no seed:
-two trainings differ.
+Its commands take no seed: two trainings differ.
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -26,12 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvg.benchmark.protocol.method import Request, Scope, TrainingData
+from mvg.benchmark.rivals._nnunet_program import (
+    DATASET,
+    NnUNetProgram,
+    classes_of,
+    label_numbers,
+    write_description,
+    write_volume,
+)
 from mvg.benchmark.rivals._slices import training_slices
 from mvg.benchmark.rivals._specialist import usual_plane
 from mvg.benchmark.rivals._supervised import output_labels
 from mvg.data.store import SliceRow, StoredSet
-from mvg.errors import BenchmarkError
-from mvg.imaging.files import read_labels, write
 from mvg.imaging.volume import LabelMap, Plane, Volume
 from mvg.imaging.window import Window, guess_modality
 from mvg.prediction.inference.query_volume import smallest_integers
@@ -39,10 +40,8 @@ from mvg.tasks import Task
 
 SCOPE: Scope = "specialist"
 USES_PROMPTS = False
-_NAME = "Dataset001_mvg"
 _STEPS = 250  # of an epoch
 _EPOCHS = (1, 5, 10, 20, 50, 100, 250, 500, 750, 1000, 2000, 4000, 8000)  # lengths of training that it offers
-_SLICE_DISTANCE = 999.0  # mm between slices
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,24 @@ def serves(task: Task) -> bool:
 
 def check(options: Options) -> None:
     """BenchmarkError if nnU-Net's commands are missing."""
-    _Program(_interpreter(options), Path(), "cpu").check()
+    NnUNetProgram(options.python, Path(), "cpu").check()
 
 
 def fit(options: Options, data: TrainingData) -> "NnUNet":
     """Plan and train; interrupted training continues, finished training is only loaded."""
-    program = _Program(_interpreter(options), data.folder, data.device)
+    program = NnUNetProgram(options.python, data.folder, data.device)
     program.check()
     (task,) = data.tasks
     stored, rows = training_slices(data)
     finished = data.folder / "trained.json"
     if not finished.exists():
-        names = _write_cases(data.folder / "raw" / _NAME, stored, rows, task)
-        program.run("plan_and_preprocess", "-d", "1", "-c", "2d", "-npfp", "1", "-np", "1")
-        preprocessed = data.folder / "preprocessed" / _NAME
+        names = _write_cases(program.raw, stored, rows, task)
+        program.preprocess()
+        preprocessed = data.folder / "preprocessed" / DATASET
         # It trains on all cases; one case is enough for its mandatory validation.
         (preprocessed / "splits_final.json").write_text(json.dumps([{"train": names, "val": names[:1]}]))
         epochs = options.epochs or _affordable(data, program)
-        program.train(epochs)
+        _train(program, epochs)
         finished.write_text(json.dumps({"epochs": epochs}))
     return NnUNet(task, program, usual_plane(rows), int(json.loads(finished.read_text())["epochs"]))
 
@@ -91,7 +90,7 @@ class NnUNet:
     """Trained nnU-Net; each prediction starts its program, which takes some seconds."""
 
     task: Task
-    program: "_Program"
+    program: NnUNetProgram
     plane: Plane
     epochs: int
 
@@ -108,76 +107,23 @@ class NnUNet:
         # Training slices were clipped to the window in which they are stored.
         window = Window.named("full") if self.task.card.units == "HU" else Window.fit(query.voxels, modality)
         pictures = np.clip(query.pictures(plane), window.low, window.high)
-        with tempfile.TemporaryDirectory() as folder:
-            inputs, outputs = Path(folder) / "inputs", Path(folder) / "outputs"
-            inputs.mkdir()
-            _write_volume(inputs / "query_0000.nii.gz", pictures, query.pixel_spacing(plane))
-            self.program.run(
-                "predict", "-i", str(inputs), "-o", str(outputs), "-d", "1", "-c", "2d", "-f", "0", "-tr",
-                _trainer(self.epochs), "-npp", "1", "-nps", "1", "-device", self.program.kind,
-            )  # fmt: skip
-            classes = read_labels(outputs / "query.nii.gz").pictures("axial")
+        classes = classes_of(self._run_prediction, pictures, query.pixel_spacing(plane))
         values = smallest_integers(output_labels(self.task)[1:])
         return query.from_pictures(values[classes], plane)
 
-
-def _interpreter(options: Options) -> Path:
-    return Path(options.python or sys.executable).expanduser()
-
-
-@dataclass(frozen=True)
-class _Program:
-    """The commands beside an interpreter, and the folder that they work in."""
-
-    python: Path
-    folder: Path
-    device: str
-
-    @property
-    def kind(self) -> str:
-        """The device, as the commands name it."""
-        return self.device.split(":", 1)[0]
-
-    def check(self) -> None:
-        """BenchmarkError if a command is missing."""
-        missing = [name for name in ("plan_and_preprocess", "train", "predict") if not self._command(name).is_file()]
-        if missing:
-            raise BenchmarkError(
-                f"no nnUNetv2_{missing[0]} beside '{self.python}'",
-                "nnunetv2, here or in an environment of its own",
-                "run pip install '.[nnunet]' in mvg's source, or 'python -m venv ENV && ENV/bin/pip install nnunetv2' "
-                "and set python = 'ENV/bin/python'",
-            )
-
-    def train(self, epochs: int) -> None:
-        """Train, or continue to train, for that many epochs."""
-        self.run("train", "1", "2d", "0", "-tr", _trainer(epochs), "--c", "-device", self.kind)
-
-    def run(self, command: str, *arguments: str) -> None:
-        """Run a command to its end; its output goes to FOLDER/nnunet.log. BenchmarkError if it fails."""
-        folders = {f"nnUNet_{part}": str(self.folder.resolve() / part) for part in ("raw", "preprocessed", "results")}
-        environment = {**os.environ, **folders, "nnUNet_n_proc_DA": "1", "nnUNet_compile": "f"}
-        if ":" in self.device:
-            number = int(self.device.split(":", 1)[1])
-            visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-            environment["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
-        log = self.folder / "nnunet.log"
-        with log.open("a", encoding="utf-8") as file:
-            process = subprocess.run(
-                [str(self._command(command).absolute()), *arguments],
-                env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, check=False,
-            )  # fmt: skip
-        if process.returncode:
-            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            raise BenchmarkError(
-                f"nnUNetv2_{command} failed ({' '.join(last)[:200]})", "a run to its end", f"read {log}"
-            )
-
-    def _command(self, name: str) -> Path:
-        return self.python.parent / f"nnUNetv2_{name}"
+    def _run_prediction(self, inputs: Path, outputs: Path) -> None:
+        self.program.run(
+            "predict", "-i", str(inputs), "-o", str(outputs), "-d", "1", "-c", "2d", "-f", "0", "-tr",
+            _trainer(self.epochs), "-npp", "1", "-nps", "1", "-device", self.program.kind,
+        )  # fmt: skip
 
 
-def _affordable(data: TrainingData, program: _Program) -> int:
+def _train(program: NnUNetProgram, epochs: int) -> None:
+    """Train, or continue to train, for that many epochs."""
+    program.run("train", "1", "2d", "0", "-tr", _trainer(epochs), "--c", "-device", program.kind)
+
+
+def _affordable(data: TrainingData, program: NnUNetProgram) -> int:
     """The epochs of the longest training within the budget, at least one; a continued training keeps the number."""
     budget, file = data.budget, data.folder / "epochs.json"
     if file.exists():
@@ -185,10 +131,10 @@ def _affordable(data: TrainingData, program: _Program) -> int:
     if budget.minutes > 0:
         shutil.rmtree(data.folder / "results", ignore_errors=True)  # else an interrupted epoch would be measured
         started = time.monotonic()
-        program.train(1)
+        _train(program, 1)
         limit = 60 * budget.minutes / (time.monotonic() - started) - 1
     else:
-        plans = json.loads((data.folder / "preprocessed" / _NAME / "nnUNetPlans.json").read_text())
+        plans = json.loads((data.folder / "preprocessed" / DATASET / "nnUNetPlans.json").read_text())
         limit = budget.samples / (_STEPS * plans["configurations"]["2d"]["batch_size"])
     epochs = max([length for length in _EPOCHS if length <= limit], default=1)
     file.write_text(json.dumps(epochs))
@@ -207,17 +153,11 @@ def _write_cases(folder: Path, stored: StoredSet, rows: list[SliceRow], task: Ta
     values, names = output_labels(task), []
     for name, case_rows in _cases(rows):
         images, labels = zip(*(_pair(stored, row, task) for row in case_rows), strict=True)
-        _write_volume(folder / f"imagesTr/{name}_0000.nii.gz", np.stack(images), case_rows[0].spacing)
+        write_volume(folder / f"imagesTr/{name}_0000.nii.gz", np.stack(images), case_rows[0].spacing)
         numbers = np.searchsorted(values, np.stack(labels)).astype(np.uint8)
-        _write_volume(folder / f"labelsTr/{name}.nii.gz", numbers, case_rows[0].spacing)
+        write_volume(folder / f"labelsTr/{name}.nii.gz", numbers, case_rows[0].spacing)
         names.append(name)
-    description = {
-        "channel_names": {"0": "CT" if task.card.units == "HU" else "other"},
-        "labels": {"background": 0} | {f"label {value}": number for number, value in enumerate(values) if value},
-        "numTraining": len(names),
-        "file_ending": ".nii.gz",
-    }
-    (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    write_description(folder, task, label_numbers(values), len(names))
     return names
 
 
@@ -234,11 +174,3 @@ def _pair(stored: StoredSet, row: SliceRow, task: Task) -> tuple[NDArray[np.floa
     stored_slice = stored[row.number]
     _, labels = task.pair(stored_slice, np.random.default_rng(0))
     return stored_slice.raw(task.channel)[row.box.index], labels[row.box.index]
-
-
-def _write_volume(path: Path, pictures: NDArray[np.generic], spacing: tuple[float, float]) -> None:
-    """Write slices (n, rows, cols) as a volume of axial slices; spacing: (row, column) mm of a pixel."""
-    affine = np.diag([-spacing[1], -spacing[0], _SLICE_DISTANCE, 1.0])
-    voxels = pictures.transpose(2, 1, 0)
-    kind = LabelMap if np.issubdtype(voxels.dtype, np.integer) else Volume
-    write(kind(voxels, affine), path)

@@ -12,13 +12,13 @@ from mvg.benchmark.rivals import unet
 from mvg.benchmark.rivals._slices import SliceBatch, augmented
 from mvg.benchmark.rivals._specialist import Specialist, check_monai
 from mvg.benchmark.rivals._supervised import output_labels, predict, single_learner
-from mvg.benchmark.rivals._training import TrainingLog, initial_weights
+from mvg.benchmark.rivals._training import CLOCKS, TrainingClock, TrainingLog, initial_weights
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs
 from mvg.prediction.prompts.prompt_set import PromptSet, prepare
 from mvg.tasks import Task
-from mvg.training.optimization import Budget, Progress, StepResult, Updater, train_loop
+from mvg.training.optimization import Budget, Clock, Progress, StepResult, Updater, train_loop
 from mvg.training.optimizers import optimizers_for
 
 SCOPE: Scope = "untrained"
@@ -29,9 +29,10 @@ check = check_monai
 
 @dataclass(frozen=True)
 class Options(unet.Options):
-    """seconds: of training on each set of prompts."""
+    """seconds: of training on each set of prompts; clock: what counts them."""
 
     seconds: float = 120.0
+    clock: TrainingClock = "wall"
 
 
 def serves(task: Task) -> bool:
@@ -51,6 +52,11 @@ class PromptTrained:
     def __init__(self, options: Options, data: TrainingData) -> None:
         self.options, self.data = options, data
         self._trained: tuple[tuple[str, ...], Specialist] | None = None
+
+    @property
+    def steps(self) -> int:
+        """The number of training steps for the last prompts."""
+        return 0 if self._trained is None else self._trained[1].steps
 
     def __call__(self, request: Request) -> Volume | LabelMap:
         """The prediction of a network that learned from the request's prompts."""
@@ -80,11 +86,13 @@ class PromptTrained:
 
         def step(batch: SliceBatch, _progress: Progress, share: float) -> StepResult:
             images, targets = (part.to(device) for part in batch)
-            losses.append(updater.update(learner.loss(images, targets, predict(network, images, task)), share))
+            with self.data.autocast():
+                loss = learner.loss(images, targets, predict(network, images, task).float())
+            losses.append(updater.update(loss, share))
             return StepResult(losses[-1], len(images))
 
-        progress = Progress()
-        train_loop(step, self._batches(prompts), progress, Budget(seconds=options.seconds))
+        progress, budget, clock = Progress(), Budget(seconds=options.seconds), Clock(CLOCKS[options.clock])
+        train_loop(step, self._batches(prompts), progress, budget, clock=clock)
         return progress.step, losses
 
     def _batches(self, prompts: PromptSet) -> Iterator[SliceBatch]:
