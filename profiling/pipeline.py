@@ -95,8 +95,10 @@ def _runs(arguments: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def enlarged(dataset: Path, folder: Path, sides: tuple[int, ...], prompts: int) -> Request:
-    """A request whose volumes, images and labels, have these sides; made once in the folder."""
+def enlarged(
+    dataset: Path, folder: Path, sides: tuple[int, ...], prompts: int, query_sides: tuple[int, ...] = ()
+) -> Request:
+    """A request whose volumes, images and labels, have these sides, and the query its own if it has; made once."""
     plan = RequestPlan(dataset.name, prompts=prompts, queries=1)
     request = build(plan, (dataset.parent,), folder, 0)
     if request is None or not request.prompts:
@@ -104,6 +106,7 @@ def enlarged(dataset: Path, folder: Path, sides: tuple[int, ...], prompts: int) 
     pairs = tuple((_enlarged(image, folder, sides, 1), _enlarged(truth, folder, sides, 0))
                   for image, truth in request.prompts)  # fmt: skip
     query = request.queries[0]
+    sides = query_sides or sides
     queries = (Query(_enlarged(query.image, folder, sides, 1), _enlarged(query.truth, folder, sides, 0)),)
     return Request(plan, pairs, queries)
 

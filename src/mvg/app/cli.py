@@ -16,6 +16,7 @@ import typer
 import mvg
 from mvg.app.display import print_line, print_notes, progress_bars, warnings_as_lines
 from mvg.app.evaluating import evaluate
+from mvg.app.onnx_export import export
 from mvg.app.options import KINDS, Device, Quiet, SeriesChoice, Strict, ValueForNan, VolumeChoice
 from mvg.app.packing import pack_store
 from mvg.app.predict import predict
@@ -71,12 +72,8 @@ def _global(version: Annotated[bool, typer.Option("--version", help="Print the v
         raise typer.Exit
 
 
-app.command()(predict)
-app.command()(register)
-app.command()(pack_store)
-app.command()(degrade)
-app.command()(measure)
-app.command()(reconstruct)
+for command in (predict, register, pack_store, degrade, measure, reconstruct, export):
+    app.command()(command)
 
 
 @app.command()

@@ -132,9 +132,7 @@ class MatchingForm(nn.Module):
 
         maps, scores = self._decoded(queries, matched.flatten(0, 1), solution, BOTH).unbind(0)
         pictures, logits = _panels(maps, batch), None if self.config.paint else _panels(_SHARPNESS * scores, batch)
-        rebuilt = None
-        if image_visible is not None:
-            rebuilt = self._reconstructed(features, batch, image_visible.shape[-2])
+        rebuilt = None if image_visible is None else self._reconstructed(features, batch, image_visible.shape[-2])
         return ModelOutput(logits, pictures, rebuilt)
 
     def reconstruct(self, images: Float[Tensor, "b n i s s"], image_visible: Bool[Tensor, "b n h w"]) -> ModelOutput:
@@ -152,20 +150,28 @@ class MatchingForm(nn.Module):
         """
         distinct, channels = distinct_channels(targets)
         if len(distinct) < len(channels):
-            return self._encoded(features, targets.index_select(2, distinct), target_type).select(channels)
-        return self._encoded(features, targets, target_type)
+            return self.encode_each(features, targets.index_select(2, distinct), target_type).select(channels)
+        return self.encode_each(features, targets, target_type)
 
-    def _encoded(
+    def encode_each(
         self, features: ImageFeatures, targets: Float[Tensor, "b n c s s"], target_type: TargetType
     ) -> PromptState:
+        """As `encode`, also channels that are alike; what it computes does not depend on the values of targets."""
         (batch, panels), side = targets.shape[:2], targets.shape[-1] // self.patch
         visible = torch.ones(batch, panels, side, side, dtype=torch.bool, device=targets.device)
         keys, values = zip(*self._keys_values(features, targets, visible), strict=True)
-        sums = self._statistics(features, targets.flatten(0, 1), visible.flatten(0, 1), target_type)
+        weighed = None if target_type == "labels" else visible.flatten(0, 1)
+        sums = self._statistics(features, targets.flatten(0, 1), weighed, target_type)
         return PromptState(keys, values, tuple(_panel_sums(part, batch) for part in sums))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Predict queries from encoded prompts (one set for all of them, or one set each)."""
+        return self.answer_solved(features, prompts, prompts.solution(target_type, self.ridge.solve), target_type)
+
+    def answer_solved(
+        self, features: ImageFeatures, prompts: PromptState, solution: RidgeSolution, target_type: TargetType
+    ) -> ModelOutput:
+        """As `answer`, with the regression solved already."""
         assert features.levels is not None
         shared = prompts.keys[0].shape[0] == 1
         matched: list[Tensor] = []
@@ -174,8 +180,7 @@ class MatchingForm(nn.Module):
         ):
             # Queries that share their prompts form one long query, so that the prompts are not copied.
             part = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
-            matched.append(rearrange(part, "1 c (b t) w -> b c t w", b=len(features)) if shared else part)
-        solution = prompts.solution(target_type, self.ridge.solve)
+            matched.append(rearrange(part, "1 c (b t) w -> b c t w", b=features.images.shape[0]) if shared else part)
         kinds = PICTURES if target_type != "labels" or self.config.paint else SCORES
         maps = self._decoded(features, torch.cat(matched, dim=-1), solution, kinds)[0]
         return ModelOutput(None, maps, None) if kinds is PICTURES else ModelOutput(_SHARPNESS * maps, None, None)
@@ -184,11 +189,11 @@ class MatchingForm(nn.Module):
         self,
         features: ImageFeatures,
         targets: Float[Tensor, "m c s s"],
-        visible: Bool[Tensor, "m h w"],
+        visible: Bool[Tensor, "m h w"] | None,
         target_type: TargetType,
     ) -> RidgeStatistics:
-        """The regression's sums of m prompts, each for itself."""
-        if target_type == "labels" and bool(visible.all()):  # all cells count alike
+        """The regression's sums of m prompts, each for itself. visible: None where all cells count alike."""
+        if visible is None or (target_type == "labels" and bool(visible.all())):
             return self.ridge.statistics(self._cells(features), targets)
         visible_cells = upsampled(visible, self.patch // RIDGE_CELL).flatten(1).float()
         weight = cell_weights(features.images, targets, visible_cells, target_type)
@@ -292,4 +297,4 @@ def _panels(tensor: Tensor, batch: int) -> Tensor:
 
 def _panel_sums(tensor: Tensor, batch: int) -> Tensor:
     """The sum (batch, ...) over the panels (b * n, ...) of each request; a single panel is not copied."""
-    return tensor if len(tensor) == batch else _panels(tensor, batch).sum(1)
+    return tensor if tensor.shape[0] == batch else _panels(tensor, batch).sum(1)

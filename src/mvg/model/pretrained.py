@@ -161,6 +161,8 @@ class PretrainedFeatures(nn.Module):
 
     def forward(self, images: Float[Tensor, "b i s s"]) -> tuple[Float[Tensor, "b f q q"], Float[Tensor, "b l e e"]]:
         """Maps at a quarter and at an eighth of the resolution; several images of a pair count as their mean."""
+        if torch.compiler.is_exporting():  # a graph for any number of pictures
+            return self._projected(images)
         together = _TOGETHER if images.device.type == "cpu" else max(1, len(images))
         parts = [self._projected(part) for part in torch.split(images, together)]
         fine, level = (torch.cat(same) for same in zip(*parts, strict=True))

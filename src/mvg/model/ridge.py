@@ -60,7 +60,7 @@ class Ridge(nn.Module):
         pixels = _PIXEL_SCALE * _cells(pixel_features(images.float(), filling)).flatten(1)
         learned = rearrange(fine, "b f h w -> (b h w) f").float()
         together = torch.cat([learned, hats, pixels, torch.ones_like(pixels[:, :1])], dim=1)
-        return rearrange(together, "(b m) d -> b m d", b=len(images))
+        return rearrange(together, "(b m) d -> b m d", b=images.shape[0])
 
     def pixel_part(self, features: Float[Tensor, "b m d"]) -> Float[Tensor, "b m k"]:
         """The features that describe pixels as they are; the decoder gets them too."""
@@ -79,8 +79,8 @@ class Ridge(nn.Module):
             weighted = features if weight is None else features * weight[..., None]
             transposed = weighted.transpose(1, 2)
             cross = rearrange(transposed @ cells, "b d (c p) -> b c d p", c=channels)
-            softness, soft = cross.new_zeros(len(cells), channels), cells * (1 - cells)
-            if bool(soft.any()):  # never for labels
+            softness, soft = cross.new_zeros(cells.shape[0], channels), cells * (1 - cells)
+            if torch.compiler.is_exporting() or bool(soft.any()):  # never for labels
                 softness = torch.einsum("bm,bmq->bq", weighted[..., -1], soft)
                 softness = rearrange(softness, "b (c p) -> b c p", c=channels).sum(2)
             return RidgeStatistics(transposed @ features, cross, softness)

@@ -6,7 +6,7 @@ an input.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,15 +24,22 @@ def void_filling(pictures: Float[Tensor, "b i s s"]) -> Float[Tensor, "b i s s"]
     `pictures + void_filling(pictures)` are the filled pictures. Each channel is filled for itself.
     """
     planes = pictures.flatten(0, 1)[:, None].float()
-    filling = torch.zeros_like(planes)
     black = planes <= BLACK
     void = _voids(planes, black)
+    if torch.compiler.is_exporting():  # a graph has no branches
+        return _change(planes, black, void).reshape(pictures.shape)
+    filling = torch.zeros_like(planes)
     held = void.flatten(1).any(1)  # most pictures hold no void, and filling them would add 0
     if bool(held.any()):
-        whole = planes[held]
-        change = filled_smoothly(whole, 1 - dilate(black[held].to(planes.dtype))) - whole
-        filling[held] = dilate(dilate(void[held].to(planes.dtype))) * change
+        filling[held] = _change(planes[held], black[held], void[held])
     return filling.reshape(pictures.shape)
+
+
+def _change(
+    planes: Float[Tensor, "b 1 s s"], black: Bool[Tensor, "b 1 s s"], void: Bool[Tensor, "b 1 s s"]
+) -> Float[Tensor, "b 1 s s"]:
+    change = filled_smoothly(planes, 1 - dilate(black.to(planes.dtype))) - planes
+    return dilate(dilate(void.to(planes.dtype))) * change
 
 
 def dilate(mask: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
@@ -47,8 +54,8 @@ def box_blur(pictures: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 def opening(mask: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
     """The mask without what is narrower than three pixels; outside of the picture nothing is set."""
-    whole = _box_counts(F.pad(mask.byte(), (1, 1, 1, 1))) == 9
-    return _box_counts(F.pad(whole.byte(), (1, 1, 1, 1))) > 0
+    whole = _box_counts(F.pad(_numbers(mask), (1, 1, 1, 1))) == 9
+    return _box_counts(F.pad(_numbers(whole), (1, 1, 1, 1))) > 0
 
 
 def closing(body: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
@@ -85,20 +92,34 @@ def _voids(pictures: Float[Tensor, "b 1 s s"], black: Bool[Tensor, "b 1 s s"]) -
     only pictures where they could make a difference are searched.
     """
     body = _majority(~black)
-    count = sum((side.byte() for axis in (-2, -1) for side in _sides(body, axis)), torch.zeros_like(body.byte()))
+    above, below, left, right = (_numbers(side) for axis in (-2, -1) for side in _sides(body, axis))
+    count = above + below + left + right
     enclosed, open_to_one_side = count == 4, count == 3
+    if torch.compiler.is_exporting():
+        return opening(black & (enclosed | (open_to_one_side & _notches(pictures))))
     void, largest = opening(black & enclosed), opening(black & (enclosed | open_to_one_side))
     unsure = (void != largest).flatten(1).any(1)
     if bool(unsure.any()):
-        notches = closing(_majority(pictures[unsure] > BODY).to(pictures.dtype)) > 0
+        notches = _notches(pictures[unsure])
         void[unsure] = opening(black[unsure] & (enclosed[unsure] | (open_to_one_side[unsure] & notches)))
     return void
+
+
+def _notches(pictures: Float[Tensor, "b 1 s s"]) -> Bool[Tensor, "b 1 s s"]:
+    """The body with its narrow notches."""
+    return closing(_majority(pictures > BODY).to(pictures.dtype)) > 0
+
+
+def _numbers(mask: Bool[Tensor, "b 1 h w"]) -> Integer[Tensor, "b 1 h w"]:
+    """The mask as whole numbers; runtimes of exported graphs do not add those of 8 bits."""
+    return mask.to(torch.int32 if torch.compiler.is_exporting() else torch.uint8)
 
 
 def _sides(body: Bool[Tensor, "b 1 s s"], axis: int) -> tuple[Tensor, Tensor]:
     """Along an axis: where some body lies at a pixel or before it, and where at the pixel or after it."""
     length = body.shape[axis]
-    position = torch.arange(1, length + 1, dtype=torch.int16, device=body.device)
+    kind = torch.int32 if torch.compiler.is_exporting() else torch.int16
+    position = torch.arange(1, length + 1, dtype=kind, device=body.device)
     position = position[:, None] if axis == -2 else position
     last = (body * position).amax(axis, keepdim=True)
     first = length + 1 - (body * (length + 1 - position)).amax(axis, keepdim=True)
@@ -108,22 +129,23 @@ def _sides(body: Bool[Tensor, "b 1 s s"], axis: int) -> tuple[Tensor, Tensor]:
 def _majority(mask: Bool[Tensor, "b 1 h w"]) -> Bool[Tensor, "b 1 h w"]:
     """Where most of the 3 x 3 pixels are set; edges are repeated."""
     rows, cols = (torch.arange(-1, n + 1, device=mask.device).clamp(0, n - 1) for n in mask.shape[-2:])
-    return _box_counts(mask.byte()[..., rows, :][..., cols]) > 4
+    return _box_counts(_numbers(mask)[..., rows, :][..., cols]) > 4
 
 
-def _box_counts(padded: UInt8[Tensor, "b 1 h w"]) -> UInt8[Tensor, "b 1 i j"]:
+def _box_counts(padded: Integer[Tensor, "b 1 h w"]) -> Integer[Tensor, "b 1 i j"]:
     """Sums over 3 x 3 pixels of every pixel that has a whole neighborhood (i = h - 2, j = w - 2)."""
     rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
     return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
 
 
-def _disk_sums(mask: Float[Tensor, "b 1 s s"] | Bool[Tensor, "b 1 s s"], radius: int) -> Int[Tensor, "b 1 r r"]:
+def _disk_sums(mask: Float[Tensor, "b 1 s s"] | Bool[Tensor, "b 1 s s"], radius: int) -> Integer[Tensor, "b 1 r r"]:
     """Sums over the disk around every pixel that has a whole one (r = s - 2 * radius).
 
     Each row of a disk is the difference of two running sums: a convolution with so large a kernel takes several times
     as long.
     """
-    kind = torch.int16 if (2 * radius + 1) ** 2 <= _LARGEST_COUNT else torch.int32
+    is_small = (2 * radius + 1) ** 2 <= _LARGEST_COUNT and not torch.compiler.is_exporting()
+    kind = torch.int16 if is_small else torch.int32
     running, side = F.pad(mask.cumsum(-1, dtype=kind), (1, 0)), mask.shape[-1] - 2 * radius
     total = torch.zeros_like(running[..., :side, :side])
     for down in range(-radius, radius + 1):
