@@ -54,10 +54,12 @@ def test_activated_convolution_is_the_activation_of_the_convolution(
     layer, function = Conv2d(8, 8, 3, stride=2, padding=1, groups=groups), getattr(nn.functional, activation)
     x = 3 * torch.randn(2, 8, 12, 12).contiguous(memory_format=torch.channels_last)
     exact = function(layer(x))
-    assert torch.equal(layer.activated(x, activation), exact)
-    reduce_precision(layer)
     if not fuses:
-        monkeypatch.setattr(layers, "_fuses", lambda: False)
+        monkeypatch.setattr(layers, "_fuses", lambda _kind: False)
+    output = layer.activated(x, activation)
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(output, exact, rtol=1e-5, atol=1e-6)
+    reduce_precision(layer)
     output = layer.activated(x, activation)
     assert output.dtype == torch.bfloat16
     assert output.is_contiguous(memory_format=torch.channels_last)
@@ -69,7 +71,27 @@ def test_a_version_without_fused_convolutions_is_noticed(monkeypatch: pytest.Mon
         raise AttributeError("no such operation")
 
     monkeypatch.setattr(layers, "_fused", lacking)
-    assert not layers._fuses.__wrapped__()
+    assert not layers._fuses.__wrapped__(torch.bfloat16)
+
+
+def test_convolutions_are_fused_for_their_values_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds, fused = list[torch.dtype](), layers._fused
+
+    def counted(x: torch.Tensor, *arguments: object) -> object:
+        kinds.append(x.dtype)
+        return fused(x, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(layers, "_fuses", lambda _kind: True)
+    monkeypatch.setattr(layers, "_fused", counted)
+    layer, x = Conv2d(8, 8, 3, padding=1), torch.randn(2, 8, 12, 12)
+    layer.activated(x, "gelu").sum().backward()
+    assert layer.weight.grad is not None
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer.activated(x, "gelu").dtype == torch.bfloat16
+        assert kinds == []
+        layer.activated(x, "gelu")
+    assert kinds == [torch.float32]
 
 
 @torch.inference_mode()

@@ -88,19 +88,19 @@ class Conv2d(nn.Conv2d):
 
     def activated(self, x: Tensor, activation: Activation) -> Tensor:
         """The activation of the output; in 16 bits where the layer computes so."""
-        if not self.is_reduced:
+        if not self.is_reduced and not _is_plain(x, self.weight):
             return _FUNCTIONS[activation](super().forward(x))
-        weight, bias = self._copies.get(self.weight, self.bias)
+        weight, bias = self._copies.get(self.weight, self.bias) if self.is_reduced else (self.weight, self.bias)
         stride, padding = _pair(self.stride), _pair(self.padding)
-        return activated_convolution(x.bfloat16(), weight, bias, activation, stride, padding, self.groups)
+        return activated_convolution(x.to(weight.dtype), weight, bias, activation, stride, padding, self.groups)
 
 
 def activated_convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activation,
     stride: tuple[int, int] = (1, 1), padding: tuple[int, int] = (0, 0), groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """A convolution in 16 bits and the activation of its output, in one pass where PyTorch can do that."""
-    if x.device.type == "cpu" and _fuses():
+    """A convolution and the activation of its output, in one pass where PyTorch can do that; without gradients."""
+    if x.device.type == "cpu" and _fuses(x.dtype):
         fused: Tensor = _fused(x, weight, bias, activation, (list(padding), list(stride), [1, 1], groups))
         return fused
     return _FUNCTIONS[activation](F.conv2d(x, weight, bias, stride, padding, groups=groups))
@@ -111,11 +111,17 @@ def _fused(x: Tensor, weight: Tensor, bias: Tensor | None, activation: Activatio
     return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, *_FUSED[activation])
 
 
+def _is_plain(x: Tensor, weight: Tensor) -> bool:
+    """Whether a layer is now called in 32 bits for its values alone."""
+    recorded = torch.is_grad_enabled() or torch.compiler.is_exporting() or torch.is_autocast_enabled(x.device.type)
+    return not recorded and x.dtype == weight.dtype == torch.float32
+
+
 @cache
-def _fuses() -> bool:
+def _fuses(kind: torch.dtype) -> bool:
     """Whether this version of PyTorch, on this processor, fuses convolutions with activations, and correctly."""
     x, weight, bias = torch.linspace(-9, 9, 32).view(1, 2, 4, 4), torch.ones(3, 2, 1, 1), torch.zeros(3)
-    x, weight, bias = (tensor.bfloat16() for tensor in (x, weight, bias))
+    x, weight, bias = (tensor.to(kind) for tensor in (x, weight, bias))
     plain = F.conv2d(x, weight, bias)
     try:
         outputs = {name: _fused(x, weight, bias, name, ([0, 0], [1, 1], [1, 1], 1)) for name in _FUNCTIONS}
