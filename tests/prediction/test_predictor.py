@@ -148,6 +148,20 @@ def test_memory_grows_by_the_prediction_alone() -> None:
     assert peak < 1.5 * prediction.voxels.nbytes
 
 
+def test_labels_get_their_values_in_place() -> None:
+    image, labels = scan(seed=0)
+    one_label = LabelMap(np.where(labels.voxels == 3, 3, 0), labels.affine)
+    query = Volume(np.tile(image.voxels, (8, 8, 8)), image.affine)
+    task = Predictor(Learner()).prompt([image], [one_label])
+    assert set(np.unique(task(image).volume.voxels)) == {0, 3}
+    tracemalloc.start()
+    prediction = task(query).volume
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert prediction.voxels.dtype == np.uint8
+    assert peak < 1.9 * prediction.voxels.nbytes  # 2.1 with a second copy
+
+
 @pytest.mark.parametrize("form", ["matching", "painting", "merged"])
 @pytest.mark.parametrize("kind", ["segmentation", "synthesis", "denoising"])
 def test_a_network_of_every_form_predicts_every_target_type(form: str, kind: str) -> None:

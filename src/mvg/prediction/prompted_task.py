@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,7 +223,7 @@ class PromptedTask:
         values = self.prompts.values
         pixels: NDArray[np.generic] = prediction.pixels
         if values and values != tuple(range(1, len(values) + 1)):  # else class numbers are the labels already
-            pixels = smallest_integers(values)[pixels]
+            pixels = _with_values(prediction.pixels, smallest_integers(values))
         uncertainty = None
         if prediction.uncertainty is not None:
             volume = _placed(query, prediction.uncertainty, plane)
@@ -236,6 +237,16 @@ class PromptedTask:
         if self.spec.erases:
             return Prediction(_erased(query, volume), uncertainty, probabilities)
         return Prediction(volume, uncertainty, probabilities, confidence if values else None)
+
+
+def _with_values(pixels: NDArray[Any], values: NDArray[np.integer]) -> NDArray[Any]:
+    """Class numbers (n, rows, cols) as label values, in place where these are of the same type."""
+    if values.dtype != pixels.dtype:
+        return np.asarray(values[pixels])
+    for picture in pixels:
+        labeled = picture > 0  # background stays as it is: memory that was never written to takes no space
+        picture[labeled] = values[picture[labeled]]
+    return pixels
 
 
 class _Counter:
