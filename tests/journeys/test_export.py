@@ -29,7 +29,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported") / "graphs"
+    folder = tmp_path_factory.mktemp("exported") / "new" / "graphs"
     command = [sys.executable, "-m", "mvg.app.cli", "export", str(folder), "--weights", str(toy)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == (f"{folder}\n", "")

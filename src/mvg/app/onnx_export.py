@@ -58,6 +58,10 @@ def export_weights(name: str, output: Path) -> Path:
     if not isinstance(model.form, MatchingForm) or info.config.paints:
         message = f"the weights '{name}' are of the {info.config.form} form and paint labels"
         raise WeightsError(message, "the matching form with a channel per class", "export other weights")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(output, error) from error
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names packages that are not needed
     with atomic_folder(output, partial(unwritable, output)) as folder:
         shapes = write_graphs(model.form, folder)
