@@ -7,7 +7,7 @@ import pytest
 
 from mvg.prediction.quality import EXPONENT, quality_of
 from profiling.quality import agreement, estimate, fitted, main
-from tests.data.folders import make_mri
+from tests.data.folders import apart, make_mri
 from tests.prediction.test_quality import prediction
 
 
@@ -30,7 +30,8 @@ def test_estimate_is_that_of_predictions() -> None:
 
 
 def test_program_writes_its_result(tmp_path: Path) -> None:
-    make_mri(tmp_path / "data" / "heads", {f"pat{number}": (32, 32, 2) for number in range(40)})
+    cases = {f"pat{number}": (32, 32, 2) for number in range(40)}
+    make_mri(tmp_path / "data" / "heads", cases, shifts=apart(cases))
     output = tmp_path / "quality.json"
     main([str(tmp_path / "data"), "--slices", "2", "--output", str(output)])
     results = json.loads(output.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from profiling.through_plane import main, roughness, summary
-from tests.data.folders import make_mri
+from tests.data.folders import apart, make_mri
 
 
 def test_roughness_counts_voxels_that_differ_from_both_neighbors() -> None:
@@ -29,7 +29,8 @@ def test_summary_weighs_sets_alike() -> None:
 
 
 def test_program_writes_its_result(tmp_path: Path) -> None:
-    make_mri(tmp_path / "heads", {f"pat{number}": (32, 32, 4) for number in range(20)})
+    cases = {f"pat{number}": (32, 32, 4) for number in range(20)}
+    make_mri(tmp_path / "heads", cases, shifts=apart(cases))
     main([str(tmp_path / "heads"), "--cases", "1", "--prompts", "2", "--output", str(tmp_path / "out.json")])
     result = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert result["sets"]["heads"]["cases"] == 1

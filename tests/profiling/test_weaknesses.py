@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from profiling.weaknesses import Row, main, measure, page
-from tests.data.folders import make_mri
+from tests.data.folders import apart, make_mri
 
 
 def disc(radius: float, slices: int = 4, side: int = 64) -> np.ndarray:
@@ -64,7 +64,8 @@ def test_page_groups_labels_and_names_the_worst(tmp_path: Path) -> None:
 
 
 def test_program_writes_a_line_per_label_and_a_picture_per_set(tmp_path: Path) -> None:
-    make_mri(tmp_path / "data" / "heads", {f"pat{number}": (32, 32, 4) for number in range(6, 13)})
+    cases = {f"pat{number}": (32, 32, 4) for number in range(6, 13)}
+    make_mri(tmp_path / "data" / "heads", cases, shifts=apart(cases))
     main([str(tmp_path / "data"), "--output", str(tmp_path / "out"), "--cases", "1", "--slices", "4"])
     lines = (tmp_path / "out" / "labels.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[0])["header"]["seed"] == 0

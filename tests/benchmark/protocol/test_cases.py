@@ -13,7 +13,7 @@ from mvg.data.case import split_of
 from mvg.imaging.files import read_labels
 from mvg.imaging.volume import IGNORED, LabelMap, Volume
 from mvg.tasks import CasePair, evaluated_tasks, tasks_for
-from tests.data.folders import make_ct, make_mri, write_description
+from tests.data.folders import apart, make_ct, make_mri, write_description
 
 NAMES = [f"pat{number}" for number in range(40)]
 QUERIES = [name for name in NAMES if split_of(name) == "val"][:2]
@@ -23,8 +23,7 @@ PROMPTS = [name for name in NAMES if split_of(name) == "train"][:3]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cases = {f"{name}_{visit}": (100, 104, 4) for name in (*QUERIES, *PROMPTS) for visit in (1, 2)}
-    shifts = dict(zip(cases, [(0.12 * (at // 4 - 1), 0.16 * (at % 4 - 1.5)) for at in range(len(cases))], strict=True))
-    return make_mri(tmp_path_factory.mktemp("data") / "heads", cases, channels=2, shifts=shifts)
+    return make_mri(tmp_path_factory.mktemp("data") / "heads", cases, channels=2, shifts=apart(cases))
 
 
 def test_no_patient_is_on_both_sides_and_first_prompts_differ_in_patient(folder: Path) -> None:
