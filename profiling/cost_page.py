@@ -19,9 +19,10 @@ MEASURED = ROOT / "profiling" / "results"
 _HEAD = """# What quality costs
 
 What reviewers of the paper asked for: mean IoU of segmentation against time and memory, for prompts, zoom, ensembles,
-joining along the volume, size of the network, and how it learned. Brackets are 95 % bootstrap intervals by patient
-over few patients, so they are wide. The tables are of different commits, weights and machines, which each names:
-compare within a table. Written by `python -m profiling.cost_page` from committed files.
+precision, joining along the volume, size of the network, and how it learned. The first table is one run of one suite;
+the others go further into one question, and each names its commit, weights and machine: compare within a table.
+Brackets are 95 % bootstrap intervals by patient over few patients, so they are wide. Written by
+`python -m profiling.cost_page` from committed files.
 """
 
 _END = """
@@ -29,8 +30,8 @@ _END = """
 
 - *Planes.* Predictions along all three planes of near-isotropic volumes, averaged, gained .004 on hippocampus at three
   times the cost (pilot, [log](../log.md)).
-- *Precision.* Products in bfloat16 instead of 32 bits: Dice between both at least .999, but .985 to .997 for BTCV's
-  smallest organs (pilot, older weights); `profiling/results/speed.json` has seconds.
+- *Options*, and equal minutes instead of equal samples: [options](options/report.html),
+  [ablation_cost](ablation_cost/report.html), [ablation_objective](ablation_objective/report.html), of older weights.
 - *The paper's size.* `profiling/results/speed-paper-size.json` has seconds; nobody trained it here, so its quality is
   not known.
 """
@@ -43,29 +44,19 @@ def main() -> None:
 
 def page() -> str:
     """The page in Markdown."""
-    parts = [_HEAD, *_joining(_read("through-plane.json")), *_large_requests()]
+    parts = [_HEAD]
     parts += _suite(
-        "prompts",
-        "Prompt cases, 1 to 32",
-        "Five sets, six cases each, eight slices a query, weights of that commit.",
-        True,
+        "cost",
+        "One suite",
+        "Six sets, three cases each, six slices a query. The first methods are the weights that ship, used in several "
+        "ways; without other words, a query slice is shown as many prompt slices as there are prompt cases (`mvg "
+        "predict` shows at least eight). The others learn from nothing, from equally many query slices, and answer "
+        "whole slices, LA and chest X-rays unseen: autoregressively, from hidden patches (MIM, half of them), from both in turn, and "
+        "with other sizes of the network. Memory is the peak of the whole process, Python and PyTorch included.",
     )
+    parts += [*_joining(_read("through-plane.json")), *_large_requests()]
     parts += _suite(
-        "options", "Options", "Nine sets, two cases each, eight prompt cases, weights of that commit.", False
-    )
-    parts += _suite(
-        "ablation_cost",
-        "Size of the network",
-        "Seven sets, trained from nothing for equal minutes: a larger network sees fewer examples in them, so this is "
-        "about training in little time.",
-        True,
-    )
-    parts += _suite(
-        "ablation_objective",
-        "What it learns from: masked, autoregressive or whole targets",
-        "Seven sets, trained from nothing for equal minutes. MIM: that share of the target's patches is hidden. "
-        "Merged: the paper's form of the network.",
-        True,
+        "prompts", "Prompt cases, 1 to 32", "Five sets, six cases each, eight slices a query, weights of that commit."
     )
     return "\n".join(parts) + _END
 
@@ -119,8 +110,8 @@ def _large_requests() -> Iterator[str]:
     yield ""
 
 
-def _suite(folder: str, title: str, about: str, by_prompts: bool) -> Iterator[str]:
-    """The mean IoU and the seconds of a query of every method of a suite, and of every number of prompts."""
+def _suite(folder: str, title: str, about: str) -> Iterator[str]:
+    """The mean IoU, seconds and memory of a query of every method of a suite, for every number of prompts."""
     lines = (ROOT / "docs" / "results" / folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
     header, rows = json.loads(lines[0])["header"], [json.loads(line) for line in lines[1:]]
     rows = [row for row in rows if row["metric"] == "IoU" and row["task"].startswith("segmentation")]
@@ -129,13 +120,16 @@ def _suite(folder: str, title: str, about: str, by_prompts: bool) -> Iterator[st
         f"## {title}\n\n{about} [{folder}]({folder}/report.html) at {header['commit'][:8]}, {header['cpu']}, "
         f"load {header['load']}{budget}; wall-clock seconds.\n"
     )
-    yield "| | prompt cases | IoU | seconds a query |\n|---|---|---|---|"
+    has_memory = all("memory_mib" in row for row in rows)
+    yield "| | prompt cases | IoU | seconds a query |" + " most memory, MiB |" * has_memory
+    yield "|---|---|---|---|" + "---|" * has_memory
     for method in dict.fromkeys(row["method"] for row in rows):
-        for count in sorted({row["prompts"] for row in rows}) if by_prompts else [max(row["prompts"] for row in rows)]:
+        for count in sorted({row["prompts"] for row in rows}):
             chosen = [row for row in rows if row["method"] == method and row["prompts"] == count]
             if chosen:
                 iou = _text(interval(groups(chosen, "value")))
-                yield f"| {method} | {count} | {iou} | {_text(interval(groups(chosen, 'seconds')), '.2f')} |"
+                line = f"| {method} | {count} | {iou} | {_text(interval(groups(chosen, 'seconds')), '.2f')} |"
+                yield line + (f" {max(row['memory_mib'] for row in chosen)} |" if has_memory else "")
     yield ""
 
 

@@ -1,5 +1,6 @@
 """Whether a suite fits into this machine's memory and disk, estimated before it starts."""
 
+import ctypes
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,7 +47,14 @@ def _check_disk(suite: Suite, data_size: int, output: Path) -> None:
 
 
 def begin_peak() -> bool:
-    """Forget the process's peak of memory, so that `peak_mib` is of what comes next; False where that is impossible."""
+    """Forget the process's peak of memory, so that `peak_mib` is of what comes next; False where that is impossible.
+
+    What was freed before, by training perhaps, is given back to the system first.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # another C library than glibc
+        return False
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:  # not Linux, or not allowed
