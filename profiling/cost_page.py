@@ -48,11 +48,12 @@ def page() -> str:
     parts += _suite(
         "cost",
         "One suite",
-        "Six sets, three cases each, six slices a query. The first methods are the weights that ship, used in several "
-        "ways; without other words, a query slice is shown as many prompt slices as there are prompt cases (`mvg "
-        "predict` shows at least eight). The others learn from nothing, from equally many query slices, and answer "
-        "whole slices, LA and chest X-rays unseen: autoregressively, from hidden patches (MIM, half of them), from both in turn, and "
-        "with other sizes of the network. Memory is the peak of the whole process, Python and PyTorch included.",
+        "Six sets, three cases each, six slices a query. The first methods are the weights that ship, used in "
+        "several ways; without other words, a query slice is shown as many prompt slices as there are prompt cases "
+        "(`mvg predict` shows at least eight). The others learn from nothing, from equally many query slices, and "
+        "answer whole slices, LA and chest X-rays unseen: autoregressively, from hidden patches (MIM, half of "
+        "them), from both in turn, and with other sizes of the network. Memory is the peak of the whole process, "
+        "Python and PyTorch included.",
     )
     parts += [*_joining(_read("through-plane.json")), *_large_requests()]
     parts += _suite(

@@ -109,7 +109,8 @@ def test_the_code_blocks_of_a_page_run(page: Path, here: Path, monkeypatch: pyte
         package = import_module(".".join(path.parent.relative_to("src").parts))
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(path.parent.resolve())])
         name = f"{package.__name__}.{path.stem}"
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setitem(sys.modules, name, package)  # so that what is imported now is forgotten after the test
+        del sys.modules[name]
         monkeypatch.setattr(package, path.stem, import_module(name), raising=False)
         for function in vars(files).values():  # the formats are listed once
             if hasattr(function, "cache_clear"):
