@@ -1,6 +1,5 @@
-"""Whether a suite fits into this machine's memory and disk, estimated before it starts."""
+"""Whether a suite fits into this machine's memory and disk, estimated before it starts, and what predictions take."""
 
-import ctypes
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from mvg.benchmark.protocol.pairs import CACHED_FILES
 from mvg.benchmark.suite import Suite
 from mvg.data import DataSet
 from mvg.errors import BenchmarkError
+from mvg.prediction.huge_pages import return_memory
 
 _GIB = 2**30
 _UNPACKED = 6  # times its file: a compressed volume as prepared slices
@@ -51,9 +51,7 @@ def begin_peak() -> bool:
 
     What was freed before, by training perhaps, is given back to the system first.
     """
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):  # another C library than glibc
+    if not return_memory():
         return False
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

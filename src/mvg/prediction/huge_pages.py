@@ -44,3 +44,14 @@ def prefer_huge_pages() -> bool:
         library.free(block)
     library.mallopt(_MMAP_THRESHOLD, ctypes.c_int(_LARGE))
     return bool(block)
+
+
+def return_memory() -> bool:
+    """Hand memory that was freed to the system, which glibc else keeps; whether that was possible."""
+    if sys.platform != "linux":
+        return False
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):  # another library has no such function
+        return False
+    return True

@@ -1,13 +1,11 @@
 """All that a server holds: the folder, its studies and tasks, one model, and the sessions that use it."""
 
-import ctypes
-import sys
 import threading
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import mvg
+from mvg.prediction.huge_pages import return_memory
 from mvg.prediction.predictor import Predictor
 from mvg.server.batches import Batches
 from mvg.server.device_queue import DeviceQueue
@@ -78,14 +76,7 @@ class Workbench:
             self.sessions.release_outdated()
             self.sessions.limit_features()
             self.sessions.make_room()
-            _return_memory()
-
-
-def _return_memory() -> None:
-    """Hand memory that is free to the system; glibc keeps it for each thread otherwise."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+            return_memory()
 
 
 def _work_in(tasks: Path) -> list[tuple[str, str, Work]]:
