@@ -22,6 +22,7 @@ SCOPE_COLORS = {"generalist": "#1f83c6", "specialist": "#d55e00", "untrained": "
 _LINE_STYLES = ("-", "--", ":", "-.")
 _INK, _GRID = "#010203", "#040506"  # replaced in the SVG by the page's own colors, which follow light and dark
 _PAGE_COLORS = {_INK: "currentColor", _GRID: "var(--line)"}
+_FILE_COLORS = {_INK: "#222222", _GRID: "#dddddd"}
 _NAMESPACES = re.compile(r' xmlns(:\w+)?="[^"]*"')  # HTML knows SVG without them
 _WIDTH, _ROW, _FOOT = 5.0, 0.52, 0.42  # inches
 _STYLE: dict[Any, Any] = {
@@ -135,14 +136,25 @@ def figure_of(height: float) -> Iterator[tuple["Figure", "Axes"]]:
 
 def svg_of(figure: "Figure", label: str) -> str:
     """The figure as an element for a page, with the page's colors; label: for readers who do not see it."""
+    return _NAMESPACES.sub("", _svg(figure, label, _PAGE_COLORS))
+
+
+def svg_file_of(figure: "Figure", label: str) -> str:
+    """The content of an SVG file with the figure on white, for pages of any color; label: as in `svg_of`."""
+    figure.patch.set_facecolor("white")
+    return _svg(figure, label, _FILE_COLORS)
+
+
+def _svg(figure: "Figure", label: str, colors: dict[str, str]) -> str:
+    """The figure as an element, with these colors for the placeholders."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with rc_context({"svg.hashsalt": label}):  # ids of clips and markers: stable, and other for every chart of a page
-        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+        figure.savefig(buffer, format="svg", transparent=colors is _PAGE_COLORS, metadata=nothing)
     text = buffer.getvalue()
-    text = _NAMESPACES.sub("", text[text.index("<svg ") :])
-    for placeholder, color in _PAGE_COLORS.items():
+    text = text[text.index("<svg ") :]
+    for placeholder, color in colors.items():
         text = text.replace(placeholder, color)
     return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)

@@ -1,0 +1,1 @@
+"""The parts of `profiling.pays_page`: one for each thing that a user can give."""
