@@ -57,6 +57,8 @@ def with_ignored(labels: LabelMap, ignored: Sequence[int], annotated: Sequence[i
 
     Slices lie across the thickest axis.
     """
+    if annotated is None and not set(ignored) & labels.counts.keys():
+        return labels
     unknown = np.isin(labels.voxels, ignored)
     if annotated is not None:
         axis = int(np.argmax(labels.spacing))

@@ -1,5 +1,6 @@
 """What raw intensities are: values that stand for no tissue, and computed tomography by its air and soft tissue."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def finite_sample(voxels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(flat[np.isfinite(flat)])
 
 
-def constant_slices(pictures: NDArray[Any]) -> NDArray[np.bool_]:
+def constant_slices(pictures: Iterable[NDArray[Any]]) -> NDArray[np.bool_]:
     """Which slices (n, ...) show one intensity alone, as those that were lost or masked."""
     return np.array([bool((picture == picture.flat[0]).all()) for picture in pictures], bool)
 

@@ -139,6 +139,29 @@ def test_alike_nearby_describes_no_more_slices_of_many_volumes_than_it_must() ->
     assert len(described) == 64
 
 
+def test_alike_nearby_describes_evenly_spaced_slices_of_long_volumes() -> None:
+    index = index_of((90,) * 8)
+    described: list[int] = []
+    for number in range(90):
+        query = replace(query_at(number, 90), descriptor=lambda: index.thumbnails[0])
+        chosen = selected("alike_nearby", query, recording(index, described), 8)
+        assert len({int(index.volume[one]) for one in chosen}) == 8
+    assert sorted(set(described)) == index.spread().tolist()
+    assert np.bincount(index.volume[index.spread()]).tolist() == [24] * 8
+    few = index_of((200, 90))
+    assert np.bincount(few.volume[few.spread()]).tolist() == [96, 90], "of few volumes more slices"
+
+
+def test_more_prompts_than_evenly_spaced_slices_are_chosen_among_all() -> None:
+    index = index_of((90,) * 8)
+    assert len(selected("alike_nearby", query_at(45, 90), index, 300)) == 300
+
+
+def test_what_prompts_are_compared_on_belongs_to_the_evenly_spaced_slices() -> None:
+    index = index_of((90,) * 8)
+    assert set(index.without_volume(0, 16)[1].tolist()) <= set(index.spread().tolist())
+
+
 @pytest.mark.parametrize("name", ["alike_nearby", "nearest_slice"])
 def test_a_single_slice_may_lie_anywhere(name: str) -> None:
     index = index_of((40, 40))

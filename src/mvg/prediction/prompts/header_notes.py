@@ -31,9 +31,13 @@ class HeaderNotes:
     """Looks at images and their headers and notes what they leave in doubt."""
 
     _notes: Notes = field(default_factory=Notes)
+    _checked: set[str] = field(default_factory=set)
 
     def check(self, image: Volume, target: Volume | LabelMap, name: str) -> None:
-        """Look at the image and the target of a prompt."""
+        """Look at the image and the target of a prompt, the first time that it is read."""
+        if name in self._checked:
+            return
+        self._checked.add(name)
         count = len(np.unique(finite_sample(image.voxels)))
         if isinstance(target, LabelMap) and 1 < count <= _MOST_INTENSITIES and count == len(target.counts):
             self._notes.once(_LABELS, name, count)
@@ -49,7 +53,8 @@ class HeaderNotes:
         if not isinstance(target, LabelMap):
             return
         pictures, labels = image.pictures(image.plane), target.pictures(image.plane)
-        labeled = np.flatnonzero(((labels != 0) & (labels != IGNORED)).any(axis=(1, 2)))
-        empty = labeled[constant_slices(pictures[labeled])] if labeled.size else labeled
+        # Slice by slice, as a temporary array of a whole volume takes several times as long.
+        labeled = np.flatnonzero([((picture != 0) & (picture != IGNORED)).any() for picture in labels])
+        empty = labeled[constant_slices([pictures[number] for number in labeled])]
         if empty.size:
             self._notes.once(_EMPTY, name, int(empty[0]) + 1, len(pictures))

@@ -91,6 +91,7 @@ class PromptTargets:
     _notes: Notes = field(default_factory=Notes)
     _colors: dict[int, bytes] = field(default_factory=dict)
     _segments: SegmentNumbers = field(default_factory=SegmentNumbers)
+    _noted: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         check_sequence(self.targets, "targets")
@@ -118,7 +119,10 @@ class PromptTargets:
         return matched
 
     def _note_values(self, target: LabelMap, number: int) -> None:
-        """Say once that labels were interpolated, or leave no background."""
+        """Say once that labels were interpolated, or leave no background; targets are looked at once."""
+        if number in self._noted:
+            return
+        self._noted.add(number)
         if len(target.values) == 1 and (target.voxels == target.values[0]).all():
             self._notes.once(_EVERYWHERE, number + 1, target.values[0])
         interpolated = None if is_smoothed_mask(target) else interpolated_label(target)

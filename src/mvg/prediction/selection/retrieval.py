@@ -11,6 +11,7 @@ from mvg import _plugins
 from mvg.prediction.selection import strategies
 
 _THUMBNAIL_SIDE = 16  # pixels
+_SPREAD, _SPREAD_IN_ALL = 24, 192  # slices of each volume, and of all volumes if that is more, that are candidates
 _REPEAT_PENALTY = 0.1  # taken off a volume's scores each time it gives a slice
 
 Descriptors = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -72,11 +73,21 @@ class PromptIndex:
         descriptor = None if describe is None else lambda: describe(np.array([number]))[0]
         return QuerySlice(int(self.index[number]), int(self.count[number]), self.thumbnails[number], descriptor)
 
+    def spread(self) -> NDArray[np.int64]:
+        """Indices (n,) of evenly spaced slices of each volume, so that long volumes are not embedded as a whole.
+
+        Volumes have 24 slices of it, and more where there are fewer than eight volumes; shorter ones have all.
+        """
+        volumes = np.unique(self.volume)
+        most = max(_SPREAD, _SPREAD_IN_ALL // len(volumes))
+        return np.concatenate([evenly_spaced(np.flatnonzero(self.volume == volume), most) for volume in volumes])
+
     def without_volume(self, volume: int, most: int | None = None) -> tuple["PromptIndex", NDArray[np.int64]]:
-        """The slices of all other volumes, evenly spaced `most` of each, and their indices (n,) in this one."""
+        """Slices of all other volumes, at most `most` of each from `spread`, and their indices (n,) in this one."""
         others, describe = np.flatnonzero(self.volume != volume), self.descriptors
         if most is not None:
-            volumes = (np.flatnonzero(self.volume == other) for other in np.unique(self.volume[others]))
+            spread = self.spread()
+            volumes = (spread[self.volume[spread] == other] for other in np.unique(self.volume[others]))
             others = np.concatenate([evenly_spaced(members, most) for members in volumes])
         descriptors = None if describe is None else lambda indices: describe(others[indices])
         return PromptIndex(

@@ -1,7 +1,7 @@
 """Slices whose features correlate with the query slice and that lie near its relative position, volume by volume.
 
 Volumes cover different lengths of a body, so the same relative position may be another place. Features decide among
-nearby slices. Only the most promising slices are embedded.
+nearby slices. Only the most promising slices are embedded, and of long volumes only evenly spaced ones.
 """
 
 import numpy as np
@@ -15,8 +15,9 @@ _CANDIDATES = 64  # slices whose features are compared with one query slice, at 
 
 def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
     """Round by round the best slice of every volume; within a round the best volumes first."""
-    distance = index.distance(query)
-    near = np.flatnonzero(distance <= max(_REACH, distance.min()))
+    distance, spread = index.distance(query), index.spread()
+    spread = spread if len(spread) >= count else np.arange(len(index))
+    near = spread[distance[spread] <= max(_REACH, distance[spread].min())]
     rough = index.thumbnail_correlation(query)[near] - _DISTANCE_WEIGHT * distance[near]
     candidates = near[np.argsort(-rough, kind="stable")[: max(_CANDIDATES, count)]]
     score = index.feature_correlation(query, candidates) - _DISTANCE_WEIGHT * distance[candidates]
