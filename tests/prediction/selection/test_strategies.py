@@ -11,7 +11,7 @@ from mvg.errors import UnknownNameError
 from mvg.prediction.inference.prompt_cache import describe
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume
 from mvg.prediction.selection import strategies
-from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, select, thumbnails
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, select, spread, thumbnails
 from tests.prediction.learner import prompted, random_model
 from tests.prediction.scans import scan
 
@@ -146,10 +146,10 @@ def test_alike_nearby_describes_evenly_spaced_slices_of_long_volumes() -> None:
         query = replace(query_at(number, 90), descriptor=lambda: index.thumbnails[0])
         chosen = selected("alike_nearby", query, recording(index, described), 8)
         assert len({int(index.volume[one]) for one in chosen}) == 8
-    assert sorted(set(described)) == index.spread().tolist()
-    assert np.bincount(index.volume[index.spread()]).tolist() == [24] * 8
+    assert sorted(set(described)) == spread(index.volume).tolist()
+    assert np.bincount(index.volume[spread(index.volume)]).tolist() == [24] * 8
     few = index_of((200, 90))
-    assert np.bincount(few.volume[few.spread()]).tolist() == [96, 90], "of few volumes more slices"
+    assert np.bincount(few.volume[spread(few.volume)]).tolist() == [96, 90], "of few volumes more slices"
 
 
 def test_more_prompts_than_evenly_spaced_slices_are_chosen_among_all() -> None:
@@ -159,7 +159,7 @@ def test_more_prompts_than_evenly_spaced_slices_are_chosen_among_all() -> None:
 
 def test_what_prompts_are_compared_on_belongs_to_the_evenly_spaced_slices() -> None:
     index = index_of((90,) * 8)
-    assert set(index.without_volume(0, 16)[1].tolist()) <= set(index.spread().tolist())
+    assert set(index.without_volume(0, 16)[1].tolist()) <= set(spread(index.volume).tolist())
 
 
 @pytest.mark.parametrize("name", ["alike_nearby", "nearest_slice"])

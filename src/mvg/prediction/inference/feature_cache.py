@@ -1,5 +1,6 @@
 """Features of numbered slices, of prompts or of a query: each slice is embedded once while memory allows."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,11 +19,15 @@ class FeatureCache:
     """Embeds slices on request and keeps the features of the latest ones; safe for several threads."""
 
     def __init__(
-        self, model: Generalist, squares: Callable[[int], NDArray[np.float32]], ahead: int = 0, budget: int = BUDGET
+        self,
+        model: Generalist,
+        squares: Callable[[int], NDArray[np.float32]],
+        ahead: Sequence[int] = (),
+        budget: int = BUDGET,
     ) -> None:
         """`squares(number)`: the squares (f, i, s, s) of a slice; f is the same for all slices.
 
-        ahead: slices below this number fill batches that would not be full, as they are likely to be needed next.
+        ahead: in ascending order, slices that fill batches that would not be full, as they are likely to be needed.
         budget: bytes.
         """
         self._model, self._squares, self._ahead = model, squares, ahead
@@ -45,12 +50,13 @@ class FeatureCache:
             self._kept.put(key, features)
 
     def _following(self, numbers: list[int], mirrored: bool) -> list[int]:
-        """Slices that follow those to embed, as many as it takes to fill the last batch."""
+        """Likely slices that follow those to embed, as many as it takes to fill the last batch."""
         room, more = -len(numbers) % BATCH, list[int]()
-        following = (number + step for step in range(1, BATCH + 1) for number in numbers)
-        for number in following:
-            new = number < self._ahead and number not in numbers and number not in more
-            if len(more) < room and new and (number, mirrored) not in self._kept:
+        starts = [bisect_right(self._ahead, number) for number in numbers]
+        positions = (start + step for step in range(BATCH) for start in starts)
+        for number in (self._ahead[position] for position in positions if position < len(self._ahead)):
+            new = number not in numbers and number not in more and (number, mirrored) not in self._kept
+            if new and len(more) < room:
                 more.append(number)
         return more
 

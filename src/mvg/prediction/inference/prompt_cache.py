@@ -22,7 +22,7 @@ from mvg.prediction.inference.feature_cache import BATCH, FeatureCache
 from mvg.prediction.inference.kept_state import KeptState, joined, state_bytes
 from mvg.prediction.inference.recent import Shared
 from mvg.prediction.prompts.prompt_set import PromptSet
-from mvg.prediction.selection.retrieval import PromptIndex, thumbnails
+from mvg.prediction.selection.retrieval import PromptIndex, spread, thumbnails
 
 _DESCRIPTOR_SIDE = 4  # parts of a picture along a side, whose mean features describe it
 _MAX_CHANNELS = 32  # target channels that go through the model together; bounds the memory
@@ -78,7 +78,8 @@ class PromptCache:
         self._joined: Shared[tuple[PromptView, tuple[int, ...]], PromptState] = Shared(
             max(_MIN_JOINED_BYTES, min(budget // 4, _JOINED_BYTES)), state_bytes
         )
-        self._features = FeatureCache(model, lambda number: prompts.image_batch([number]), len(prompts))
+        likely = spread(prompts.volume).tolist()
+        self._features = FeatureCache(model, lambda number: prompts.image_batch([number]), likely)
         self._descriptors: Shared[int, NDArray[np.float32]] = Shared(_DESCRIPTOR_BYTES, lambda row: row.nbytes)
         self.lock = RLock()
 

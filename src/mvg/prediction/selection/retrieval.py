@@ -73,21 +73,12 @@ class PromptIndex:
         descriptor = None if describe is None else lambda: describe(np.array([number]))[0]
         return QuerySlice(int(self.index[number]), int(self.count[number]), self.thumbnails[number], descriptor)
 
-    def spread(self) -> NDArray[np.int64]:
-        """Indices (n,) of evenly spaced slices of each volume, so that long volumes are not embedded as a whole.
-
-        Volumes have 24 slices of it, and more where there are fewer than eight volumes; shorter ones have all.
-        """
-        volumes = np.unique(self.volume)
-        most = max(_SPREAD, _SPREAD_IN_ALL // len(volumes))
-        return np.concatenate([evenly_spaced(np.flatnonzero(self.volume == volume), most) for volume in volumes])
-
     def without_volume(self, volume: int, most: int | None = None) -> tuple["PromptIndex", NDArray[np.int64]]:
-        """Slices of all other volumes, at most `most` of each from `spread`, and their indices (n,) in this one."""
-        others, describe = np.flatnonzero(self.volume != volume), self.descriptors
+        """Those of `spread` in all other volumes, evenly spaced `most` of each, and their indices (n,) in this one."""
+        candidates, describe = spread(self.volume), self.descriptors
+        others = candidates[self.volume[candidates] != volume]
         if most is not None:
-            spread = self.spread()
-            volumes = (spread[self.volume[spread] == other] for other in np.unique(self.volume[others]))
+            volumes = (others[self.volume[others] == other] for other in np.unique(self.volume[others]))
             others = np.concatenate([evenly_spaced(members, most) for members in volumes])
         descriptors = None if describe is None else lambda indices: describe(others[indices])
         return PromptIndex(
@@ -125,6 +116,16 @@ def highest_scores(score: NDArray[np.float64], volume: NDArray[np.int64], count:
         score[volume == volume[best]] -= _REPEAT_PENALTY
         score[best] = -np.inf
     return tuple(chosen)
+
+
+def spread(volume: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Indices (n,) of evenly spaced slices of each volume (m,), so that long volumes are not embedded as a whole.
+
+    Volumes have 24 of them, and more where there are fewer than eight volumes; shorter ones have all.
+    """
+    volumes = np.unique(volume)
+    most = max(_SPREAD, _SPREAD_IN_ALL // len(volumes))
+    return np.concatenate([evenly_spaced(np.flatnonzero(volume == one), most) for one in volumes])
 
 
 def evenly_spaced(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ nearby slices. Only the most promising slices are embedded, and of long volumes 
 
 import numpy as np
 
-from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice
+from mvg.prediction.selection.retrieval import PromptIndex, QuerySlice, spread
 
 _REACH = 0.25  # lengths of a volume; slices farther away are not considered
 _DISTANCE_WEIGHT = 3.0  # correlation lost over the whole length of a volume
@@ -15,9 +15,9 @@ _CANDIDATES = 64  # slices whose features are compared with one query slice, at 
 
 def select(query: QuerySlice, index: PromptIndex, count: int, rng: np.random.Generator) -> tuple[int, ...]:
     """Round by round the best slice of every volume; within a round the best volumes first."""
-    distance, spread = index.distance(query), index.spread()
-    spread = spread if len(spread) >= count else np.arange(len(index))
-    near = spread[distance[spread] <= max(_REACH, distance[spread].min())]
+    distance, possible = index.distance(query), spread(index.volume)
+    possible = possible if len(possible) >= count else np.arange(len(index))
+    near = possible[distance[possible] <= max(_REACH, distance[possible].min())]
     rough = index.thumbnail_correlation(query)[near] - _DISTANCE_WEIGHT * distance[near]
     candidates = near[np.argsort(-rough, kind="stable")[: max(_CANDIDATES, count)]]
     score = index.feature_correlation(query, candidates) - _DISTANCE_WEIGHT * distance[candidates]
