@@ -132,6 +132,8 @@ def test_missing_data_unknown_sets_and_too_little_memory_stop_the_run_at_once(
             "no set of the suite is called 'synthetic_hart'; expected one of synthetic_ab",
         ),
         ({"folders": {"synthetic_hart": "x"}}, "synthetic_hart"),
+        ({"left_out": {"synthetic_hart": ["p01"]}}, "no set of the suite is called 'synthetic_hart'"),
+        ({"left_out": {"synthetic_heart": ["p01", "q01"]}}, "left_out of synthetic_heart names 'q01', which the set"),
         ({"methods": [{"rival": "unet"}]}, "methods that train, and no budget"),
         ({"methods": [{"rival": "mvg", "recipe": "none.toml"}], "samples": 4}, r"none\.toml"),
         ({"methods": [{"rival": "mvg", "weights": "none"}]}, "no weights are called 'none'"),

@@ -39,12 +39,17 @@ def check_folder(output: Path) -> None:
 def check_suite(suite: Suite, sets: Mapping[str, DataSet], output: Path) -> None:
     """Raise an error before anything is trained.
 
-    UnknownNameError for sets, RecipeError without a budget, BenchmarkError for missing libraries or files of a method
-    and if `output` has results of another suite, of other data or of other weights.
+    UnknownNameError for sets, RecipeError without a budget, BenchmarkError for cases to leave out that a set lacks, for
+    missing libraries or files of a method, and if `output` has results of another suite, of other data or of other
+    weights.
     """
-    for name in (*suite.unseen, *suite.folders, *suite.tasks_by_set):
+    for name in (*suite.unseen, *suite.folders, *suite.tasks_by_set, *suite.left_out):
         if name not in sets:
             raise UnknownNameError("set of the suite", name, set(sets))
+    for name, cases in suite.left_out.items():
+        if missing := sorted(set(cases) - {case.name for case in sets[name].cases}):
+            problem = f"left_out of {name} names '{missing[0]}', which the set lacks"
+            raise BenchmarkError(problem, "names of its cases", "correct the suite, or use the data that it is for")
     if any(entry.is_trained for entry in suite.methods) and suite.minutes == suite.samples == 0:
         raise RecipeError("methods that train, and no budget", "minutes or samples above 0", "set one, or --minutes")
     for entry in suite.methods:
