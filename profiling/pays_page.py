@@ -1,11 +1,11 @@
-"""Writes docs/results/pays.md and its plots, what a user's gifts pay, from committed result files.
+"""Writes docs/results/pays.md and its plots, what more of what a user gives pays, from committed result files.
 
 python -m profiling.pays_page
 
 Suites' first lines name their commits. Intervals are bootstrap intervals by patient.
 """
 
-from profiling.pays import cores, prompts, slices
+from profiling.pays import cores, prompts, seconds, slices
 from profiling.pays.rows import RESULTS
 from profiling.pays.text import Part, head, row
 
@@ -14,7 +14,7 @@ PLOTS = RESULTS / "plots"
 
 _HEAD = """# What pays
 
-What more of what a user can give brings: example cases, annotated slices and cores, one curve each.
+What more of what a user can give brings: example cases, annotated slices, seconds of tuning and cores, one curve each.
 Points are means over sets, bars 95 % bootstrap intervals by patient over few patients, faint lines single sets. The
 weights are those that shipped at the commit of each file, so compare within a plot. Written by
 `python -m profiling.pays_page` from committed files; what single options cost is on [another page](cost.md).
@@ -43,7 +43,7 @@ def plots() -> dict[str, str]:
 
 
 def _parts() -> list[Part]:
-    return [prompts.part(), slices.part(), slices.enough(), cores.part()]
+    return [prompts.part(), slices.part(), slices.enough(), seconds.part(), cores.part()]
 
 
 if __name__ == "__main__":

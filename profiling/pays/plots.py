@@ -43,7 +43,7 @@ def plot(title: str, axis: Axis, curves: Sequence[Curve]) -> str:
             axes.set_xscale("log")
         axes.set_xlabel(axis.x)
         axes.set_ylabel(axis.y)
-        ticks = sorted({x for curve in curves for x in curve.points})
+        ticks = sorted({x for curve in curves for points in (curve.points, *curve.parts) for x in points})
         axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
         axes.minorticks_off()
         if axis.level is not None:
@@ -65,6 +65,8 @@ def _draw(axes: "Axes", curve: Curve, color: str) -> None:
         places = sorted(part.items())
         axes.plot([x for x, _ in places], [round(y, 4) for _, y in places], color=color, alpha=0.3, linewidth=0.9)
     spans = [[round(max(0.0, side), 4) for side in sides] for sides in _spans([value for _, value in points])]
+    if not points:
+        return
     bars: dict[str, Any] = {"yerr": spans, "ecolor": (color, 0.5), "elinewidth": 1.2}
     axes.errorbar(xs, means, color=color, marker="o", markersize=4.5, label=curve.title, **bars)
 

@@ -22,24 +22,32 @@ def measured(name: str) -> dict[str, Any]:
     return content
 
 
-def suite_rows(folder: str, metric: str, region: str = "whole") -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def suite_rows(
+    folder: str, metric: str, region: str = "whole", file: str = "results.jsonl"
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The header of a suite's results, and its rows of one metric and region."""
-    lines = (RESULTS / folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (RESULTS / folder / file).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines[1:]]
     header: dict[str, Any] = json.loads(lines[0])["header"]
     return header, [row for row in rows if (row["metric"], row["region"]) == (metric, region)]
 
 
 def curve(title: str, rows: Rows, axis: str, with_sets: bool = True) -> Curve:
-    """Means over sets against a key of the rows; faint curves of single sets."""
-    xs = sorted({row[axis] for row in rows})
-    points = {x: interval(groups(rows_of(rows, axis, x), "value")) for x in xs}
-    names = dict.fromkeys(row["set"] for row in rows) if with_sets else ()
+    """Means over sets against a key of the rows, where all sets have some; faint curves of single sets."""
+    xs, every = sorted({row[axis] for row in rows}), sets_of(rows)
+    at = {x: rows_of(rows, axis, x) for x in xs}
+    points = {x: interval(groups(part, "value")) for x, part in at.items() if set(sets_of(part)) == set(every)}
+    names = every if with_sets else ()
     parts = [
-        {x: interval(groups(part, "value")).mean for x in xs if (part := rows_of(rows_of(rows, "set", name), axis, x))}
+        {x: interval(groups(of_set, "value")).mean for x, part in at.items() if (of_set := rows_of(part, "set", name))}
         for name in names
     ]
     return Curve(title, points, parts)
+
+
+def sets_of(rows: Rows) -> list[str]:
+    """The sets of the rows, in their order."""
+    return list(dict.fromkeys(row["set"] for row in rows))
 
 
 def rows_of(rows: Rows, key: str, value: Any) -> Rows:

@@ -1,0 +1,100 @@
+"""More seconds of learning from the volumes that are shown, and more such volumes."""
+
+from collections.abc import Iterator, Sequence
+
+from mvg.benchmark.statistics import Interval, compare, interval
+from profiling.cost_page import groups
+from profiling.pays.plots import Axis, plot
+from profiling.pays.rows import Rows, curve, rows_of, sets_of, suite_rows
+from profiling.pays.text import Part, head, image, in_words, listed, origin, row, verdict
+
+_LEARNERS = {"mvg": "tuned", "unet_prompts": "U-Net", "nnunet_prompts": "nnU-Net"}
+_GAIN, _GAIN_OF_TWENTY = 0.02, 0.04  # aims in mean IoU: three volumes and 300 seconds, twenty and 600
+_FOLDER, _TWENTY, _MINUTE = "adaptation", "adaptation_twenty", "minute.jsonl"
+
+
+def part() -> Part:
+    """Mean IoU against seconds of tuning on three volumes, beside networks that learn from them for as long."""
+    header, rows = suite_rows(_FOLDER, "IoU")
+    minute, minute_rows = suite_rows(_FOLDER, "IoU", file=_MINUTE)
+    tuned, sets = rows_of(rows, "rival", "mvg"), sets_of(rows)
+    alone, alone_before = (rows_of(part_of, "method", "prompts alone") for part_of in (rows, minute_rows))
+    apart = max(abs(_of_set(alone, name).mean - _of_set(alone_before, name).mean) for name in sets)
+    rows += [r | {"x": 60} for r in minute_rows if r["rival"] != "mvg" and r["set"] in sets]
+    seconds = sorted({r["x"] for r in rows})
+    last, gain = seconds[-1], _gain(tuned, seconds[-1])
+    gains = {name: _gain(rows_of(tuned, "set", name), last).mean for name in sets}
+    compared = {name: networks for name in sets if (networks := _networks(rows_of(rows, "set", name), last))}
+    ahead = [name for name, means in compared.items() if all(means["mvg"] > mean for mean in list(means.values())[1:])]
+    gaining = listed([f"{name} ({value:+.3f})" for name, value in gains.items() if value > 0] or ["no set"])
+    curves = [curve(title, rows_of(rows, "rival", rival), "x") for rival, title in _LEARNERS.items()]
+    return Part(
+        "seconds of tuning on three volumes",
+        f"in {last:g} s on {gaining}",
+        f"elsewhere; {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) over {len(sets)} sets, "
+        f"{_worse(tuned, last)} of {len(rows_of(tuned, 'x', last))} cases worse",
+        f"{_GAIN:+.2f} in {last:g} s: {verdict(gain.mean >= _GAIN)}; ahead of both networks on eight of ten sets: "
+        f"after {last:g} s compared on {len(compared)}, ahead on {len(ahead)}",
+        [
+            "## Seconds of tuning\n",
+            f"{origin(_FOLDER, header)} Three prompt volumes, four validation cases of each set, eight slices a query. "
+            "Tuning, a U-Net and nnU-Net learn from the same volumes, for as many seconds of the processor. Prompts "
+            "alone are tuning for no second; tuning that gains nothing for certain on the prompts leaves everything "
+            f"as it was. Both networks after 60 s are of {minute['commit'][:8]}, {minute['cpu']} (`{_MINUTE}`), where "
+            f"the prompts alone have figures at most {apart:.3f} apart from these. "
+            "Empty cells were not measured.\n",
+            image("seconds.svg", "Mean IoU against seconds of learning from three volumes"),
+            head("set", "learns", *("prompts alone" if x == 0 else f"{x:g} s" for x in seconds)),
+            *_table(rows, sets, seconds),
+            "",
+            *_twenty(),
+        ],
+        {"seconds.svg": plot("Mean IoU against seconds of learning", Axis("seconds of learning", "mean IoU"), curves)},
+    )
+
+
+def _table(rows: Rows, sets: Sequence[str], seconds: Sequence[float]) -> Iterator[str]:
+    """A line for each set and learner, and their means; empty where nothing was measured."""
+    for title, chosen in [*((name, rows_of(rows, "set", name)) for name in sets), ("all", rows)]:
+        for rival, learner in _LEARNERS.items():
+            points = curve(learner, rows_of(chosen, "rival", rival), "x").points
+            yield row(title, learner, *(in_words(points[x]) if x in points else "" for x in seconds))
+
+
+def _twenty() -> list[str]:
+    """The same with twenty volumes."""
+    header, rows = suite_rows(_TWENTY, "IoU")
+    before, after = (rows_of(rows, "method", name) for name in ("prompts alone", "tuned for 300 s"))
+    gain = compare(groups(after, "value"), groups(before, "value")).difference
+    return [
+        f"{origin(_TWENTY, header)} *Twenty volumes*, other things as above:\n",
+        head("set", "prompts alone", "tuned for 300 s"),
+        *(row(name, *(in_words(_of_set(arm, name)) for arm in (before, after))) for name in sets_of(rows)),
+        "",
+        f"Tuning on twenty changes {gain.mean:+.3f}; aim {_GAIN_OF_TWENTY:+.2f} in 600 s.",
+    ]
+
+
+def _of_set(rows: Rows, name: str) -> Interval:
+    return interval(groups(rows_of(rows, "set", name), "value"))
+
+
+def _gain(tuned: Rows, seconds: float) -> Interval:
+    """What tuning for so long changes, over the same cases."""
+    after, before = (groups(rows_of(tuned, "x", x), "value") for x in (seconds, 0))
+    return compare(after, before).difference
+
+
+def _worse(tuned: Rows, seconds: float) -> int:
+    """The number of cases that tuning for so long makes worse."""
+    before = {(r["set"], r["case"]): r["value"] for r in rows_of(tuned, "x", 0)}
+    return sum(r["value"] < before[r["set"], r["case"]] for r in rows_of(tuned, "x", seconds))
+
+
+def _networks(rows: Rows, seconds: float) -> dict[str, float]:
+    """Tuning and the networks that were measured beside it after so many seconds: rival -> mean; empty without any."""
+    at = rows_of(rows, "x", seconds)
+    means = {
+        rival: interval(groups(chosen, "value")).mean for rival in _LEARNERS if (chosen := rows_of(at, "rival", rival))
+    }
+    return means if len(means) > 1 else {}
