@@ -26,6 +26,7 @@ def part() -> Part:
     gains = {name: _gain(rows_of(tuned, "set", name), last).mean for name in sets}
     compared = {name: networks for name in sets if (networks := _networks(rows_of(rows, "set", name), last))}
     ahead = [name for name, means in compared.items() if all(means["mvg"] > mean for mean in list(means.values())[1:])]
+    measured = [name for rival, name in _LEARNERS.items() if any(rival in means for means in compared.values())][1:]
     gaining = listed([f"{name} ({value:+.3f})" for name, value in gains.items() if value > 0] or ["no set"])
     curves = [curve(title, rows_of(rows, "rival", rival), "x") for rival, title in _LEARNERS.items()]
     return Part(
@@ -34,7 +35,7 @@ def part() -> Part:
         f"elsewhere; {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) over {len(sets)} sets, "
         f"{_worse(tuned, last)} of {len(rows_of(tuned, 'x', last))} cases worse",
         f"{_GAIN:+.2f} in {last:g} s: {verdict(gain.mean >= _GAIN)}; ahead of both networks on eight of ten sets: "
-        f"after {last:g} s compared on {len(compared)}, ahead on {len(ahead)}",
+        f"of the networks measured after {last:g} s ({', '.join(measured)}) on {len(ahead)} of {len(compared)}",
         [
             "## Seconds of tuning\n",
             f"{origin(_FOLDER, header)} Three prompt volumes, four validation cases of each set, eight slices a query. "
