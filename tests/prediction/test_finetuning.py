@@ -1,6 +1,7 @@
 """Tuning on prompts: an adapter is kept where it helps in other volumes; the model stays as it is."""
 
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mvg.prediction import finetuning
 from mvg.prediction.finetuning import Tuning, tune
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
 from mvg.prediction.refinement import rejection
 from tests.prediction.learner import Learner, changed, prompted, random_model
 from tests.prediction.scans import scan
@@ -130,6 +132,31 @@ def test_members_learn_from_other_volumes_than_they_are_measured_on(monkeypatch:
     assert not any(rows & fold for rows, fold in zip(learned, left_out, strict=True))
 
 
+def test_of_many_volumes_fewer_members_learn_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[float] = []
+    train = finetuning.MemberTraining.train
+
+    def recorded(self: finetuning.MemberTraining, rows: Any, seconds: float, seed: int) -> Any:
+        lengths.append(seconds)
+        return train(self, rows, seconds, seed)
+
+    monkeypatch.setattr(finetuning.MemberTraining, "train", recorded)
+    results = [tune(prompted(random_model(), volumes), 60.0, clock=ticking())[1] for volumes in (8, 9)]
+    assert [(result.measured, result.volumes) for result in results] == [(8, 8), (6, 9)]
+    assert len(lengths) == 3 + 2
+    assert "over 6 of 9 volumes" in results[1].message
+
+
+def test_only_a_region_about_all_labels_replaces_whole_slices() -> None:
+    assert not finetuning._all_is_magnified(prompted(random_model(), 2, zoom="off"))
+    task = prompted(random_model(), 2)
+    region = ZoomRegion(task.prompts, 2.0, np.zeros((2, 2), np.float32))
+    task.zoom = ZoomPlan((region,))
+    assert finetuning._all_is_magnified(task)
+    task.zoom = ZoomPlan((replace(region, position=(0.0, 0.0)), replace(region, classes=(1,))))
+    assert not finetuning._all_is_magnified(task)
+
+
 def test_the_message_says_what_was_gained_and_on_what() -> None:
-    message = Tuning("IoU", 0.7, 0.7312, 5, 400).message
+    message = Tuning("IoU", 0.7, 0.7312, 5, 5, 400).message
     assert message == "tuning was kept: mean IoU 0.700 -> 0.731 by cross-validation over 5 volumes (400 steps)"

@@ -39,3 +39,13 @@ def test_all_volumes_and_scales_have_their_share_of_a_short_time() -> None:
     assert {int((slices.zoomed == zoomed).sum()) for zoomed in (False, True)} <= {4, 5, 6, 7}
     none = stack([task.cache], task.options, np.random.default_rng(0), lambda: False)
     assert len(none) == 8, "two of every volume, whatever the time"
+
+
+def test_whole_slices_are_left_out_where_magnified_ones_replace_them() -> None:
+    task = prompted(Learner(), 3)
+    magnified = stack([task.cache, task.cache], task.options, np.random.default_rng(0), lambda: True, whole=False)
+    assert len(magnified) == len(task.prompts)
+    assert magnified.zoomed.all()
+    alone = stack([task.cache], task.options, np.random.default_rng(0), lambda: True, whole=False)
+    assert len(alone) == len(task.prompts), "there are no others"
+    assert not alone.zoomed.any()

@@ -182,6 +182,13 @@ def test_descriptions_that_cannot_be_are_refused_without_a_checksum_too(change: 
         Predictor(random_model()).load_task(rewritten(tmp_path / "a.mvgtask", change))
 
 
+def test_a_task_that_another_version_tuned_is_refused(tmp_path: Path) -> None:
+    prompted(random_model(), 1).save(tmp_path / "a.mvgtask")
+    former = {"adapter": {"config": {}, "whole": 0.5, "zoom": 0.5}}
+    with pytest.raises(FileError, match=r"tuned by another version of mvg; .*tune it again"):
+        Predictor(random_model()).load_task(rewritten(tmp_path / "a.mvgtask", former))
+
+
 def test_a_model_of_another_size_is_refused(tmp_path: Path) -> None:
     prompted(random_model(), 1).save(tmp_path / "boxes.mvgtask")
     with pytest.raises(WeightsError, match="32 pixels"):

@@ -55,7 +55,7 @@ class MemberTraining:
         """A corrector trained on these slices for `seconds`, as of each of `SNAPSHOTS`, and the number of its steps."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = Corrector(self.config).to(self.device)
+            network = Corrector(self.config).to(self.device).train()
         average = averaged_copy(network, _OPTIMIZER.ema_decay)
         updater = Updater(network, optimizers_for(network, _OPTIMIZER), _OPTIMIZER, average)
         kept, progress = list[Corrector](), Progress()

@@ -3,6 +3,7 @@
 Every prompt volume is predicted from the others (`stacked`), so the adapter learns from errors like those in new
 queries. Its members each leave some volumes out, as in the ensembles of nnU-Net, and are measured on those. That
 decides how long they are trained and which share of their change is used: none where it does not help for certain.
+With many volumes there are fewer members, so that each learns for longer.
 """
 
 import time
@@ -20,7 +21,8 @@ from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.stacked import stack
 
-_MEMBERS = 3  # at most; each leaves out its share of the volumes
+_PARTS = 3  # of the volumes; each member leaves out another one
+_MANY, _MEMBERS_OF_MANY = 9, 2  # volumes, and members from that many on; the volumes of one part are not measured then
 _STACKING, _TRAINING = 0.3, 0.9  # shares of the time after which all prompts are predicted, all members trained
 
 
@@ -28,13 +30,15 @@ _STACKING, _TRAINING = 0.3, 0.9  # shares of the time after which all prompts ar
 class Tuning:
     """The result of tuning: the mean score over the volumes before and after, as cross-validation measured it.
 
-    measure: "IoU", or "PSNR" in dB for pictures; volumes: how many there were; steps: of training in all.
+    measure: "IoU", or "PSNR" in dB for pictures; volumes: how many there were, and `measured` of them; steps: of
+    training in all.
     """
 
     measure: str
     before: float
     after: float
     volumes: int
+    measured: int
     steps: int
 
     @property
@@ -47,7 +51,8 @@ class Tuning:
         """The result in one line."""
         if self.volumes < 2:
             return "nothing was tuned: with one annotated volume nothing shows whether tuning helps; give two or more"
-        on = f"by cross-validation over {self.volumes} volumes ({self.steps} steps)"
+        number = f"{self.measured} of {self.volumes}" if self.measured < self.volumes else f"{self.volumes}"
+        on = f"by cross-validation over {number} volumes ({self.steps} steps)"
         digits = 3 if self.measure == "IoU" else 2
         if not self.kept:
             return f"tuning was discarded: no certain gain over a mean {self.measure} of {self.before:.{digits}f} {on}"
@@ -71,7 +76,7 @@ def tune(
     target_type: TargetType = "labels" if task.prompts.has_labels else "image"
     measure = "IoU" if target_type == "labels" else "PSNR"
     if volumes < 2:
-        return task, Tuning(measure, 0.0, 0.0, volumes, 0)
+        return task, Tuning(measure, 0.0, 0.0, volumes, 0, 0)
 
     def show() -> None:
         if progress is not None:
@@ -82,8 +87,9 @@ def tune(
         return clock() - started < _STACKING * seconds
 
     rng, caches = np.random.default_rng(seed), task.adapted(None).caches
-    slices = stack(caches if task.options.zoom == "auto" else caches[:1], task.options, rng, has_time)
-    folds = folds_of(slices.volume, _MEMBERS, rng)
+    caches, whole = (caches, not _all_is_magnified(task)) if task.options.zoom == "auto" else (caches[:1], True)
+    slices = stack(caches, task.options, rng, has_time, whole)
+    folds = folds_of(slices.volume, _PARTS, rng)[: _PARTS if volumes < _MANY else _MEMBERS_OF_MANY]
     config = AdapterConfig.of(task.model.config, target_type, len(task.prompts.values))
     device = next(task.model.parameters()).device
     warped = task.spec.sampling == "whole"
@@ -94,7 +100,8 @@ def tune(
         rows = np.flatnonzero(~np.isin(slices.volume, fold))
         trained.append(training.train(rows, max(0.0, left) / (len(folds) - number), seed))
     choice = choose(slices, folds, [snapshots for snapshots, _ in trained], config)
-    tuning = Tuning(measure, choice.before, choice.after, volumes, sum(steps for _, steps in trained))
+    measured = sum(len(fold) for fold in folds)
+    tuning = Tuning(measure, choice.before, choice.after, volumes, measured, sum(steps for _, steps in trained))
     if not tuning.kept:
         return task, tuning
     network = Adapter(config, nn.ModuleList(snapshots[choice.snapshot] for snapshots, _ in trained))
@@ -102,3 +109,9 @@ def tune(
     if options.min_probability is None:
         options = replace(options, min_probability=0.0)
     return task.adapted(TaskAdapter(network.eval(), choice.whole, choice.zoom)).with_options(options), tuning
+
+
+def _all_is_magnified(task: PromptedTask) -> bool:
+    """Whether what whole slices say is replaced by a region about all labels."""
+    regions = task.zoom.regions if task.zoom is not None else ()
+    return any(region.position is None and not region.classes for region in regions)

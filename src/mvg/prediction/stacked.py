@@ -45,14 +45,19 @@ class StackedSlices:
 
 
 def stack(
-    caches: Sequence[PromptCache], options: PredictionOptions, rng: np.random.Generator, has_time: Callable[[], bool]
+    caches: Sequence[PromptCache],
+    options: PredictionOptions,
+    rng: np.random.Generator,
+    has_time: Callable[[], bool],
+    whole: bool = True,
 ) -> StackedSlices:
     """Predict prompt slices from the other volumes; the first cache holds whole slices, the others magnified ones.
 
+    whole: whether whole slices are predicted too, where there are magnified ones.
     Volumes and scales take turns, so that each has its share when `has_time()` is False, or all are done.
     Two slices of each volume are predicted whatever the time. There are two volumes or more.
     """
-    rows, order = list[_Row](), _in_turns(caches, rng)[:_MAX_SLICES]
+    rows, order = list[_Row](), _in_turns(caches, rng, whole or len(caches) == 1)[:_MAX_SLICES]
     for number, slice_number in order:
         cache = caches[number]
         if not has_time() and len(rows) >= 2 * len(np.unique(cache.prompts.volume)):
@@ -76,10 +81,10 @@ class _Row:
     labeled: bool
 
 
-def _in_turns(caches: Sequence[PromptCache], rng: np.random.Generator) -> list[tuple[int, int]]:
+def _in_turns(caches: Sequence[PromptCache], rng: np.random.Generator, whole: bool) -> list[tuple[int, int]]:
     """(number of a cache, number of a slice) of all slices: whole and magnified in turn, volume by volume in turn."""
     turns = list[tuple[int, int, int, float, int, int]]()
-    for scale, members in enumerate((caches[:1], caches[1:])):
+    for scale, members in enumerate((caches[: int(whole)], caches[1:])):
         slices = [(number, at) for number, cache in enumerate(members, scale) for at in range(len(cache.prompts))]
         taken: dict[int, int] = {}
         for row in rng.permutation(len(slices)):

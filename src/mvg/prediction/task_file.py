@@ -29,7 +29,7 @@ from mvg.errors import FileError, WeightsError
 from mvg.imaging.pose import Pose
 from mvg.imaging.window import CT_WINDOW, Window
 from mvg.model.outputs import PromptState
-from mvg.prediction.inference.adaptation import TaskAdapter
+from mvg.prediction.inference.adaptation import NETWORK, TaskAdapter
 from mvg.prediction.inference.prompt_cache import PromptCache, PromptView
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
@@ -103,6 +103,9 @@ def load(path: Path) -> TaskContents:
     description, tensors = _description(path), _tensors(path)
     if "checksum" in description and description["checksum"] != checksum(description, tensors):
         raise _not_a_task(path, "its contents do not have its checksum")
+    if isinstance(adapter := description.get("adapter"), Mapping) and adapter.get("network") != NETWORK:
+        problem = f"'{path}' was tuned by another version of mvg"
+        raise FileError(problem, "a task that this version tuned", "make and tune it again from its examples")
     try:
         contents = _contents(description, tensors)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

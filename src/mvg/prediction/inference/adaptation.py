@@ -12,6 +12,9 @@ from torch import Tensor
 from mvg.model.adapter import Adapter, AdapterConfig
 from mvg.model.outputs import ImageFeatures
 
+NETWORK = 2
+"""Stands in files for the network that this version has; files without it hold the first one."""
+
 Correction = Callable[[ImageFeatures, Tensor], Tensor]
 """(features of b squares, their prediction (b, k, s, s)) -> the corrected prediction."""
 
@@ -36,7 +39,7 @@ class TaskAdapter:
     @property
     def description(self) -> dict[str, Any]:
         """Everything but the weights as plain values, for a file."""
-        return {"config": asdict(self.network.config), "whole": self.whole, "zoom": self.zoom}
+        return {"config": asdict(self.network.config), "whole": self.whole, "zoom": self.zoom, "network": NETWORK}
 
     @staticmethod
     def restored(description: Mapping[str, Any], weights: dict[str, Tensor]) -> "TaskAdapter":
