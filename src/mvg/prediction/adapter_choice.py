@@ -1,4 +1,7 @@
-"""Which moment of the training, and which share of its change, helps in volumes that were left out."""
+"""Which moment of the training, and which share of its change, helps in volumes that were left out.
+
+The same volumes say how probable a corrected label must be in a slice.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mvg.model.adapter import AdapterConfig, Corrector, corrected
+from mvg.prediction.refinement.rejection import best_levels, label_counts
 from mvg.prediction.selection.retrieval import evenly_spaced
 from mvg.prediction.stacked import StackedSlices
 
@@ -63,6 +67,42 @@ def choose(
         means = scores.mean(1)
         choices.append(AdapterChoice(snapshot, STRENGTHS[whole], STRENGTHS[zoom], float(means[0]), float(means[best])))
     return max(choices, key=lambda choice: choice.after)
+
+
+@torch.inference_mode()
+def thresholds(
+    slices: StackedSlices,
+    folds: Sequence[NDArray[np.int64]],
+    members: Sequence[Corrector],
+    strength: float,
+    zoomed: bool,
+) -> NDArray[np.float32]:
+    """Minimum probabilities of the classes (K,) at one scale, from slices that a member did not learn from.
+
+    members: of each fold the corrector that is used. See `refinement.rejection`.
+    """
+    volumes = []
+    for fold, member in zip(folds, members, strict=True):
+        for volume in fold:
+            rows = np.flatnonzero((slices.volume == volume) & (slices.zoomed == zoomed))
+            if len(rows):
+                volumes.append(_measured(slices, rows, member, strength))
+    classes = slices.inputs.prediction.shape[1] - 1
+    return best_levels(volumes) if len(volumes) > 1 else np.zeros(classes, np.float32)
+
+
+def _measured(
+    slices: StackedSlices, rows: NDArray[np.int64], member: Corrector, strength: float
+) -> NDArray[np.float64]:
+    """Slices (n, K, 4) of one volume, see `rejection.label_counts`."""
+    device, result = next(member.parameters()).device, []
+    for start in range(0, len(rows), _BATCH):
+        inputs, targets = slices.batch(rows[start : start + _BATCH])
+        change = member(inputs.map(lambda part: part.to(device))).cpu()
+        output = corrected(inputs.prediction, strength * change, "labels").numpy()
+        truth = targets[:, 0].numpy().astype(np.uint8)
+        result += [label_counts(probabilities, numbers) for probabilities, numbers in zip(output, truth, strict=True)]
+    return np.array(result, np.float64)
 
 
 def best_strength(scores: Float[NDArray[np.float64], "strengths volumes"], min_gain: float) -> int:

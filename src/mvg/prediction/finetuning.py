@@ -8,17 +8,18 @@ With many volumes there are fewer members, so that each learns for longer.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
 from mvg.model.adapter import Adapter, AdapterConfig
 from mvg.model.outputs import TargetType
-from mvg.prediction.adapter_choice import choose, folds_of
+from mvg.prediction.adapter_choice import choose, folds_of, thresholds
 from mvg.prediction.adapter_training import MemberTraining
 from mvg.prediction.inference.adaptation import TaskAdapter
 from mvg.prediction.prompted_task import PromptedTask
+from mvg.prediction.refinement.rejection import keep_thresholds
 from mvg.prediction.stacked import stack
 
 _PARTS = 3  # of the volumes; each member leaves out another one
@@ -68,9 +69,9 @@ def tune(
 ) -> tuple[PromptedTask, Tuning]:
     """The same task with an adapter that was trained on its prompts for `seconds`, or the task itself if none helps.
 
-    The model stays as it is. A tuned task rejects labels only if its options name a minimum probability: the adapter
-    has learned where labels end. `progress(seconds done, seconds)` is called often; `clock` returns the time in
-    seconds.
+    The model stays as it is. How probable a corrected label must be in a slice, where the options name no minimum, is
+    determined from volumes that a member did not learn from. `progress(seconds done, seconds)` is called often;
+    `clock` returns the time in seconds.
     """
     volumes, started = len(np.unique(task.prompts.volume)), clock()
     target_type: TargetType = "labels" if task.prompts.has_labels else "image"
@@ -104,11 +105,16 @@ def tune(
     tuning = Tuning(measure, choice.before, choice.after, volumes, measured, sum(steps for _, steps in trained))
     if not tuning.kept:
         return task, tuning
-    network = Adapter(config, nn.ModuleList(snapshots[choice.snapshot] for snapshots, _ in trained))
-    options = task.options
-    if options.min_probability is None:
-        options = replace(options, min_probability=0.0)
-    return task.adapted(TaskAdapter(network.eval(), choice.whole, choice.zoom)).with_options(options), tuning
+    members = [snapshots[choice.snapshot] for snapshots, _ in trained]
+    tuned = task.adapted(TaskAdapter(Adapter(config, nn.ModuleList(members)).eval(), choice.whole, choice.zoom))
+    if target_type == "labels":
+        scales = [(False, choice.whole, tuned.caches[:1]), (True, choice.zoom, () if whole else tuned.caches[1:])]
+        for zoomed, strength, corrected in scales:
+            if strength > 0 and corrected:
+                minimum = thresholds(slices, folds, members, strength, zoomed)
+                for cache in corrected:
+                    keep_thresholds(cache, task.options, minimum)
+    return tuned, tuning
 
 
 def _all_is_magnified(task: PromptedTask) -> bool:

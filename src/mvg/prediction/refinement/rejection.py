@@ -55,11 +55,21 @@ def thresholds(cache: PromptCache, options: PredictionOptions) -> NDArray[np.flo
     It is the level that is best for the prompts' own slices, predicted from the other prompt volumes, if it is clearly
     better than none and removes little that is right. 0 with a single prompt volume.
     """
-    key = (options.strategy, options.num_prompts, options.seed, options.colors)
+    key = _key(options)
     with cache.lock:
         if key not in cache.thresholds:
             cache.thresholds[key] = _determined(cache, options)
         return cache.thresholds[key]
+
+
+def keep_thresholds(cache: PromptCache, options: PredictionOptions, minimum: NDArray[np.float32]) -> None:
+    """Use these thresholds of the classes (K,), which were determined elsewhere."""
+    with cache.lock:
+        cache.thresholds[_key(options)] = minimum
+
+
+def _key(options: PredictionOptions) -> tuple[object, ...]:
+    return options.strategy, options.num_prompts, options.seed, options.colors
 
 
 def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.float32]:
@@ -70,9 +80,13 @@ def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.fl
     sample = evenly_spaced(volumes, _VOLUMES).tolist()
     measured = list(in_parallel(lambda volume: _measured(cache, options, volume), sample))
     cache.held_out = {volume: _mean_dice(slices) for volume, slices in zip(sample, measured, strict=True)}
-    for number in range(len(minimum)):
-        minimum[number] = best_level([slices[:, number] for slices in measured])
-    return minimum
+    return best_levels(measured)
+
+
+def best_levels(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
+    """The level for each class (K,), from volumes of slices (n, K, 4), see `label_counts`."""
+    return np.array([best_level([slices[:, number] for slices in volumes]) for number in range(volumes[0].shape[1])],
+                    np.float32)  # fmt: skip
 
 
 def best_level(volumes: Sequence[NDArray[np.float64]]) -> float:
@@ -107,20 +121,22 @@ def _recall(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _measured(cache: PromptCache, options: PredictionOptions, volume: int) -> NDArray[np.float64]:
-    """Slices of a prompt volume predicted from the others (n, K, 4): for each class its mean probability where it is
-    predicted, and its predicted, true and correct pixels.
-    """
+    """Slices of a prompt volume predicted from the others (n, K, 4), see `label_counts`."""
     prompts = cache.prompts
     sample = evenly_spaced(np.flatnonzero(prompts.volume == volume), _SLICES).tolist()
     outputs = held_out_outputs(cache, options, volume, sample)
     rows = [
-        _counts(output.mean[0].numpy(), prompts.targets[number]) for number, output in zip(sample, outputs, strict=True)
+        label_counts(output.mean[0].numpy(), prompts.targets[number])
+        for number, output in zip(sample, outputs, strict=True)
     ]
     return np.array(rows, np.float64)
 
 
-def _counts(probabilities: NDArray[np.float32], truth: NDArray[np.uint8]) -> list[tuple[float, int, int, int]]:
-    """One row of `_measured`, from probabilities (K + 1, s, s) and class numbers (s, s)."""
+def label_counts(probabilities: NDArray[np.float32], truth: NDArray[np.uint8]) -> list[tuple[float, int, int, int]]:
+    """For each class its mean probability where it is predicted, and its predicted, true and correct pixels.
+
+    probabilities: (K + 1, s, s), background first; truth (s, s): class numbers.
+    """
     numbers, row = probabilities.argmax(0), []
     for number in range(1, len(probabilities)):
         predicted, true = numbers == number, truth == number
