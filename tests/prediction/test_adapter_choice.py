@@ -9,7 +9,7 @@ from torch import nn
 
 from mvg.model.adapter import AdapterConfig, AdapterInput, Corrector
 from mvg.prediction import adapter_choice
-from mvg.prediction.adapter_choice import STRENGTHS, best_strength, choose, folds_of
+from mvg.prediction.adapter_choice import STRENGTHS, best_strength, choose, folds_of, thresholds
 from mvg.prediction.stacked import StackedSlices
 
 CONFIG = AdapterConfig("labels", channels=2)
@@ -103,3 +103,16 @@ def test_of_many_slices_some_are_measured(monkeypatch: pytest.MonkeyPatch) -> No
     members: Any = [[Fixed(1.0)], [Fixed(1.0)]]
     assert choose(slices([False] * 4), FOLDS, members, CONFIG).after == 1
     assert measured == [1] * 2 * len(STRENGTHS), "one slice of each of two volumes"
+
+
+def test_thresholds_tell_what_is_wrong_from_what_is_right() -> None:
+    """In the second slice of each volume the label is less probable and wrong."""
+    members = [Fixed(1.0), Fixed(1.0)]
+    faint = slices([False] * 4)
+    faint.inputs.images[1::2, ..., :4] = 0.65
+    faint.targets[1::2] = 0
+    (minimum,) = thresholds(faint, FOLDS, members, 1.0, zoomed=False)
+    assert 0.6 < minimum < 0.9
+    (kept,) = thresholds(slices([False] * 4), FOLDS, members, 1.0, zoomed=False)
+    assert kept == 0, "all of it is right"
+    assert thresholds(faint, FOLDS, members, 1.0, zoomed=True).tolist() == [0], "no slice is magnified"
