@@ -148,14 +148,16 @@ def test_of_many_volumes_fewer_members_learn_for_longer(monkeypatch: pytest.Monk
     assert "over 6 of 9 volumes" in results[1].message
 
 
-def test_only_a_region_about_all_labels_replaces_whole_slices() -> None:
-    assert not finetuning._all_is_magnified(prompted(random_model(), 2, zoom="off"))
+def test_labels_come_from_a_region_about_all_of_them() -> None:
+    assert finetuning._decisive(prompted(random_model(), 2, zoom="off")) == 0
     task = prompted(random_model(), 2)
     region = ZoomRegion(task.prompts, 2.0, np.zeros((2, 2), np.float32))
-    task.zoom = ZoomPlan((region,))
-    assert finetuning._all_is_magnified(task)
-    task.zoom = ZoomPlan((replace(region, position=(0.0, 0.0)), replace(region, classes=(1,))))
-    assert not finetuning._all_is_magnified(task)
+    others = replace(region, position=(0.0, 0.0)), replace(region, classes=(1,))
+    task.zoom = ZoomPlan((*others, region))
+    assert finetuning._decisive(task) == 3
+    assert finetuning._decisive(changed(task, zoom="off")) == 0
+    task.zoom = ZoomPlan(others)
+    assert finetuning._decisive(task) == 0
 
 
 def test_the_message_says_what_was_gained_and_on_what() -> None:

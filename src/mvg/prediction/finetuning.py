@@ -87,9 +87,10 @@ def tune(
         show()
         return clock() - started < _STACKING * seconds
 
-    rng, caches = np.random.default_rng(seed), task.adapted(None).caches
-    caches, whole = (caches, not _all_is_magnified(task)) if task.options.zoom == "auto" else (caches[:1], True)
-    slices = stack(caches, task.options, rng, has_time, whole)
+    rng, (whole, *magnified) = np.random.default_rng(seed), task.adapted(None).caches
+    decisive = _decisive(task)
+    scales = ([] if decisive else [whole], magnified if task.options.zoom == "auto" else [])
+    slices = stack(scales, task.options, rng, has_time)
     folds = folds_of(slices.volume, _PARTS, rng)[: _PARTS if volumes < _MANY else _MEMBERS_OF_MANY]
     config = AdapterConfig.of(task.model.config, target_type, len(task.prompts.values))
     device = next(task.model.parameters()).device
@@ -108,16 +109,15 @@ def tune(
     members = [snapshots[choice.snapshot] for snapshots, _ in trained]
     tuned = task.adapted(TaskAdapter(Adapter(config, nn.ModuleList(members)).eval(), choice.whole, choice.zoom))
     if target_type == "labels":
-        scales = [(False, choice.whole, tuned.caches[:1]), (True, choice.zoom, () if whole else tuned.caches[1:])]
-        for zoomed, strength, corrected in scales:
-            if strength > 0 and corrected:
-                minimum = thresholds(slices, folds, members, strength, zoomed)
-                for cache in corrected:
-                    keep_thresholds(cache, task.options, minimum)
+        zoomed, strength = (True, choice.zoom) if decisive else (False, choice.whole)
+        if strength > 0:
+            minimum = thresholds(slices, folds, members, strength, zoomed)
+            keep_thresholds(tuned.caches[decisive], task.options, minimum)
     return tuned, tuning
 
 
-def _all_is_magnified(task: PromptedTask) -> bool:
-    """Whether what whole slices say is replaced by a region about all labels."""
-    regions = task.zoom.regions if task.zoom is not None else ()
-    return any(region.position is None and not region.classes for region in regions)
+def _decisive(task: PromptedTask) -> int:
+    """Which of `caches` all labels come from in the end: that of a region about all of them, or 0, whole slices."""
+    regions = task.zoom.regions if task.zoom is not None and task.options.zoom == "auto" else ()
+    about_all = (number for number, region in enumerate(regions, 1) if region.position is None and not region.classes)
+    return next(about_all, 0)

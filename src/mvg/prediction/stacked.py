@@ -45,24 +45,23 @@ class StackedSlices:
 
 
 def stack(
-    caches: Sequence[PromptCache],
+    scales: Sequence[Sequence[PromptCache]],
     options: PredictionOptions,
     rng: np.random.Generator,
     has_time: Callable[[], bool],
-    whole: bool = True,
 ) -> StackedSlices:
-    """Predict prompt slices from the other volumes; the first cache holds whole slices, the others magnified ones.
+    """Predict prompt slices from the other volumes.
 
-    whole: whether whole slices are predicted too, where there are magnified ones.
-    Volumes and scales take turns, so that each has its share when `has_time()` is False, or all are done.
-    Two slices of each volume are predicted whatever the time. There are two volumes or more.
+    scales: the caches of whole slices (one or none), and of magnified ones. Volumes and scales take turns, so that each
+    has its share when `has_time()` is False, or all are done. Two slices of each volume are predicted whatever the
+    time. There are two volumes or more.
     """
-    rows, order = list[_Row](), _in_turns(caches, rng, whole or len(caches) == 1)[:_MAX_SLICES]
-    for number, slice_number in order:
-        cache = caches[number]
+    rows, order = list[_Row](), _in_turns(scales, rng)[:_MAX_SLICES]
+    for scale, number, slice_number in order:
+        cache = scales[scale][number]
         if not has_time() and len(rows) >= 2 * len(np.unique(cache.prompts.volume)):
             break
-        rows.append(_predicted(cache, options, slice_number, zoomed=number > 0))
+        rows.append(_predicted(cache, options, slice_number, zoomed=scale > 0))
     return StackedSlices(
         AdapterInput.concatenate([row.inputs for row in rows]),
         torch.stack([row.target for row in rows]).half(),
@@ -81,18 +80,18 @@ class _Row:
     labeled: bool
 
 
-def _in_turns(caches: Sequence[PromptCache], rng: np.random.Generator, whole: bool) -> list[tuple[int, int]]:
-    """(number of a cache, number of a slice) of all slices: whole and magnified in turn, volume by volume in turn."""
+def _in_turns(scales: Sequence[Sequence[PromptCache]], rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """(scale, number of its cache, number of a slice) of all slices: scales and volumes in turn."""
     turns = list[tuple[int, int, int, float, int, int]]()
-    for scale, members in enumerate((caches[: int(whole)], caches[1:])):
-        slices = [(number, at) for number, cache in enumerate(members, scale) for at in range(len(cache.prompts))]
+    for scale, caches in enumerate(scales):
+        slices = [(number, at) for number, cache in enumerate(caches) for at in range(len(cache.prompts))]
         taken: dict[int, int] = {}
         for row in rng.permutation(len(slices)):
             number, at = slices[row]
             volume = int(caches[number].prompts.volume[at])
             taken[volume] = taken.get(volume, -1) + 1
             turns.append((taken[volume], scale, volume, rng.random(), number, at))
-    return [(number, at) for *_, number, at in sorted(turns)]
+    return [(scale, number, at) for _, scale, _, _, number, at in sorted(turns)]
 
 
 def predict_from_others(
