@@ -24,9 +24,7 @@ def part() -> Part:
     seconds = sorted({r["x"] for r in rows})
     last, gain = seconds[-1], _gain(tuned, seconds[-1])
     gains = {name: _gain(rows_of(tuned, "set", name), last).mean for name in sets}
-    compared = {name: networks for name in sets if (networks := _networks(rows_of(rows, "set", name), last))}
-    ahead = [name for name, means in compared.items() if all(means["mvg"] > mean for mean in list(means.values())[1:])]
-    measured = [name for rival, name in _LEARNERS.items() if any(rival in means for means in compared.values())][1:]
+    ahead = [f"{name} on {_ahead(rows, rival, last)}" for rival, name in _LEARNERS.items() if rival != "mvg"]
     gaining = listed([f"{name} ({value:+.3f})" for name, value in gains.items() if value > 0] or ["no set"])
     curves = [curve(title, rows_of(rows, "rival", rival), "x") for rival, title in _LEARNERS.items()]
     return Part(
@@ -35,7 +33,7 @@ def part() -> Part:
         f"elsewhere; {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) over {len(sets)} sets, "
         f"{_worse(tuned, last)} of {len(rows_of(tuned, 'x', last))} cases worse",
         f"{_GAIN:+.2f} in {last:g} s: {verdict(gain.mean >= _GAIN)}; ahead of both networks on eight of ten sets: "
-        f"of the networks measured after {last:g} s ({', '.join(measured)}) on {len(ahead)} of {len(compared)}",
+        f"after {last:g} s of {listed(ahead)} measured",
         [
             "## Seconds of tuning\n",
             f"{origin(_FOLDER, header)} Three prompt volumes, four validation cases of each set, eight slices a query. "
@@ -92,10 +90,9 @@ def _worse(tuned: Rows, seconds: float) -> int:
     return sum(r["value"] < before[r["set"], r["case"]] for r in rows_of(tuned, "x", seconds))
 
 
-def _networks(rows: Rows, seconds: float) -> dict[str, float]:
-    """Tuning and the networks that were measured beside it after so many seconds: rival -> mean; empty without any."""
+def _ahead(rows: Rows, rival: str, seconds: float) -> str:
+    """On how many sets tuning is ahead of a network after so many seconds, of those on which it was measured."""
     at = rows_of(rows, "x", seconds)
-    means = {
-        rival: interval(groups(chosen, "value")).mean for rival in _LEARNERS if (chosen := rows_of(at, "rival", rival))
-    }
-    return means if len(means) > 1 else {}
+    sets = sets_of(rows_of(at, "rival", rival))
+    means = [[_of_set(rows_of(at, "rival", who), name).mean for who in ("mvg", rival)] for name in sets]
+    return f"{sum(ours > theirs for ours, theirs in means)} of {len(sets)}"
