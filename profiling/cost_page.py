@@ -5,16 +5,13 @@ python -m profiling.cost_page
 Suites' first lines name their commits. Intervals are bootstrap intervals by patient.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mvg.benchmark.statistics import Group, Interval, interval
+from mvg.benchmark.statistics import interval
+from profiling.committed import RESULTS, groups, in_words, measured, suite_lines
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "results" / "cost.md"
-MEASURED = ROOT / "profiling" / "results"
+PAGE = RESULTS / "cost.md"
 
 _HEAD = """# What quality costs
 
@@ -55,21 +52,16 @@ def page() -> str:
         "them), from both in turn, and with other sizes of the network. Memory is the peak of the whole process, "
         "Python and PyTorch included.",
     )
-    parts += [*_joining(_read("through-plane.json")), *_large_requests()]
+    parts += [*_joining(measured("through-plane.json")), *_large_requests()]
     parts += _suite(
         "prompts", "Prompt cases, 1 to 32", "Five sets, six cases each, eight slices a query, weights of that commit."
     )
     return "\n".join(parts) + _END
 
 
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((MEASURED / name).read_text(encoding="utf-8"))
-    return content
-
-
-def _joining(measured: Mapping[str, Any]) -> Iterator[str]:
+def _joining(content: Mapping[str, Any]) -> Iterator[str]:
     """What joining along the volume gains in each set, and its share of the time."""
-    header, cases = measured["header"], measured["cases"]
+    header, cases = content["header"], content["cases"]
     yield (
         f"## Joining along the volume\n\nWeights that ship, whole volumes, {header['cpu']}, one thread "
         "(`profiling/results/through-plane.json`); the time of a set's first query, which encodes prompts, is in.\n"
@@ -84,10 +76,11 @@ def _joining(measured: Mapping[str, Any]) -> Iterator[str]:
             for case in cases
             if name in (case["set"], "all")
         ]
-        hd95 = measured["sets"]["mean" if name == "all" else name]["hd95"]
+        hd95 = content["sets"]["mean" if name == "all" else name]["hd95"]
         seconds, averaging = (interval(groups(part, key)).mean for key in ("seconds", "joining"))
         cells = [
-            name, str(len(part)), _text(interval(groups(part, "off"))), _text(interval(groups(part, "gain")), "+.3f"),
+            name, str(len(part)),
+            in_words(interval(groups(part, "off"))), in_words(interval(groups(part, "gain")), "+.3f"),
             f"{hd95['off']:.1f} to {hd95['auto']:.1f}", f"{seconds:.1f}", f"{averaging:.2f}",
         ]  # fmt: skip
         yield f"| {' | '.join(cells)} |"
@@ -102,19 +95,18 @@ def _large_requests() -> Iterator[str]:
     )
     yield "| slices | commit | processor seconds | peak memory, MiB |\n|---|---|---|---|"
     for name in ("pipeline-32-slices.json", "pipeline.json"):
-        measured = _read(name)
-        run = measured["runs"]["new, one thread"]
-        rows, columns, slices = measured["sides"]
+        request = measured(name)
+        run = request["runs"]["new, one thread"]
+        rows, columns, slices = request["sides"]
         memory = run.get("memory_mib", {}).get("peak", "not measured")
-        cells = [f"{slices} of {rows} x {columns}", measured["provenance"]["commit"][:8]]
+        cells = [f"{slices} of {rows} x {columns}", request["provenance"]["commit"][:8]]
         yield f"| {' | '.join([*cells, str(run['processor_seconds']['total']), str(memory)])} |"
     yield ""
 
 
 def _suite(folder: str, title: str, about: str) -> Iterator[str]:
     """The mean IoU, seconds and memory of a query of every method of a suite, for every number of prompts."""
-    lines = (ROOT / "docs" / "results" / folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
-    header, rows = json.loads(lines[0])["header"], [json.loads(line) for line in lines[1:]]
+    header, rows = suite_lines(folder)
     rows = [row for row in rows if row["metric"] == "IoU" and row["task"].startswith("segmentation")]
     budget = "" if header["budget"] == "none" else f", budget {header['budget']}"
     yield (
@@ -128,22 +120,10 @@ def _suite(folder: str, title: str, about: str) -> Iterator[str]:
         for count in sorted({row["prompts"] for row in rows}):
             chosen = [row for row in rows if row["method"] == method and row["prompts"] == count]
             if chosen:
-                iou = _text(interval(groups(chosen, "value")))
-                line = f"| {method} | {count} | {iou} | {_text(interval(groups(chosen, 'seconds')), '.2f')} |"
+                iou = in_words(interval(groups(chosen, "value")))
+                line = f"| {method} | {count} | {iou} | {in_words(interval(groups(chosen, 'seconds')), '.2f')} |"
                 yield line + (f" {max(row['memory_mib'] for row in chosen)} |" if has_memory else "")
     yield ""
-
-
-def groups(rows: Sequence[Mapping[str, Any]], figure: str) -> list[Group]:
-    """One figure of each case, by set."""
-    return [
-        Group(name, {(row["patient"], row["case"]): row[figure] for row in rows if row["set"] == name})
-        for name in dict.fromkeys(row["set"] for row in rows)
-    ]
-
-
-def _text(value: Interval, form: str = ".3f") -> str:
-    return f"{value.mean:{form}} ({value.low:{form}} to {value.high:{form}})"
 
 
 if __name__ == "__main__":

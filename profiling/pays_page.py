@@ -5,8 +5,8 @@ python -m profiling.pays_page
 Suites' first lines name their commits. Intervals are bootstrap intervals by patient.
 """
 
+from profiling.committed import RESULTS
 from profiling.pays import cores, prompts, seconds, slices
-from profiling.pays.rows import RESULTS
 from profiling.pays.text import Part, head, row
 
 PAGE = RESULTS / "pays.md"

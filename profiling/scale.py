@@ -3,14 +3,11 @@
 python -m profiling.scale            # writes the tables into docs/scale.md
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from profiling.committed import ROOT, measured
+
 PAGE = ROOT / "docs" / "scale.md"
-RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- tables of profiling/scale.py -->", "<!-- end of the tables -->"
 
 STUDIES, SLICES = 1_000_000, 10_000_000
@@ -30,7 +27,7 @@ def tables() -> str:
 
 
 def _prediction() -> str:
-    seconds = _read("pipeline.json")["runs"]["new, one thread"]["processor_seconds"]["query"]
+    seconds = measured("pipeline.json")["runs"]["new, one thread"]["processor_seconds"]["query"]
     rows = []
     for cores in (1, 100, 1000, 10000):
         per_second = cores / seconds
@@ -62,7 +59,7 @@ def _storage() -> str:
 
 
 def _training() -> str:
-    training = _read("speed.json")["training"]
+    training = measured("speed.json")["training"]
     requests = SLICES * EPOCHS / 4
     rows = []
     for processes in (1, 8, 64, 512):
@@ -89,10 +86,6 @@ def _training() -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
 
 
 def with_tables(page: str) -> str:

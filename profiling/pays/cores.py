@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mvg.benchmark.statistics import Interval
+from profiling.committed import measured
 from profiling.pays.plots import Axis, Curve, plot
-from profiling.pays.rows import measured
 from profiling.pays.text import Part, head, image, row, verdict
 
 _ALONE, _BUSY = 1.8, 2.5  # aims: times as fast on two cores; at most as long beside a busy loop on each

@@ -2,9 +2,10 @@
 
 from statistics import median
 
+from profiling.committed import in_words
 from profiling.pays.plots import Axis, plot
 from profiling.pays.rows import curve, rows_of, suite_rows
-from profiling.pays.text import Part, head, image, in_words, origin, row, verdict
+from profiling.pays.text import Part, head, image, origin, row, verdict
 
 _GAIN, _TIMES = 0.03, 1.3  # aims from 8 to 32 cases: mean IoU, and times as long
 

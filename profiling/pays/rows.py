@@ -1,34 +1,20 @@
 """Reads committed result files for docs/results/pays.md, and averages them into curves."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mvg.benchmark.statistics import interval
-from profiling.cost_page import groups
+from profiling.committed import groups, suite_lines
 from profiling.pays.plots import Curve
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "docs" / "results"
-MEASURED = ROOT / "profiling" / "results"
-
 Rows = Sequence[Mapping[str, Any]]
-
-
-def measured(name: str) -> dict[str, Any]:
-    """The content of a file in `profiling/results`."""
-    content: dict[str, Any] = json.loads((MEASURED / name).read_text(encoding="utf-8"))
-    return content
 
 
 def suite_rows(
     folder: str, metric: str, region: str = "whole", file: str = "results.jsonl"
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The header of a suite's results, and its rows of one metric and region."""
-    lines = (RESULTS / folder / file).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines[1:]]
-    header: dict[str, Any] = json.loads(lines[0])["header"]
+    header, rows = suite_lines(folder, file)
     return header, [row for row in rows if (row["metric"], row["region"]) == (metric, region)]
 
 

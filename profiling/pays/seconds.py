@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mvg.benchmark.statistics import Interval, compare, interval
-from profiling.cost_page import groups
+from profiling.committed import groups, in_words
 from profiling.pays.plots import Axis, plot
 from profiling.pays.rows import Rows, curve, rows_of, sets_of, suite_rows
-from profiling.pays.text import Part, head, image, in_words, listed, origin, row, verdict
+from profiling.pays.text import Part, head, image, listed, origin, row, verdict
 
 _LEARNERS = {"mvg": "tuned", "unet_prompts": "U-Net", "nnunet_prompts": "nnU-Net"}
 _GAIN, _GAIN_OF_TWENTY = 0.02, 0.04  # aims in mean IoU: three volumes and 300 seconds, twenty and 600

@@ -3,9 +3,10 @@
 from itertools import pairwise
 
 from mvg.benchmark.statistics import Interval
+from profiling.committed import in_words
 from profiling.pays.plots import Axis, Curve, plot
 from profiling.pays.rows import curve, rows_of, suite_rows
-from profiling.pays.text import Part, head, image, in_words, listed, origin, row, verdict
+from profiling.pays.text import Part, head, image, listed, origin, row, verdict
 
 _AIMS = {1: 0.70, 3: 0.77, 5: 0.82, 9: 0.86}  # annotated slices -> mean IoU of the others
 _ARMS = {

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mvg.benchmark.statistics import Interval
-
 
 @dataclass(frozen=True)
 class Part:
@@ -42,11 +40,6 @@ def row(*cells: object) -> str:
 def head(*cells: object) -> str:
     """The first two lines of a table."""
     return f"{row(*cells)}\n|{'---|' * len(cells)}"
-
-
-def in_words(value: Interval) -> str:
-    """A mean with its interval."""
-    return f"{value.mean:.3f} ({value.low:.3f} to {value.high:.3f})"
 
 
 def verdict(is_met: bool) -> str:

@@ -1,6 +1,7 @@
 """The page on what quality costs."""
 
-from profiling.cost_page import PAGE, groups, page
+from profiling.committed import groups
+from profiling.cost_page import PAGE, page
 
 
 def test_the_page_is_that_of_the_committed_results() -> None:

@@ -96,7 +96,7 @@ class _Pair(nn.Module):
 
 
 class Corrector(nn.Module):
-    """A U-Net of some 1.3 million weights at up to half the resolution; its last layer starts at zero.
+    """A U-Net of some 1.5 million weights at up to half the resolution; its last layer starts at zero.
 
     In training mode it normalizes over the batch. It computes in 16 bits where a processor is faster in them.
     """

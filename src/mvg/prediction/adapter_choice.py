@@ -3,7 +3,7 @@
 The same volumes say how probable a corrected label must be in a slice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,12 +81,8 @@ def thresholds(
 
     members: of each fold the corrector that is used. See `refinement.rejection`.
     """
-    volumes = []
-    for fold, member in zip(folds, members, strict=True):
-        for volume in fold:
-            rows = np.flatnonzero((slices.volume == volume) & (slices.zoomed == zoomed))
-            if len(rows):
-                volumes.append(_measured(slices, rows, member, strength))
+    left_out = _left_out(slices, folds, members, slices.zoomed == zoomed)
+    volumes = [_measured(slices, rows, member, strength) for rows, member in left_out]
     classes = slices.inputs.prediction.shape[1] - 1
     return best_levels(volumes) if len(volumes) > 1 else np.zeros(classes, np.float32)
 
@@ -95,11 +91,9 @@ def _measured(
     slices: StackedSlices, rows: NDArray[np.int64], member: Corrector, strength: float
 ) -> NDArray[np.float64]:
     """Slices (n, K, 4) of one volume, see `rejection.label_counts`."""
-    device, result = next(member.parameters()).device, []
-    for start in range(0, len(rows), _BATCH):
-        inputs, targets = slices.batch(rows[start : start + _BATCH])
-        change = member(inputs.map(lambda part: part.to(device))).cpu()
-        output = corrected(inputs.prediction, strength * change, "labels").numpy()
+    result = []
+    for prediction, change, targets in _changes(slices, rows, member):
+        output = corrected(prediction, strength * change, "labels").numpy()
         truth = targets[:, 0].numpy().astype(np.uint8)
         result += [label_counts(probabilities, numbers) for probabilities, numbers in zip(output, truth, strict=True)]
     return np.array(result, np.float64)
@@ -130,25 +124,39 @@ def _scores(
 
     Of many slices some are measured, so that this takes little time beside the training.
     """
-    columns, count = [], max(_MIN_CHECKED, _CHECKED // sum(len(fold) for fold in folds))
+    count = max(_MIN_CHECKED, _CHECKED // sum(len(fold) for fold in folds))
+    left_out = _left_out(slices, folds, members, which)
+    columns = [_volume_scores(slices, evenly_spaced(rows, count), member, config) for rows, member in left_out]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(STRENGTHS), 0))
+
+
+def _left_out(
+    slices: StackedSlices, folds: Sequence[NDArray[np.int64]], members: Sequence[Corrector], which: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.int64], Corrector]]:
+    """For each volume with slices among `which` (n,) their rows, and the corrector that did not learn from it."""
     for fold, member in zip(folds, members, strict=True):
         for volume in fold:
-            rows = evenly_spaced(np.flatnonzero((slices.volume == volume) & which), count)
+            rows = np.flatnonzero((slices.volume == volume) & which)
             if len(rows):
-                columns.append(_volume_scores(slices, rows, member, config))
-    return np.stack(columns, axis=1) if columns else np.zeros((len(STRENGTHS), 0))
+                yield rows, member
+
+
+def _changes(slices: StackedSlices, rows: NDArray[np.int64], member: Corrector) -> Iterator[tuple[Tensor, ...]]:
+    """Some rows at a time: their predictions (b, k, s, s), what a corrector adds to them, and targets (b, 1, s, s)."""
+    device = next(member.parameters()).device
+    for start in range(0, len(rows), _BATCH):
+        inputs, targets = slices.batch(rows[start : start + _BATCH])
+        yield inputs.prediction, member(inputs.map(lambda part: part.to(device))).cpu(), targets
 
 
 def _volume_scores(
     slices: StackedSlices, rows: NDArray[np.int64], member: Corrector, config: AdapterConfig
 ) -> NDArray[np.float64]:
     """The score of one volume with each share: the mean IoU of its labels, or the PSNR of its pictures in dB."""
-    device, sums = next(member.parameters()).device, torch.zeros(len(STRENGTHS), 3, config.channels)
-    for start in range(0, len(rows), _BATCH):
-        inputs, targets = slices.batch(rows[start : start + _BATCH])
-        change = member(inputs.map(lambda part: part.to(device))).cpu()
+    sums = torch.zeros(len(STRENGTHS), 3, config.channels)
+    for prediction, change, targets in _changes(slices, rows, member):
         for number, strength in enumerate(STRENGTHS):
-            output = corrected(inputs.prediction, strength * change, config.target_type)
+            output = corrected(prediction, strength * change, config.target_type)
             sums[number] += _counts(output, targets) if config.target_type == "labels" else _errors(output, targets)
     first, second, third = sums.double().numpy().swapaxes(0, 1)
     if config.target_type != "labels":

@@ -69,6 +69,11 @@ class PredictionOptions:
         if not all(0 < color <= 1 for color in self.colors):
             raise PromptError(f"colors {self.colors}", "colors above 0, at most 1", "correct the colors")
 
+    @property
+    def choice_of_prompts(self) -> tuple[object, ...]:
+        """What decides which prompts a slice is shown, and in which colors: thresholds and gains hold for one of it."""
+        return self.strategy, self.num_prompts, self.seed, self.colors
+
     @classmethod
     def from_saved(cls, values: Mapping[str, Any]) -> "PredictionOptions":
         """The options in a task file, under their present or their former names. Unknown names raise TypeError."""

@@ -15,6 +15,7 @@ import mvg
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.prompts.header_notes import HeaderNotes
 from tests.prediction.bodies import AFFINE, body
+from tests.prediction.learner import random_model
 
 few = settings(max_examples=7, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZE = 20
@@ -59,6 +60,15 @@ def test_labels_on_slices_that_show_nothing(
     messages = notes_of(caplog, (Volume(voxels, AFFINE), LabelMap(drawn, AFFINE)))
     assert len(messages) == is_labeled
     assert all(f"one intensity alone on slice {number + 1} of 3" in message for message in messages)
+
+
+def test_prompts_of_one_name_are_looked_at_each(caplog: pytest.LogCaptureFixture) -> None:
+    (image, labels), names = body(1), ("scan", "scan")
+    voxels = np.array(image.voxels)
+    voxels[:, :, 1] = 0
+    predictor = mvg.Predictor(random_model(), "random")
+    predictor.prompt([image, Volume(voxels, AFFINE)], [labels, labels], names=names)
+    assert sum("one intensity alone on slice 2 of 3" in record.getMessage() for record in caplog.records) == 1
 
 
 @few

@@ -136,23 +136,23 @@ def figure_of(height: float) -> Iterator[tuple["Figure", "Axes"]]:
 
 def svg_of(figure: "Figure", label: str) -> str:
     """The figure as an element for a page, with the page's colors; label: for readers who do not see it."""
-    return _NAMESPACES.sub("", _svg(figure, label, _PAGE_COLORS))
+    return _NAMESPACES.sub("", _svg(figure, label, _PAGE_COLORS, transparent=True))
 
 
 def svg_file_of(figure: "Figure", label: str) -> str:
     """The content of an SVG file with the figure on white, for pages of any color; label: as in `svg_of`."""
     figure.patch.set_facecolor("white")
-    return _svg(figure, label, _FILE_COLORS)
+    return _svg(figure, label, _FILE_COLORS, transparent=False)
 
 
-def _svg(figure: "Figure", label: str, colors: dict[str, str]) -> str:
+def _svg(figure: "Figure", label: str, colors: dict[str, str], *, transparent: bool) -> str:
     """The figure as an element, with these colors for the placeholders."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with rc_context({"svg.hashsalt": label}):  # ids of clips and markers: stable, and other for every chart of a page
-        figure.savefig(buffer, format="svg", transparent=colors is _PAGE_COLORS, metadata=nothing)
+        figure.savefig(buffer, format="svg", transparent=transparent, metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg ") :]
     for placeholder, color in colors.items():

@@ -31,13 +31,9 @@ class HeaderNotes:
     """Looks at images and their headers and notes what they leave in doubt."""
 
     _notes: Notes = field(default_factory=Notes)
-    _checked: set[str] = field(default_factory=set)
 
     def check(self, image: Volume, target: Volume | LabelMap, name: str) -> None:
-        """Look at the image and the target of a prompt, the first time that it is read."""
-        if name in self._checked:
-            return
-        self._checked.add(name)
+        """Look at the image and the target of a prompt."""
         count = len(np.unique(finite_sample(image.voxels)))
         if isinstance(target, LabelMap) and 1 < count <= _MOST_INTENSITIES and count == len(target.counts):
             self._notes.once(_LABELS, name, count)

@@ -124,6 +124,7 @@ class PairReader:
     _partial: set[int] = field(default_factory=set)
     _left_out: set[int] = field(default_factory=set)
     _notes: HeaderNotes = field(default_factory=HeaderNotes)
+    _checked: set[int] = field(default_factory=set)
     _windows: dict[int, tuple[tuple[Window, ...], Window | None]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -197,7 +198,9 @@ class PairReader:
         image, target, name = self.pairs.images[number], self.pairs.targets[number], self.pairs.name(number)
         image = fit_channels(image, self.inputs, f"the image of prompt {name}")
         target = on_grid(target, image, name)
-        self._notes.check(image, target, name)
+        if number not in self._checked:  # pairs beyond the budget are read several times
+            self._checked.add(number)
+            self._notes.check(image, target, name)
         image = self.pose.apply(image) if number else image
         target = target if image.orientation is None else replace(target, orientation=image.orientation)
         if self.spec.target_type == "labels":

@@ -55,7 +55,7 @@ def thresholds(cache: PromptCache, options: PredictionOptions) -> NDArray[np.flo
     It is the level that is best for the prompts' own slices, predicted from the other prompt volumes, if it is clearly
     better than none and removes little that is right. 0 with a single prompt volume.
     """
-    key = _key(options)
+    key = options.choice_of_prompts
     with cache.lock:
         if key not in cache.thresholds:
             cache.thresholds[key] = _determined(cache, options)
@@ -65,11 +65,7 @@ def thresholds(cache: PromptCache, options: PredictionOptions) -> NDArray[np.flo
 def keep_thresholds(cache: PromptCache, options: PredictionOptions, minimum: NDArray[np.float32]) -> None:
     """Use these thresholds of the classes (K,), which were determined elsewhere."""
     with cache.lock:
-        cache.thresholds[_key(options)] = minimum
-
-
-def _key(options: PredictionOptions) -> tuple[object, ...]:
-    return options.strategy, options.num_prompts, options.seed, options.colors
+        cache.thresholds[options.choice_of_prompts] = minimum
 
 
 def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.float32]:
@@ -85,8 +81,8 @@ def _determined(cache: PromptCache, options: PredictionOptions) -> NDArray[np.fl
 
 def best_levels(volumes: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
     """The level for each class (K,), from volumes of slices (n, K, 4), see `label_counts`."""
-    return np.array([best_level([slices[:, number] for slices in volumes]) for number in range(volumes[0].shape[1])],
-                    np.float32)  # fmt: skip
+    classes = range(volumes[0].shape[1])
+    return np.array([best_level([slices[:, number] for slices in volumes]) for number in classes], np.float32)
 
 
 def best_level(volumes: Sequence[NDArray[np.float64]]) -> float:

@@ -39,7 +39,7 @@ def served_classes(cache: PromptCache, zoom: ZoomPass, options: PredictionOption
     more than in a grid. Where fewer than three prompt volumes show a label, the former keep it and the latter does not
     get it. Computed once and kept with the prompts.
     """
-    key = (options.strategy, options.num_prompts, options.seed, options.colors)
+    key = options.choice_of_prompts
     with cache.lock:
         if key not in cache.zoom_gains:
             cache.zoom_gains[key] = _gains(cache, zoom, options)
