@@ -133,6 +133,12 @@ def _cut(user: Path) -> None:
     path.write_bytes(path.read_bytes()[:300])
 
 
+def _swapped(user: Path) -> None:
+    prompts = user / "prompts"
+    for name, other in (("images", "kept"), ("targets", "images"), ("kept", "targets")):
+        (prompts / name).rename(prompts / other)
+
+
 PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another grid": (_another_grid, "case1"),
     "another shape": (_another_shape, "case1"),
@@ -145,6 +151,7 @@ PROMPTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda user: [put(picture((32, 32)), p / "z.png") for p in (user / "prompts").iterdir()],
         "name the task",
     ),
+    "images and targets swapped": (_swapped, "swap the two folders"),
 }
 
 
@@ -157,6 +164,19 @@ def test_broken_prompts(name: str, run: Run, user: Path, weights: Path, tmp_path
     _one_clear_line(result)
     assert hint in result.err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("folder", ["images", "targets"])
+def test_predictions_are_not_written_among_the_prompts(folder: str, run: Run, user: Path, weights: Path) -> None:
+    """They would be prompts of the next request: a prediction among the targets would count as annotated."""
+    out = user / "prompts" / folder
+    before = sorted(out.iterdir())
+    common = ("--prompts", user / "prompts", "--output", out, "--weights", weights)
+    for corrections in ((), ("--corrections", user / "prompts" / "targets" / "case1.nii.gz")):
+        result = run("predict", user / "scan.nii.gz", *common, *corrections)
+        _one_clear_line(result)
+        assert "holds prompts" in result.err
+    assert sorted(out.iterdir()) == before
 
 
 @pytest.mark.parametrize(

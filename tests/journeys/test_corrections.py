@@ -168,6 +168,14 @@ class TestBadInput:
         common = ("--corrections", files / "edited", "--output", files / "edited", "--weights", weights)
         assert "would overwrite the input" in one_clear_line(run("predict", files / "head.nii.gz", *common))
 
+    def test_the_image_instead_of_a_label_map(self, run: Run, files: Path, weights: Path, tmp_path: Path) -> None:
+        image, _ = scan(SHAPE, seed=5)
+        put(replace(image, voxels=image.voxels.round().astype(np.int16)), files / "gray.nii.gz")
+        common = ("--corrections", files / "gray.nii.gz", "--output", tmp_path / "out", "--weights", weights)
+        line = one_clear_line(run("predict", files / "gray.nii.gz", *common))
+        assert "gray.nii.gz' looks like a picture" in line
+        assert not list((tmp_path / "out").glob("*.nii.gz"))
+
     def test_neither_prompts_nor_corrections(self, run: Run, files: Path, tmp_path: Path) -> None:
         line = one_clear_line(run("predict", files / "head.nii.gz", "--output", tmp_path / "out"))
         assert "--prompts, or --corrections" in line

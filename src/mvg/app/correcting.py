@@ -9,7 +9,7 @@ from mvg.app.predicting import BatchJob, BatchReport, OutputOptions, format_opti
 from mvg.errors import FileError, PromptError
 from mvg.imaging.files import read_labels, suffix_of
 from mvg.imaging.folder import files_by_name, name_of
-from mvg.imaging.volume import Volume
+from mvg.imaging.volume import LabelMap, Volume
 from mvg.model.generalist import Generalist
 from mvg.prediction.batch import Job, Outcome, plan, run_jobs, with_files_fetched, written_outcome
 from mvg.prediction.corrections import Corrections, nothing_labeled, read_corrections
@@ -17,6 +17,7 @@ from mvg.prediction.oddities import Oddity, answer_oddities, prompt_oddities, qu
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import load
 from mvg.prediction.prompts.channels import read_channels
+from mvg.prediction.prompts.label_maps import label_map
 from mvg.prediction.prompts.pairs import fit_channels
 from mvg.prediction.queries import queries_of, query_paths, volumes_of
 from mvg.prediction.recorded_batch import BatchPredictor, OnSlice, RecordedBatch, settings_of_files
@@ -96,13 +97,25 @@ def _corrected(corrector: _Corrector, job: Job, unknown: int) -> tuple[Outcome, 
     """Predict a query of this machine from its corrections and write the files; and what was taken as corrected."""
     query = corrector.pose(read_channels(job.query, corrector.inputs, job.series))
     report_oddities(job.name, corrector.oddities(query), job.strict)
-    corrections = read_corrections(read_labels(Path(job.corrections or "")), query, unknown)
+    corrections = read_corrections(_drawn(Path(job.corrections or "")), query, unknown)
     session = corrector.open_session(query, corrections)
     for slice_ in corrections.slices:
         session.correct(slice_.index, slice_.labels, slice_.plane, unknown)
     prediction = session.predict()
     report_oddities(job.name, answer_oddities(prediction.volume), job.strict)
     return written_outcome(prediction, query, job), corrections.note
+
+
+def _drawn(path: Path) -> LabelMap:
+    """The labels in a file of corrections. Raises PromptError for a picture, whose gray values are no labels."""
+    labels = read_labels(path)
+    if label_map(labels) is None:
+        raise PromptError(
+            f"'{path}' looks like a picture: it has {len(labels.values)} values other than 0",
+            "a label map of the query",
+            "name the labels that you drew, not the image",
+        )
+    return labels
 
 
 def _recorded(
@@ -133,6 +146,7 @@ def _check_options(options: Iterable[str], outputs: OutputOptions) -> None:
 def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
     """Sessions that start with a task's predictions. Raises PromptError where a label of the task means unknown."""
     request = prepare_request(prompts, job.options, query_paths(job.queries), job.on_progress)
+    request.check_output(job.output)
     task = request.task
     if unknown in task.prompts.values:
         raise PromptError(

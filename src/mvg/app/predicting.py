@@ -107,6 +107,7 @@ def predict_prompted(source: PromptSource | None, job: BatchJob) -> BatchReport:
     extras = {"uncertainty": job.outputs.uncertainty, "probabilities": job.outputs.probabilities}
     request = prepare_request(source, {**job.options, **extras}, query_paths(job.queries), job.on_progress)
     check_outputs(request, job.options)
+    request.check_output(job.output)
     return predict_batch(request, job)
 
 

@@ -1,11 +1,12 @@
 """A request as users name it: a prompt folder or task file, weights and a device -> a task that is ready to predict."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mvg.errors import PromptError
+from mvg.errors import FileError, PromptError
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.predictor import Predictor, load, load_task
 from mvg.prediction.prompted_task import PromptedTask
@@ -47,6 +48,16 @@ class Request:
     label_names: Mapping[int, str] = field(default_factory=dict)
     predictor: Predictor | None = None
     folder: PromptFolder | None = None
+
+    def check_output(self, output: Path) -> None:
+        """Raises FileError where prompts are read from the folder `output`: predictions would become prompts."""
+        folders = {os.path.realpath(path.parent) for path in self.inputs}
+        if self.folder is not None and os.path.realpath(output) in folders:
+            raise FileError(
+                f"the output folder '{output}' holds prompts, and predictions in it would be read as prompts",
+                "an output folder of its own",
+                "choose another output folder",
+            )
 
 
 def prepare_request(

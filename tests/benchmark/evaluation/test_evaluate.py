@@ -162,6 +162,20 @@ class TestEvaluation:
             write(replace(labels, voxels=0 * labels.voxels), path)
         assert [row.missing for row in evaluate(*folders).summaries] == [3, 3, 0]
 
+    def test_the_image_instead_of_its_predicted_labels_is_refused(self, tmp_path: Path) -> None:
+        image, labels = scan((32, 32, 4), seed=0)
+        put(replace(image, voxels=image.voxels.round().astype(np.int16)), tmp_path / "image.nii.gz")
+        put(labels, tmp_path / "truth.nii.gz")
+        with pytest.raises(FileError, match="looks like a picture"):
+            evaluate(tmp_path / "image.nii.gz", tmp_path / "truth.nii.gz")
+
+    def test_labels_measured_against_a_picture_are_noted(self, tmp_path: Path) -> None:
+        image, labels = scan((32, 32, 4), seed=0)
+        put(image, tmp_path / "image.nii.gz")
+        put(labels, tmp_path / "labels.nii.gz")
+        (note,) = evaluate(tmp_path / "labels.nii.gz", tmp_path / "image.nii.gz").notes
+        assert "has 3 intensities alone and looks like labels" in note
+
     def test_pictures(self, tmp_path: Path) -> None:
         for number in range(2):
             image, _ = scan((32, 32, 4), seed=number)
@@ -172,6 +186,7 @@ class TestEvaluation:
         assert evaluation.target_type == "image"
         assert [case.name for case in evaluation.cases] == ["case1", "case0"]
         assert [row.part for row in evaluation.summaries] == ["body", "whole"]
+        assert not evaluation.notes
 
 
 def flipped(labels: LabelMap) -> np.ndarray:

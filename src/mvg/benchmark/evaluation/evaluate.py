@@ -27,6 +27,8 @@ from mvg.imaging.volume import IGNORED, LabelMap, Volume
 from mvg.prediction.prompts.label_maps import label_map
 from mvg.tasks import TargetType
 
+_FEW_VALUES = 16  # a predicted picture has more intensities
+
 
 @dataclass(frozen=True)
 class EvaluatedCase:
@@ -96,7 +98,7 @@ def evaluate(
         raise _nothing_measured(failures)
     quantities = LABEL_QUANTITIES if is_labels else IMAGE_QUANTITIES
     by_part = summaries(quantities, [(case.name, case.patient, case.scores) for case in cases])
-    notes = _checked_labels(by_part) if is_labels else ()
+    notes = _checked_labels(by_part) if is_labels else tuple(reader.notes)
     return Evaluation(
         predictions, truths, "labels" if is_labels else "image", quantities, tuple(sorted(cases, key=_badness)),
         tuple(by_part), {} if data is None else data.card.labels, notes,
@@ -111,22 +113,46 @@ class _CaseReader:
         self._is_labels, self._card = is_labels, None if data is None else data.card
         self._cases = {} if data is None else {case.name: case for case in data.cases}
         self.patients = {name: case.patient for name, case in self._cases.items()}
+        self.notes = list[str]()
 
     def scores(self, pair: FilePair) -> CaseScores:
         if not self._is_labels:
             picture, true_picture = read_gray(pair.prediction).canonical(), read_gray(pair.truth).canonical()
             check_grid(picture, true_picture, pair)
+            self._note_labels(pair, picture)
             return image_scores(picture, true_picture, "CT" if self._card and self._card.units == "HU" else None)
-        prediction, truth = read_labels(pair.prediction).canonical(), self._truth(pair).canonical()
+        prediction, truth = _predicted_labels(pair).canonical(), self._truth(pair).canonical()
         check_grid(prediction, truth, pair)
         known = truth.voxels != IGNORED
         parts = (LabelMap(np.where(known, labels.voxels, 0), truth.affine) for labels in (prediction, truth))
         return label_scores(*parts)
 
+    def _note_labels(self, pair: FilePair, picture: Volume) -> None:
+        """Note a prediction that is measured as a picture and has as few intensities as labels have."""
+        count = len(np.unique(picture.voxels))
+        if 1 < count <= _FEW_VALUES:
+            self.notes.append(
+                f"'{pair.prediction}' has {count} intensities alone and looks like labels, but its truth "
+                f"'{pair.truth}' is a picture: both are measured as pictures"
+            )
+
     def _truth(self, pair: FilePair) -> LabelMap:
         """The true labels, `IGNORED` where nobody annotated."""
         labels, case = read_labels(pair.truth), self._cases.get(stem_of(pair.truth))
         return labels if case is None or self._card is None else prepared_labels(labels, case, self._card)
+
+
+def _predicted_labels(pair: FilePair) -> LabelMap:
+    """The labels of a prediction; FileError for a picture, each gray value of which would count as a wrong label."""
+    labels = read_labels(pair.prediction)
+    if label_map(labels) is None:
+        raise FileError(
+            f"'{pair.prediction}' looks like a picture ({len(labels.values)} values other than 0), and its truth "
+            f"'{pair.truth}' like labels",
+            "labels on both sides, or pictures on both",
+            "name the predicted labels, not the image",
+        )
+    return labels
 
 
 def check_grid(prediction: Volume | LabelMap, truth: Volume | LabelMap, pair: FilePair) -> None:

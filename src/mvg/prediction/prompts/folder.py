@@ -222,15 +222,27 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     if detail and "->" not in detail:
         raise PromptError(f"'{folder}' has one channel, so none can be named", kind, f"use the task {kind}")
     if task is None:
-        picture = next((path for path in paths if label_map(path) is None), None)
+        picture = next((name for name in names if label_map(targets[name]) is None), None)
         if picture is not None:
-            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels{_reason(picture)}")
+            _check_swapped(folder, images[picture], targets[picture])
+            reason = _reason(targets[picture])
+            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels{reason}")
         kind = _LABELS_TASK
     pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
     has_labels = spec_of(kind).target_type == "labels"
     outputs = VolumeFiles(paths, read_labels) if has_labels else VolumeFiles(paths, read_gray)
     label_names = _segment_names(paths) if has_labels else {}
     return PromptFolder(pictures, outputs, names, kind, label_names=label_names)
+
+
+def _check_swapped(folder: Path, image: Path, target: Path) -> None:
+    """Raises PromptError where an image is a label map; its target is a picture."""
+    if label_map(image) is not None:
+        raise PromptError(
+            f"'{image}' looks like a label map, and its target '{target}' like a picture",
+            f"pictures in '{folder / 'images'}' and labels in '{folder / 'targets'}'",
+            "swap the two folders, or name the task (--task) if pictures shall be made of labels",
+        )
 
 
 def _segment_names(paths: Sequence[Path]) -> dict[int, str]:
