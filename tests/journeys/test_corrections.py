@@ -176,6 +176,12 @@ class TestBadInput:
         assert "gray.nii.gz' looks like a picture" in line
         assert not list((tmp_path / "out").glob("*.nii.gz"))
 
+    def test_a_task_that_predicts_pictures(self, run: Run, files: Path, weights: Path, tmp_path: Path) -> None:
+        """This is said at once, whatever the corrections hold."""
+        prompts = ("--prompts", files / "prompts", "--task", "denoising")
+        common = (*prompts, "--corrections", files / "head.nii.gz", "--output", tmp_path / "out", "--weights", weights)
+        assert "corrections of a denoising" in one_clear_line(run("predict", files / "head.nii.gz", *common))
+
     def test_neither_prompts_nor_corrections(self, run: Run, files: Path, tmp_path: Path) -> None:
         line = one_clear_line(run("predict", files / "head.nii.gz", "--output", tmp_path / "out"))
         assert "--prompts, or --corrections" in line

@@ -148,14 +148,14 @@ def _of_task(prompts: PromptSource, unknown: int, job: BatchJob) -> _Corrector:
     request = prepare_request(prompts, job.options, query_paths(job.queries), job.on_progress)
     request.check_output(job.output)
     task = request.task
+    task.check_correctable()
     if unknown in task.prompts.values:
         raise PromptError(
             f"{unknown} is a label of the prompts and means unknown in corrections",
             "a value that is no label",
             "name another one with --unknown",
         )
-    if task.prompts.has_labels:  # else sessions say that they cannot correct pictures
-        report_oddities("the prompts", prompt_oddities(task.prompts, task.spec), job.strict)
+    report_oddities("the prompts", prompt_oddities(task.prompts, task.spec), job.strict)
 
     def oddities(query: Volume) -> tuple[Oddity, ...]:
         return query_oddities(fit_channels(query, task.model.config.inputs, "the query"), task.prompts, task.spec)

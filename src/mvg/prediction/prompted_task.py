@@ -94,11 +94,15 @@ class PromptedTask:
 
         volume, progress: as in a call; the prediction is made when the session first needs it.
         """
-        if self.spec.target_type != "labels":
-            raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
+        self.check_correctable()
         volume = fit_channels(as_volume(volume, "the volume"), self.model.config.inputs, "the volume")
         modality = self.prompts.modality_of(volume)
         return Session(self.model, self.prompts.posed(volume), self._session_start(modality, progress))
+
+    def check_correctable(self) -> None:
+        """Raises PromptError for a task with pictures, which cannot be corrected slice by slice."""
+        if self.spec.target_type != "labels":
+            raise PromptError(f"corrections of a {self.spec.kind}", "a task that predicts labels", "use a segmentation")
 
     def open_session(self, path: str | Path) -> Session:
         """A saved session, which goes on with this task. Raises FileError, WeightsError for other weights, and
