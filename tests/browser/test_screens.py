@@ -99,6 +99,16 @@ def test_errors_are_said_in_the_page(address: str, line: str, bench: BenchPage, 
     task = server.new_task("Errors", "one")
     bench.page.goto(f"{server.address}/{address.format(task=task, cut=server.studies()['cut'])}")
     expect(bench.page.locator(".view .veil")).to_contain_text(line)
+    expect(bench.page.locator("h1")).to_have_text("")  # of no study
+
+
+def test_the_list_shows_the_whole_reason_why_a_study_cannot_be_read(bench: BenchPage, server: ServerProcess) -> None:
+    bench.page.set_viewport_size({"width": 1024, "height": 700})
+    server.new_task("Reasons", "one")
+    bench.page.goto(f"{server.address}/#/studies")
+    reason = bench.page.locator(".study", has_text="cut.nii.gz").locator(".names .soft")
+    expect(reason).to_contain_text("copy, download or convert it again")
+    assert reason.evaluate("(element) => element.scrollWidth <= element.clientWidth")
 
 
 def test_without_webgl_the_page_says_what_to_do(context: BrowserContext, server: ServerProcess) -> None:

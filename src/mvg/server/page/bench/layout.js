@@ -144,7 +144,8 @@ export class BenchLayout {
   loading(text) {
     replace(this.veil, h("div.spinner"), h("p", {}, text));
     this.veil.hidden = false;
-    this.title.textContent = replace(this.readout);
+    this.title.textContent = this.title.title = "";
+    replace(this.readout);
     this.idle(true);
     delete this.element.dataset.study;
     replace(this.save);

@@ -38,7 +38,12 @@ export function studyRow(study, seen = () => {}) {
   ].filter(Boolean);
   const content = [
     study.error ? h("span.thumb", {}, icon("warning")) : thumbnail,
-    h("span.names", {}, h("b", {}, study.name), h("span.soft", {}, study.error ?? facts.join(" · "))),
+    h(
+      "span.names",
+      {},
+      h("b", {}, study.name),
+      study.error ? h("span.soft.reason", {}, study.error) : h("span.soft", {}, facts.join(" · ")),
+    ),
     quality(study.error || study.state === "done" ? null : study.quality),
     h(
       "span.state",
