@@ -228,6 +228,19 @@ def test_a_set_is_drawn_as_much_more_often_as_its_weight_says(store: Store) -> N
         shares({"absent": 2.0})
 
 
+def test_a_kind_of_task_is_drawn_as_much_more_often_as_its_weight_says(store: Store) -> None:
+    def shares(weights: dict[str, float], same_volume: float = 0.0) -> Counter[str]:
+        settings = replace(SETTINGS, kind_weights=weights, label_fraction=0.0, same_volume_fraction=same_volume)
+        made = episodes(store, settings, kinds=("inpainting", "synthesis"))
+        names = [name.split("/")[1].split(":")[0] for step in range(80) for name in made[step].names]
+        return Counter({name: count / len(names) for name, count in Counter(names).items()})
+
+    assert shares({})["inpainting"] == pytest.approx(0.5, abs=0.1)
+    assert shares({"inpainting": 3.0})["inpainting"] == pytest.approx(0.75, abs=0.1)
+    assert shares({"synthesis": 1e6}) == {"synthesis": 1.0}
+    assert shares({"synthesis": 1e6}, same_volume=1.0) == {"synthesis": 1.0}
+
+
 def test_one_patient_is_enough_where_any_may_prompt(store: Store) -> None:
     pairs = episodes(store, replace(SETTINGS, max_patients=1, prompt_patients="any"))[0]
     assert pairs.patients == (("",) * pairs.images.shape[1],) * 2

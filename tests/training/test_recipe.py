@@ -73,6 +73,11 @@ def test_lists_become_tuples_and_whole_numbers_become_floats() -> None:
         ({"episodes": {"coloring": "blue"}}, "episodes.coloring = 'blue'", "random"),
         ({"precision": "8"}, "precision = '8'", "bf16-mixed"),
         ({"data": {"tasks": ["cooking"]}}, "no kind of task is called 'cooking'", "denoising, inpainting"),
+        (
+            {"episodes": {"kind_weights": {"cooking": 2}}},
+            "no kind of task is called 'cooking'",
+            "denoising, inpainting",
+        ),
     ],
 )
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones(table: dict[str, Any], message: str, known: str) -> None:
@@ -138,6 +143,15 @@ def test_a_value_of_the_wrong_type_is_an_error(table: dict[str, Any], message: s
         {"optimizer": {"betas": [0.9, 1.0]}},
         {"optimizer": {"weight_decay": -0.1}},
         {"augmentation": {"zoom": [0.0, 1.0]}},
+        {"learns": "picture_refiner"},
+        {"learns": "picture_refiner", "start": "tiny"},
+        {
+            "learns": "picture_refiner",
+            "start": "tiny",
+            "episodes": {"label_fraction": 0},
+            "devices": {"sharding": "full"},
+        },
+        {"episodes": {"kind_weights": {"inpainting": 0.0}}},
         {"model": {"size": 100}},
         {"model": {"patch": 0}},
         {"model": {"patch": 6, "size": 120}},

@@ -12,6 +12,7 @@ import torch
 from mvg.data import Store
 from mvg.data.store import SliceRow, StoredSlice
 from mvg.errors import RecipeError, UnknownNameError, WeightsError
+from mvg.model.fusion import Fusion
 from mvg.model.generalist import Generalist
 from mvg.model.weights import load_weights, save_weights
 from mvg.tasks import Task, TaskSpec, tasks_for
@@ -50,6 +51,35 @@ def test_a_resumed_run_has_the_same_losses(
     assert before[:3] + after == whole
     one, two = (averaged(tmp_path / name / "checkpoint.pt")[0].state_dict() for name in ("whole", "killed"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_refiner_alone_learns_and_a_resumed_run_has_the_same_losses(make_recipe: Make, tmp_path: Path) -> None:
+    start = averaged(train(make_recipe(schedule={"steps": 2}), RunLocation(tmp_path / "start", "cpu")))[0]
+    start.fusion = Fusion()
+    save_weights(start, tmp_path / "weights", "# Start\n")
+    recipe = make_recipe(
+        start=str(tmp_path / "weights"), learns="picture_refiner",
+        episodes={"label_fraction": 0.0}, schedule={"checkpoint_minutes": 0.0},
+    )  # fmt: skip
+    whole = run(recipe, tmp_path / "whole")
+    before = run(recipe, tmp_path / "killed", kill_after=4)
+    assert before[:3] + run(recipe, tmp_path / "killed") == whole
+    one, two = (averaged(tmp_path / name / "checkpoint.pt")[0].state_dict() for name in ("whole", "killed"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    first = load_weights(tmp_path / "weights").state_dict()
+    assert {name for name in one if name not in first} == {name for name in one if name.startswith("form.refiner.")}
+    assert all(torch.equal(value, one[name]) for name, value in first.items())  # fusion among them
+    assert one["form.refiner.read.weight"].abs().max() > 0
+
+
+@pytest.mark.parametrize(("form", "model"), [("merged", {}), ("matching", {"paint": True})])
+def test_a_refiner_of_a_network_that_paints_is_refused(
+    make_recipe: Make, tmp_path: Path, form: str, model: dict[str, Any]
+) -> None:
+    save_weights(Generalist(make_recipe(form, model=model).model), tmp_path / "weights", "# Start\n")
+    recipe = make_recipe(start=str(tmp_path / "weights"), learns="picture_refiner", episodes={"label_fraction": 0.0})
+    with pytest.raises(RecipeError, match="a network that paints labels; expected weights of the matching form"):
+        run(recipe, tmp_path / "run")
 
 
 def test_curves_of_a_resumed_run_have_every_point_once(make_recipe: Make, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ Two forms do this. The matching form (`matching.py`) compares images with images
 The merged form (`merged.py`) is the paper's: a vision transformer over pairs of image and painted target.
 """
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from jaxtyping import Bool, Float
@@ -21,6 +22,9 @@ from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, TargetTyp
 from mvg.model.state_names import rename_old
 from mvg.model.through_plane import ThroughPlane
 
+OPTIONAL_PARTS = "fusion.", "through_plane.", "form.refiner."
+"""Networks that weights may have or not, by how the names of their tensors begin. Encoded prompts depend on none."""
+
 
 class Generalist(nn.Module):
     """Predicts the target of a query image as prompts, pairs of image and target, show it.
@@ -30,7 +34,8 @@ class Generalist(nn.Module):
     and 1 per class, or one painted picture in all where `config.paints`; an image is one channel in [0, 1].
 
     fusion: combines answers for neighboring slices of a volume of which some are annotated; through_plane: of one whose
-    prompts are other images. Weights may have both, see `fusion.py` and `through_plane.py`.
+    prompts are other images. Weights may have both, see `fusion.py` and `through_plane.py`, and the form a refiner of
+    pictures, see `picture_refiner.py`.
     """
 
     def __init__(self, config: GeneralistConfig) -> None:
@@ -44,6 +49,22 @@ class Generalist(nn.Module):
     def drop_fitted(self) -> None:
         """Remove the networks that were fitted to what the others answer, before these learn something else."""
         self.fusion = self.through_plane = None
+        if isinstance(self.form, MatchingForm):
+            self.form.refiner = None
+
+    def add_parts_of(self, names: Collection[str]) -> None:
+        """Add, untrained, those of the optional networks that tensors of these names belong to."""
+        fusion, through_plane, refiner = (any(name.startswith(part) for name in names) for part in OPTIONAL_PARTS)
+        self.fusion = Fusion() if fusion else None
+        self.through_plane = ThroughPlane() if through_plane else None
+        if refiner and isinstance(self.form, MatchingForm):
+            self.form.add_refiner()
+
+    def let_refiner_learn_alone(self) -> None:
+        """Let the refiner of pictures learn, which is added where it is missing; all else stays as it is."""
+        assert isinstance(self.form, MatchingForm), "the merged form has no refiner"
+        self.requires_grad_(requires_grad=False).eval()
+        self.form.add_refiner().requires_grad_().train()
 
     def embed(self, images: Float[Tensor, "b i s s"]) -> ImageFeatures:
         """The features of b images. They serve selection, `encode` and `answer`, so compute them once per image."""

@@ -23,7 +23,8 @@ from mvg.model.image_encoder import ImageEncoder
 from mvg.model.layers import Linear, from_layer
 from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, RidgeSolution, RidgeStatistics, TargetType
-from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights
+from mvg.model.picture_refiner import PictureRefiner
+from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights, pictures_of
 from mvg.model.target_encoder import TargetEncoder, distinct_channels
 from mvg.model.transformer import init_unit_variance
 from mvg.model.voids import void_filling
@@ -84,7 +85,10 @@ class Matching(nn.Module):
 
 
 class MatchingForm(nn.Module):
-    """Image encoder, target encoder, matching at two depths, regression, and a decoder per target channel."""
+    """Image encoder, target encoder, matching at two depths, regression, and a decoder per target channel.
+
+    refiner: corrects decoded pictures; weights may have one, see `picture_refiner.py`.
+    """
 
     def __init__(self, config: MatchingConfig) -> None:
         super().__init__()
@@ -99,6 +103,12 @@ class MatchingForm(nn.Module):
         self.decoder = Decoder(config, width)
         cells = (config.patch // ImageEncoder.CELL) ** 2
         self.image_head = nn.Linear(cells * width, config.inputs * config.patch**2)
+        self.refiner: PictureRefiner | None = None
+
+    def add_refiner(self) -> PictureRefiner:
+        """Give the network an untrained refiner, which changes nothing yet, where it has none."""
+        self.refiner = self.refiner or PictureRefiner(self.config, self.image_encoder.width)
+        return self.refiner
 
     def embed(self, images: Float[Tensor, "b i s s"], visible: Bool[Tensor, "b h w"] | None = None) -> ImageFeatures:
         """The features of images, whatever the task; voids are filled here, once. Hidden patches are blanked."""
@@ -130,7 +140,7 @@ class MatchingForm(nn.Module):
         keys_values = self._keys_values(prompts, targets, visible)
         matched = self._matched_panels(queries, keys_values, visible, order, first)
 
-        maps, scores = self._decoded(queries, matched.flatten(0, 1), solution, BOTH).unbind(0)
+        maps, scores = self._decoded(queries, matched.flatten(0, 1), solution, BOTH, target_type).unbind(0)
         pictures, logits = _panels(maps, batch), None if self.config.paint else _panels(_SHARPNESS * scores, batch)
         rebuilt = None if image_visible is None else self._reconstructed(features, batch, image_visible.shape[-2])
         return ModelOutput(logits, pictures, rebuilt)
@@ -182,7 +192,7 @@ class MatchingForm(nn.Module):
             part = matching(level.flatten(0, 1)[None] if shared else level, keys, values)
             matched.append(rearrange(part, "1 c (b t) w -> b c t w", b=features.images.shape[0]) if shared else part)
         kinds = PICTURES if target_type != "labels" or self.config.paint else SCORES
-        maps = self._decoded(features, torch.cat(matched, dim=-1), solution, kinds)[0]
+        maps = self._decoded(features, torch.cat(matched, dim=-1), solution, kinds, target_type)[0]
         return ModelOutput(None, maps, None) if kinds is PICTURES else ModelOutput(_SHARPNESS * maps, None, None)
 
     def _statistics(
@@ -248,7 +258,12 @@ class MatchingForm(nn.Module):
         return torch.cat(matched, dim=-1)
 
     def _decoded(
-        self, features: ImageFeatures, matched: Float[Tensor, "b c t w"], solution: RidgeSolution, kinds: slice
+        self,
+        features: ImageFeatures,
+        matched: Float[Tensor, "b c t w"],
+        solution: RidgeSolution,
+        kinds: slice,
+        target_type: TargetType,
     ) -> Float[Tensor, "kinds b c s s"]:
         """A picture, scores, or both of each channel at full resolution."""
         assert features.levels is not None
@@ -257,7 +272,10 @@ class MatchingForm(nn.Module):
         regression = self.ridge.predict(solution, cells)
         pixels = self.ridge.pixel_part(cells)
         decoded: Tensor = self.decoder(matched, features.levels[:, -1], features.fine, pixels, regression, kinds)
-        return decoded
+        if self.refiner is None or target_type != "image" or self.config.paint:
+            return decoded
+        refined = self.refiner(decoded[0], pictures_of(regression[:, 0], features.images.shape[-2]), matched, features)
+        return torch.cat([refined[None], decoded[1:]])
 
     def _reconstructed(self, features: ImageFeatures, batch: int, rows: int) -> Float[Tensor, "b n t p"]:
         """The patches of all images, from the last level."""

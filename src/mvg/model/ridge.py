@@ -136,6 +136,11 @@ def _cells(pictures: Float[Tensor, "b k s s"]) -> Float[Tensor, "bm k four four"
     return rearrange(pictures, "b k (h y) (w x) -> (b h w) k y x", y=RIDGE_CELL, x=RIDGE_CELL)
 
 
+def pictures_of(cells: Float[Tensor, "b c m p"], side: int) -> Float[Tensor, "b c s s"]:
+    """The pixels of all cells of a picture as the picture. side: of the picture, in pixels."""
+    return rearrange(cells, "b c (h w) (y x) -> b c (h y) (w x)", h=side // RIDGE_CELL, y=RIDGE_CELL, x=RIDGE_CELL)
+
+
 def cell_weights(
     images: Float[Tensor, "b i s s"],
     targets: Float[Tensor, "b c s s"],

@@ -9,7 +9,6 @@ Shipped weights lie inside the package, in `mvg/weights/ID/`; installed ones in 
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,11 +22,9 @@ from torch import nn
 from mvg._atomic import atomic_folder
 from mvg.errors import WeightsError, first_line
 from mvg.model.config import FORMS, GeneralistConfig, config_class, config_fields, config_rules
-from mvg.model.fusion import Fusion
-from mvg.model.generalist import Generalist
+from mvg.model.generalist import OPTIONAL_PARTS, Generalist
 from mvg.model.state_names import original_name
 from mvg.model.stored_shapes import bounded_by, misfit, stored_shapes
-from mvg.model.through_plane import ThroughPlane
 
 
 def _user_folder() -> Path:
@@ -43,8 +40,6 @@ SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 INSTALLED = _user_folder() / "weights"
 TENSORS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 FORMAT = 1
-# Networks that weights may have or not, by how the names of their tensors begin.
-_PARTS = {"fusion": Fusion, "through_plane": ThroughPlane}
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,8 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
     try:
         shapes = stored_shapes(file)
         with bounded_by(shapes):
-            model = _network(info.config, shapes)
+            model = Generalist(info.config)
+            model.add_parts_of(shapes)
         problem = misfit(model, shapes)
         if not problem:
             model.load_state_dict(load_file(file))  # copies into float32 parameters
@@ -108,15 +104,6 @@ def load_weights(name: str | Path, device: str | torch.device = "cpu") -> Genera
         "weights saved by the same version of mvg",
         "train or install weights for this version",
     )
-
-
-def _network(config: GeneralistConfig, names: Iterable[str]) -> Generalist:
-    """A network with those parts that tensors of these names belong to."""
-    model = Generalist(config)
-    for part, network in _PARTS.items():
-        if any(name.startswith(f"{part}.") for name in names):
-            setattr(model, part, network())
-    return model
 
 
 def verify_weights(name: str | Path) -> WeightsInfo:
@@ -180,7 +167,7 @@ def fingerprint(model: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     state = model.state_dict().items()
-    tensors = {original_name(name): tensor for name, tensor in state if name.split(".")[0] not in _PARTS}
+    tensors = {original_name(name): tensor for name, tensor in state if not name.startswith(OPTIONAL_PARTS)}
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -135,6 +135,7 @@ def averaged(checkpoint: Path) -> tuple[Generalist, dict[str, Any]]:
     else:
         named = content.get("averaged")
         weights = content["average"] if named is None else read_averaged(checkpoint.parent, named)
+        model.add_parts_of(weights)
         with fitting(checkpoint, "choose another"):
             model.load_state_dict(weights)
     return model.eval(), content["about"]

@@ -87,10 +87,9 @@ class Episodes(Dataset[Pairs]):
     def _draw(self, target_type: TargetType, panels: int, shape: RequestShape, rng: np.random.Generator) -> Request:
         volumes = self._volumes.get((target_type, panels), [])
         if volumes and rng.random() < self.settings.same_volume_fraction:
-            source = self._draw_source(volumes[rng.integers(len(volumes))], rng)
+            source = self._draw_source(self._draw_kind(volumes, rng), rng)
             return self.maker.make_of_volume(source, panels, shape, rng)
-        kinds = self._usable(target_type, panels)
-        source = self._draw_source(kinds[rng.integers(len(kinds))], rng)
+        source = self._draw_source(self._draw_kind(self._usable(target_type, panels), rng), rng)
         return self.maker.make(source, self._draw_patients(source, panels, rng), shape, rng)
 
     def request(self, source: TaskSource, patients: list[str], rng: np.random.Generator) -> Pairs:
@@ -133,6 +132,14 @@ class Episodes(Dataset[Pairs]):
                 "prepare such a set, or set the fraction to 0",
             )
         return sources
+
+    def _draw_kind(self, kinds: list[list[list[TaskSource]]], rng: np.random.Generator) -> list[list[TaskSource]]:
+        """The data sets of one of the kinds of tasks."""
+        wanted = self.settings.kind_weights
+        if not wanted:
+            return kinds[rng.integers(len(kinds))]
+        weight = np.array([wanted.get(sets[0][0].task.kind, 1.0) for sets in kinds])
+        return kinds[rng.choice(len(kinds), p=weight / weight.sum())]
 
     def _draw_source(self, sets: list[list[TaskSource]], rng: np.random.Generator) -> TaskSource:
         """A task of one of the data sets; large sets come more often, but not in proportion: small sets count too."""

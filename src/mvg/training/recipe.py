@@ -133,7 +133,8 @@ class Recipe:
     name: of its folder; start: weights (id or folder) to start from, whose network then replaces `model` ("": random
     weights); initialize: weights, a checkpoint or a public ViT-MAE whose image encoder `model` takes over, see
     `model.initialization`; trunk: weights whose frozen features of photographs a network with `model.pretrained` takes
-    over; precision: see `training.precision`; model: the network.
+    over; learns: "all" of the network, or its "picture_refiner" alone, to the weights of `start`, which then stay as
+    they are; precision: see `training.precision`; model: the network.
     """
 
     name: str = "run"
@@ -141,6 +142,7 @@ class Recipe:
     start: str = ""
     initialize: str = ""
     trunk: str = ""
+    learns: Literal["all", "picture_refiner"] = "all"
     precision: Precision = "auto"
     model: GeneralistConfig = field(default_factory=MatchingConfig)
     data: DataSettings = field(default_factory=DataSettings)
@@ -196,7 +198,7 @@ def _check(recipe: Recipe) -> None:
     """RecipeError for values of the right type that are impossible; UnknownNameError for kinds of tasks."""
     for shares in (recipe.objectives.labels, recipe.objectives.image):
         _check_shares(shares)
-    for name in recipe.data.tasks:
+    for name in (*recipe.data.tasks, *recipe.episodes.kind_weights):
         named(kinds, name)
     _hold((*_run_rules(recipe), *_range_rules(recipe)))
     if not recipe.start:  # weights to start from have a network of their own
@@ -215,6 +217,9 @@ def _check_shares(shares: Mapping[str, float]) -> None:
 def check_model(recipe: Recipe) -> None:
     """Raises RecipeError for an impossible network, and for one that cannot take the sizes of the episodes."""
     _hold(config_rules(recipe.model, recipe.episodes.sizes))
+    if recipe.learns == "picture_refiner" and not (isinstance(recipe.model, MatchingConfig) and not recipe.model.paint):
+        problem = "learns = 'picture_refiner' with a network that paints labels"
+        raise RecipeError(problem, "weights of the matching form with a channel per class", "choose another start")
 
 
 def _hold(rules: Iterable[Rule]) -> None:
@@ -234,7 +239,11 @@ def _run_rules(recipe: Recipe) -> list[Rule]:
     zoom, parts = recipe.augmentation.zoom, recipe.devices.gradient_accumulation
     whole = parts >= 1 and episodes.batch % parts == 0
     shardable = recipe.devices.sharding == "none" or recipe.optimizer.name == "adamw"
+    refines = recipe.learns == "picture_refiner"
     return [
+        (not refines or bool(recipe.start), "learns = 'picture_refiner' without start", "weights that it is added to"),
+        (not refines or recipe.devices.sharding == "none", "learns = 'picture_refiner' with sharding", "'none'"),
+        (not refines or episodes.label_fraction == 0, "learns = 'picture_refiner' with labels", "label_fraction = 0"),
         (not (recipe.start and recipe.initialize), starts, "only one of the two"),
         (not (recipe.start and recipe.trunk), f"start = '{recipe.start}' and trunk", "only one of the two"),
         (not random_trunk, "model.pretrained without trained features", "weights that have them as trunk"),
@@ -295,6 +304,7 @@ def _range_rules(recipe: Recipe) -> list[Rule]:
     for table in ("labels", "image"):
         for name, share in getattr(recipe.objectives, table).items():
             rules.append((_FRACTION[1](share), f"objectives.{table}.{name} = {share}", _FRACTION[0]))
-    for name, weight in recipe.episodes.set_weights.items():
-        rules.append((_POSITIVE[1](weight), f"episodes.set_weights.{name} = {weight}", _POSITIVE[0]))
+    for table in ("set_weights", "kind_weights"):
+        for name, weight in getattr(recipe.episodes, table).items():
+            rules.append((_POSITIVE[1](weight), f"episodes.{table}.{name} = {weight}", _POSITIVE[0]))
     return rules

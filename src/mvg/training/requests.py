@@ -40,8 +40,8 @@ class EpisodeSettings:
     prompts of other patients; imperfect_prompt_fraction: share of the prompts of these with a deliberate defect
     (`imperfections`). patient_fraction, max_patients: how many of each set's patients are used (0: no limit), drawn by
     the run's seed. set_weights: data set -> how much more often (or, below 1, less often) than others of its size it
-    is drawn. prompt_patients: "others" (each pair of a request is another patient's, except in requests of one
-    volume) or "any" (one patient is enough).
+    is drawn; kind_weights: kind of task -> the same. prompt_patients: "others" (each pair of a request is another
+    patient's, except in requests of one volume) or "any" (one patient is enough).
     """
 
     batch: int = 4
@@ -60,6 +60,7 @@ class EpisodeSettings:
     patient_fraction: float = 1.0
     max_patients: int = 0
     set_weights: dict[str, float] = field(default_factory=dict)
+    kind_weights: dict[str, float] = field(default_factory=dict)
     prompt_patients: Literal["others", "any"] = "others"
 
 

@@ -99,6 +99,8 @@ def _counted(recipe: Recipe, precision: str, target_type: TargetType, objective:
 
 def _count(recipe: Recipe, precision: str, target_type: TargetType, objective: str) -> _Counts:
     network = Generalist(recipe.model).train()
+    if recipe.learns == "picture_refiner":
+        network.let_refiner_learn_alone()
     if recipe.devices.activation_checkpointing:
         recompute_blocks(network)
     with _PeakMemory() as memory:

@@ -242,8 +242,15 @@ def with_model(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def _first_network(recipe: Recipe, folder: Path) -> Generalist:
-    """The network before its first step; a run that is resumed does not need the weights that it started from."""
+    """The network before its first step.
+
+    A run that is resumed does not need the weights that it started from, except where a part alone learns.
+    """
     resumed = (folder / CHECKPOINT).exists()
+    if recipe.learns == "picture_refiner":
+        network = load_weights(recipe.start)
+        network.let_refiner_learn_alone()
+        return network
     if recipe.start and not resumed:
         network = load_weights(recipe.start)
         network.drop_fitted()
