@@ -1,5 +1,6 @@
 """Validation while training."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def requests(
     validation(store, ValidationSettings(per_set=4, prompts=2, **settings))(model.eval(), folder, 1)
     assert requests_made
     return requests_made
+
+
+@pytest.mark.parametrize(("most", "expected"), [(800, 4), (7, 2), (1, 1)])
+def test_many_tasks_have_fewer_queries_each(
+    store: Store, make_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
+) -> None:
+    made = requests(store, Generalist(make_recipe().model), tmp_path, monkeypatch, most=most)
+    counts = Counter(name.split(":")[0] for pairs in made for name in pairs.names)
+    assert set(counts) == {"mri/segmentation", "mri/inpainting", "mri/synthesis"}
+    assert set(counts.values()) == {expected}
 
 
 def test_queries_are_of_patients_that_are_never_trained_on(

@@ -29,13 +29,14 @@ _PICTURES = 2  # per score
 class ValidationSettings:
     """Which requests validation makes.
 
-    kinds: of tasks (empty: all); coloring: as in `EpisodeSettings`; per_set: queries per data set and kind of task;
-    prompts: per query.
+    kinds: of tasks (empty: all); coloring: as in `EpisodeSettings`; per_set: queries per data set and kind of task,
+    fewer (but one) where these would be more than `most` in all; prompts: per query.
     """
 
     kinds: tuple[str, ...] = ()
     coloring: Literal["random", "predefined", "binary"] = "random"
     per_set: int = 8
+    most: int = 800
     prompts: int = 3
 
 
@@ -104,21 +105,20 @@ def _requests(data: EpisodeData, settings: ValidationSettings, size: int) -> Ite
         coloring=settings.coloring,
     )  # fmt: skip
     episodes = Episodes(replace(data, splits=("train",)), drawing, NO_AUGMENTATION, size, seed=0)
-    count = 0
-    for kinds in data.sources.values():
-        for source in (tasks[0] for sets in kinds.values() for tasks in sets):
-            rng = np.random.default_rng([7, count])
-            for patients in _draw_patients(source, settings, rng):
-                count += 1
-                yield episodes.request(source, patients, rng)
+    sources = [tasks[0] for kinds in data.sources.values() for sets in kinds.values() for tasks in sets]
+    sources = [source for source in sources if source.of_split("train") and source.of_split("val")]
+    queries, count = max(1, min(settings.per_set, settings.most // max(1, len(sources)))), 0
+    for source in sources:
+        rng = np.random.default_rng([7, count])
+        for _ in range(queries):
+            count += 1
+            yield episodes.request(source, _draw_patients(source, settings.prompts, rng), rng)
 
 
-def _draw_patients(source: TaskSource, settings: ValidationSettings, rng: np.random.Generator) -> Iterator[list[str]]:
-    """Patients of the prompts, and last of the query, for each request."""
-    prompts, queries = source.of_split("train"), source.of_split("val")
-    for _ in range(settings.per_set if prompts and queries else 0):
-        patients = [*rng.permutation(np.array(prompts))[: settings.prompts], rng.choice(np.array(queries))]
-        yield [str(name) for name in patients]
+def _draw_patients(source: TaskSource, prompts: int, rng: np.random.Generator) -> list[str]:
+    """Patients of the prompts, and last of the query."""
+    examples = rng.permutation(np.array(source.of_split("train")))[:prompts]
+    return [*map(str, examples), str(rng.choice(np.array(source.of_split("val"))))]
 
 
 def _score(prediction: Tensor, pairs: Pairs) -> tuple[str, float]:
