@@ -16,21 +16,27 @@ from mvg.prediction.refinement.contralateral import contralateral_evidence, fill
 
 _MIN_INCREASE = 0.05  # a black pixel that became brighter by more was filled
 _SIMILAR_BRIGHTNESS = 0.6  # least ratio of the predicted and the smooth brightness of a void, either way
-_NETWORK_SHARE = 0.25  # share of the prediction beyond a smooth fill that is kept without contralateral evidence
+# Shares of the prediction beyond a smooth fill that are kept: without contralateral evidence, and with all of it.
+_REFINED_SHARES, _UNREFINED_SHARES = (0.85, 0.6), (0.25, 0.0)
 _RIM = 3  # pixels of a square around a void that its blurred edge reaches
 
 
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
     """Fill the voids of every slice anew, in place; without any void the slice stays as predicted."""
     assert prediction.squares is not None
+    shares = _REFINED_SHARES if context.model.refines_pictures else _UNREFINED_SHARES
     for number in range(len(prediction.pixels)):
         predicted = prediction.squares[number]
-        prediction.pixels[number] = _refilled(context.query, number, predicted, prediction.pixels[number])
+        prediction.pixels[number] = _refilled(context.query, number, predicted, prediction.pixels[number], shares)
     return prediction
 
 
 def _refilled(
-    query: QueryVolume, number: int, predicted: NDArray[np.float32], picture: NDArray[np.float32]
+    query: QueryVolume,
+    number: int,
+    predicted: NDArray[np.float32],
+    picture: NDArray[np.float32],
+    shares: tuple[float, float],
 ) -> NDArray[np.float32]:
     """One slice (rows, cols), raw; predicted: its squares (f, s, s); picture: the slice with the predicted change."""
     raw, squares = query.slices[number, 0], query.squares(number)[:, 0]
@@ -45,11 +51,15 @@ def _refilled(
     values, counts = np.unique(raw[inside], return_counts=True)
     void = values[counts.argmax()]  # a void has one value, air and dark tissue have many
     hole = near & (np.abs(raw - void) <= BLACK * span)
-    return np.where(near, np.where(hole, query.window.invert(_fill(query, raw, hole, predicted)), raw), picture)
+    return np.where(near, np.where(hole, query.window.invert(_fill(query, raw, hole, predicted, shares)), raw), picture)
 
 
 def _fill(
-    query: QueryVolume, raw: NDArray[np.float32], hole: NDArray[np.bool_], predicted: NDArray[np.float32]
+    query: QueryVolume,
+    raw: NDArray[np.float32],
+    hole: NDArray[np.bool_],
+    predicted: NDArray[np.float32],
+    shares: tuple[float, float],
 ) -> NDArray[np.float32]:
     """A slice (rows, cols) in [0, 1] whose voids (parts of `hole`) are filled at its own resolution.
 
@@ -62,6 +72,6 @@ def _fill(
     parts, count = ndimage.label(hole)
     means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (restored, smooth)]
     similar = np.append(False, np.minimum(*means) > _SIMILAR_BRIGHTNESS * np.maximum(*means))[parts]
-    network = (1 - other.share) * _NETWORK_SHARE * query.restore(predicted - query.frames[0].apply(smooth))
+    network = float(np.interp(other.share, (0, 1), shares)) * query.restore(predicted - query.frames[0].apply(smooth))
     restored = np.where(similar | other.body, smooth + network + other.detail, restored)
     return np.where(other.outside, scaled, restored)
