@@ -11,7 +11,7 @@ import typer
 from mvg.app import bare
 from mvg.app.cli import app
 from mvg.prediction.options import PredictionOptions
-from mvg.training.recipe import _RENAMED
+from mvg.training.recipe_names import RENAMED
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -84,7 +84,7 @@ def test_equations_become_mathml() -> None:
 
 def test_the_changelog_names_every_renamed_key_of_recipes() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    for old, new in _RENAMED.items():
+    for old, new in RENAMED.items():
         table, _, key = old.partition(".")
         assert f"| recipe, `[{table}]` | `{key}` | `{new.partition('.')[2]}` |" in text
 

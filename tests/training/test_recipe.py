@@ -10,8 +10,8 @@ import pytest
 from mvg.errors import FileError, RecipeError, UnknownNameError
 from mvg.model.config import SIZES
 from mvg.model.generalist import Generalist
-from mvg.training import recipe
 from mvg.training.recipe import Recipe, read_recipe, recipe_from
+from mvg.training.recipe_names import RENAMED
 from mvg.training.settings import read_settings
 
 
@@ -226,7 +226,7 @@ def test_an_old_key_is_an_error_that_names_the_new_one(section: str, old: str, n
 
 def test_all_new_names_of_old_keys_exist() -> None:
     defaults = Recipe().as_dict()
-    for old, new in recipe._RENAMED.items():
+    for old, new in RENAMED.items():
         section, key = new.split(".")
         assert key in defaults[section]
         assert old.split(".")[1] not in defaults[section]

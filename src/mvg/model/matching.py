@@ -23,6 +23,7 @@ from mvg.model.image_encoder import ImageEncoder
 from mvg.model.layers import Linear, from_layer
 from mvg.model.masks import upsampled
 from mvg.model.outputs import ImageFeatures, ModelOutput, PromptState, RidgeSolution, RidgeStatistics, TargetType
+from mvg.model.panels import panel_sums, panels_of, prefix_sums
 from mvg.model.picture_refiner import PictureRefiner
 from mvg.model.ridge import RIDGE_CELL, Ridge, cell_weights, pictures_of
 from mvg.model.target_encoder import TargetEncoder, distinct_channels
@@ -141,7 +142,7 @@ class MatchingForm(nn.Module):
         matched = self._matched_panels(queries, keys_values, visible, order, first)
 
         maps, scores = self._decoded(queries, matched.flatten(0, 1), solution, BOTH, target_type).unbind(0)
-        pictures, logits = _panels(maps, batch), None if self.config.paint else _panels(_SHARPNESS * scores, batch)
+        pictures, logits = panels_of(maps, batch), None if self.config.paint else panels_of(_SHARPNESS * scores, batch)
         rebuilt = None if image_visible is None else self._reconstructed(features, batch, image_visible.shape[-2])
         return ModelOutput(logits, pictures, rebuilt)
 
@@ -172,7 +173,7 @@ class MatchingForm(nn.Module):
         keys, values = zip(*self._keys_values(features, targets, visible), strict=True)
         weighed = None if target_type == "labels" else visible.flatten(0, 1)
         sums = self._statistics(features, targets.flatten(0, 1), weighed, target_type)
-        return PromptState(keys, values, tuple(_panel_sums(part, batch) for part in sums))
+        return PromptState(keys, values, tuple(panel_sums(part, batch) for part in sums))
 
     def answer(self, features: ImageFeatures, prompts: PromptState, target_type: TargetType) -> ModelOutput:
         """Predict queries from encoded prompts (one set for all of them, or one set each)."""
@@ -244,7 +245,7 @@ class MatchingForm(nn.Module):
         batch, patches, matched = len(visible), visible[0, 0].numel(), []
         for depth, matching in enumerate(self._matchings()):
             keys, values = keys_values[depth]
-            panels = _panels(queries.levels[:, depth], batch)
+            panels = panels_of(queries.levels[:, depth], batch)
             if order == "full":
                 part = matching(panels.flatten(1, 2), keys, values, visible.flatten(1))
                 matched.append(rearrange(part, "b c (n t) w -> b n c t w", n=panels.shape[1]))
@@ -282,7 +283,7 @@ class MatchingForm(nn.Module):
         assert features.levels is not None
         times = self.patch // ImageEncoder.CELL
         cells = rearrange(features.levels[:, -1], "b (h i w j) d -> b (h w) (i j d)", h=rows, i=times, j=times)
-        out: Tensor = _panels(self.image_head(cells), batch)
+        out: Tensor = panels_of(self.image_head(cells), batch)
         return out
 
     def _patch_means(self, tokens: Float[Tensor, "*b t d"], rows: int) -> Float[Tensor, "*b p d"]:
@@ -294,25 +295,3 @@ class MatchingForm(nn.Module):
 
     def _matchings(self) -> list[Matching]:
         return cast(list[Matching], list(self.matchings))
-
-
-def prefix_sums(sums: RidgeStatistics, batch: int, queries: range, order: Literal["causal", "full"]) -> RidgeStatistics:
-    """The sums of each panel of each request -> for each query panel, those of the panels that it is predicted from."""
-
-    def prefix(part: Float[Tensor, "b n *rest"]) -> Float[Tensor, "b q *rest"]:
-        if order == "full":
-            return part.sum(1, keepdim=True).expand(-1, len(queries), *part.shape[2:])
-        before = torch.cat([torch.zeros_like(part[:, :1]), part.cumsum(1)], dim=1)
-        return before[:, queries.start : queries.stop]
-
-    return RidgeStatistics(*(prefix(_panels(part, batch)).flatten(0, 1) for part in sums))
-
-
-def _panels(tensor: Tensor, batch: int) -> Tensor:
-    """Panels (b * n, ...) of all requests as (b, n, ...)."""
-    return rearrange(tensor, "(b n) ... -> b n ...", b=batch)
-
-
-def _panel_sums(tensor: Tensor, batch: int) -> Tensor:
-    """The sum (batch, ...) over the panels (b * n, ...) of each request; a single panel is not copied."""
-    return tensor if tensor.shape[0] == batch else _panels(tensor, batch).sum(1)

@@ -68,9 +68,9 @@ class PictureRefiner(nn.Module):
         assert features.fine is not None
         assert features.filling is not None
         channels, images, rows = predicted.shape[1], features.images.float(), features.fine.shape[-2]
-        own = torch.stack([predicted - 0.5, regression - 0.5, predicted - images[:, :1]], dim=2)
+        of_channel = torch.stack([predicted - 0.5, regression - 0.5, predicted - images[:, :1]], dim=2)
         shared = torch.cat([images - 0.5, features.filling], dim=1)[:, None].expand(-1, channels, -1, -1, -1)
-        maps = F.pixel_unshuffle(_CONTRAST * torch.cat([own, shared], dim=2).flatten(0, 1), 2)
+        maps = F.pixel_unshuffle(_CONTRAST * torch.cat([of_channel, shared], dim=2).flatten(0, 1), 2)
         half = self.half_down(self.enter(for_layer(self.enter, maps).contiguous(memory_format=torch.channels_last)))
         quarter = self.to_quarter(half) + _repeated(self.fine(features.fine), channels)
         quarter = self.quarter_down(quarter)

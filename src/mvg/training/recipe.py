@@ -31,36 +31,9 @@ from mvg.training.distillation import DistillationSettings
 from mvg.training.losses import LossSettings
 from mvg.training.optimization import Budget, OptimizerSettings
 from mvg.training.precision import Precision
+from mvg.training.recipe_names import RENAMED
 from mvg.training.requests import EpisodeSettings
 from mvg.training.settings import read_settings
-
-_RENAMED = {
-    "episodes.labels": "episodes.label_fraction",
-    "episodes.near": "episodes.position_jitter",
-    "episodes.absent": "episodes.empty_query_fraction",
-    "episodes.focus": "episodes.zoom_fraction",
-    "episodes.synthetic": "episodes.synthetic_fraction",
-    "episodes.share": "episodes.patient_fraction",
-    "episodes.most": "episodes.max_patients",
-    "episodes.prompts": "episodes.prompt_patients",
-    "augmentation.flips": "augmentation.flip_fraction",
-    "augmentation.inversion": "augmentation.inversion_fraction",
-    "augmentation.remap": "augmentation.remap_fraction",
-    "objectives.ratio": "objectives.mask_ratio",
-    "loss.images": "loss.image_patches",
-    "loss.background": "loss.background_weight",
-    "loss.floor": "loss.relative_floor",
-    "loss.beta": "loss.smooth_l1_beta",
-    "optimizer.rate": "optimizer.learning_rate",
-    "optimizer.warmup": "optimizer.warmup_fraction",
-    "optimizer.decay": "optimizer.decay_fraction",
-    "optimizer.final": "optimizer.final_fraction",
-    "optimizer.clip": "optimizer.clip_norm",
-    "optimizer.ema": "optimizer.ema_decay",
-    "schedule.checkpoint": "schedule.checkpoint_minutes",
-    "schedule.validate": "schedule.validation_minutes",
-    "schedule.log": "schedule.log_steps",
-}
 
 
 @dataclass(frozen=True)
@@ -175,7 +148,7 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
     """A recipe from plain values; `model.name` names a size, whose values the other keys of `model` replace."""
     model = model_from(table.get("model", {}))
     settings = {key: value for key, value in table.items() if key != "model"}
-    recipe = replace(read_settings(Recipe, settings, renamed=_RENAMED), model=model)
+    recipe = replace(read_settings(Recipe, settings, renamed=RENAMED), model=model)
     _check(recipe)
     return recipe
 
