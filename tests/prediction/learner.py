@@ -79,14 +79,14 @@ class Learner(Generalist):
 
 
 class Filler(Learner):
-    """Replaces dark pixels of a picture by one intensity."""
+    """Replaces dark pixels of a picture by one intensity, and makes all others a little darker."""
 
-    def __init__(self, filling: float = 0.6, darkest: float = 0.45) -> None:
+    def __init__(self, filling: float = 0.6, darkest: float = 0.45, darker: float = 0.0) -> None:
         super().__init__()
-        self.filling, self.darkest = filling, darkest
+        self.filling, self.darkest, self.darker = filling, darkest, darker
 
     def paint(self, images: Tensor, learned: Tensor, target_type: str) -> Tensor:
-        return torch.where(images < self.darkest, self.filling, images)
+        return torch.where(images < self.darkest, self.filling, images - self.darker)
 
 
 class Copying(Generalist):

@@ -307,9 +307,16 @@ def test_one_image_with_different_labels(seed: int, shift: int) -> None:
 
 def test_odd_predictions() -> None:
     nothing = LabelMap(np.zeros((3, 3, 3), np.uint8), np.eye(4))
-    assert [oddity.kind for oddity in answer_oddities(nothing)] == ["empty"]
-    assert answer_oddities(LabelMap(np.eye(3, dtype=np.uint8)[None], np.eye(4))) == ()
-    assert [oddity.kind for oddity in answer_oddities(Volume(np.ones((3, 3, 3)), np.eye(4)))] == ["constant"]
+    query = Volume(np.arange(27.0).reshape(3, 3, 3), np.eye(4))
+
+    def kinds(answer: Volume | LabelMap) -> list[str]:
+        return [oddity.kind for oddity in answer_oddities(answer, query)]
+
+    assert kinds(nothing) == ["empty"]
+    assert kinds(LabelMap(np.eye(3, dtype=np.uint8)[None], np.eye(4))) == []
+    assert kinds(Volume(np.ones((3, 3, 3)), np.eye(4))) == ["constant"]
+    assert kinds(query) == ["unchanged"]
+    assert kinds(Volume(query.voxels + 0.1, np.eye(4))) == []
 
 
 def test_lines_or_with_strict_an_error(caplog: pytest.LogCaptureFixture) -> None:

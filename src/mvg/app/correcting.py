@@ -102,7 +102,7 @@ def _corrected(corrector: _Corrector, job: Job, unknown: int) -> tuple[Outcome, 
     for slice_ in corrections.slices:
         session.correct(slice_.index, slice_.labels, slice_.plane, unknown)
     prediction = session.predict()
-    report_oddities(job.name, answer_oddities(prediction.volume), job.strict)
+    report_oddities(job.name, answer_oddities(prediction.volume, query), job.strict)
     return written_outcome(prediction, query, job), corrections.note
 
 

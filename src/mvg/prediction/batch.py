@@ -177,7 +177,7 @@ def predict_file(task: PromptedTask, job: Job, progress: Callable[[Job, int, int
     checked = fit_channels(query, task.model.config.inputs, "the query")
     report_oddities(job.name, query_oddities(checked, task.prompts, task.spec), job.strict)
     prediction = task(query, None if progress is None else partial(progress, job))
-    report_oddities(job.name, answer_oddities(prediction.volume), job.strict)
+    report_oddities(job.name, answer_oddities(prediction.volume, query), job.strict)
     return written_outcome(prediction, query, job, scale_of(task))
 
 

@@ -94,12 +94,16 @@ def _mask_values(prompts: PromptSet, volumes: NDArray[np.int64]) -> tuple[Oddity
     return (Oddity("label values", message),)
 
 
-def answer_oddities(answer: Volume | LabelMap) -> tuple[Oddity, ...]:
-    """What is odd about a prediction: no label anywhere, or a picture of one intensity."""
+def answer_oddities(answer: Volume | LabelMap, query: Volume) -> tuple[Oddity, ...]:
+    """What is odd about a prediction: no label anywhere, a picture of one intensity, or the query itself."""
     if isinstance(answer, LabelMap):
         return () if answer.voxels.any() else (Oddity("empty", "no label was predicted anywhere"),)
     constant = float(answer.voxels.min()) == float(answer.voxels.max())
-    return (Oddity("constant", "the predicted picture has one intensity alone"),) if constant else ()
+    if constant:
+        return (Oddity("constant", "the predicted picture has one intensity alone"),)
+    is_query = answer.voxels.shape == query.voxels.shape and np.array_equal(answer.voxels, query.voxels)
+    message = "the prediction is the query as it was: nothing was found that the prompts change, such as black voids"
+    return (Oddity("unchanged", message),) if is_query else ()
 
 
 def report_oddities(name: str, oddities: Sequence[Oddity], strict: bool) -> None:

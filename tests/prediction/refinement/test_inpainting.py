@@ -98,3 +98,20 @@ def test_a_void_is_recognized_beside_more_air_that_was_brightened_too() -> None:
     prediction = filled(Filler(darkest=1e-3), holed, whole)
     assert prediction[32:58, 12:28].min() > 0
     assert (prediction[8:82, 58:82] == whole[8:82, 58:82]).all()
+
+
+@pytest.mark.parametrize(("noise", "stays"), [(0, True), (8, False)])
+def test_what_prompts_never_change_stays_bit_for_bit(noise: float, stays: bool) -> None:
+    """The prediction is darker by a little everywhere; targets with noise show that more than voids changes."""
+    rng = np.random.default_rng(0)
+    whole = rng.uniform(50, 100, (90, 90, 2)).astype(np.float32)
+    whole[:2] = 100
+    holed = whole.copy()
+    holed[30:60, 41:66] = 0
+    target = whole + noise * rng.standard_normal(whole.shape).astype(np.float32)
+    query, plain = Volume(holed, AFFINE), Volume(whole, AFFINE)
+    task = Predictor(Filler(darker=0.05)).prompt([query], [Volume(target, AFFINE)], "inpainting")
+    filled_query, without_void = task(query).volume.voxels, task(plain).volume.voxels
+    assert np.array_equal(filled_query[holed > 0], holed[holed > 0]) == stays
+    assert np.array_equal(without_void, whole) == stays
+    assert filled_query[32:58, 43:64].min() > 45
