@@ -232,6 +232,26 @@ def test_labels_that_are_given_as_pictures(step: int, seed: int) -> None:
     assert "labels as pictures" in {oddity.kind for oddity in prompt_oddities(prompted.prompts, prompted.spec)}
 
 
+@pytest.mark.parametrize("kind", ["synthesis", "denoising"])
+def test_labels_that_are_given_as_pictures_and_resampled(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    affine, rows = np.diag([0.5, 0.5, 3, 1]), np.arange(300)
+    image = Volume(rng.uniform(20, 200, (300, 300, 2)), affine)
+    inside = np.hypot(rows[:, None] - 150, rows[None] - 140) < 60
+    labels = np.repeat((inside * 1.0 + (rows[:, None] < 110) * inside)[:, :, None], 2, axis=2)
+    soft = 100 * np.exp(-((rows[:, None] - 150.0) ** 2 + (rows[None] - 140.0) ** 2) / 4000)[:, :, None] + 20 * np.ones(
+        2
+    )
+
+    def kinds(target: NDArray[np.float64]) -> set[str]:
+        task = predictor().prompt([image], [Volume(target, affine)], kind, PredictionOptions(zoom="off"))
+        return {oddity.kind for oddity in prompt_oddities(task.prompts, task.spec)}
+
+    assert "labels as pictures" in kinds(labels)
+    assert "labels as pictures" not in kinds(soft)
+    assert "labels as pictures" not in kinds(np.asarray(image.voxels) * 0.5)
+
+
 @few
 @given(st.floats(5, 3000), st.floats(-1000, 1000), st.integers(0, 2**16))
 def test_pairs_that_teach_nothing(spread: float, mean: float, seed: int) -> None:

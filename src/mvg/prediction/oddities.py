@@ -32,6 +32,7 @@ IDENTICAL = 0.9995  # correlation of thumbnails of one image
 _FLAT = 0.6  # share of neighbors with one label; gray values have fewer
 _WHITE = 64  # a mask is white on black; smaller values are labels
 _MANY_LABELS, _FEW_VALUES, _MANY_VALUES = 8, 16, 64
+_LABELED = 0.45  # more pixels of a picture have one of few values where it is a label map
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,21 @@ def prompt_oddities(prompts: PromptSet, spec: TaskSpec) -> tuple[Oddity, ...]:
             message = f"{len(prompts.values)} labels that change from pixel to pixel look like gray values"
             oddities.append(Oddity("gray labels", message))
         oddities += _mask_values(prompts, volumes)
-    elif len(np.unique(prompts.targets[:_SLICES])) <= _FEW_VALUES < _MANY_VALUES < len(np.unique(prompts.images[0])):
+    elif _share_of_few(prompts.targets[:_SLICES]) > _LABELED > _share_of_few(prompts.images[:_SLICES, 0]):
         message = f"the targets of a {spec.kind} have so few values that they look like labels"
         oddities.append(Oddity("labels as pictures", message))
     for number, scan in enumerate(prompts.scans[1:], 2):
         others = [other for at, other in enumerate(prompts.scans, 1) if at != number]
         oddities += [Oddity(odd.kind, f"prompt {number}: {odd.message}") for odd in _geometry(scan, others)]
     return tuple(oddities)
+
+
+def _share_of_few(pictures: NDArray[np.uint16]) -> float:
+    """The share of pixels above 0 that have one of the sixteen most frequent values; label maps have others at edges
+    alone, where they were interpolated. 1 for a black picture.
+    """
+    counts = np.unique(pictures[pictures > 0], return_counts=True)[1]
+    return float(np.sort(counts)[-_FEW_VALUES:].sum() / counts.sum()) if counts.size else 1.0
 
 
 def _mask_values(prompts: PromptSet, volumes: NDArray[np.int64]) -> tuple[Oddity, ...]:
