@@ -46,11 +46,6 @@ class Generalist(nn.Module):
         self.through_plane: ThroughPlane | None = None
         self.register_load_state_dict_pre_hook(_rename_old)  # type: ignore[no-untyped-call]
 
-    @property
-    def refines_pictures(self) -> bool:
-        """Whether predicted pictures are corrected by a network of their own."""
-        return isinstance(self.form, MatchingForm) and self.form.refiner is not None
-
     def drop_fitted(self) -> None:
         """Remove the networks that were fitted to what the others answer, before these learn something else."""
         self.fusion = self.through_plane = None

@@ -6,18 +6,9 @@ from numpy.typing import NDArray
 
 from mvg.imaging.volume import Volume
 from mvg.prediction.predictor import Predictor
-from mvg.prediction.refinement.contralateral import contralateral_evidence, filled_smooth
 from tests.prediction.learner import Filler
 
 AFFINE = np.diag([0.7, 0.7, 3, 1])
-
-
-class RefiningFiller(Filler):
-    """A filler whose pictures count as corrected."""
-
-    @property
-    def refines_pictures(self) -> bool:
-        return True
 
 
 def filled(model: Filler, holed: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -38,30 +29,6 @@ def test_a_filled_void_has_a_sharp_rim_and_what_lies_beside_it_stays() -> None:
     void = prediction[30:60, 41:66]
     assert void.min() > 50, "not dark at its rim"
     assert 68 < void[5:-5, 5:-5].min() < void[5:-5, 5:-5].max() < 76, "mostly smooth (75), a quarter as predicted (60)"
-
-
-def test_more_of_a_corrected_prediction_is_kept_and_less_where_the_other_side_shows_the_void() -> None:
-    rng = np.random.default_rng(0)
-    whole = rng.uniform(50, 100, (90, 90, 2)).astype(np.float32)  # smooth fill 75, prediction 60
-    whole[:2] = 100
-    holed = whole.copy()
-    holed[30:60, 41:66] = 0
-    one_sided = filled(RefiningFiller(), holed, whole)[35:55, 46:61]
-    assert 60 < one_sided.min() < one_sided.max() < 66
-
-    across = np.abs(np.arange(90) - 44.5)  # a body with two equal sides, and a void in one of them
-    side = np.where(across < 40, 75 + 15 * np.sin(across / 3), 0)
-    both = np.repeat((side[:, None] * (across < 40))[:, :, None], 2, axis=2).astype(np.float32)
-    both[44:46] = 100
-    empty = both.copy()
-    empty[15:28, 38:52] = 0
-    plain, corrected = (filled(model, empty, both)[18:25, 41:49] for model in (Filler(), RefiningFiller()))
-    picture = empty[:, :, 0] / 100
-    mask = np.zeros_like(picture, dtype=bool)
-    mask[15:28, 38:52] = True
-    assert contralateral_evidence(picture.T, mask.T).share == 1  # rows of the slice are the second axis
-    smooth = 100 * filled_smooth(picture, mask)[18:25, 41:49, None]
-    np.testing.assert_allclose(corrected - plain, np.broadcast_to(0.6 * (60 - smooth), plain.shape), atol=2)
 
 
 @pytest.mark.parametrize(("filling", "kept"), [(0.7, False), (0.2, True), (1.0, True)])

@@ -19,8 +19,7 @@ from mvg.prediction.selection.retrieval import evenly_spaced
 
 _MIN_INCREASE = 0.05  # a black pixel that became brighter by more was filled
 _SIMILAR_BRIGHTNESS = 0.6  # least ratio of the predicted and the smooth brightness of a void, either way
-# Shares of the prediction beyond a smooth fill that are kept: without contralateral evidence, and with all of it.
-_REFINED_SHARES, _UNREFINED_SHARES = (0.85, 0.6), (0.25, 0.0)
+_NETWORK_SHARE = 0.25  # share of the prediction beyond a smooth fill that is kept without contralateral evidence
 _RIM = 3  # pixels of a square around a void that its blurred edge reaches
 _COMPARED = 16  # prompt slices whose targets are compared with their images
 _CHANGED, _FEW = 0.01, 1e-4  # a larger difference of intensities is a change; share of pixels that may have one
@@ -31,11 +30,10 @@ def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePr
     predicted.
     """
     assert prediction.squares is not None
-    shares = _REFINED_SHARES if context.model.refines_pictures else _UNREFINED_SHARES
     only_voids, query = _only_voids_change(context.prompts), context.query
     for number in range(len(prediction.pixels)):
         rest = query.slices[number, 0] if only_voids else prediction.pixels[number]
-        prediction.pixels[number] = _refilled(query, number, prediction.squares[number], rest, shares)
+        prediction.pixels[number] = _refilled(query, number, prediction.squares[number], rest)
     return prediction
 
 
@@ -49,11 +47,7 @@ def _only_voids_change(prompts: PromptSet) -> bool:
 
 
 def _refilled(
-    query: QueryVolume,
-    number: int,
-    predicted: NDArray[np.float32],
-    rest: NDArray[np.float32],
-    shares: tuple[float, float],
+    query: QueryVolume, number: int, predicted: NDArray[np.float32], rest: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """One slice (rows, cols), raw; predicted: its squares (f, s, s); rest: the slice away from voids."""
     raw, squares = query.slices[number, 0], query.squares(number)[:, 0]
@@ -68,15 +62,11 @@ def _refilled(
     values, counts = np.unique(raw[inside], return_counts=True)
     void = values[counts.argmax()]  # a void has one value, air and dark tissue have many
     hole = near & (np.abs(raw - void) <= BLACK * span)
-    return np.where(near, np.where(hole, query.window.invert(_fill(query, raw, hole, predicted, shares)), raw), rest)
+    return np.where(near, np.where(hole, query.window.invert(_fill(query, raw, hole, predicted)), raw), rest)
 
 
 def _fill(
-    query: QueryVolume,
-    raw: NDArray[np.float32],
-    hole: NDArray[np.bool_],
-    predicted: NDArray[np.float32],
-    shares: tuple[float, float],
+    query: QueryVolume, raw: NDArray[np.float32], hole: NDArray[np.bool_], predicted: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """A slice (rows, cols) in [0, 1] whose voids (parts of `hole`) are filled at its own resolution.
 
@@ -89,6 +79,6 @@ def _fill(
     parts, count = ndimage.label(hole)
     means = [ndimage.mean(picture, parts, np.arange(1, count + 1)) for picture in (restored, smooth)]
     similar = np.append(False, np.minimum(*means) > _SIMILAR_BRIGHTNESS * np.maximum(*means))[parts]
-    network = float(np.interp(other.share, (0, 1), shares)) * query.restore(predicted - query.frames[0].apply(smooth))
+    network = (1 - other.share) * _NETWORK_SHARE * query.restore(predicted - query.frames[0].apply(smooth))
     restored = np.where(similar | other.body, smooth + network + other.detail, restored)
     return np.where(other.outside, scaled, restored)
