@@ -96,6 +96,20 @@ def test_weights_are_stored_with_it_and_prompts_stay_valid(tmp_path: Path) -> No
     assert not any(".refiner." in name for name in loaded.state_dict())
 
 
+def test_the_same_network_without_it_answers_as_before() -> None:
+    model = refined(network("matching"))
+    plain = model.without_refiner()
+    assert torch.equal(answer(plain, "image"), answer(network("matching"), "image"))
+    assert not torch.equal(answer(model, "image"), answer(plain, "image"))
+    assert all(one is two for one, two in zip(plain.parameters(), network_parameters(model), strict=True))
+    assert plain.without_refiner() is plain
+
+
+def network_parameters(model: Generalist) -> list[torch.nn.Parameter]:
+    """Those of all parts but the refiner."""
+    return [value for name, value in model.named_parameters() if ".refiner." not in name]
+
+
 def test_it_learns_alone() -> None:
     model = network("matching")
     model.let_refiner_learn_alone()

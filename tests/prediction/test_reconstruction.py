@@ -7,10 +7,11 @@ import pytest
 
 from mvg.errors import PromptError
 from mvg.imaging.volume import Volume
+from mvg.model.matching import MatchingForm
 from mvg.prediction.predictor import Predictor
 from mvg.prediction.reconstruction import Learn, ReconstructionOptions, reconstruct, smoothed
 from mvg.tasks.measurement import as_volume
-from tests.prediction.learner import Learner
+from tests.prediction.learner import Learner, random_model, randomized
 from tests.tasks.test_measurement import clean, error, measured
 
 
@@ -94,6 +95,16 @@ def test_a_predictor_reconstructs_on_the_grid_of_the_measurement() -> None:
     assert result.affine.tobytes() == measurement.grid.affine.tobytes()
     assert result.shape == measurement.grid.shape
     assert np.isfinite(result.voxels).all()
+
+
+def test_the_refiner_of_pictures_takes_no_part() -> None:
+    measurement, options = measured("kspace"), ReconstructionOptions(rounds=1, smoothing=1)
+    model = random_model()
+    plain = Predictor(model).reconstruct(measurement, [clean("kspace")], options).voxels
+    assert isinstance(model.form, MatchingForm)
+    randomized(model.form.add_refiner())
+    assert np.array_equal(Predictor(model).reconstruct(measurement, [clean("kspace")], options).voxels, plain)
+    assert model.form.refiner is not None
 
 
 @pytest.mark.parametrize(("rounds", "smoothing"), [(-1, 0), (9, 0), (1, -1), (1, 101)])

@@ -9,6 +9,7 @@ The merged form (`merged.py`) is the paper's: a vision transformer over pairs of
 """
 
 from collections.abc import Collection
+from copy import copy
 from typing import Any, Literal
 
 from jaxtyping import Bool, Float
@@ -59,6 +60,15 @@ class Generalist(nn.Module):
         self.through_plane = ThroughPlane() if through_plane else None
         if refiner and isinstance(self.form, MatchingForm):
             self.form.add_refiner()
+
+    def without_refiner(self) -> "Generalist":
+        """The same network with the same tensors, whose pictures are not corrected."""
+        if not isinstance(self.form, MatchingForm) or self.form.refiner is None:
+            return self
+        network, form = copy(self), copy(self.form)
+        form._modules = {**self.form._modules, "refiner": None}
+        network._modules = {**self._modules, "form": form}
+        return network
 
     def let_refiner_learn_alone(self) -> None:
         """Let the refiner of pictures learn, which is added where it is missing; all else stays as it is."""

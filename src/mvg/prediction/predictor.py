@@ -106,11 +106,12 @@ class Predictor:
             volume = predictor.reconstruct(measurement, [mvg.read("other_patient.nii.gz")])
 
         complete: volumes of other patients. Raises PromptError for none, or options out of range, and what `prompt`
-        raises.
+        raises. Pictures are not corrected by the weights' refiner, which has not seen what the steps before leave.
         """
+        plain = Predictor(self.model.without_refiner(), self.name)
 
         def learn(images: list[Volume], targets: list[Volume]) -> Callable[[Volume], Volume]:
-            task = self.prompt(images, targets, "reconstruction")
+            task = plain.prompt(images, targets, "reconstruction")
 
             def predict(image: Volume) -> Volume:
                 volume = task(image).volume
