@@ -224,9 +224,9 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     if task is None:
         picture = next((name for name in names if label_map(targets[name]) is None), None)
         if picture is not None:
-            _check_swapped(folder, images[picture], targets[picture])
-            reason = _reason(targets[picture])
-            raise unnamed_task(f"targets in '{folder}' that are pictures, not integer labels{reason}")
+            problem = f"targets in '{folder}' that are pictures, not integer labels{_reason(targets[picture])}"
+            _check_swapped(folder, images[picture], problem)
+            raise unnamed_task(problem)
         kind = _LABELS_TASK
     pictures = VolumeFiles([images[name] for name in names], partial(read_channels, inputs=inputs))
     has_labels = spec_of(kind).target_type == "labels"
@@ -235,11 +235,11 @@ def _pairs_by_name(folder: Path, task: str | None, inputs: int) -> PromptFolder:
     return PromptFolder(pictures, outputs, names, kind, label_names=label_names)
 
 
-def _check_swapped(folder: Path, image: Path, target: Path) -> None:
-    """Raises PromptError where an image is a label map; its target is a picture."""
+def _check_swapped(folder: Path, image: Path, problem: str) -> None:
+    """Raises PromptError where an image is a label map. problem: that its target is a picture."""
     if label_map(image) is not None:
         raise PromptError(
-            f"'{image}' looks like a label map, and its target '{target}' like a picture",
+            f"{problem}, and '{image}' that looks like a label map",
             f"pictures in '{folder / 'images'}' and labels in '{folder / 'targets'}'",
             "swap the two folders, or name the task (--task) if pictures shall be made of labels",
         )
