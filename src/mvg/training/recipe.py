@@ -190,7 +190,7 @@ def _check_shares(shares: Mapping[str, float]) -> None:
 def check_model(recipe: Recipe) -> None:
     """Raises RecipeError for an impossible network, and for one that cannot take the sizes of the episodes."""
     _hold(config_rules(recipe.model, recipe.episodes.sizes))
-    if recipe.learns == "picture_refiner" and not (isinstance(recipe.model, MatchingConfig) and not recipe.model.paint):
+    if recipe.learns == "picture_refiner" and recipe.model.paints:
         problem = "learns = 'picture_refiner' with a network that paints labels"
         raise RecipeError(problem, "weights of the matching form with a channel per class", "choose another start")
 
