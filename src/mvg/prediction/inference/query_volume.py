@@ -19,6 +19,8 @@ from mvg.prediction.selection.retrieval import QuerySlice, thumbnails
 from mvg.tasks import TaskSpec
 
 _FEATURE_BYTES = 2**26
+# Of the window: changes towards it up to the first keep what lies beyond it, from the second on they replace it.
+_KEEPS, _REPLACES = 0.05, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +108,17 @@ class QueryVolume:
     ) -> NDArray[np.float32]:
         """One slice (rows, cols) in raw intensities, from its predicted pictures (f, s, s) in [0, 1].
 
-        A residual prediction is the raw slice plus the change from `squares` (f, s, s), which also applies to
-        intensities outside of the window. Others have the window of their targets.
+        A residual prediction is the raw slice plus the change from `squares` (f, s, s). What lies beyond the window is
+        kept where little changes, such as bone and lung; where much does, such as in metal and missing rows, the
+        prediction stands for itself. Others have the window of their targets.
         """
         if not spec.residual:
             return target_window.invert(self.restore(predicted))
-        span = np.float32(self.window.high - self.window.low)
-        return np.asarray(self.slices[number, 0] + self.restore(predicted - squares) * span)
+        raw, change = self.slices[number, 0], self.restore(predicted - squares)
+        low, high = np.float32(self.window.low), np.float32(self.window.high)
+        beyond = raw - np.clip(raw, low, high)
+        beyond *= 1 - np.clip((-change * np.sign(beyond) - _KEEPS) / (_REPLACES - _KEEPS), 0, 1)
+        return np.asarray(np.clip(raw, low, high) + change * (high - low) + beyond, np.float32)
 
 
 class QueryFeatures:
