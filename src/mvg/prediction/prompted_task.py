@@ -25,6 +25,7 @@ from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume, smallest_integers
 from mvg.prediction.inference.slices import predict_slices
 from mvg.prediction.inference.volume_prediction import VolumePrediction
+from mvg.prediction.inference.whole_slices import WholeSlices
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.cutting import SliceLayout
 from mvg.prediction.prompts.pairs import PairReader, PromptPairs, first_channel, fit_channels
@@ -83,6 +84,7 @@ class PromptedTask:
             self.spec.predicted, self.options, self.cache, QueryFeatures(self.model, slices),
             query.pixel_spacing(slices.plane), self.zoom_pass, counter.step,
             slice_distance=ScanFacts.of(query, slices.plane, slices.windows).spacing[2],
+            whole_slices=WholeSlices(slices.frames[0]) if passes > 1 else None,
         )  # fmt: skip
         with one_thread_per_operation():
             prediction = refine(context, predict_slices(context, context.planner()), context.spec.postprocess)

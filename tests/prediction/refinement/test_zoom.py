@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from mvg.errors import PromptError
 from mvg.imaging.frame import Frame
 from mvg.imaging.volume import LabelMap, Volume
+from mvg.prediction.inference import slices
 from mvg.prediction.inference.context import PredictionContext, Refinement
 from mvg.prediction.inference.volume_prediction import VolumePrediction
 from mvg.prediction.options import PredictionOptions
@@ -48,6 +50,35 @@ def test_small_labels_are_outlined_better() -> None:
     assert overlap(zoomed.volume, truth) > overlap(whole.volume, truth) + 0.05
     assert zoomed.volume.affine.tobytes() == query.affine.tobytes()
     assert zoomed.volume.voxels.dtype == whole.volume.voxels.dtype
+
+
+def test_what_whole_slices_say_counts_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the combination is what whole slices say, the answer is theirs, at the magnified frame's resolution."""
+    prompt, labels = small((20, 30))
+    query, truth = small((75, 50), seed=1)
+    task, seen = Predictor(Learner()).prompt([prompt], [labels]), list[float]()
+
+    def whole_alone(whole: Tensor, magnified: Tensor, weight: float) -> Tensor:
+        assert whole.shape == magnified.shape
+        assert whole.sum(dim=0) == pytest.approx(1, abs=2e-3)
+        seen.append(weight)
+        return whole
+
+    monkeypatch.setattr(slices, "combined", whole_alone)
+    alone, answered = changed(task, zoom="off")(query).volume, task(query).volume
+    assert seen == [0.5] * query.shape[-1]
+    assert overlap(answered, alone) > 0.85
+    assert overlap(answered, truth) == pytest.approx(overlap(alone, truth), abs=0.08)
+
+
+def test_tuned_answers_are_not_combined_with_whole_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt, labels = small((20, 30))
+    task = Predictor(Learner()).prompt([prompt], [labels])
+    assert task.zoom_pass is not None
+    for cache in task.zoom_pass.caches:
+        cache.correction = lambda features, probabilities: probabilities
+    monkeypatch.setattr(slices, "combined", None)
+    assert task(small((75, 50), seed=1)[0]).volume.values == (5,)
 
 
 def test_large_labels_are_not_magnified() -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from mvg.imaging.volume import LabelMap, Volume
 from mvg.prediction.inference.held_out import held_out_outputs
@@ -13,7 +12,7 @@ from mvg.prediction.predictor import Predictor
 from mvg.prediction.prompted_task import PromptedTask
 from mvg.prediction.prompts import zoom_plan
 from mvg.prediction.refinement import zoom
-from mvg.prediction.refinement.zoom_gain import _cropped, _samples, served_classes
+from mvg.prediction.refinement.zoom_gain import _samples, served_classes
 from tests.prediction.learner import Learner, changed
 
 AFFINE = np.diag([-1.0, -1.0, 5.0, 1.0])
@@ -196,15 +195,6 @@ def test_probabilities_add_up_to_one_where_a_group_was_magnified() -> None:
     assert total == pytest.approx(1, abs=4e-3)
     assert np.array_equal(both.volume.voxels, task(query).volume.voxels)
     assert (both.probabilities.of(SMALL).voxels[both.volume.voxels == SMALL] > 0.4).all()
-
-
-def test_a_part_of_a_square_is_what_a_region_shows() -> None:
-    square = torch.zeros(1, 32, 32)
-    square[0, 8:16, 4:12] = 1
-    part = _cropped(square, np.array([12.0, 8.0], np.float32), 8.0)
-    assert part.shape == (1, 32, 32)
-    assert part[0, 3:-3, 3:-3].min() == 1, "the label fills the part"
-    assert _cropped(square, np.array([12.0, 24.0], np.float32), 8.0).max() == 0
 
 
 def test_no_region_is_predicted_that_serves_no_class(monkeypatch: pytest.MonkeyPatch) -> None:

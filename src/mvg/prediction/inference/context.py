@@ -8,6 +8,7 @@ from mvg.prediction.inference.ensemble import ViewPlanner
 from mvg.prediction.inference.prompt_cache import PromptCache
 from mvg.prediction.inference.query_volume import QueryFeatures, QueryVolume
 from mvg.prediction.inference.volume_prediction import VolumePrediction
+from mvg.prediction.inference.whole_slices import WholeSlices
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.prompt_set import PromptSet
 from mvg.prediction.prompts.zoom_plan import ZoomPlan, ZoomRegion
@@ -62,6 +63,8 @@ class PredictionContext:
     earlier: Refinement = _unchanged
     is_magnified: bool = False
     slice_distance: float = 1.0
+    whole_slices: WholeSlices | None = None
+    weight: float = 1.0
 
     @property
     def model(self) -> Generalist:

@@ -21,6 +21,7 @@ from mvg.prediction.inference.prompt_cache import PromptView, describe
 from mvg.prediction.inference.query_volume import QueryVolume
 from mvg.prediction.inference.through_plane import AnsweredSlices, joined, runs, trust_in
 from mvg.prediction.inference.volume_prediction import VolumePrediction, empty_probabilities
+from mvg.prediction.inference.whole_slices import combined
 from mvg.prediction.inference.winners import winners_confidence, winning_classes
 
 _MAPS = 16  # channels of query squares that go through the decoder together; more of them leave a core's cache
@@ -162,7 +163,7 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
     number = item.number
     indices = tuple({index for view in item.views for index in view.indices})
     result.prompted[number] = context.prompts.classes_in(indices)
-    probabilities, one_frame = item.output.mean, len(context.query.frames) == 1
+    probabilities, one_frame = _with_whole_slice(context, item), len(context.query.frames) == 1
     if result.uncertainty is None and result.probabilities is None and one_frame:
         frame = context.query.frames[0]
         numbers, result.area[number] = winning_classes(frame, probabilities[0].numpy())
@@ -177,6 +178,18 @@ def _add_labels(context: PredictionContext, result: VolumePrediction, item: _Sli
     if one_frame:
         alone = probabilities if item.alone is None else item.alone
         result.confidence[number] = winners_confidence(alone, probabilities)[0] * (result.area[number] > 0)
+
+
+def _with_whole_slice(context: PredictionContext, item: _SliceOutput) -> Float[Tensor, "f k s s"]:
+    """The probabilities of a slice; magnified ones are combined with those of the whole slice, which are kept."""
+    probabilities, known = item.output.mean, context.whole_slices
+    if known is None:
+        return probabilities
+    number = context.query.first + item.number
+    if not context.is_magnified:
+        known.keep(number, probabilities[0])
+        return probabilities
+    return combined(known.part(number, context.query.frames[0]), probabilities[0], context.weight)[None]
 
 
 def _add_picture(context: PredictionContext, result: VolumePrediction, item: _SliceOutput) -> None:

@@ -29,6 +29,7 @@ _THIN, _FINE = 0.8, 0.92  # labels with a lower IoU count as thin, as fine (IoU 
 _FINE_MAGNIFICATION = 1.75  # of fine labels; of thin ones it is what the slices' resolution allows
 _OVERLAP = 0.25  # of neighboring regions
 _GROUP_MAGNIFICATION = 2.0  # of small labels that are magnified apart from the others, at least
+_WEIGHT, _GRID_WEIGHT = 0.5, 0.75  # of magnified answers beside those of whole slices; of those of a grid
 _TOGETHER = 0.8  # small labels share a region that magnifies the less magnified of them at least this much as much
 
 
@@ -62,6 +63,11 @@ class ZoomRegion:
         if magnification < max(_MIN_MAGNIFICATION, _SIMILAR_SCALE * self.magnification):
             return None
         return Frame.zoomed(shape, spacing, size, extent.center, magnification)
+
+    @property
+    def weight(self) -> float:
+        """How much an answer for the region counts beside that of whole slices, which see less of fine labels."""
+        return _WEIGHT if self.position is None else _GRID_WEIGHT
 
     def joined(self, other: "ZoomRegion") -> "ZoomRegion":
         """The prompts of another region of the same aim after those of this one."""

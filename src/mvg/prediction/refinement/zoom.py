@@ -23,6 +23,8 @@ _BEYOND, _FEWEST_BEYOND = 0.2, 3  # slices beyond those of a group's labels: sha
 def refine(context: PredictionContext, prediction: VolumePrediction) -> VolumePrediction:
     """Replace labels by those of the magnified query, except for classes that its prompts lack or whole slices serve.
 
+    Those of the magnified query are combined with those of whole slices, unless the task was tuned: then what corrects
+    magnified answers was measured on these alone.
     The second pass of a region about all labels goes through the earlier refinements of the task. Other regions show
     parts of labels, or some labels: for those of a grid the first pass decides what is rejected. Pixels, uncertainty
     and probabilities are replaced in place; `prompted`, `confidence`, `area` and `rejected` go on describing the first
@@ -121,7 +123,8 @@ def _again(context: PredictionContext, one: _Pass) -> VolumePrediction:
     features = QueryFeatures(context.model, query.with_frames((one.frame,)))
     magnified = replace(
         context, options=replace(options, min_probability=0.0) if partial else options, cache=one.cache,
-        features=features, zoom=None, is_magnified=True,
+        features=features, zoom=None, is_magnified=True, weight=one.region.weight,
+        whole_slices=context.whole_slices if one.cache.correction is None else None,
     )  # fmt: skip
     return context.earlier(magnified, predict_slices(magnified, magnified.planner()))
 

@@ -1,19 +1,18 @@
-"""Whether a magnified region serves a label: prompts are predicted from one another, whole and magnified."""
+"""Whether a magnified region serves a label: prompts are predicted from one another, with it and without."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from mvg.prediction.inference.context import ZoomPass
 from mvg.prediction.inference.held_out import held_out_outputs
 from mvg.prediction.inference.parallel import in_parallel
 from mvg.prediction.inference.prompt_cache import PromptCache
+from mvg.prediction.inference.whole_slices import combined, cropped
 from mvg.prediction.options import PredictionOptions
 from mvg.prediction.prompts.label_extents import label_extent
 from mvg.prediction.prompts.prompt_set import PromptSet
@@ -28,7 +27,7 @@ _MOST_REGIONS = 9  # of a grid that is tried; more would take too long
 _NEAR = 0.25  # distance between true and predicted centers, as a share of the region, at which labels are found
 
 _Counts = NDArray[np.float64]
-"""Of a volume (2, K, 3): whole and magnified; per class its correct, predicted and true pixels."""
+"""Of a volume (2, K, 3): whole slices alone, and with the region; per class its correct, predicted and true pixels."""
 
 
 def served_classes(cache: PromptCache, zoom: ZoomPass, options: PredictionOptions) -> list[tuple[int, ...]]:
@@ -139,11 +138,11 @@ def _compared(
     for region, magnified in regions:
         outputs = held_out_outputs(magnified, options, volume, numbers, _CHOICE)
         side = cache.prompts.images.shape[-1] / region.magnification
+        row, column = (float(at) for at in region.centers[volume])
         for number, square, output in zip(numbers, whole, outputs, strict=True):
-            truth = region.prompts.targets[number]
-            cropped = _cropped(square, region.centers[volume], side)
-            for row, probabilities in enumerate((cropped, output.mean[0])):
-                counts[row] += list(_counted(probabilities.numpy().argmax(0), truth, len(counts[0])))
+            truth, alone = region.prompts.targets[number], cropped(square, (row, column), (side, side))
+            for kind, probabilities in enumerate((alone, combined(alone, output.mean[0], region.weight))):
+                counts[kind] += list(_counted(probabilities.numpy().argmax(0), truth, len(counts[0])))
         if region.classes and not _meets_center(whole, region, volume):
             counts[1, :, 0] = 0
     return counts
@@ -175,16 +174,6 @@ def _showing(prompts: PromptSet, region: ZoomRegion, numbers: Sequence[int]) -> 
     """Those of some slices that show labels of a region; all of them where none does."""
     classes = [number - 1 for number in region.classes] or slice(None)
     return [number for number in numbers if prompts.classes[number, classes].any()] or list(numbers)
-
-
-def _cropped(square: Float[Tensor, "k s s"], center: NDArray[np.float32], side: float) -> Float[Tensor, "k s s"]:
-    """The part of a square about a center (row, column), `side` pixels long, as a square of the same size."""
-    size = square.shape[-1]
-    row, col = (2 * float(at) / size - 1 for at in center)
-    scale = side / size
-    matrix = torch.tensor([[[scale, 0.0, col], [0.0, scale, row]]])
-    grid = F.affine_grid(matrix, [1, 1, size, size], align_corners=False)
-    return F.grid_sample(square[None].float(), grid, align_corners=False)[0]
 
 
 def _counted(numbers: NDArray[np.int64], truth: NDArray[np.uint8], classes: int) -> Iterator[tuple[int, int, int]]:
