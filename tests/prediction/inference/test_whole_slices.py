@@ -82,5 +82,5 @@ def test_a_whole_slice_is_seen_in_another_frame(spacing: tuple[float, float]) ->
     known = WholeSlices(frame)
     whole = torch.from_numpy(frame.apply(disk))
     known.keep(7, torch.stack([1 - whole, whole]))
-    seen = known.part(7, part)[1].numpy()[part.target.index[1:]]
-    np.testing.assert_allclose(seen, part.apply(disk)[part.target.index[1:]], atol=0.03)
+    part_of_slice = known.part(7, part)[1].numpy()[part.target.index[1:]]
+    np.testing.assert_allclose(part_of_slice, part.apply(disk)[part.target.index[1:]], atol=0.03)

@@ -56,17 +56,17 @@ def test_what_whole_slices_say_counts_as_well(monkeypatch: pytest.MonkeyPatch) -
     """Where the combination is what whole slices say, the answer is theirs, at the magnified frame's resolution."""
     prompt, labels = small((20, 30))
     query, truth = small((75, 50), seed=1)
-    task, seen = Predictor(Learner()).prompt([prompt], [labels]), list[float]()
+    task, weights = Predictor(Learner()).prompt([prompt], [labels]), list[float]()
 
     def whole_alone(whole: Tensor, magnified: Tensor, weight: float) -> Tensor:
         assert whole.shape == magnified.shape
         assert whole.sum(dim=0) == pytest.approx(1, abs=2e-3)
-        seen.append(weight)
+        weights.append(weight)
         return whole
 
     monkeypatch.setattr(slices, "combined", whole_alone)
     alone, answered = changed(task, zoom="off")(query).volume, task(query).volume
-    assert seen == [0.5] * query.shape[-1]
+    assert weights == [0.5] * query.shape[-1]
     assert overlap(answered, alone) > 0.85
     assert overlap(answered, truth) == pytest.approx(overlap(alone, truth), abs=0.08)
 
