@@ -127,3 +127,28 @@ def test_the_guide_opens_on_the_first_visit_and_only_then(context: BrowserContex
     page.reload()
     expect(page.get_by_text("What should be done?")).to_be_visible()
     expect(page.locator(".guide")).to_have_count(0)
+
+
+def test_escape_closes_the_guide_but_on_the_bench_an_outline_first(
+    context: BrowserContext, server: ServerProcess
+) -> None:
+    page = context.new_page()
+    page.route("**/api/v1/tasks", lambda route: route.fulfill(json={"tasks": []}))
+    page.goto(f"{server.address}/")
+    page.evaluate("document.body.dataset.screen = 'bench'")
+    page.keyboard.press("Escape")
+    expect(page.locator(".guide")).to_have_count(1)
+    page.evaluate("document.body.dataset.screen = 'task'")
+    page.keyboard.press("Escape")
+    expect(page.locator(".guide")).to_have_count(0)
+
+
+def test_what_is_to_be_done_first_does_not_look_done(server: ServerProcess, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.add_init_script("localStorage.setItem('mvg.guide', 'closed')")
+    bench = BenchPage(page, server.address)
+    bench.open(server.new_task("Untouched", "one"), server.studies()["RAS"])
+    bench.keys("a")
+    hint = page.locator(".notice.hint")
+    expect(hint).to_contain_text("Paint one slice first")
+    expect(hint.locator(".icon use").first).to_have_attribute("href", "icons.svg#info")

@@ -53,6 +53,8 @@ export function openGuide() {
   document.body.append(card);
   cleanup = STEPS.map(({ event }, number) => on(event, () => number >= step && go(number + 1)));
   cleanup.push(on("screen", mark));
+  document.addEventListener("keydown", closeByKey);
+  cleanup.push(() => document.removeEventListener("keydown", closeByKey));
   draw();
 }
 
@@ -62,6 +64,12 @@ function closeGuide() {
   card?.remove();
   card = null;
   mark();
+}
+
+// On the bench, Escape gives up an outline first.
+function closeByKey(event) {
+  const elsewhere = document.body.dataset.screen === "bench" && !card.contains(event.target);
+  if (event.key === "Escape" && !elsewhere) closeGuide();
 }
 
 function go(number) {

@@ -3,8 +3,10 @@
 import { button, h, icon } from "./dom.js";
 
 const SECONDS = 5;
+const ICONS = { info: "check", hint: "info", error: "warning" };
 const MOST = 4;
 
+// kind: "info" for what was done, "hint" for what is to be done first, "error" for what failed.
 export function notify(text, kind = "info", action = null) {
   const area = document.getElementById("notices");
   for (const old of area.children) if (old.dataset.text === text) old.remove();
@@ -13,7 +15,7 @@ export function notify(text, kind = "info", action = null) {
   const notice = h(
     `div.notice.${kind}`,
     { dataset: { text }, role: kind === "error" ? "alert" : "status" },
-    icon(kind === "error" ? "warning" : "check"),
+    icon(ICONS[kind]),
     h("p", {}, text),
     action ? button(".small", "", action.text, () => (close(), action.run())) : null,
     button(".quiet.square.small", "close", "", close, { "aria-label": "Dismiss" }),

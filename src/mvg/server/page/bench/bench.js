@@ -104,7 +104,7 @@ export class Bench {
 
   pickLabel(label) {
     if (label > this.labels.length)
-      return notify(`This task has ${this.labels.length} labels; add more on the page “Task”.`);
+      return notify(`This task has ${this.labels.length} labels; add more on the page “Task”.`, "hint");
     this.tool.set({ label, name: ["move", "eraser"].includes(this.tool.name) ? "pen" : this.tool.name });
   }
 
@@ -137,7 +137,7 @@ export class Bench {
         : this.labels.length
           ? null
           : "This task has no labels yet; add one on the page “Task”.";
-    if (reason) notify(reason);
+    if (reason) notify(reason, "hint");
     return Boolean(reason);
   }
 
@@ -248,7 +248,7 @@ export class Bench {
 
   copy(step) {
     const from = this.index + step;
-    if (from < 0 || from >= this.viewer.dims[this.axis]) return notify("There is no slice on that side.");
+    if (from < 0 || from >= this.viewer.dims[this.axis]) return notify("There is no slice on that side.", "hint");
     this.work.copy(this.axis, from, this.index);
   }
 

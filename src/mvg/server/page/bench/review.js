@@ -7,7 +7,7 @@ import { emit, state, update } from "../state.js";
 export async function predict(bench) {
   const { work, pictures } = bench;
   if (!work.session.can_predict && !work.autosave.steps.length) {
-    notify(pictures ? "The task needs an example first." : "Paint one slice first, or give the task an example.");
+    notify(pictures ? "The task needs an example first." : "Paint one slice first, or give the task an example.", "hint");
     return;
   }
   const around = bench.axis === work.session.plane ? bench.index : undefined;
