@@ -31,8 +31,10 @@ def test_log_odds_are_averaged_where_both_show_a_label() -> None:
 
 def test_weight_is_that_of_the_magnified_answer() -> None:
     box = Box(4, 4, 8, 8)
-    result = combined(square((box, 0.9)), square((box, 0.6)), weight=1.0)
-    assert result[1, 6, 6] == pytest.approx(0.6, abs=1e-4)
+    result = combined(square((box, 0.9)), square((box, 0.6)), weight=0.99)
+    assert result[1, 6, 6] == pytest.approx(0.6, abs=6e-3)
+    alone = square((Box(0, 0, 1, 1), 0.9))
+    assert combined(square((box, 0.9)), alone, weight=1.0) is alone
 
 
 @pytest.mark.parametrize("missed_by", ["whole", "magnified"])

@@ -30,6 +30,7 @@ def test_the_labels_fill_the_magnified_square_but_for_a_margin(side: int, magnif
     assert plan is not None
     assert [region.position for region in plan.regions] == [None]
     assert plan.regions[0].magnification == pytest.approx(magnification)
+    assert plan.regions[0].weight == 0.5
 
 
 def test_labels_that_would_hardly_be_magnified_need_no_second_pass() -> None:
@@ -37,17 +38,18 @@ def test_labels_that_would_hardly_be_magnified_need_no_second_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "magnification"),
-    [(0.79, 3.0), (0.81, 1.75), (0.91, 1.75), (0.93, None)],
+    ("kept", "magnification", "weight"),
+    [(0.79, 3.0, 1.0), (0.81, 1.75, 0.75), (0.91, 1.75, 0.75), (0.93, None, None)],
     ids=["thin", "fine", "fine", "sharp"],
 )
 def test_thin_labels_are_magnified_to_the_resolution_of_the_slices_and_fine_ones_a_little(
-    kept: float, magnification: float | None, monkeypatch: pytest.MonkeyPatch
+    kept: float, magnification: float | None, weight: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kept: the IoU of large labels with what the model's square keeps of them."""
     monkeypatch.setattr(label_extents, "_kept_detail", lambda *_: [(1, kept)])
     plan = planned(90, length=3 * SIZE)
     assert (plan and plan.regions[0].magnification) == magnification
+    assert (plan and plan.regions[0].weight) == weight
 
 
 def test_the_magnified_square_of_a_query_is_larger_than_its_labels_by_a_smaller_margin() -> None:

@@ -73,12 +73,18 @@ def test_what_whole_slices_say_counts_as_well(monkeypatch: pytest.MonkeyPatch) -
 
 def test_tuned_answers_are_not_combined_with_whole_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     prompt, labels = small((20, 30))
-    task = Predictor(Learner()).prompt([prompt], [labels])
+    task, weights = Predictor(Learner()).prompt([prompt], [labels]), list[float]()
     assert task.zoom_pass is not None
     for cache in task.zoom_pass.caches:
         cache.correction = lambda features, probabilities: probabilities
-    monkeypatch.setattr(slices, "combined", None)
+
+    def noted(whole: Tensor, magnified: Tensor, weight: float) -> Tensor:
+        weights.append(weight)
+        return magnified
+
+    monkeypatch.setattr(slices, "combined", noted)
     assert task(small((75, 50), seed=1)[0]).volume.values == (5,)
+    assert weights == [1.0] * 3
 
 
 def test_large_labels_are_not_magnified() -> None:

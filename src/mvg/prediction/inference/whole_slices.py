@@ -68,8 +68,10 @@ class WholeSlices:
 def combined(whole: Float[Tensor, "k s s"], magnified: Float[Tensor, "k s s"], weight: float) -> Float[Tensor, "k s s"]:
     """The probabilities of a magnified square from those of both, background first.
 
-    weight: of the magnified one where both show a label, in [0, 1].
+    weight: of the magnified one where both show a label, in [0, 1]; with 1 it stands alone.
     """
+    if weight == 1:
+        return magnified
     weights = _weights(whole, magnified, weight)[:, None, None]
     ratios = torch.lerp(_ratios(whole), _ratios(magnified), weights)
     absent = (torch.maximum(whole, magnified)[1:] == 0).all(dim=(1, 2), keepdim=True)

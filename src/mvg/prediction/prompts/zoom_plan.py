@@ -66,8 +66,12 @@ class ZoomRegion:
 
     @property
     def weight(self) -> float:
-        """How much an answer for the region counts beside that of whole slices, which see less of fine labels."""
-        return _WEIGHT if self.position is None else _GRID_WEIGHT
+        """How much an answer for the region counts beside that of whole slices: alone for thin labels, which these
+        cannot show.
+        """
+        if self.position is None:
+            return _WEIGHT
+        return _GRID_WEIGHT if self.magnification <= _FINE_MAGNIFICATION else 1.0
 
     def joined(self, other: "ZoomRegion") -> "ZoomRegion":
         """The prompts of another region of the same aim after those of this one."""

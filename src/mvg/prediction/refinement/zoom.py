@@ -123,8 +123,8 @@ def _again(context: PredictionContext, one: _Pass) -> VolumePrediction:
     features = QueryFeatures(context.model, query.with_frames((one.frame,)))
     magnified = replace(
         context, options=replace(options, min_probability=0.0) if partial else options, cache=one.cache,
-        features=features, zoom=None, is_magnified=True, weight=one.region.weight,
-        whole_slices=context.whole_slices if one.cache.correction is None else None,
+        features=features, zoom=None, is_magnified=True,
+        weight=one.region.weight if one.cache.correction is None else 1.0,
     )  # fmt: skip
     return context.earlier(magnified, predict_slices(magnified, magnified.planner()))
 
