@@ -25,9 +25,7 @@ def part() -> Part:
         [
             "## Prompt cases\n",
             f"{origin('prompts', header)} Five sets, six validation cases each, eight slices a query; seconds are "
-            "medians of a query by the clock on a busy machine. The run is older than the search for patients under "
-            "two names ([log](../log.md)), so fetal heads and BUSI still have queries whose patient the prompts may "
-            "show.\n",
+            "medians of a query by the clock on a busy machine.\n",
             image("prompts.svg", "Mean IoU against the number of prompt cases"),
             head("prompt cases", *seconds),
             row("mean IoU", *map(in_words, cases.points.values())),
