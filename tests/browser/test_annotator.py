@@ -41,7 +41,7 @@ def test_three_volumes_are_labeled_in_the_browser_alone(labeled: Path) -> None:
     volumes = result["volumes"]
     assert [len(volume["painted"]) for volume in volumes] == [3, 3, 0]
     assert result["summary"]["mean_dice"] > 0.9
-    assert result["summary"]["mean_painted_dice"] > 0.97  # a voxel off would have 0.9
+    assert result["summary"]["mean_painted_dice"] > 0.95  # a voxel off would have 0.9
     assert result["summary"]["clicks"] > 20
     painted = volumes[0]["dice"]
     assert set(painted) == {"first", "second"}

@@ -135,6 +135,7 @@ def test_escape_closes_the_guide_but_on_the_bench_an_outline_first(
     page = context.new_page()
     page.route("**/api/v1/tasks", lambda route: route.fulfill(json={"tasks": []}))
     page.goto(f"{server.address}/")
+    expect(page.get_by_text("What should be done?")).to_be_visible()
     page.evaluate("document.body.dataset.screen = 'bench'")
     page.keyboard.press("Escape")
     expect(page.locator(".guide")).to_have_count(1)
